@@ -1,0 +1,66 @@
+# config.mk - what compiler, what machine, which optional parts.  Everything is found here and nowhere else.
+VERSION := 0.1.0
+
+ifdef CROSS
+  CC := $(CROSS)gcc
+  AR := $(CROSS)ar
+  EMULATOR ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
+  PKG_CONFIG_LIBDIR := /usr/lib/$(patsubst %-,%,$(CROSS))/pkgconfig:/usr/share/pkgconfig
+  export PKG_CONFIG_LIBDIR
+else ifeq ($(origin CC),default)
+  CC := cc
+endif
+PKG_CONFIG ?= pkg-config
+
+TARGET  := $(shell $(CC) -dumpmachine)
+ARCH    := $(firstword $(subst -, ,$(TARGET)))
+ifneq (,$(findstring darwin,$(TARGET))$(findstring apple,$(TARGET)))
+  SYSTEM := macos
+else
+  SYSTEM := linux
+endif
+ifeq ($(ARCH),arm64)
+  ARCH := aarch64
+endif
+
+comma := ,
+SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
+CCTAG  := $(if $(filter clang%,$(notdir $(CC))),-clang)
+BUILD  := build/$(ARCH)-$(SYSTEM)$(SANTAG)$(CCTAG)
+
+# Instruction-set files are chosen by their name's ending and compiled with their own flags.
+ISA_x86_64  := avx2 avx512
+ISA_aarch64 := neon
+ISA         := $(ISA_$(ARCH))
+ISA_ALL     := avx2 avx512 neon simd128
+FLAGS_avx2   := -mavx2 -mfma -mf16c -mbmi2
+FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512
+FLAGS_neon   := $(if $(filter linux,$(SYSTEM)),-march=armv8.2-a+dotprod+fp16)
+# References define the result: nothing clever may happen to them.
+FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
+
+PKGS := jansson libutf8proc
+ifeq ($(SYSTEM),macos)
+  PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):$(shell brew --prefix)/lib/pkgconfig
+  export PKG_CONFIG_PATH
+endif
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+EDIT_LIBS  := -ledit
+TEST_LIBS  := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
+TEST_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka 2>/dev/null)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
+        -Wwrite-strings -Wvla -Wundef -Wformat=2 -Werror
+OPT  := -O2
+CPPFLAGS += -Isrc -Iinclude -Ibuild/gen -D_DEFAULT_SOURCE -DHEARTH_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
+CFLAGS_ALL := -std=c11 $(OPT) -g $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno -fno-strict-aliasing \
+        -fstack-protector-strong -fvisibility=hidden $(CFLAGS)
+ifdef SAN
+  CFLAGS_ALL  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+  LDFLAGS_ALL += -fsanitize=$(SAN)
+else
+  CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+LDFLAGS_ALL += -pthread $(LDFLAGS)
+LIBS := $(PKG_LIBS) -lm

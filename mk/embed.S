@@ -1,0 +1,23 @@
+/* embed.S - models/spark.gguf as the bytes between two symbols. */
+#ifndef PREFIX
+#define PREFIX
+#endif
+#define CAT2(a, b) a##b
+#define CAT(a, b) CAT2(a, b)
+#define BEGIN CAT(PREFIX, hearth_spark_begin)
+#define END CAT(PREFIX, hearth_spark_end)
+#ifdef __APPLE__
+    .section __TEXT,__const
+#else
+    .section .rodata
+#endif
+    .globl BEGIN
+    .globl END
+    .balign 4096
+BEGIN:
+    .incbin "models/spark.gguf"
+END:
+    .byte 0
+#ifdef __ELF__
+    .section .note.GNU-stack,"",%progbits
+#endif

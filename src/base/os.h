@@ -1,0 +1,60 @@
+/* os.h - everything the core asks of an operating system, implemented in os_<system>.c.
+ *
+ * Paths are UTF-8.  Sizes of files are 64 bits.  Errors name the path and the system's reason.
+ * Threads: any, unless said otherwise. */
+#ifndef HEARTH_BASE_OS_H
+#define HEARTH_BASE_OS_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* vsnprintf of the C library; the only use of stdio formatting in the core. */
+int os_vformat(char *dst, size_t n, const char *fmt, va_list ap);
+
+/* ---- files ---- */
+
+/* A file mapped read-only.  data is NULL for an empty file.  Pipes, directories and devices are refused. */
+struct os_map { const uint8_t *data; uint64_t size; };
+int  os_map_open(struct os_map *out, const char *path, struct err *err);
+void os_map_close(struct os_map *m);
+void os_map_willneed(const struct os_map *m, uint64_t at, uint64_t bytes);   /* start reading ahead; a hint */
+
+bool os_file_exists(const char *path);
+/* The whole file, NUL added, at most max bytes (ERR_LIMIT).  *out is the caller's (mem_free). */
+int  os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err);
+
+/* A new file that appears under its name only when complete: written to "path.tmp-PID", synced, renamed. */
+struct os_writer;
+int  os_write_begin(struct os_writer **out, const char *path, struct err *err);
+int  os_write(struct os_writer *w, const void *p, size_t n, struct err *err);
+int  os_write_commit(struct os_writer *w, struct err *err);      /* releases w either way */
+void os_write_abort(struct os_writer *w);                        /* removes the temporary file; NULL is fine */
+
+/* ---- time, machine ---- */
+uint64_t os_now_ns(void);                  /* monotonic */
+int64_t  os_wall_s(void);                  /* seconds since 1970, UTC */
+/* Local broken-down time of `t` formatted as strftime does. */
+size_t   os_strftime(char *dst, size_t n, const char *fmt, int64_t t);
+unsigned os_cpu_count(void);               /* logical processors this process may use, >= 1 */
+unsigned os_core_count(void);              /* physical cores among them, >= 1 */
+uint64_t os_memory_total(void);            /* bytes; 0 = unknown */
+uint64_t os_memory_available(void);        /* bytes that can be had without swapping; 0 = unknown */
+uint64_t os_random64(void);
+
+/* ---- anonymous memory in large pages where the system has them; zeroed ---- */
+void *os_pages_new(size_t bytes);
+void  os_pages_free(void *p, size_t bytes);
+
+/* ---- threads ---- */
+struct os_thread;
+int  os_thread_start(struct os_thread **out, void (*fn)(void *), void *arg, struct err *err);
+void os_thread_join(struct os_thread *t);  /* waits, then releases */
+/* Sleeps while *word == expect (may wake without reason); wake releases all sleepers. */
+void os_wait(const _Atomic uint32_t *word, uint32_t expect);
+void os_wake_all(const _Atomic uint32_t *word);
+
+#endif

@@ -1,0 +1,75 @@
+/* os_macos.c - what only macOS answers: processors, memory, waiting on an address, random bytes. */
+#include <mach/mach.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/sysctl.h>
+#include <unistd.h>
+
+#include "base/os.h"
+
+/* libSystem's address wait, present since 10.12 and what os_unfair_lock and libc++ are built on. */
+extern int __ulock_wait(uint32_t op, void *addr, uint64_t value, uint32_t timeout_us);
+extern int __ulock_wake(uint32_t op, void *addr, uint64_t wake);
+enum { UL_COMPARE_AND_WAIT = 1, ULF_WAKE_ALL = 0x100 };
+
+static uint64_t sysctl_u64(const char *name)
+{
+    uint64_t v = 0;
+    size_t n = sizeof v;
+    if (sysctlbyname(name, &v, &n, NULL, 0) != 0) return 0;
+    return n == 4 ? (uint32_t)v : v;
+}
+
+unsigned os_cpu_count(void)
+{
+    uint64_t n = sysctl_u64("hw.logicalcpu");
+    return n ? (unsigned)n : 1;
+}
+
+/* Performance cores only: an efficiency core would hold the others back at every barrier. */
+unsigned os_core_count(void)
+{
+    uint64_t n = sysctl_u64("hw.perflevel0.physicalcpu");
+    if (!n) n = sysctl_u64("hw.physicalcpu");
+    return n ? (unsigned)n : 1;
+}
+
+uint64_t os_memory_total(void) { return sysctl_u64("hw.memsize"); }
+
+uint64_t os_memory_available(void)
+{
+    vm_statistics64_data_t s;
+    mach_msg_type_number_t n = HOST_VM_INFO64_COUNT;
+    if (host_statistics64(mach_host_self(), HOST_VM_INFO64, (host_info64_t)&s, &n) != KERN_SUCCESS) return 0;
+    uint64_t pages = (uint64_t)s.free_count + s.inactive_count + s.purgeable_count;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t os_random64(void)
+{
+    uint64_t v;
+    arc4random_buf(&v, sizeof v);
+    return v;
+}
+
+void *os_pages_new(size_t bytes)
+{
+    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void os_pages_free(void *p, size_t bytes)
+{
+    if (p) munmap(p, bytes ? bytes : 1);
+}
+
+void os_wait(const _Atomic uint32_t *word, uint32_t expect)
+{
+    __ulock_wait(UL_COMPARE_AND_WAIT, (void *)(uintptr_t)word, expect, 0);
+}
+
+void os_wake_all(const _Atomic uint32_t *word)
+{
+    __ulock_wake(UL_COMPARE_AND_WAIT | ULF_WAKE_ALL, (void *)(uintptr_t)word, 0);
+}

@@ -1,0 +1,230 @@
+/* os_posix.c - files, memory, time and threads where POSIX is enough (Linux and macOS). */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/os.h"
+
+int os_vformat(char *dst, size_t n, const char *fmt, va_list ap) { return vsnprintf(dst, n, fmt, ap); }
+
+static int open_regular(const char *path, uint64_t *size, struct err *err)
+{
+    /* O_NONBLOCK: opening a FIFO must not hang. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_set(err, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "%s: %s", path, strerror(errno));
+    struct stat st;
+    int rc = 0;
+    if (fstat(fd, &st) < 0)
+        rc = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+    else if (S_ISDIR(st.st_mode))
+        rc = err_set(err, ERR_ARG, "%s: is a directory, not a file", path);
+    else if (!S_ISREG(st.st_mode))
+        rc = err_set(err, ERR_ARG, "%s: not a regular file", path);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    *size = (uint64_t)st.st_size;
+    return fd;
+}
+
+int os_map_open(struct os_map *out, const char *path, struct err *err)
+{
+    *out = (struct os_map){ 0 };
+    uint64_t size;
+    int fd = open_regular(path, &size, err);
+    if (fd < 0) return fd;
+    int rc = 0;
+    if (size > SIZE_MAX / 2)
+        rc = err_set(err, ERR_LIMIT, "%s: too large to map on this machine", path);
+    else if (size) {
+        void *p = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED)
+            rc = err_set(err, ERR_IO, "%s: cannot map the file: %s", path, strerror(errno));
+        else
+            *out = (struct os_map){ p, size };
+    }
+    close(fd);
+    return rc;
+}
+
+void os_map_close(struct os_map *m)
+{
+    if (m->data) munmap((void *)(uintptr_t)m->data, (size_t)m->size);
+    *m = (struct os_map){ 0 };
+}
+
+void os_map_willneed(const struct os_map *m, uint64_t at, uint64_t bytes)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t lo = at & ~(page - 1);
+    if (!m->data || at >= m->size) return;
+    if (bytes > m->size - at) bytes = m->size - at;
+    posix_madvise((void *)(uintptr_t)(m->data + lo), (size_t)(at + bytes - lo), POSIX_MADV_WILLNEED);
+}
+
+bool os_file_exists(const char *path) { return access(path, F_OK) == 0; }
+
+int os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err)
+{
+    *out = NULL;
+    *n = 0;
+    uint64_t size;
+    int fd = open_regular(path, &size, err);
+    if (fd < 0) return fd;
+    int rc = 0;
+    char *d = NULL;
+    size_t got = 0;
+    if (size > max || size > SIZE_MAX - 1) {
+        rc = err_set(err, ERR_LIMIT, "%s: larger than %llu bytes", path, (unsigned long long)max);
+        goto done;
+    }
+    if (!(d = mem_new((size_t)size + 1, 1))) {
+        rc = err_set(err, ERR_NOMEM, "%s: out of memory", path);
+        goto done;
+    }
+    while (got < size) {
+        ssize_t k = read(fd, d + got, (size_t)size - got);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) {
+            rc = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+            goto done;
+        }
+        if (k == 0) break;
+        got += (size_t)k;
+    }
+    *out = d;
+    *n = got;
+    d = NULL;
+done:
+    mem_free(d);
+    close(fd);
+    return rc;
+}
+
+struct os_writer { int fd; char *path, *tmp; };
+
+void os_write_abort(struct os_writer *w)
+{
+    if (!w) return;
+    if (w->fd >= 0) {
+        close(w->fd);
+        unlink(w->tmp);
+    }
+    mem_free(w->path);
+    mem_free(w->tmp);
+    mem_free(w);
+}
+
+int os_write_begin(struct os_writer **out, const char *path, struct err *err)
+{
+    *out = NULL;
+    struct os_writer *w = mem_new(1, sizeof *w);
+    size_t n = strlen(path);
+    if (w) {
+        w->fd = -1;
+        w->path = mem_strdup(path, n);
+        w->tmp = mem_new(n + 32, 1);
+    }
+    if (!w || !w->path || !w->tmp) {
+        os_write_abort(w);
+        return err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    }
+    snprintf(w->tmp, n + 32, "%s.tmp-%ld", path, (long)getpid());
+    w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (w->fd < 0) {
+        int rc = err_set(err, ERR_IO, "%s: cannot create: %s", path, strerror(errno));
+        os_write_abort(w);
+        return rc;
+    }
+    *out = w;
+    return 0;
+}
+
+int os_write(struct os_writer *w, const void *p, size_t n, struct err *err)
+{
+    const char *at = p;
+    while (n) {
+        ssize_t k = write(w->fd, at, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return err_set(err, ERR_IO, "%s: write failed: %s", w->path, strerror(errno));
+        at += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
+int os_write_commit(struct os_writer *w, struct err *err)
+{
+    int rc = 0;
+    if (fsync(w->fd) < 0 && errno != EINVAL && errno != EROFS)
+        rc = err_set(err, ERR_IO, "%s: cannot sync to disk: %s", w->path, strerror(errno));
+    if (rc == 0 && rename(w->tmp, w->path) < 0)
+        rc = err_set(err, ERR_IO, "%s: cannot rename into place: %s", w->path, strerror(errno));
+    if (rc < 0) {
+        os_write_abort(w);
+        return rc;
+    }
+    close(w->fd);
+    w->fd = -1;
+    os_write_abort(w);
+    return 0;
+}
+
+uint64_t os_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int64_t os_wall_s(void) { return (int64_t)time(NULL); }
+
+size_t os_strftime(char *dst, size_t n, const char *fmt, int64_t t)
+{
+    time_t tt = (time_t)t;
+    struct tm tm;
+    if (!localtime_r(&tt, &tm)) return 0;
+    return strftime(dst, n, fmt, &tm);
+}
+
+struct os_thread { pthread_t id; void (*fn)(void *); void *arg; };
+
+static void *thread_main(void *p)
+{
+    struct os_thread *t = p;
+    t->fn(t->arg);
+    return NULL;
+}
+
+int os_thread_start(struct os_thread **out, void (*fn)(void *), void *arg, struct err *err)
+{
+    *out = NULL;
+    struct os_thread *t = mem_new(1, sizeof *t);
+    if (!t) return err_set(err, ERR_NOMEM, "out of memory starting a thread");
+    t->fn = fn;
+    t->arg = arg;
+    int e = pthread_create(&t->id, NULL, thread_main, t);
+    if (e) {
+        mem_free(t);
+        return err_set(err, ERR_LIMIT, "cannot start a thread: %s", strerror(e));
+    }
+    *out = t;
+    return 0;
+}
+
+void os_thread_join(struct os_thread *t)
+{
+    if (!t) return;
+    pthread_join(t->id, NULL);
+    mem_free(t);
+}

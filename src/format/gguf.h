@@ -1,0 +1,106 @@
+/* gguf.h - GGUF files: named typed tensors and key/value metadata, mapped and used in place.
+ *
+ * Reads versions 2 and 3, little-endian, including split files (NAME-00001-of-0000N.gguf: open the first).
+ * Nothing is trusted: every size goes through base/ck.h, and a file that breaks a limit below is refused before
+ * anything large is allocated, with an error that names the file, the field and what is wrong.
+ * Limits: 65,536 tensors and keys; keys and names 1 to 255 and 1 to 63 bytes; strings 1 MB (templates 4 MB);
+ * 1 to 4 dimensions, each >= 1; alignment a power of two up to 65,536; all tensors inside the file, no overlap;
+ * names and keys unique.
+ * Threads: immutable after open, any thread.  Pointers into the file live until gguf_close. */
+#ifndef HEARTH_FORMAT_GGUF_H
+#define HEARTH_FORMAT_GGUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "format/dtype.h"
+
+struct gguf;
+
+enum gguf_type {
+    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY,
+    GGUF_U64, GGUF_I64, GGUF_F64
+};
+
+struct gguf_str { const char *s; size_t n; };               /* bytes in the file, NOT NUL-terminated */
+
+struct gguf_kv {
+    struct gguf_str key;
+    enum gguf_type type;          /* GGUF_ARRAY: see item */
+    enum gguf_type item;          /* element type of an array (never GGUF_ARRAY) */
+    uint64_t count;               /* elements of an array, else 1 */
+    const uint8_t *data;          /* first value, unaligned */
+    uint64_t bytes;               /* of all the values */
+};
+
+struct gguf_tensor {
+    const char *name;             /* NUL-terminated */
+    enum dtype type;
+    uint32_t n_dims;
+    uint64_t ne[4];               /* ne[0] is the row length; missing dimensions are 1 */
+    const uint8_t *data;          /* in the mapped file */
+    uint64_t bytes;
+    uint32_t file;                /* which split file, 0-based */
+    uint64_t offset;              /* from the start of that file */
+};
+
+/* *out is the caller's (gguf_close), NULL on failure. */
+int gguf_open(struct gguf **out, const char *path, struct err *err);
+/* The same for one file in memory (borrowed: must outlive the gguf); name is used in messages. */
+int gguf_parse(struct gguf **out, const void *data, uint64_t size, const char *name, struct err *err);
+void gguf_close(struct gguf *g);                             /* NULL is fine */
+
+uint32_t gguf_version(const struct gguf *g);
+uint64_t gguf_file_bytes(const struct gguf *g);              /* of all split files */
+uint32_t gguf_n_files(const struct gguf *g);
+const char *gguf_path(const struct gguf *g);
+/* Starts reading the tensor data ahead (a hint). */
+void gguf_willneed(const struct gguf *g);
+
+/* ---- metadata ---- */
+size_t gguf_n_kv(const struct gguf *g);
+const struct gguf_kv *gguf_kv_at(const struct gguf *g, size_t i);
+const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);      /* NULL when absent */
+
+/* Lenient scalars: any integer width or bool for u64/i64; f32, f64 or an integer for f32.  False when the key is
+ * absent, has another type or does not fit; *out is then unchanged. */
+bool gguf_get_u64(const struct gguf *g, const char *key, uint64_t *out);
+bool gguf_get_i64(const struct gguf *g, const char *key, int64_t *out);
+bool gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out);
+bool gguf_get_f32(const struct gguf *g, const char *key, float *out);
+bool gguf_get_bool(const struct gguf *g, const char *key, bool *out);
+bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out);
+
+/* Element i of an array of numbers or bools (or the scalar itself, for every i). */
+bool gguf_item_i64(const struct gguf_kv *kv, uint64_t i, int64_t *out);
+bool gguf_item_f32(const struct gguf_kv *kv, uint64_t i, float *out);
+/* Walks the strings of an array: start with *at = kv->data; false after the last. */
+bool gguf_next_str(const struct gguf_kv *kv, const uint8_t **at, struct gguf_str *out);
+
+/* ---- tensors ---- */
+size_t gguf_n_tensors(const struct gguf *g);
+const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, size_t i);
+const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name);   /* NULL when absent */
+
+/* ---- writing ---- */
+/* Collects keys and tensors, then writes a version 3 file atomically.  Keys and data are borrowed until write. */
+struct gguf_writer;
+int  gguf_writer_open(struct gguf_writer **out, struct err *err);
+void gguf_writer_close(struct gguf_writer *w);
+/* Failures are sticky and reported by gguf_writer_save. */
+void gguf_put_u32(struct gguf_writer *w, const char *key, uint32_t v);
+void gguf_put_u64(struct gguf_writer *w, const char *key, uint64_t v);
+void gguf_put_i32(struct gguf_writer *w, const char *key, int32_t v);
+void gguf_put_f32(struct gguf_writer *w, const char *key, float v);
+void gguf_put_bool(struct gguf_writer *w, const char *key, bool v);
+void gguf_put_str(struct gguf_writer *w, const char *key, const char *s, size_t n);
+void gguf_put_array(struct gguf_writer *w, const char *key, enum gguf_type item, const void *v, uint64_t count);
+void gguf_put_strs(struct gguf_writer *w, const char *key, const struct gguf_str *v, uint64_t count);
+void gguf_copy_kv(struct gguf_writer *w, const struct gguf_kv *kv);              /* from another file, as it is */
+void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, uint32_t n_dims,
+                     const uint64_t *ne, const void *data);
+int  gguf_writer_save(struct gguf_writer *w, const char *path, struct err *err);
+
+#endif

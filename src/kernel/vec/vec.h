@@ -1,0 +1,64 @@
+/* vec.h - everything in float that is not a matrix product: norms, activations, rotary positions, softmax, attention.
+ *
+ * Written once over a virtual vector of 16 floats (kernel/simd) and compiled per instruction set; sums run in 16 lanes
+ * (lane = index mod 16, missing elements count as 0) that are added in a fixed tree (i with i+8, +4, +2, +1), with explicit
+ * fused multiply-add.  Hence every instruction set gives the same bits.  exp, tanh, sin, cos are our own.
+ * Threads: any; no state.  Buffers may be unaligned unless said otherwise; y may equal x where both have the same size. */
+#ifndef HEARTH_KERNEL_VEC_H
+#define HEARTH_KERNEL_VEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum vec_act { VEC_SILU, VEC_GELU_TANH, VEC_GELU_ERF, VEC_RELU, VEC_SIGMOID, VEC_TANH };
+enum vec_rope { VEC_ROPE_PAIR, VEC_ROPE_HALF };          /* pairs (2i, 2i+1), or (i, i + n_rot/2) */
+enum vec_kv { VEC_KV_F32, VEC_KV_F16 };
+
+enum { ATTN_PAGE = 64 };      /* positions per page of keys or values; also the unit in which softmax is merged */
+
+/* One query position against the past.
+ * A page of keys is [n_kv][ATTN_PAGE][dk] numbers of the kv type, one of values [n_kv][ATTN_PAGE][dv]; page p holds positions
+ * p * ATTN_PAGE and up.  Keys at 0..pos take part, or with window > 0 those with pos - key < window. */
+struct attn_query {
+    const float *q;           /* [n_head][dk] */
+    float *o;                 /* [n_head][dv] */
+    const uint8_t *const *k_page, *const *v_page;
+    enum vec_kv kv;
+    uint32_t n_head, n_kv, dk, dv;
+    int64_t pos, window;      /* window 0: unlimited */
+    float scale, softcap;     /* s = scale * q.k; softcap > 0: s = softcap * tanh(s / softcap) */
+    const float *sinks;       /* [n_head] extra logits of the softmax's denominator, or NULL */
+};
+
+struct vec_kernels {
+    /* y = x / sqrt(mean(x^2) + eps) * w; w NULL: 1.  Source: arXiv 1910.07467. */
+    void (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
+    /* y = (x - mean) / sqrt(var + eps) * w + b; b may be NULL. */
+    void (*layer_norm)(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
+    void (*add)(float *y, const float *a, const float *b, size_t n);
+    void (*mul)(float *y, const float *a, const float *b, size_t n);
+    void (*scale)(float *y, const float *x, float s, size_t n);
+    void (*axpy)(float *y, const float *x, float s, size_t n);              /* y = fma(s, x, y) */
+    void (*softcap)(float *y, const float *x, float c, size_t n);           /* c * tanh(x / c) */
+    void (*act)(float *y, const float *x, size_t n, enum vec_act f);
+    void (*glu)(float *y, const float *gate, const float *up, size_t n, enum vec_act f);   /* f(gate) * up */
+    void (*softmax)(float *y, const float *x, size_t n);                    /* n >= 1 */
+    float (*dot)(const float *a, const float *b, size_t n);
+    /* Rotates one head of x in place: the first n_rot of its values by the angles whose cos and sin are given
+     * [n_rot/2]. */
+    void (*rope)(float *x, const float *cos, const float *sin, size_t n_rot, enum vec_rope mode);
+    /* n values of the kv type; f16 rounds to nearest even. */
+    void (*kv_store)(void *dst, const float *x, size_t n, enum vec_kv kv);
+    /* Heads that share kv heads [kv0, kv1).  scratch: attn_scratch bytes, aligned to 64.  Chunks of ATTN_PAGE positions are
+     * taken in order and merged by their running maximum (arXiv 1805.02867), so the result depends on nothing but the
+     * query and its past. */
+    void (*attn)(const struct attn_query *a, uint32_t kv0, uint32_t kv1, void *scratch);
+};
+const struct vec_kernels *vec_select(uint32_t cpu);          /* never NULL */
+size_t attn_scratch(uint32_t n_head, uint32_t n_kv, uint32_t dk, uint32_t dv);
+
+/* cos and sin of pos * freq[i] for n pairs, times `mscale`; freq in radian per position, double; error <= 1 ulp of float
+ * for |angle| < 2^31.  Scalar double arithmetic, the same everywhere. */
+void rope_angles(float *cos, float *sin, const double *freq, size_t n, int64_t pos, float mscale);
+
+#endif

@@ -1,0 +1,36 @@
+/* template.h - Jinja, as far as chat templates use it, with budgets.
+ *
+ * Behaves as Python jinja2 with trim_blocks and lstrip_blocks on, loop controls, and the globals that
+ * transformers gives to chat templates (raise_exception, strftime_now, range, namespace, dict, tojson as
+ * json.dumps(ensure_ascii=False)).
+ * Threads: a compiled template is immutable, any thread; rendering keeps all its state on its own. */
+#ifndef HEARTH_TEXT_TEMPLATE_H
+#define HEARTH_TEXT_TEMPLATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+
+struct template;
+
+struct template_limits {            /* 0 = the default */
+    uint64_t steps;                 /* 1,000,000 evaluated nodes and loop turns */
+    size_t output;                  /* 8 MB of text, also of any one string value */
+    size_t memory;                  /* 64 MB of values */
+    unsigned depth;                 /* 100 levels of nesting and calls */
+    int64_t now;                    /* seconds since 1970 for strftime_now; 0 = the clock */
+};
+
+/* Errors name line and column.  *out is the caller's (template_free). */
+int  template_compile(struct template **out, const char *source, size_t n, struct err *err);
+void template_free(struct template *t);
+
+/* Appends the text; vars is an object whose members are the template's variables.  ERR_ARG with the template's own
+ * message for raise_exception; ERR_LIMIT when a budget is spent; ERR_FORMAT for other errors, with line and column. */
+int template_render(const struct template *t, const struct json *vars, const struct template_limits *limits,
+                    struct buf *out, struct err *err);
+
+#endif

@@ -1,0 +1,33 @@
+/* testing.h - what every test file includes: cmocka, and where the reference data is.
+ * A test file defines its tests and ends with   int main(void) { return run_tests(tests); }   over
+ * const struct CMUnitTest tests[]. */
+#ifndef HEARTH_TESTS_TESTING_H
+#define HEARTH_TESTS_TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/env.h"
+#include "base/os.h"
+
+/* The path of a reference file, e.g. ref_path(p, sizeof p, "quants/index.json"); false when it is not there. */
+static inline int ref_path(char *dst, size_t n, const char *name)
+{
+    const char *root = env_get(ENV_REFERENCE);
+    snprintf(dst, n, "%s/%s", root ? root : "../shared/reference", name);
+    return os_file_exists(dst);
+}
+
+/* Inside a test: the path, or the test is reported as skipped. */
+#define REF_OR_SKIP(path, name) \
+    do { if (!ref_path((path), sizeof (path), (name))) skip(); } while (0)
+
+#define run_tests(tests) cmocka_run_group_tests((tests), NULL, NULL)
+
+#endif
