@@ -12,10 +12,11 @@ include mk/test.mk
 include mk/install.mk
 
 .DEFAULT_GOAL := all
-.PHONY: all check clean help gen
+.PHONY: all check clean help
 all: $(PROGRAM) $(BUILD)/libhearth.a
 
-check: all check-style test
+check: check-style
+	@$(MAKE) --no-print-directory test
 
 clean:
 	rm -rf build hearth compile_commands.json

@@ -1,5 +1,6 @@
 # config.mk - what compiler, what machine, which optional parts.  Everything is found here and nowhere else.
 VERSION := 0.1.0
+PREFIX ?= /usr/local
 
 ifdef CROSS
   CC := $(CROSS)gcc
@@ -41,11 +42,11 @@ FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
 
 PKGS := jansson libutf8proc
 ifeq ($(SYSTEM),macos)
-  PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):$(shell brew --prefix)/lib/pkgconfig
+  PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):$(shell brew --prefix 2>/dev/null)/lib/pkgconfig
   export PKG_CONFIG_PATH
 endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -ljansson -lutf8proc)
 EDIT_LIBS  := -ledit
 TEST_LIBS  := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 TEST_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka 2>/dev/null)
