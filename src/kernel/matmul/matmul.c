@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/cpu.h"
 #include "kernel/matmul/act.h"
 #include "kernel/matmul/kernel.h"
 
