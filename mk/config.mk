@@ -60,6 +60,10 @@ CFLAGS_ALL := -std=c11 $(OPT) -g $(WARN) -fPIC -pthread -ffp-contract=off -fno-m
 ifdef SAN
   CFLAGS_ALL  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
   LDFLAGS_ALL += -fsanitize=$(SAN)
+  # An allocation that cannot be answers NULL, and a crash is the sanitizer's to report, not cmocka's.
+  export ASAN_OPTIONS  ?= allocator_may_return_null=1:handle_segv=2:handle_sigbus=2
+  export TSAN_OPTIONS  ?= allocator_may_return_null=1
+  export UBSAN_OPTIONS ?= print_stacktrace=1
 else
   CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif

@@ -33,7 +33,8 @@ FUZZ := $(FUZZ_SRC:%.c=$(BUILD)/%)
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libhearth.a $(if $(FUZZ_LINK),,$(BUILD)/tests/fuzz-main.o)
 	$(CC) $(LDFLAGS_ALL) $(FUZZ_LINK) $^ $(LIBS) -o $@
 $(BUILD)/tests/fuzz/%.o: CPPFLAGS += -I.
-.PHONY: fuzz fuzz-run fuzz-replay
+.PHONY: fuzz fuzz-run fuzz-replay fuzz-replay-build
+fuzz-replay-build: $(FUZZ)
 fuzz-replay: $(FUZZ)
 	@pass=0; fail=0; for f in $(FUZZ); do n=$${f##*/}; \
 	  if $(EMULATOR) $$f tests/corpus/$$n > $$f.log 2>&1; then pass=$$((pass + 1)); echo "ok    $$n: $$(tail -n 1 $$f.log)"; \
