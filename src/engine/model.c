@@ -6,7 +6,7 @@
 #include "engine/engine.h"
 
 _Static_assert(sizeof(struct err) == sizeof(struct hearth_error), "one error type under two names");
-_Static_assert(HEARTH_ENOTFOUND == ERR_NOTFOUND && HEARTH_ENOMEM == ERR_NOMEM, "the same codes");
+_Static_assert((int)HEARTH_ENOTFOUND == (int)ERR_NOTFOUND && (int)HEARTH_ENOMEM == (int)ERR_NOMEM, "the same codes");
 
 extern const uint8_t hearth_spark_begin[] __attribute__((weak));
 extern const uint8_t hearth_spark_end[] __attribute__((weak));

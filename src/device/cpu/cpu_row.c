@@ -149,7 +149,7 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
     case OP_COMBINE: combine(r, o, t); return;
     case OP_QTEMP: {
         float *x = float_row(r, o->in[0], t);
-        float s = (float)(1 + (double)o->f[0] * ln_int(1 + (r->v->pos[t] + 1) / o->n[0]));
+        float s = (float)(1 + (double)o->f[0] * ln_int(1 + r->v->pos[t] / o->n[0]));
         if (s != 1) r->d->vec->scale(x, x, s, r->p->value[o->in[0]].width);
         return;
     }
