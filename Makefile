@@ -2,6 +2,7 @@
 #   SAN=address,undefined | SAN=thread    sanitizer build in its own folder
 #   CROSS=aarch64-linux-gnu-              cross build (NEON), tests run under qemu
 #   CC=clang-14                           another compiler
+#   V=1                                   shows the commands
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules

@@ -14,45 +14,55 @@ RULES   := Makefile mk/config.mk mk/build.mk
 
 isa-flags = $(foreach i,$(ISA) ref,$(if $(filter %_$(i).c,$(1)),$(FLAGS_$(i))))
 
+# One short line for each step; V=1 shows the commands.
+Q   := $(if $(V),,@)
+SAY := @$(if $(V),:,echo)
+
 # Objects between a source and a program are kept, else make would build them again the next time.
 .SECONDARY:
 
 # Examples see what a user sees: the public header.
 $(BUILD)/examples/%.o: examples/%.c $(RULES)
 	@mkdir -p $(@D)
-	$(CC) -Iinclude $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(SAY) "CC   $<"
+	$(Q)$(CC) -Iinclude $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
 $(BUILD)/%.o: %.c $(RULES)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(call isa-flags,$<) -MMD -MP -c $< -o $@
+	$(SAY) "CC   $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(call isa-flags,$<) -MMD -MP -c $< -o $@
 
 # Data that is linked into the program: the assembler includes the file as it is.
 EMBED_OBJ := $(if $(wildcard models/spark.gguf),$(BUILD)/embed/spark.o)
 $(BUILD)/embed/spark.o: mk/embed.S models/spark.gguf $(RULES)
 	@mkdir -p $(@D)
-	$(CC) $(if $(filter macos,$(SYSTEM)),-DPREFIX=_) -c $< -o $@
+	$(SAY) "AS   $<"
+	$(Q)$(CC) $(if $(filter macos,$(SYSTEM)),-DPREFIX=_) -c $< -o $@
 
 $(BUILD)/libhearth.a: $(LIB_OBJ) $(EMBED_OBJ)
-	rm -f $@
-	$(AR) rcs $@ $^
+	$(SAY) "AR   $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 # The program without main, for the tests of its parts.
 $(BUILD)/libapp.a: $(filter-out %/main.o,$(APP_OBJ))
-	rm -f $@
-	$(AR) rcs $@ $^
+	$(SAY) "AR   $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 SONAME := libhearth.$(if $(filter macos,$(SYSTEM)),0.dylib,so.0)
 SOLINK := libhearth.$(if $(filter macos,$(SYSTEM)),dylib,so)
 SO     := $(BUILD)/$(SONAME)
 SO_FLAGS := $(if $(filter macos,$(SYSTEM)),-dynamiclib -install_name $(PREFIX)/lib/$(SONAME),-shared -Wl$(comma)-soname$(comma)$(SONAME))
 $(SO): $(LIB_OBJ) $(EMBED_OBJ)
-	$(CC) $(SO_FLAGS) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
+	$(SAY) "LINK $@"
+	$(Q)$(CC) $(SO_FLAGS) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
 
 hearth $(BUILD)/hearth: $(APP_OBJ) $(BUILD)/libhearth.a
-	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) $(EDIT_LIBS) -o $@
+	$(SAY) "LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS) $(EDIT_LIBS) -o $@
 
 $(BUILD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/libhearth.a
-	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
+	$(SAY) "LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 .PHONY: examples
 examples: $(EXAMPLES)

@@ -111,12 +111,12 @@ build()
 {
     make -q "$@" > /dev/null 2>&1 && return 0
     mkdir -p build
-    total=$(make -n "$@" 2> /dev/null | grep -c -e ' -c ')
+    total=$(make -n "$@" 2> /dev/null | grep -c '"CC   ')
     say "Building Hearth ($total files)"
     make -j"$(cpus)" "$@" > build/make.log 2>&1 < /dev/null &
     maker=$!
     while [ -t 2 ] && kill -0 $maker 2> /dev/null; do
-        printf '\r  %s of %s ' "$(grep -c -e ' -c ' build/make.log)" "$total" >&2
+        printf '\r  %s of %s ' "$(grep -c '^CC   ' build/make.log)" "$total" >&2
         sleep 1
     done
     wait $maker

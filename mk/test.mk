@@ -4,13 +4,16 @@ BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
 
 # Tests of the program's own parts are linked with these; the order matters to old versions of make.
 $(BUILD)/src/app/%_test: $(BUILD)/src/app/%_test.o $(BUILD)/libapp.a $(BUILD)/libhearth.a
-	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) $(EDIT_LIBS) $(TEST_LIBS) -o $@
+	$(SAY) "LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS) $(EDIT_LIBS) $(TEST_LIBS) -o $@
 $(BUILD)/%_test: $(BUILD)/%_test.o $(BUILD)/libhearth.a
-	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) $(TEST_LIBS) -o $@
+	$(SAY) "LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS) $(TEST_LIBS) -o $@
 $(BUILD)/%_test.o: CPPFLAGS += $(TEST_CFLAGS) -I.
 
 $(BUILD)/%_bench: $(BUILD)/%_bench.o $(BUILD)/libhearth.a
-	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
+	$(SAY) "LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
 
 .PHONY: test tests bench check-style
 tests: $(TESTS) $(EXAMPLES) $(PROGRAM)
@@ -31,7 +34,8 @@ check-style:
 # Fuzzing: `make fuzz` needs clang; the corpora are replayed by `make fuzz-replay` with any compiler.
 FUZZ := $(FUZZ_SRC:%.c=$(BUILD)/%)
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libhearth.a $(if $(FUZZ_LINK),,$(BUILD)/tests/fuzz-main.o)
-	$(CC) $(LDFLAGS_ALL) $(FUZZ_LINK) $^ $(LIBS) -o $@
+	$(SAY) "LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $(FUZZ_LINK) $^ $(LIBS) -o $@
 $(BUILD)/tests/fuzz/%.o: CPPFLAGS += -I.
 .PHONY: fuzz fuzz-run fuzz-replay fuzz-replay-build
 fuzz-replay-build: $(FUZZ)
