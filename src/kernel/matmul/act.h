@@ -20,8 +20,8 @@
  *   Q6_K   sum of sc * s_j * dot_j               <= 16 * 128 * 15 * 16 * 127 * 32            = 1,997,537,280 < 2^31
  *
  * Floats.  acc = 0; for every super-block in order, acc = fma(d, t, acc), where
- *   Q8_0, Q4_0   f_i = (float)(s_2i dot_2i + s_2i+1 dot_2i+1);  t = d_0 * f_0;  t = fma(d_i, f_i, t), i = 1.. (8, fewer in the
- *                last super-block), d_i the block's scale
+ *   Q8_0, Q4_0   f_i = (float)(s_2i dot_2i + s_2i+1 dot_2i+1);  t = d_0 * f_0;  t = fma(d_i, f_i, t), i = 1..7;
+ *                d_i the block's scale; a block past K has d_i = 0, f_i = 0
  *   Q4_K         t = d * (float)isum;  t = fma(-dmin, (float)msum, t)
  *   Q6_K         t = d * (float)isum
  * and acc is the result. */
@@ -34,15 +34,24 @@
 
 enum { ACT_COLS = 256, ACT_GROUP = 16, ACT_GROUPS = ACT_COLS / ACT_GROUP, ACT_S_Q32 = 255, ACT_S_Q256 = 15 };
 
-/* Kept as kernels load it: 7 cache lines.  Groups past K are q = 0, s = 1. */
+/* Kept as kernels load it: 7 cache lines.  Groups past K are q = 0, s = 1.  "Split" order: groups 0, 2, .. 14, 1, 3, .. 15. */
 struct act_block {
     int8_t q[ACT_COLS];
     int32_t s[ACT_GROUPS];
     int32_t zero[ACT_GROUPS];   /* -128 (Q32) or -32 (Q256) times the sum of q: what an unsigned code's offset adds to dot_j */
-    int16_t z[ACT_GROUPS];      /* Q256: s_j * sum of q (at most 30480); Q32: 0 */
+    union {
+        int16_t split[ACT_GROUPS];      /* Q256: s_j * sum of q (at most 30480), split order */
+        int32_t pair[ACT_GROUPS / 2];   /* Q32: the same per 32 columns, s_2i * sum_2i + s_2i+1 * sum_2i+1 */
+    } z;
     float d;
-    uint8_t pad[28];
+    uint8_t s8[ACT_GROUPS];     /* s, split order */
+    uint8_t pad[12];
 };
+
+static inline size_t act_split(size_t j)
+{
+    return j / 2 + j % 2 * (ACT_GROUPS / 2);
+}
 
 typedef void act_pack_fn(const float *x, struct act_block *out, size_t K, int S);
 #define ACT(features, name) act_pack_fn name;

@@ -32,7 +32,7 @@ static void pack_block(const float *x, struct act_block *b, int S)
         top[j] = 0.0f;
         for (size_t i = 0; i < ACT_GROUP; i++) top[j] = fmaxf(top[j], fabsf(x[j * ACT_GROUP + i]));
         a = fmaxf(a, top[j]);
-        b->s[j] = 1;
+        b->s[j] = b->s8[j] = 1;
     }
     if (a < ACT_TINY) return;
 
@@ -41,9 +41,11 @@ static void pack_block(const float *x, struct act_block *b, int S)
     for (size_t j = 0; j < ACT_GROUPS; j++) {
         float s = fminf((float)S, fmaxf(1.0f, ceilf(top[j] / u)));
         b->s[j] = (int32_t)s;
+        b->s8[act_split(j)] = (uint8_t)b->s[j];
         int32_t sum = quantize(x + j * ACT_GROUP, 1.0f / (b->d * s), b->q + j * ACT_GROUP);
         b->zero[j] = (S == ACT_S_Q32 ? -128 : -32) * sum;
-        if (S == ACT_S_Q256) b->z[j] = (int16_t)(b->s[j] * sum);
+        if (S == ACT_S_Q32) b->z.pair[j / 2] += b->s[j] * sum;
+        else b->z.split[act_split(j)] = (int16_t)(b->s[j] * sum);
     }
 }
 

@@ -25,39 +25,47 @@ static int32_t groups(const int8_t *code, const struct act_block *a, size_t bloc
     return sum;
 }
 
-static float dot_q8_0(const uint8_t *w, const struct act_block *a, size_t K)
+typedef void unpack32_fn(const uint8_t *w, int8_t *code);
+
+static void unpack_q8_0(const uint8_t *w, int8_t *code)
+{
+    memcpy(code, w + 2, 32);
+}
+
+static void unpack_q4_0(const uint8_t *w, int8_t *code)
+{
+    for (size_t l = 0; l < 16; l++) {
+        code[l] = (int8_t)((w[2 + l] & 15) - 8);
+        code[l + 16] = (int8_t)((w[2 + l] >> 4) - 8);
+    }
+}
+
+static float dot32(const uint8_t *w, const struct act_block *a, size_t K, size_t block_bytes, unpack32_fn *unpack)
 {
     float acc = 0.0f;
-    for (; K; a++) {
-        float t = 0.0f;
-        for (size_t i = 0; i < 8 && K; i++, K -= 32, w += 34) {
+    for (size_t k = 0; k < K; a++) {
+        float d[8] = { 0 }, f[8] = { 0 };
+        for (size_t i = 0; i < 8 && k < K; i++, k += 32, w += block_bytes) {
             int8_t code[32];
-            memcpy(code, w + 2, sizeof code);
-            float d = scale_at(w), f = (float)groups(code, a, i);
-            t = i ? fmaf(d, f, t) : d * f;
+            unpack(w, code);
+            d[i] = scale_at(w);
+            f[i] = (float)groups(code, a, i);
         }
+        float t = d[0] * f[0];
+        for (size_t i = 1; i < 8; i++) t = fmaf(d[i], f[i], t);
         acc = fmaf(a->d, t, acc);
     }
     return acc;
 }
 
+static float dot_q8_0(const uint8_t *w, const struct act_block *a, size_t K)
+{
+    return dot32(w, a, K, 34, unpack_q8_0);
+}
+
 static float dot_q4_0(const uint8_t *w, const struct act_block *a, size_t K)
 {
-    float acc = 0.0f;
-    for (; K; a++) {
-        float t = 0.0f;
-        for (size_t i = 0; i < 8 && K; i++, K -= 32, w += 18) {
-            int8_t code[32];
-            for (size_t l = 0; l < 16; l++) {
-                code[l] = (int8_t)((w[2 + l] & 15) - 8);
-                code[l + 16] = (int8_t)((w[2 + l] >> 4) - 8);
-            }
-            float d = scale_at(w), f = (float)groups(code, a, i);
-            t = i ? fmaf(d, f, t) : d * f;
-        }
-        acc = fmaf(a->d, t, acc);
-    }
-    return acc;
+    return dot32(w, a, K, 18, unpack_q4_0);
 }
 
 static void q4_k_scale(const uint8_t *sc, size_t j, int32_t *scale, int32_t *min)
@@ -83,7 +91,7 @@ static float dot_q4_k(const uint8_t *w, const struct act_block *a, size_t K)
             for (size_t l = 0; l < 32; l++) code[l] = (int8_t)(j % 2 ? qs[l] >> 4 : qs[l] & 15);
             q4_k_scale(w + 4, j, &scale, &min);
             isum += scale * groups(code, a, j);
-            msum += min * (a->z[2 * j] + a->z[2 * j + 1]);
+            msum += min * (a->z.split[j] + a->z.split[j + 8]);
         }
         float t = scale_at(w) * (float)isum;
         t = fmaf(-scale_at(w + 2), (float)msum, t);
