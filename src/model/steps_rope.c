@@ -2,12 +2,16 @@
  * that the device only multiplies by the position.  Source: models spec; arXiv 2104.09864, 2309.00071, 2402.13753. */
 #include <math.h>
 
+#include "base/detmath.h"
 #include "model/arch.h"
+
+/* Radians per position; keeps angles within what the device's sine is exact for, at any position a session can have. */
+#define MAX_FREQ 4.0
 
 /* Pair index at which a wave of `turns` full turns over the original context occurs. */
 static double yarn_index(const struct hparams *h, double base, double turns)
 {
-    return h->n_rot * log(h->n_ctx_orig / (2 * 3.14159265358979323846 * turns)) / (2 * log(base));
+    return h->n_rot * det_log(h->n_ctx_orig / (2 * 3.14159265358979323846 * turns)) / (2 * det_log(base));
 }
 
 static void yarn(const struct hparams *h, double base, double *freq)
@@ -26,7 +30,7 @@ static float yarn_magnitude(const struct hparams *h)
 {
     /* With a log multiplier (mscale_all_dim) the magnitude of the angles cancels. */
     if (h->yarn_log_multiplier != 0) return h->rope_attn_factor;
-    return (float)(h->rope_attn_factor * (1 + 0.1 * log(h->rope_factor)));
+    return (float)(h->rope_attn_factor * (1 + 0.1 * det_log(h->rope_factor)));
 }
 
 static const float *factors(struct builder *b)
@@ -47,7 +51,7 @@ static vid table(struct builder *b, double base, bool scaled)
     if (b->rc < 0) return -1;
     float magnitude = scaled && h->scaling == SCALING_LONGROPE ? h->rope_attn_factor : 1;
     for (uint32_t i = 0; i < n; i++) {
-        freq[i] = pow(base, -2.0 * i / h->n_rot);
+        freq[i] = det_exp(-2.0 * i / h->n_rot * det_log(base));
         if (ff) freq[i] /= ff[i];
     }
     if (scaled && h->scaling == SCALING_LINEAR)
@@ -56,6 +60,12 @@ static vid table(struct builder *b, double base, bool scaled)
         yarn(h, base, freq);
         magnitude = yarn_magnitude(h);
     }
+    for (uint32_t i = 0; i < n; i++)
+        if (!(freq[i] >= 0 && freq[i] <= MAX_FREQ)) {
+            b->rc = err_set(b->err, ERR_FORMAT, "%s: rotary frequency %u is out of range; the file is damaged",
+                            gguf_path(b->gguf), i);
+            return -1;
+        }
     vid y = graph_value(b->g, ROWS_T, h->n_rot);
     struct op *o = graph_op(b->g, OP_ANGLES, -1, -1, y);
     o->freq = freq;

@@ -1,26 +1,9 @@
 /* cpu_row.c - operations that work on one token's row at a time. */
-#include <math.h>
 #include <string.h>
 
+#include "base/detmath.h"
 #include "device/cpu/cpu.h"
 #include "quant/quant.h"
-
-/* Natural logarithm of an integer >= 1: n = m * 2^e with m in [0.75, 1.5), series of atanh. */
-static double ln_int(int64_t n)
-{
-    int e = 0;
-    double m = (double)n;
-    while (m >= 1.5) {
-        m *= 0.5;
-        e++;
-    }
-    double z = (m - 1) / (m + 1), z2 = z * z, term = z, sum = 0;
-    for (int k = 1; k < 40; k += 2) {
-        sum += term / k;
-        term *= z2;
-    }
-    return 2 * sum + e * 0.69314718055994530942;
-}
 
 static void embed(const struct run *r, const struct op *o, size_t t)
 {
@@ -149,7 +132,7 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
     case OP_COMBINE: combine(r, o, t); return;
     case OP_QTEMP: {
         float *x = float_row(r, o->in[0], t);
-        float s = (float)(1 + (double)o->f[0] * ln_int(1 + r->v->pos[t] / o->n[0]));
+        float s = (float)(1 + (double)o->f[0] * det_log((double)(1 + r->v->pos[t] / o->n[0])));
         if (s != 1) r->d->vec->scale(x, x, s, r->p->value[o->in[0]].width);
         return;
     }

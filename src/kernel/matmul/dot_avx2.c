@@ -6,10 +6,8 @@
 #include <immintrin.h>
 #include <math.h>
 
-#include "kernel/matmul/act.h"
-#include "kernel/matmul/kernel.h"
+#include "kernel/matmul/dot.h"
 #include "kernel/matmul/rows.h"
-#include "kernel/matmul/simd.h"
 
 enum { UNITS = 4 };
 
@@ -243,17 +241,16 @@ INLINE void block_dot(const struct matmul_job *j, size_t r, size_t t0, int nt, e
 
 /* ---- all rows and tokens ------------------------------------------------------------------------------------------- */
 
-#define DOT_KERNEL(name, type, dot, form)                                                                   \
-    static void name##_1(const struct matmul_job *j, size_t r, size_t t) { dot(j, r, t, 1, type); }         \
-    static void name##_2(const struct matmul_job *j, size_t r, size_t t) { dot(j, r, t, 2, type); }         \
-    static void name##_4(const struct matmul_job *j, size_t r, size_t t) { dot(j, r, t, 4, type); }         \
-    static void name##_rows(const struct matmul_job *j, size_t r0, size_t r1)                               \
-    {                                                                                                       \
-        dot_rows(j, r0, r1, name##_1, name##_2, name##_4);                                                  \
-    }                                                                                                       \
-    const struct matmul_kernel matmul_##name##_avx2 = { form, NULL, name##_rows };
+#define DOT_KERNEL(name, type, dot)                                                                     \
+    static void name##_1(const struct matmul_job *j, size_t r, size_t t) { dot(j, r, t, 1, type); }     \
+    static void name##_2(const struct matmul_job *j, size_t r, size_t t) { dot(j, r, t, 2, type); }     \
+    static void name##_4(const struct matmul_job *j, size_t r, size_t t) { dot(j, r, t, 4, type); }     \
+    void dot_##name##_avx2(const struct matmul_job *j, size_t r0, size_t r1)                            \
+    {                                                                                                   \
+        dot_rows(j, r0, r1, name##_1, name##_2, name##_4);                                              \
+    }
 
-DOT_KERNEL(q8_0, DT_Q8_0, block_dot, ACT_Q32)
-DOT_KERNEL(q4_0, DT_Q4_0, block_dot, ACT_Q32)
-DOT_KERNEL(q4_k, DT_Q4_K, super_dot, ACT_Q256)
-DOT_KERNEL(q6_k, DT_Q6_K, super_dot, ACT_Q256)
+DOT_KERNEL(q8_0, DT_Q8_0, block_dot)
+DOT_KERNEL(q4_0, DT_Q4_0, block_dot)
+DOT_KERNEL(q4_k, DT_Q4_K, super_dot)
+DOT_KERNEL(q6_k, DT_Q6_K, super_dot)
