@@ -32,9 +32,12 @@ static void fill(float *x, size_t n, int round)
 {
     static const float odd[] = { 0, -0.0f, 1, -1, INFINITY, -INFINITY, NAN, FLT_MAX, -FLT_MAX, FLT_MIN, 1e-45f, -1e-40f, 88.7f,
                                  88.8f, -87.4f, -103.9f, -104.1f, 0.34657359f, 65504, 65520, 6e-8f, 2.98e-8f, 5.9604645e-8f };
-    for (size_t i = 0; i < n; i++)
-        x[i] = round == 0 ? 4 * uniform() : round == 1 ? ldexpf(uniform(), (int)(rnd() % 40) - 20)
+    for (size_t i = 0; i < n; i++) {
+        float u = uniform();
+        int e = (int)(rnd() % 40) - 20;
+        x[i] = round == 0 ? 4 * u : round == 1 ? ldexpf(u, e)
              : round == 2 ? of_bits(rnd()) : odd[rnd() % (sizeof odd / sizeof *odd)];
+    }
 }
 
 /* Equal bits; any NaN equals any NaN. */
@@ -539,7 +542,7 @@ static void test_the_bits_are_those_of_every_machine(void **state)
     for (size_t i = 0; i < n; i++) {
         uint64_t h = hash_all(v[i]);
         print_message("# hash %016llx\n", (unsigned long long)h);
-        assert_true(h == UINT64_C(0xa3d8264e9f4798d2));
+        assert_true(h == UINT64_C(0x893613b1c9585c80));
     }
 }
 
