@@ -1,5 +1,6 @@
 # config.mk - what compiler, what machine, which optional parts.  Everything is found here and nowhere else.
 VERSION := 0.1.0
+PREFIX ?= /usr/local
 
 ifdef CROSS
   CC := $(CROSS)gcc
@@ -41,11 +42,11 @@ FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
 
 PKGS := jansson libutf8proc
 ifeq ($(SYSTEM),macos)
-  PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):$(shell brew --prefix)/lib/pkgconfig
+  PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):$(shell brew --prefix 2>/dev/null)/lib/pkgconfig
   export PKG_CONFIG_PATH
 endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -ljansson -lutf8proc)
 EDIT_LIBS  := -ledit
 TEST_LIBS  := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 TEST_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka 2>/dev/null)
@@ -59,6 +60,10 @@ CFLAGS_ALL := -std=c11 $(OPT) -g $(WARN) -fPIC -pthread -ffp-contract=off -fno-m
 ifdef SAN
   CFLAGS_ALL  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
   LDFLAGS_ALL += -fsanitize=$(SAN)
+  # An allocation that cannot be answers NULL, and a crash is the sanitizer's to report, not cmocka's.
+  export ASAN_OPTIONS  ?= allocator_may_return_null=1:handle_segv=2:handle_sigbus=2
+  export TSAN_OPTIONS  ?= allocator_may_return_null=1
+  export UBSAN_OPTIONS ?= print_stacktrace=1
 else
   CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
