@@ -127,3 +127,21 @@ build()
     tail -n 30 build/make.log >&2
     return $rc
 }
+
+# Copies lines as they come, but not the sums of test runs.
+without_sums()
+{
+    while IFS= read -r line; do
+        case $line in
+        [0-9]*' passed, '[0-9]*' failed, '[0-9]*' skipped') ;;
+        *) printf '%s\n' "$line" ;;
+        esac
+    done
+}
+
+# sum_of LOG: its last sum; a run that never came to one has failed.
+sum_of()
+{
+    awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { sum = $0 }
+        END { print sum == "" ? "0 passed, 1 failed, 0 skipped" : sum }' "$1"
+}

@@ -54,7 +54,8 @@ static inline void tiny_tensor(struct gguf_writer *w, struct tiny *t, const char
     float *x = malloc((size_t)ne[0] * 4);
     uint8_t *d = tiny_keep(malloc(rows * (size_t)row_bytes));
     for (size_t r = 0; r < rows; r++) {
-        for (uint64_t i = 0; i < ne[0]; i++) x[i] = n_dims == 1 ? 1 + 0.1f * tiny_random(&t->seed) : scale * tiny_random(&t->seed);
+        for (uint64_t i = 0; i < ne[0]; i++)
+            x[i] = n_dims == 1 ? 1 + 0.1f * tiny_random(&t->seed) : scale * tiny_random(&t->seed);
         quant_pack(type)(x, d + r * row_bytes, (size_t)ne[0]);
     }
     free(x);
