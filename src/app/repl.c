@@ -22,16 +22,16 @@ struct chat {
 typedef void chat_command(struct chat *c, const char *arg);
 static chat_command do_help, do_set, do_show, do_clear, do_system, do_save, do_load, do_verbose, do_bye;
 
-static const struct { const char *name, *arg, *help; chat_command *run; } command[] = {
-    { "help", "", "show this list", do_help },
-    { "set", "[NAME VALUE]", "change a setting, or list them all", do_set },
-    { "show", "", "what model this is, and the settings", do_show },
-    { "clear", "", "begin a new conversation", do_clear },
-    { "system", "[TEXT]", "tell the model its role; without a text: forget it", do_system },
-    { "save", "FILE", "keep the conversation in a file", do_save },
-    { "load", "FILE", "go on with a conversation from a file", do_load },
-    { "verbose", "", "statistics after each answer, on or off", do_verbose },
-    { "bye", "", "leave (also Ctrl-D)", do_bye },
+static const struct { const char *name, *alias, *arg, *help; chat_command *run; } command[] = {
+    { "help", "?", "", "show this list", do_help },
+    { "set", "", "[NAME VALUE]", "change a setting, or list them all", do_set },
+    { "show", "", "", "what model this is, and the settings", do_show },
+    { "clear", "new", "", "begin a new conversation", do_clear },
+    { "system", "", "[TEXT]", "tell the model its role; without a text: forget it", do_system },
+    { "save", "", "FILE", "keep the conversation in a file", do_save },
+    { "load", "", "FILE", "go on with a conversation from a file", do_load },
+    { "verbose", "", "", "statistics after each answer, on or off", do_verbose },
+    { "bye", "exit", "", "leave (also Ctrl-D)", do_bye },
 };
 enum { N_COMMAND = sizeof command / sizeof *command };
 
@@ -188,10 +188,8 @@ static void obey(struct chat *c, char *line)
     if (*arg) *arg++ = 0;
     arg += strspn(arg, " ");
     for (size_t n = strlen(arg); n && arg[n - 1] == ' ';) arg[--n] = 0;
-    if (!strcmp(name, "exit") || !strcmp(name, "quit")) name = (char[]){ "bye" };
-    if (!strcmp(name, "?")) name = (char[]){ "help" };
     for (size_t i = 0; i < N_COMMAND; i++)
-        if (!strcmp(name, command[i].name)) {
+        if (!strcmp(name, command[i].name) || !strcmp(name, command[i].alias)) {
             command[i].run(c, arg);
             return;
         }
