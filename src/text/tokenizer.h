@@ -27,7 +27,8 @@ void tokenizer_close(struct tokenizer *t);
 
 enum {
     TOK_SPECIAL = 1,        /* add BOS/EOS/CLS/SEP as the model wants them */
-    TOK_PARSE   = 2         /* text that spells a control token becomes that token; without it only user-defined ones do */
+    TOK_PARSE   = 2,        /* text that spells a control token becomes that token; without it only user-defined ones do */
+    TOK_BARRIER = 4         /* the text has TOKENIZER_BARRIER bytes */
 };
 
 /* Appends the ids of text[n] to out.  Invalid UTF-8 is accepted (bytes become byte tokens or U+FFFD). */
