@@ -3,6 +3,7 @@
 
 #include "base/env.h"
 #include "base/mem.h"
+#include "base/os.h"
 #include "engine/engine.h"
 
 _Static_assert(sizeof(struct err) == sizeof(struct hearth_error), "one error type under two names");
@@ -123,7 +124,8 @@ static int open_with(struct hearth_model **out, const char *path, const struct h
     int rc;
     if (path) {
         rc = gguf_open(&m->gguf, path, err);
-        if (rc == 0) gguf_willneed(m->gguf);
+        /* Reading ahead more than fits would only push out what was just read. */
+        if (rc == 0 && gguf_file_bytes(m->gguf) < os_memory_available()) gguf_willneed(m->gguf);
     } else if (hearth_spark_begin) {
         rc = gguf_parse(&m->gguf, hearth_spark_begin, (uint64_t)(hearth_spark_end - hearth_spark_begin), "spark", err);
     } else {
