@@ -16,6 +16,7 @@ struct scan {
     void *arg;
     /* the run of white space looked at last: expressions that take a bit of a long run must not read it all again */
     size_t space_lo, space_hi, space_line, space_last;
+    size_t group_at, group_n, group_stop;       /* likewise for runs of digits: what is left of the run */
 };
 
 struct ch { uint32_t cp; unsigned class, len; };        /* len 0: the end */
@@ -360,7 +361,7 @@ static bool is_punct_deepseek(struct ch x)
 static bool is_bloom(struct ch x)
 {
     static const struct range out[] = {
-        { '!', '!' }, { '(', '(' }, { ',', ',' }, { '.', '.' }, { '?', '?' }, { '|', '|' }, { 0x2026, 0x2026 },
+        { '!', '!' }, { '(', ')' }, { ',', ',' }, { '.', '.' }, { '?', '?' }, { '|', '|' }, { 0x2026, 0x2026 },
         { 0x3002, 0x3002 }, { 0xff0c, 0xff0c }, { 0x3001, 0x3001 }, { 0x964, 0x964 }, { 0x6d4, 0x6d4 },
         { 0x60c, 0x60c }, { 0, 0 }
     };
@@ -387,7 +388,7 @@ STAGE(spaced_cased, is_cased, true, SIZE_MAX)
 STAGE(spaced_punct_deepseek, is_punct_deepseek, true, SIZE_MAX)
 STAGE(asian, is_asian, false, SIZE_MAX)
 STAGE(cjk, is_cjk, false, SIZE_MAX)
-STAGE(afmoe_script, is_afmoe_script, false, 1)
+STAGE(afmoe_script, is_afmoe_script, false, SIZE_MAX)
 STAGE(punct_falcon, is_punct_falcon, false, SIZE_MAX)
 STAGE(punct_default, is_punct_default, false, SIZE_MAX)
 STAGE(each_punct_chameleon, is_punct_chameleon, false, 1)
@@ -427,18 +428,27 @@ static ptrdiff_t bloom(struct scan *c, const struct style *y, size_t at, size_t 
     return n > 0 ? n + (ptrdiff_t)(from - at) : no_match(c, at, end);
 }
 
-/* Characters of class from `at` on: their number, and where they end. */
-static size_t count(const struct scan *c, size_t at, size_t end, unsigned class, size_t *stop)
+/* The length of the run of class at `at`, in characters; its end goes to *stop.  Groups are taken from the left but
+ * counted from the right: the rest of the last run is remembered, so that a long one is not read for every group. */
+static size_t count(struct scan *c, size_t at, size_t end, unsigned class, size_t *stop)
 {
+    if (at == c->group_at && c->group_n && c->group_stop <= end) {
+        *stop = c->group_stop;
+        return c->group_n;
+    }
     size_t n = 0;
     for (struct ch x; (x = peek(c, at, end)).class & class; at += x.len) n++;
     *stop = at;
     return n;
 }
 
-static size_t skip_chars(const struct scan *c, size_t at, size_t end, size_t n)
+/* Where the first k of the n characters counted at `at` end. */
+static size_t take_group(struct scan *c, size_t at, size_t n, size_t k, size_t stop)
 {
-    for (; n; n--) at += peek(c, at, end).len;
+    for (size_t i = 0; i < k; i++) at += peek(c, at, stop).len;
+    c->group_at = at;
+    c->group_n = n - k;
+    c->group_stop = stop;
     return at;
 }
 
@@ -448,17 +458,21 @@ static ptrdiff_t thousands(struct scan *c, const struct style *y, size_t at, siz
     (void)y;
     size_t stop, n = count(c, at, end, UNI_ND, &stop);
     if (!n) return no_match(c, at, end);
-    if (n % 3) return -(ptrdiff_t)(n < 3 ? stop - at : skip_chars(c, at, end, n % 3) - at);
-    return (ptrdiff_t)(skip_chars(c, at, end, 3) - at);
+    if (n < 3) return -(ptrdiff_t)(stop - at);
+    ptrdiff_t len = (ptrdiff_t)(take_group(c, at, n, n % 3 ? n % 3 : 3, stop) - at);
+    return n % 3 ? -len : len;
 }
 
-/* a run of numbers in groups of three from the right */
+/* Numbers in groups of three from the right; the text before a run belongs to its first group, as in the tokenizer
+ * that this one agrees with. */
 static ptrdiff_t number_groups(struct scan *c, const struct style *y, size_t at, size_t end)
 {
     (void)y;
-    size_t stop, n = count(c, at, end, UNI_N, &stop);
-    if (!n) return no_match(c, at, end);
-    return (ptrdiff_t)(skip_chars(c, at, end, n < 3 ? n : n % 3 ? n % 3 : 3) - at);
+    size_t from = at, stop;
+    for (struct ch x; at < end && !((x = peek(c, at, end)).class & UNI_N);) at += x.len;
+    if (at == end) return -(ptrdiff_t)(end - from);
+    size_t n = count(c, at, end, UNI_N, &stop);
+    return (ptrdiff_t)(take_group(c, at, n, n % 3 ? n % 3 : 3, stop) - from);
 }
 
 /* \d{1,3}(?=(?:\d{3})*\b): groups from the right, when the run ends at the end of a word */
@@ -469,7 +483,7 @@ static ptrdiff_t digit_groups(struct scan *c, const struct style *y, size_t at, 
     if (!n) return no_match(c, at, end);
     struct ch x = peek(c, stop, end);
     if (x.class & (UNI_L | UNI_M | UNI_N) || x.cp == '_') return -(ptrdiff_t)(stop - at);
-    return (ptrdiff_t)(skip_chars(c, at, end, n % 3 ? n % 3 : 3) - at);
+    return (ptrdiff_t)(take_group(c, at, n, n % 3 ? n % 3 : 3, stop) - at);
 }
 
 /* [가-힣ㄱ-ㆎ]+|[punctuation]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+ */
@@ -611,7 +625,7 @@ static const struct { const char *name; uint8_t set, flags; } names[] = {
     { "superbpe", SET_SUPERBPE, 0 },            { "tiny_aya", SET_TINYAYA, 0 },
     { "jais-2", SET_JAIS2, 0 },                 { "exaone-moe", SET_EXAONEMOE, 0 },
     { "youtu", SET_YOUTU, IGNORE },             { "chameleon", SET_CHAMELEON, BOS },
-    { "afmoe", SET_AFMOE, 0 },                  { "gemma4", SET_GEMMA4, 0 }
+    { "afmoe", SET_AFMOE, 0 },                  { "gemma4", SET_GEMMA4, CLEAN }
 };
 
 const struct pre_set *pre_find(const char *name, size_t n, struct pre_info *info)
