@@ -50,14 +50,19 @@ bool tok_repair(const char **s, size_t *n, struct buf *b)
     size_t ok = utf8_valid_prefix(*s, *n), len;
     if (ok == *n) return true;
     buf_clear(b);
-    buf_put(b, *s, ok);
+    if (!buf_reserve(b, ok + (*n - ok) * 3)) return false;      /* a bad byte takes three */
+    memcpy(b->data, *s, ok);
+    b->len = ok;
     for (size_t i = ok; i < *n; i += len) {
         char c[4];
-        buf_put(b, c, utf8_encode(tok_char(*s + i, *n - i, &len), c));
+        size_t k = utf8_encode(tok_char(*s + i, *n - i, &len), c);
+        memcpy(b->data + b->len, c, k);
+        b->len += k;
     }
+    b->data[b->len] = 0;
     *s = b->data;
     *n = b->len;
-    return !b->bad;
+    return true;
 }
 
 /* ---- encoding ---- */

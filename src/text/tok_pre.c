@@ -21,14 +21,18 @@ struct scan {
 
 struct ch { uint32_t cp; unsigned class, len; };        /* len 0: the end */
 
-static struct ch peek(const struct scan *c, size_t at, size_t end)
+static __attribute__((noinline)) struct ch peek_wide(const struct scan *c, size_t at, size_t end)
 {
-    if (at >= end) return (struct ch){ 0, 0, 0 };
-    uint8_t b = (uint8_t)c->s[at];
-    if (b < 0x80) return (struct ch){ b, c->t->class[b], 1 };
     size_t len;
     uint32_t cp = tok_char(c->s + at, end - at, &len);
     return (struct ch){ cp, tok_class(c->t, cp), (unsigned)len };
+}
+
+static inline struct ch peek(const struct scan *c, size_t at, size_t end)
+{
+    if (at >= end) return (struct ch){ 0, 0, 0 };
+    uint8_t b = (uint8_t)c->s[at];
+    return b < 0x80 ? (struct ch){ b, c->t->class[b], 1 } : peek_wide(c, at, end);
 }
 
 /* A stage looks at `at`: bytes matched there, or minus the bytes from there on in which no match begins. */
@@ -280,29 +284,31 @@ static const struct style exaone_moe = { C_ANY_CASE, .letters = W_EXAONE, .prefi
 
 struct range { uint32_t lo, hi; };
 
+/* r is in ascending order. */
 static bool in(const struct range *r, uint32_t cp)
 {
-    for (; r->hi; r++)
-        if (cp >= r->lo && cp <= r->hi) return true;
+    for (; r->hi && cp >= r->lo; r++)
+        if (cp <= r->hi) return true;
     return false;
 }
 
 typedef bool member_fn(struct ch x);
 
-/* optional white space, then members (at most max) */
-static ptrdiff_t members(const struct scan *c, size_t at, size_t end, member_fn *is, bool space, size_t max)
+/* Members (at most max), with optional white space before them.  Always inline: `is` is a constant of the caller. */
+static inline __attribute__((always_inline))
+ptrdiff_t members(const struct scan *c, size_t at, size_t end, member_fn *is, bool space, size_t max)
 {
-    struct ch x = peek(c, at, end);
     size_t e = at;
+    struct ch x = peek(c, at, end);
+    while (x.len && !is(x) && !(space && x.class & UNI_SPACE)) x = peek(c, e += x.len, end);
+    if (e > at) return -(ptrdiff_t)(e - at);            /* everything that cannot begin a match */
+    bool lone = is(x);
+    size_t first = x.len;
     if (space && x.class & UNI_SPACE) x = peek(c, e += x.len, end);
     size_t from = e;
     for (; x.len && max && is(x); max--) x = peek(c, e += x.len, end);
     if (e > from) return (ptrdiff_t)(e - at);
-    if (from > at) {
-        x = peek(c, at, end);               /* the space alone; when it is a member itself it may still match */
-        if (is(x)) return (ptrdiff_t)x.len;
-    }
-    return -(ptrdiff_t)(from > at ? from - at : x.len);
+    return lone ? (ptrdiff_t)first : -(ptrdiff_t)first;  /* only the white space, which may be a member itself */
 }
 
 #define STAGE(name, is, space, max) \
@@ -325,7 +331,7 @@ static bool is_punct_chameleon(struct ch x) { return x.class & UNI_P || (x.cp < 
 
 static bool is_cjk(struct ch x)
 {
-    static const struct range r[] = { { 0x4e00, 0x9fa5 }, { 0x3040, 0x309f }, { 0x30a0, 0x30ff }, { 0, 0 } };
+    static const struct range r[] = { { 0x3040, 0x309f }, { 0x30a0, 0x30ff }, { 0x4e00, 0x9fa5 }, { 0, 0 } };
     return in(r, x.cp);
 }
 
@@ -353,7 +359,7 @@ static bool is_cased(struct ch x)
 static bool is_punct_deepseek(struct ch x)
 {
     static const struct range r[] = {
-        { '!', '/' }, { ':', '~' }, { 0xff01, 0xff0f }, { 0xff1a, 0xff5e }, { 0x2018, 0x201f }, { 0x3000, 0x3002 }, { 0, 0 }
+        { '!', '/' }, { ':', '~' }, { 0x2018, 0x201f }, { 0x3000, 0x3002 }, { 0xff01, 0xff0f }, { 0xff1a, 0xff5e }, { 0, 0 }
     };
     return in(r, x.cp);
 }
@@ -361,9 +367,8 @@ static bool is_punct_deepseek(struct ch x)
 static bool is_bloom(struct ch x)
 {
     static const struct range out[] = {
-        { '!', '!' }, { '(', ')' }, { ',', ',' }, { '.', '.' }, { '?', '?' }, { '|', '|' }, { 0x2026, 0x2026 },
-        { 0x3002, 0x3002 }, { 0xff0c, 0xff0c }, { 0x3001, 0x3001 }, { 0x964, 0x964 }, { 0x6d4, 0x6d4 },
-        { 0x60c, 0x60c }, { 0, 0 }
+        { '!', '!' }, { '(', ')' }, { ',', ',' }, { '.', '.' }, { '?', '?' }, { '|', '|' }, { 0x60c, 0x60c },
+        { 0x6d4, 0x6d4 }, { 0x964, 0x964 }, { 0x2026, 0x2026 }, { 0x3001, 0x3002 }, { 0xff0c, 0xff0c }, { 0, 0 }
     };
     return !(x.class & UNI_SPACE) && !in(out, x.cp);
 }
@@ -371,9 +376,9 @@ static bool is_bloom(struct ch x)
 static bool is_afmoe_script(struct ch x)
 {
     static const struct range r[] = {
-        { 0x4e00, 0x9fff }, { 0x3400, 0x4dbf }, { 0xf900, 0xfaff }, { 0x3040, 0x309f }, { 0x30a0, 0x30ff },
-        { 0xff65, 0xff9f }, { 0x2f00, 0x2fdf }, { 0xe40, 0xe7f }, { 0xe80, 0xeff }, { 0x1780, 0x17ff },
-        { 0x1000, 0x109f }, { 0xaa60, 0xaa7f }, { 0xa9e0, 0xa9ff }, { 0xac00, 0xd7af }, { 0x1100, 0x11ff }, { 0, 0 }
+        { 0xe40, 0xe7f }, { 0xe80, 0xeff }, { 0x1000, 0x109f }, { 0x1100, 0x11ff }, { 0x1780, 0x17ff },
+        { 0x2f00, 0x2fdf }, { 0x3040, 0x309f }, { 0x30a0, 0x30ff }, { 0x3400, 0x4dbf }, { 0x4e00, 0x9fff },
+        { 0xa9e0, 0xa9ff }, { 0xaa60, 0xaa7f }, { 0xac00, 0xd7af }, { 0xf900, 0xfaff }, { 0xff65, 0xff9f }, { 0, 0 }
     };
     return in(r, x.cp);
 }
@@ -492,8 +497,8 @@ static bool is_bopomofo(struct ch x) { return x.cp >= 0x3105 && x.cp <= 0x312f; 
 static bool is_punct_youtu(struct ch x)
 {
     static const struct range r[] = {
-        { 0xff01, 0xff01 }, { 0x2026, 0x2026 }, { 0x201c, 0x201d }, { 0x2018, 0x2019 }, { 0x2014, 0x2014 },
-        { 0xff1a, 0xff1b }, { 0xff0c, 0xff0c }, { 0x3001, 0x303f }, { 0xfe30, 0xfe4f }, { 0, 0 }
+        { 0x2014, 0x2014 }, { 0x2018, 0x2019 }, { 0x201c, 0x201d }, { 0x2026, 0x2026 }, { 0x3001, 0x303f },
+        { 0xfe30, 0xfe4f }, { 0xff01, 0xff01 }, { 0xff0c, 0xff0c }, { 0xff1a, 0xff1b }, { 0, 0 }
     };
     return in(r, x.cp);
 }
