@@ -2,6 +2,7 @@
 #   SAN=address,undefined | SAN=thread    sanitizer build in its own folder
 #   CROSS=aarch64-linux-gnu-              cross build (NEON), tests run under qemu
 #   CC=clang-14                           another compiler
+#   V=1                                   shows the commands
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -12,10 +13,11 @@ include mk/test.mk
 include mk/install.mk
 
 .DEFAULT_GOAL := all
-.PHONY: all check clean help gen
+.PHONY: all check clean help
 all: $(PROGRAM) $(BUILD)/libhearth.a
 
-check: all check-style test
+check: check-style
+	@$(MAKE) --no-print-directory test
 
 clean:
 	rm -rf build hearth compile_commands.json

@@ -3,9 +3,10 @@
  * Reads versions 2 and 3, little-endian, including split files (NAME-00001-of-0000N.gguf: open the first).
  * Nothing is trusted: every size goes through base/ck.h, and a file that breaks a limit below is refused before
  * anything large is allocated, with an error that names the file, the field and what is wrong.
- * Limits: 65,536 tensors and keys; keys and names 1 to 255 and 1 to 63 bytes; strings 1 MB (templates 4 MB);
- * 1 to 4 dimensions, each >= 1; alignment a power of two up to 65,536; all tensors inside the file, no overlap;
- * names and keys unique.
+ * Limits: 65,536 tensors and keys; keys and names 1 to 255 and 1 to 63 bytes, without control characters; strings
+ * 1 MB (templates 4 MB), 4,194,304 of them in arrays; 1 to 4 dimensions, each >= 1; alignment a power of two up to
+ * 65,536; all tensors inside the file, no overlap, aligned to the size of their numbers (blocks: 4); names and keys
+ * unique; 1,000 split files.
  * Threads: immutable after open, any thread.  Pointers into the file live until gguf_close. */
 #ifndef HEARTH_FORMAT_GGUF_H
 #define HEARTH_FORMAT_GGUF_H
@@ -14,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "format/dtype.h"
 
@@ -31,7 +33,7 @@ struct gguf_kv {
     enum gguf_type type;          /* GGUF_ARRAY: see item */
     enum gguf_type item;          /* element type of an array (never GGUF_ARRAY) */
     uint64_t count;               /* elements of an array, else 1 */
-    const uint8_t *data;          /* first value, unaligned */
+    const uint8_t *data;          /* first value, unaligned; a string begins with its length, see gguf_next_str */
     uint64_t bytes;               /* of all the values */
 };
 
@@ -48,7 +50,8 @@ struct gguf_tensor {
 
 /* *out is the caller's (gguf_close), NULL on failure. */
 int gguf_open(struct gguf **out, const char *path, struct err *err);
-/* The same for one file in memory (borrowed: must outlive the gguf); name is used in messages. */
+/* The same for one file in memory (borrowed: must outlive the gguf); name is used in messages.  A part of a split
+ * model is read as it is. */
 int gguf_parse(struct gguf **out, const void *data, uint64_t size, const char *name, struct err *err);
 void gguf_close(struct gguf *g);                             /* NULL is fine */
 
@@ -76,7 +79,7 @@ bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out);
 /* Element i of an array of numbers or bools (or the scalar itself, for every i). */
 bool gguf_item_i64(const struct gguf_kv *kv, uint64_t i, int64_t *out);
 bool gguf_item_f32(const struct gguf_kv *kv, uint64_t i, float *out);
-/* Walks the strings of an array: start with *at = kv->data; false after the last. */
+/* Walks the strings of an array (or the one string of a scalar): start with *at = kv->data; false after the last. */
 bool gguf_next_str(const struct gguf_kv *kv, const uint8_t **at, struct gguf_str *out);
 
 /* ---- tensors ---- */
@@ -102,5 +105,7 @@ void gguf_copy_kv(struct gguf_writer *w, const struct gguf_kv *kv);             
 void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, uint32_t n_dims,
                      const uint64_t *ne, const void *data);
 int  gguf_writer_save(struct gguf_writer *w, const char *path, struct err *err);
+/* The same into memory; what out held is lost. */
+int  gguf_writer_bytes(struct gguf_writer *w, struct buf *out, struct err *err);
 
 #endif
