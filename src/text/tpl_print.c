@@ -225,7 +225,7 @@ int v_repr(struct tpl *t, const struct value *v, struct buf *out)
 
 int v_print(struct tpl *t, const struct value *v, struct buf *out)
 {
-    if (v->type == V_UNDEF) return v->flag == UNDEF_UNSAFE ? v_undefined_error(t, v) : 0;
+    if (v->type == V_UNDEF) return 0;
     if (v->type != V_STR) return v_repr(t, v, out);
     buf_put(out, v->s.p, v->s.n);
     return tpl_spend(t, v->s.n);
