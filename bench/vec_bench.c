@@ -118,6 +118,7 @@ int main(int argc, char **argv)
     for (enum dtype t = DT_F32; t <= DT_F16; t++) bench_matmul(t, 16384, 4096, 1, cpu);
     for (size_t T = 2; T <= 8; T *= 2) bench_matmul(DT_F16, 16384, 4096, T, cpu);
     bench_matmul(DT_F16, 1024, 4096, 32, cpu);
+    bench_matmul(DT_F16, 512, 1024, 48, cpu);
     bench_matmul(DT_F16, 512, 4096, 512, cpu);
     bench_matmul(DT_F32, 512, 4096, 512, cpu);
     for (size_t layers = 1; layers <= 16; layers *= 16) {
