@@ -97,7 +97,7 @@ static int json_lines(struct job *j, struct err *err)
     while (rc == 0 && (rc = input_line(&in, &line, &n, &has, err)) == 0 && has) {
         number++;
         rc = json_line(j, line, n, err);
-        if (rc < 0) rc = err_prefix(err, rc, "standard input, line %zu", number);
+        if (rc < 0) rc = err_prefix(err, rc, "standard input, line %zu: ", number);
     }
     buf_release(&in.data);
     return rc;
