@@ -146,8 +146,9 @@ static void inspect_tells_what_is_there(void **unused)
     NEED(stories, "models/stories260K.gguf");
     struct result r = PROGRAM(NULL, "inspect", stories, "--metadata", "--tensors");
     program_expect(&r, 0);
-    static const char *const word[] = { "architecture   llama", "parameters     260032", "context        512", "runs here      yes",
-                                        "tokenizer.ggml.tokens", "blk.4.ffn_down.weight", "172 x 64", "... (512)]" };
+    static const char *const word[] = { "architecture   llama", "parameters     260032", "context        512",
+                                        "runs here      yes", "tokenizer.ggml.tokens", "blk.4.ffn_down.weight", "172 x 64",
+                                        "... (512)]" };
     for (size_t i = 0; i < sizeof word / sizeof *word; i++) program_contains(r.out, word[i]);
     assert_true(utf8_valid(r.out, r.n_out));
     program_free(&r);
@@ -254,7 +255,8 @@ static void json_output_is_one_object(void **unused)
 {
     (void)unused;
     NEED(stories, "models/stories260K.gguf");
-    struct result r = PROGRAM(NULL, "run", stories, "Once upon a time", "--no-template", "--json", "--seed", "7", "-n", "20", "-v");
+    struct result r = PROGRAM(NULL, "run", stories, "Once upon a time", "--no-template", "--json", "--seed", "7", "-n", "20",
+                              "-v");
     program_expect(&r, 0);
     struct json *j = parsed(r.out);
     assert_string_equal(json_str(json_get(j, "finish_reason"), NULL), "length");
@@ -360,8 +362,8 @@ static void logits_do_not_depend_on_threads_or_batch(void **unused)
     char first[256] = "";
     for (size_t i = 0; i < 3; i++)
         for (size_t k = 0; k < 3; k++) {
-            struct result r = PROGRAM(NULL, "logits", stories, "--tokens", "1 403 407 261 378", "--last", "5", "--greedy", "4", "--hash",
-                                      "--threads", threads[i], "--batch", batch[k]);
+            struct result r = PROGRAM(NULL, "logits", stories, "--tokens", "1 403 407 261 378", "--last", "5", "--greedy", "4",
+                                      "--hash", "--threads", threads[i], "--batch", batch[k]);
             program_expect(&r, 0);
             if (!*first) snprintf(first, sizeof first, "%s", r.out);
             assert_string_equal(r.out, first);
@@ -388,7 +390,8 @@ static void logits_rows_go_to_a_file_or_a_pipe(void **unused)
     size_t n;
     assert_int_equal(os_read_file(path, 1 << 20, &data, &n, NULL), 0);
     assert_int_equal(n, 5 * 512 * 4);
-    struct result p = PROGRAM(NULL, "logits", stories, "--tokens", "1 403 407 261 378", "--last", "2", "--greedy", "3", "--out", "-");
+    struct result p = PROGRAM(NULL, "logits", stories, "--tokens", "1 403 407 261 378", "--last", "2", "--greedy", "3",
+                              "--out", "-");
     assert_int_equal(p.n_out, n);
     assert_memory_equal(p.out, data, n);
     assert_string_equal(p.err, "432 383 286\n");

@@ -1,4 +1,6 @@
 /* repl_test.c - the chat in a pseudo-terminal: answers, commands, Ctrl-C, Ctrl-D, history. */
+#define _XOPEN_SOURCE 700              /* posix_openpt and its family */
+#define _DARWIN_C_SOURCE
 #include "tests/program.h"
 
 #include <poll.h>
