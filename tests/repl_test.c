@@ -101,6 +101,14 @@ static void answers_commands_and_leaving(void **unused)
     expect(&s, "... ");
     expect(&s, "tokens/s");
     expect(&s, "seed 5");
+    expect(&s, ">>> ");
+    type(&s, "\033[200~pasted\rlines\007\r\033[201~ and more\n");   /* one message, although it has line feeds */
+    expect(&s, "and more");
+    expect(&s, "tokens/s");
+    expect(&s, ">>> ");
+    type(&s, "/show\n");
+    expect(&s, "messages             7");
+    expect(&s, ">>> ");
     type(&s, "/clear\n");
     expect(&s, "a new conversation");
     type(&s, "/show\n");
