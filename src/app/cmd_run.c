@@ -148,7 +148,7 @@ static int one_shot(struct runner *r, const char *prompt)
     struct gen_result g = { 0 };
     int code = EXIT_OK;
     if (run_prompt(r, system ? m : m + 1, system ? 2 : 1, &ids, &n, &e) < 0 || run_answer(r, ids, n, &g, &e) < 0)
-        code = term_fail("%s: %s", r->info.path, e.message);
+        code = term_fail("%s", e.message);
     else if (term_closed() || !finish_output(r, &g))
         code = term_write_failed();
     else {
@@ -232,8 +232,9 @@ const struct command command_row_run = {
     .name = "run",
     .operands = "[MODEL] [PROMPT]",
     .summary = "chat with a model, or get one answer",
-    .about = "MODEL is a GGUF file (of a split model the first part); without one, or with the name spark, the tiny model inside\n"
-             "this program answers.  With a prompt there is one answer; without, a chat.  Text from a pipe is added to the prompt.\n",
+    .about = "MODEL is a GGUF file (of a split model the first part); without one, or with the name spark, the tiny\n"
+             "model inside this program answers.  With a prompt there is one answer; without, a chat.  Text from a\n"
+             "pipe is added to the prompt.\n",
     .example = "model.gguf 'Why is the sky blue?'",
     .more = (const char *const[]){ "hearth run model.gguf",
                                    "cat letter.txt | hearth run model.gguf \"Summarise this letter.\"",

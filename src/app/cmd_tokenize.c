@@ -97,7 +97,7 @@ static int json_lines(struct job *j, struct err *err)
     while (rc == 0 && (rc = input_line(&in, &line, &n, &has, err)) == 0 && has) {
         number++;
         rc = json_line(j, line, n, err);
-        if (rc < 0) rc = err_prefix(err, rc, "standard input, line %zu", number);
+        if (rc < 0) rc = err_prefix(err, rc, "standard input, line %zu: ", number);
     }
     buf_release(&in.data);
     return rc;
@@ -143,8 +143,8 @@ const struct command command_row_tokenize = {
     .name = "tokenize",
     .operands = "MODEL [TEXT]",
     .summary = "show the tokens of a text",
-    .about = "Prints token ids on one line.  Without TEXT the text is read from standard input as it is.  A file that holds only\n"
-             "a vocabulary is enough.\n",
+    .about = "Prints token ids on one line.  Without TEXT the text is read from standard input as it is.  A file that\n"
+             "holds only a vocabulary is enough.\n",
     .example = "model.gguf 'Hello world'",
     .more = (const char *const[]){ "hearth tokenize model.gguf --count < book.txt",
                                    "echo '\"one string a line\"' | hearth tokenize model.gguf --jsonl", NULL },

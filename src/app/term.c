@@ -139,6 +139,11 @@ int term_write_failed(void)
     return term_fail("cannot write the output: %s", strerror(out_error));
 }
 
+void term_paste_marks(bool on)
+{
+    if (!dumb() && (term_out_tty() || term_err_tty())) write_all(term_out_tty() ? 1 : 2, on ? "\033[?2004h" : "\033[?2004l", 8);
+}
+
 void term_progress(const char *fmt, ...)
 {
     if (!term_err_tty() || dumb()) return;
