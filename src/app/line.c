@@ -15,10 +15,10 @@
 
 #include "app/signals.h"
 #include "app/term.h"
-#include "app/utf8.h"
 #include "base/env.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/utf8.h"
 
 enum { HISTORY_LINES = 1000, HISTORY_BYTES = 1 << 20 };
 
@@ -65,8 +65,8 @@ static int next_char(EditLine *el, wchar_t *out)
         unsigned char b = (unsigned char)c[0];
         if (!n++) len = b < 0xc2 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : b < 0xf5 ? 4 : 1;
     }
-    uint32_t cp;
-    *out = utf8_next(c, n, &cp) == n && cp != UTF8_BAD ? (wchar_t)cp : (wchar_t)0xfffd;
+    uint32_t cp = utf8_decode(c, n, &len);
+    *out = (wchar_t)(cp == UTF8_BAD || len != n ? UTF8_REPLACEMENT : cp);
     return 1;
 }
 
@@ -213,7 +213,7 @@ enum line_status line_read(struct line_editor *e, const char *prompt, const char
     if (!line || count <= 0) return LINE_EOF;
     buf_clear(&e->text);
     size_t len = strcspn(line, "\r\n");
-    utf8_repair(line, len, &e->text);
+    utf8_put_valid(&e->text, line, len);
     if (e->text.bad) return LINE_EOF;
     remember(e, e->text.len ? e->text.data : "");
     *text = e->text.len ? e->text.data : "";

@@ -427,7 +427,7 @@ static void large_files_are_read_fast(void **state)
     struct gguf *g;
     struct buf b = { 0 };
     struct gguf_str *words = mem_new_array(struct gguf_str, N_WORDS);
-    for (unsigned i = 0; i < N_WORDS; i++) words[i] = (struct gguf_str){ "abcdefgh" + i % 8, 1 + (7 - i % 8) };
+    for (unsigned i = 0; i < N_WORDS; i++) words[i] = (struct gguf_str){ &"abcdefgh"[i % 8], 8 - i % 8 };
     struct gguf_writer *w = new_writer();
     gguf_put_strs(w, "tokens", words, N_WORDS);
     assert_int_equal(gguf_writer_bytes(w, &b, &err), 0);

@@ -14,10 +14,34 @@ enum { UNITS = 4 };
 INLINE __m256i load256(const void *p) { return _mm256_loadu_si256(p); }
 INLINE __m128i load128(const void *p) { return _mm_loadu_si128(p); }
 
+/* Sums of neighbours, a's in even and b's in odd places.  Blends run on every port, shuffles on few. */
+INLINE __m256i fold16(__m256i a, __m256i b)
+{
+    const __m256i swap = _mm256_set_epi8(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2,
+                                         13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2);
+    return _mm256_add_epi16(_mm256_blend_epi16(a, b, 0xaa), _mm256_shuffle_epi8(_mm256_blend_epi16(b, a, 0xaa), swap));
+}
+#define FOLD32(add, a, b) add(_mm256_blend_epi32(a, b, 0xaa), _mm256_shuffle_epi32(_mm256_blend_epi32(b, a, 0xaa), 0xb1))
+#define FOLD64(add, a, b) add(_mm256_blend_epi32(a, b, 0xcc), _mm256_shuffle_epi32(_mm256_blend_epi32(b, a, 0xcc), 0x4e))
+
+/* Sums of the halves of four vectors: [v0 v1 v2 v3 low halves | high halves]. */
+INLINE __m256i fold4(const __m256i *v)
+{
+    __m256i a = FOLD32(_mm256_add_epi32, v[0], v[1]), b = FOLD32(_mm256_add_epi32, v[2], v[3]);
+    return FOLD64(_mm256_add_epi32, a, b);
+}
+
+/* [sum v0, .. sum v7] */
+INLINE __m256i sum8(const __m256i *v)
+{
+    __m256i a = fold4(v), b = fold4(v + 4);
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
 /* [sum v0, sum v1, sum v2, sum v3] */
 INLINE __m128i sum4(const __m256i *v)
 {
-    __m256i h = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+    __m256i h = fold4(v);
     return _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
@@ -127,21 +151,17 @@ INLINE void super_dot(const struct matmul_job *j, size_t r, size_t t0, int nt, e
 INLINE void q8_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
 {
     UNROLL for (int t = 0; t < nt; t++) {
-        __m256i s = _mm256_cvtepu8_epi16(load128(a[t]->s8)), h[2];
-        UNROLL for (int half = 0; half < 2; half++) {
-            __m256i p[4];
-            UNROLL for (int i = 0; i < 4; i++) {
-                int b = 4 * half + i;
-                __m256i code = load256(w + Q8_0_BYTES * b + 2);
-                __m256i q = _mm256_sign_epi8(load256(a[t]->q + 32 * b), code);
-                p[i] = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(code), q), coef(s, b));
-            }
-            h[half] = _mm256_hadd_epi32(_mm256_hadd_epi32(p[0], p[1]), _mm256_hadd_epi32(p[2], p[3]));
+        __m256i s = _mm256_cvtepu8_epi16(load128(a[t]->s8)), p[BLOCKS];
+        UNROLL for (int b = 0; b < BLOCKS; b++) {
+            __m256i code = load256(w + Q8_0_BYTES * b + 2);
+            __m256i q = _mm256_sign_epi8(load256(a[t]->q + 32 * b), code);
+            p[b] = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(code), q), coef(s, b));
         }
-        f[t] = _mm256_add_epi32(_mm256_permute2x128_si256(h[0], h[1], 0x20), _mm256_permute2x128_si256(h[0], h[1], 0x31));
+        f[t] = sum8(p);
     }
 }
 
+/* The codes of a group add up in 16 bits; what comes out is in split order. */
 INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
 {
     __m256i code[BLOCKS];
@@ -150,31 +170,27 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
         code[b] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
     }
     UNROLL for (int t = 0; t < nt; t++) {
-        __m256i s = _mm256_cvtepu8_epi16(load128(a[t]->s8)), h[2];
-        UNROLL for (int half = 0; half < 2; half++) {
-            __m256i p[4];
-            UNROLL for (int i = 0; i < 4; i++) {
-                int b = 4 * half + i;
-                p[i] = _mm256_madd_epi16(_mm256_maddubs_epi16(code[b], load256(a[t]->q + 32 * b)), coef(s, b));
-            }
-            h[half] = _mm256_hadd_epi32(_mm256_hadd_epi32(p[0], p[1]), _mm256_hadd_epi32(p[2], p[3]));
-        }
-        f[t] = _mm256_add_epi32(_mm256_permute2x128_si256(h[0], h[1], 0x20), _mm256_permute2x128_si256(h[0], h[1], 0x31));
-        f[t] = _mm256_sub_epi32(f[t], _mm256_slli_epi32(load256(a[t]->z.pair), 3));
+        __m256i p[BLOCKS];
+        UNROLL for (int b = 0; b < BLOCKS; b++) p[b] = _mm256_maddubs_epi16(code[b], load256(a[t]->q + 32 * b));
+        UNROLL for (int b = 0; b < BLOCKS; b += 2) p[b] = fold16(p[b], p[b + 1]);
+        __m256i lo = FOLD32(_mm256_add_epi16, p[0], p[2]), hi = FOLD32(_mm256_add_epi16, p[4], p[6]);
+        __m256i dot = _mm256_permute4x64_epi64(FOLD64(_mm256_add_epi16, lo, hi), 0xd8);
+        __m256i s = _mm256_permute4x64_epi64(_mm256_cvtepu8_epi16(load128(a[t]->s8)), 0xd8);
+        dot = _mm256_unpacklo_epi16(dot, _mm256_srli_si256(dot, 8));
+        s = _mm256_unpacklo_epi16(s, _mm256_srli_si256(s, 8));
+        f[t] = _mm256_sub_epi32(_mm256_madd_epi16(dot, s), _mm256_slli_epi32(load256(a[t]->z.pair), 3));
     }
 }
 
+/* The scales of 8 blocks: scale i lies 2 i bytes behind (bytes - 2) i, so that one load per block puts it in its place. */
 INLINE __m256 block_scales(const uint8_t *w, size_t bytes)
 {
-    __m128i h = _mm_cvtsi32_si128(load16(w));
-    h = _mm_insert_epi16(h, load16(w + bytes), 1);
-    h = _mm_insert_epi16(h, load16(w + 2 * bytes), 2);
-    h = _mm_insert_epi16(h, load16(w + 3 * bytes), 3);
-    h = _mm_insert_epi16(h, load16(w + 4 * bytes), 4);
-    h = _mm_insert_epi16(h, load16(w + 5 * bytes), 5);
-    h = _mm_insert_epi16(h, load16(w + 6 * bytes), 6);
-    h = _mm_insert_epi16(h, load16(w + 7 * bytes), 7);
-    return _mm256_cvtph_ps(h);
+    const size_t step = bytes - 2;
+    __m128i a = _mm_blend_epi16(load128(w), load128(w + step), 0x02);
+    __m128i b = _mm_blend_epi16(load128(w + 2 * step), load128(w + 3 * step), 0x08);
+    __m128i c = _mm_blend_epi16(load128(w + 4 * step), load128(w + 5 * step), 0x20);
+    __m128i d = _mm_blend_epi16(load128(w + 6 * step), load128(w + 7 * step), 0x80);
+    return _mm256_cvtph_ps(_mm_blend_epi16(_mm_blend_epi16(a, b, 0x0c), _mm_blend_epi16(c, d, 0xc0), 0xf0));
 }
 
 /* Four rows of eight become four of [column i | column i + 4]. */

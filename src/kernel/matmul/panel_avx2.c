@@ -20,6 +20,9 @@ struct panel_blocks {
     __m256 d[BLOCKS][HALVES];
 };
 
+/* Sums stay in the order written: the compiler would make trees of them, which need more registers than there are. */
+#define KEEP(v) __asm__("" : "+x"(v))
+
 INLINE __m256i load256(const void *p) { return _mm256_loadu_si256(p); }
 INLINE __m128i load128(const void *p) { return _mm_loadu_si128(p); }
 
@@ -185,11 +188,10 @@ static void unpack_q4_0(void *panel, const uint8_t *const *rows)
 
 /* ---- multiplying --------------------------------------------------------------------------------------------------- */
 
-/* acc = fma(da, value, acc), or da * value for the first super-block: fma with 0 is the same. */
-INLINE void store(float *acc, size_t s, float da, __m256 value)
+/* acc = fma(da, value, acc). */
+INLINE void store(float *acc, float da, __m256 value)
 {
-    __m256 old = s ? _mm256_loadu_ps(acc) : _mm256_setzero_ps();
-    _mm256_storeu_ps(acc, _mm256_fmadd_ps(_mm256_set1_ps(da), value, old));
+    _mm256_storeu_ps(acc, _mm256_fmadd_ps(_mm256_set1_ps(da), value, _mm256_loadu_ps(acc)));
 }
 
 /* Codes of 4 bits against 16 columns: sums in 16 bits. */
@@ -202,6 +204,8 @@ INLINE void group4(const __m256i (*code)[HALVES], const struct act_block *const 
             __m256i u = _mm256_maddubs_epi16(w0, x), v = _mm256_maddubs_epi16(w1, x);
             p[t][0] = k ? _mm256_add_epi16(p[t][0], u) : u;
             p[t][1] = k ? _mm256_add_epi16(p[t][1], v) : v;
+            KEEP(p[t][0]);
+            KEEP(p[t][1]);
         }
     }
 }
@@ -234,7 +238,7 @@ INLINE void tile_q4_k(const struct panel_super *w, const struct act_block *const
             }
             __m256 v = _mm256_mul_ps(w->d[h], _mm256_cvtepi32_ps(isum[t][h]));
             v = _mm256_fnmadd_ps(w->dmin[h], _mm256_cvtepi32_ps(msum), v);
-            store(acc + PANEL_ROWS * t + 8 * h, s, a[t]->d, v);
+            store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, v);
         }
     }
 }
@@ -262,13 +266,14 @@ INLINE void tile_q6_k(const struct panel_super *w, const struct act_block *const
                     __m256i p = _mm256_add_epi16(_mm256_maddubs_epi16(code[h], x0), _mm256_maddubs_epi16(code[2 + h], x1));
                     __m256i c = _mm256_mullo_epi16(w->sc[j][h], scale);
                     isum[t][h] = _mm256_add_epi32(isum[t][h], _mm256_madd_epi16(p, c));
+                    KEEP(isum[t][h]);
                 }
             }
         }
     }
     UNROLL for (int t = 0; t < nt; t++)
         UNROLL for (int h = 0; h < HALVES; h++)
-            store(acc + PANEL_ROWS * t + 8 * h, s, a[t]->d, _mm256_mul_ps(w->d[h], _mm256_cvtepi32_ps(isum[t][h])));
+            store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, _mm256_mul_ps(w->d[h], _mm256_cvtepi32_ps(isum[t][h])));
 }
 
 /* t = d_i * f, or a fused step once i > 0. */
@@ -305,7 +310,7 @@ INLINE void tile_q4_0(const struct panel_blocks *w, const struct act_block *cons
             UNROLL for (int h = 0; h < HALVES; h++) value[t][h] = step(b, w->d[b][h], f[t][h], value[t][h]);
     }
     UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int h = 0; h < HALVES; h++) store(acc + PANEL_ROWS * t + 8 * h, s, a[t]->d, value[t][h]);
+        UNROLL for (int h = 0; h < HALVES; h++) store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
 }
 
 /* Codes of 8 bits: their absolute values times the activations with their signs; a pair fits 16 bits. */
@@ -329,6 +334,7 @@ INLINE void tile_q8_0(const struct panel_blocks *w, const struct act_block *cons
                     UNROLL for (int t = 0; t < nt; t++) {
                         __m256i x = _mm256_sign_epi8(spread32(a[t]->q + 32 * b + 16 * g + 4 * k), code);
                         f[t][h] = _mm256_add_epi32(f[t][h], _mm256_madd_epi16(_mm256_maddubs_epi16(size, x), scale[t]));
+                        KEEP(f[t][h]);
                     }
                 }
             }
@@ -337,7 +343,7 @@ INLINE void tile_q8_0(const struct panel_blocks *w, const struct act_block *cons
             UNROLL for (int h = 0; h < HALVES; h++) value[t][h] = step(b, w->d[b][h], f[t][h], value[t][h]);
     }
     UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int h = 0; h < HALVES; h++) store(acc + PANEL_ROWS * t + 8 * h, s, a[t]->d, value[t][h]);
+        UNROLL for (int h = 0; h < HALVES; h++) store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
 }
 
 #define PANEL_KERNEL(name, kind, bytes, form)                                                                             \

@@ -39,7 +39,7 @@ INLINE void row_tail(uint8_t *tail, const uint8_t *row, size_t row_bytes, size_t
 
 /* 16 rows of super-block s to panel; row[i] points at the block of row i. */
 typedef void panel_unpack_fn(void *panel, const uint8_t *const *row);
-/* acc[t][16] += panel . a[t][s]; acc[t] = 0 when s is 0. */
+/* acc[t][16] += panel . a[t][s] */
 typedef void panel_multiply_fn(const void *panel, const struct act_block *const *a, size_t s, size_t T, float *acc);
 
 struct panel_type {
@@ -81,6 +81,7 @@ INLINE void panel_block(const struct matmul_job *j, const struct panel_type *p, 
         row[i] = m->w + (r + (i < rows ? i : rows - 1)) * m->row_bytes;
         if (n > whole) row_tail(sc->tail[i], row[i], m->row_bytes, whole * p->super_bytes, p->super_bytes);
     }
+    memset(sc->acc, 0, T * PANEL_ROWS * sizeof(float));
     for (size_t s = 0; s < n; s++) {
         if (s == whole)
             for (size_t i = 0; i < PANEL_ROWS; i++) row[i] = sc->tail[i];
