@@ -25,5 +25,5 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile mk/*.mk
 ## make              build ./hearth and libhearth.a
-## make check        style and layer checks, then all tests
+## make check        style and layer checks and all tests
 ## make clean        remove everything that was built
