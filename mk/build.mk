@@ -36,11 +36,12 @@ $(BUILD)/%.o: %.c $(RULES)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(call isa-flags,$<) -MMD -MP -c $< -o $@
 
 # Data that is linked into the program: the assembler includes the file as it is.
-EMBED_OBJ := $(if $(wildcard models/spark.gguf),$(BUILD)/embed/spark.o)
-$(BUILD)/embed/spark.o: mk/embed.S models/spark.gguf $(RULES)
+SPARK := $(wildcard models/spark.gguf)
+EMBED_OBJ := $(BUILD)/embed/spark.o
+$(BUILD)/embed/spark.o: mk/embed.S $(SPARK) $(RULES)
 	@mkdir -p $(@D)
 	$(SAY) "AS   $<"
-	$(Q)$(CC) $(if $(filter macos,$(SYSTEM)),-DPREFIX=_) -c $< -o $@
+	$(Q)$(CC) $(if $(filter macos,$(SYSTEM)),-DPREFIX=_) $(if $(SPARK),,-DEMPTY) -c $< -o $@
 
 $(BUILD)/libhearth.a: $(LIB_OBJ) $(EMBED_OBJ)
 	$(SAY) "AR   $@"

@@ -9,8 +9,8 @@
 _Static_assert(sizeof(struct err) == sizeof(struct hearth_error), "one error type under two names");
 _Static_assert((int)HEARTH_ENOTFOUND == (int)ERR_NOTFOUND && (int)HEARTH_ENOMEM == (int)ERR_NOMEM, "the same codes");
 
-extern const uint8_t hearth_spark_begin[] __attribute__((weak));
-extern const uint8_t hearth_spark_end[] __attribute__((weak));
+/* The embedded file (mk/embed.S); empty in a build without one. */
+extern const uint8_t hearth_spark_begin[], hearth_spark_end[];
 
 const char *hearth_version(void) { return HEARTH_VERSION; }
 
@@ -74,8 +74,12 @@ static int check_types(const struct hearth_model *m, struct err *err)
 static int open_template(struct hearth_model *m, struct err *err)
 {
     struct gguf_str s;
-    if (!gguf_get_str(m->gguf, "tokenizer.chat_template", &s)) return 0;
     struct err why = { 0 };
+    const char *usual;
+    if (!gguf_get_str(m->gguf, "tokenizer.chat_template", &s)) {
+        if (chat_default_template(m->tokenizer, &usual, NULL) < 0) return 0;
+        s = (struct gguf_str){ usual, strlen(usual) };
+    }
     if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) return 0;
     m->tmpl_error = mem_strdup(why.msg, strlen(why.msg));
     return m->tmpl_error ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
@@ -126,7 +130,7 @@ static int open_with(struct hearth_model **out, const char *path, const struct h
         rc = gguf_open(&m->gguf, path, err);
         /* Reading ahead more than fits would only push out what was just read. */
         if (rc == 0 && gguf_file_bytes(m->gguf) < os_memory_available()) gguf_willneed(m->gguf);
-    } else if (hearth_spark_begin) {
+    } else if (hearth_spark_end - hearth_spark_begin > 0) {
         rc = gguf_parse(&m->gguf, hearth_spark_begin, (uint64_t)(hearth_spark_end - hearth_spark_begin), "spark", err);
     } else {
         rc = err_set(err, ERR_NOTFOUND, "this build has no embedded model; name a GGUF file");

@@ -77,13 +77,41 @@ void hearth_decoder_close(struct hearth_decoder *d)
     mem_free(d);
 }
 
+static struct json *messages_of(const struct hearth_message *messages, size_t n)
+{
+    struct json *list = json_new_array();
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        struct json *o = json_new_object();
+        ok = o && json_put(o, "role", json_new_str(messages[i].role, strlen(messages[i].role))) &&
+             json_put(o, "content", json_new_str(messages[i].content, strlen(messages[i].content)));
+        ok = json_push(list, o) && ok;
+    }
+    if (ok) return list;
+    json_free(list);
+    return NULL;
+}
+
 int hearth_chat_prompt(const struct hearth_model *m, const struct hearth_message *messages, size_t n, int32_t **ids,
                        size_t *n_ids, struct hearth_error *e)
 {
-    (void)messages;
-    (void)n;
+    struct err *err = err_of(e);
     *ids = NULL;
     *n_ids = 0;
-    return err_set(err_of(e), ERR_UNSUPPORTED, "%s: chat templates are not connected yet; use --no-template",
-                   gguf_path(m->gguf));
+    if (m->tmpl_error)
+        return err_set(err, ERR_UNSUPPORTED, "%s: the chat template of this file cannot be used: %s", gguf_path(m->gguf),
+                       m->tmpl_error);
+    if (!m->tmpl)
+        return err_set(err, ERR_NOTFOUND, "%s: this model has no chat template; it completes text (--no-template)",
+                       gguf_path(m->gguf));
+    for (size_t i = 0; i < n; i++)
+        if (!utf8_valid(messages[i].content, strlen(messages[i].content)))
+            return err_set(err, ERR_ARG, "message %zu is not valid UTF-8", i + 1);
+    struct json *list = messages_of(messages, n);
+    if (!list) return err_set(err, ERR_NOMEM, "out of memory rendering the chat");
+    struct chat_request r = { .template = m->tmpl, .tokenizer = m->tokenizer, .messages = list, .answer = true };
+    struct ids v = { 0 };
+    int rc = chat_prompt(&r, &v, err);
+    json_free(list);
+    return give_ids(&v, rc, ids, n_ids, err);
 }
