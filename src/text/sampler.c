@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "text/detmath.h"
+#include "base/detmath.h"
 #include "text/order.h"
 
 enum { MAX_WINDOW = 1 << 20 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "text/detmath.h"
+#include "base/detmath.h"
 #include "text/order.h"
 #include "text/sampler.h"
 

@@ -3,8 +3,8 @@
  * Only IEEE double addition, multiplication, division and integer operations in a written order (the build turns
  * contraction off), so a token that is drawn does not depend on anybody's libm.
  * Threads: pure functions. */
-#ifndef HEARTH_TEXT_DETMATH_H
-#define HEARTH_TEXT_DETMATH_H
+#ifndef HEARTH_BASE_DETMATH_H
+#define HEARTH_BASE_DETMATH_H
 
 #include <stdint.h>
 #include <string.h>

@@ -1,0 +1,61 @@
+/* act.h - activations as integers, and the one order in which integer kernels add; private to kernel/matmul.
+ *
+ * A row of K columns (a multiple of 32) is cut into super-blocks of 256; columns past K count as 0.  In a super-block
+ *   x[j] ~ d * s[j/16] * q[j],   q in -127..127,   s in 1..S,   S = 255 (ACT_Q32) or 15 (ACT_Q256).
+ * Every step below is one IEEE float operation, rounded to nearest even, so all instruction sets agree:
+ *   x  <- 0 when x is NaN; +-FLT_MAX when x is infinite
+ *   a_j = max |x| over the 16 columns of group j;   a = max a_j
+ *   a < ACT_TINY: the super-block is zero (d = 0, s = 1, q = 0); nothing below meets a subnormal number or an overflow
+ *   d   = a / (127 S)            u = 127 * d
+ *   s_j = min(S, max(1, ceil(a_j / u)))
+ *   v_j = 1 / (d * s_j)          q = round to nearest even of x * v_j
+ * |q| <= 127 without a clamp: |x| <= a_j <= 127 d s_j up to four roundings of 2^-24 each, and 127.5 is further away.
+ *
+ * Integers.  dot_j = sum of q * code over group j.  Codes are -128..127 (Q8_0), -8..7 (Q4_0), 0..15 (Q4_K), -32..31 (Q6_K);
+ * sub-scales m, sc are 0..63 (Q4_K), -128..127 (Q6_K).  The sums below fit int32, so they are exact however they are
+ * added (intermediate wrap-around is harmless):
+ *   Q8_0   |s_j dot_j| summed over 32 columns    <= 2 * 255 * 16 * 127 * 128                 = 132,648,960
+ *   Q4_K   sum of sc * s_j * dot_j over 256      <= 16 * 63 * 15 * 16 * 127 * 15             = 460,857,600
+ *          sum of m * s_j * sum_j                <= 16 * 63 * 15 * 16 * 127                  =  30,723,840
+ *   Q6_K   sum of sc * s_j * dot_j               <= 16 * 128 * 15 * 16 * 127 * 32            = 1,997,537,280 < 2^31
+ *
+ * Floats.  acc = 0; for every super-block in order, acc = fma(d, t, acc), where
+ *   Q8_0, Q4_0   f_i = (float)(s_2i dot_2i + s_2i+1 dot_2i+1);  t = d_0 * f_0;  t = fma(d_i, f_i, t), i = 1..7;
+ *                d_i the block's scale; a block past K has d_i = 0, f_i = 0
+ *   Q4_K         t = d * (float)isum;  t = fma(-dmin, (float)msum, t)
+ *   Q6_K         t = d * (float)isum
+ * and acc is the result. */
+#ifndef HEARTH_KERNEL_MATMUL_ACT_H
+#define HEARTH_KERNEL_MATMUL_ACT_H
+
+#include "kernel/matmul/matmul.h"
+
+#define ACT_TINY 0x1p-100f
+
+enum { ACT_COLS = 256, ACT_GROUP = 16, ACT_GROUPS = ACT_COLS / ACT_GROUP, ACT_S_Q32 = 255, ACT_S_Q256 = 15 };
+
+/* Kept as kernels load it: 7 cache lines.  Groups past K are q = 0, s = 1.  "Split" order: groups 0, 2, .. 14, 1, 3, .. 15. */
+struct act_block {
+    int8_t q[ACT_COLS];
+    int32_t s[ACT_GROUPS];
+    int32_t zero[ACT_GROUPS];   /* -128 (Q32) or -32 (Q256) times the sum of q: what an unsigned code's offset adds to dot_j */
+    union {
+        int16_t split[ACT_GROUPS];      /* Q256: s_j * sum of q (at most 30480), split order */
+        int32_t pair[ACT_GROUPS / 2];   /* Q32: the same per 32 columns, s_2i * sum_2i + s_2i+1 * sum_2i+1 */
+    } z;
+    float d;
+    uint8_t s8[ACT_GROUPS];     /* s, split order */
+    uint8_t pad[12];
+};
+
+static inline size_t act_split(size_t j)
+{
+    return j / 2 + j % 2 * (ACT_GROUPS / 2);
+}
+
+typedef void act_pack_fn(const float *x, struct act_block *out, size_t K, int S);
+#define ACT(features, name) act_pack_fn name;
+#include "kernel/matmul/acts.inc"
+#undef ACT
+
+#endif

@@ -1,0 +1,12 @@
+/* dot.h - the kernels for few tokens, called by those for many; private to kernel/matmul. */
+#ifndef HEARTH_KERNEL_MATMUL_DOT_H
+#define HEARTH_KERNEL_MATMUL_DOT_H
+
+#include "kernel/matmul/kernel.h"
+
+typedef void dot_rows_fn(const struct matmul_job *j, size_t r0, size_t r1);
+dot_rows_fn dot_q8_0_avx2, dot_q4_0_avx2, dot_q4_k_avx2, dot_q6_k_avx2;
+dot_rows_fn dot_q8_0_avx512, dot_q4_0_avx512, dot_q4_k_avx512, dot_q6_k_avx512;
+dot_rows_fn dot_q8_0_neon, dot_q4_0_neon, dot_q4_k_neon, dot_q6_k_neon;
+
+#endif

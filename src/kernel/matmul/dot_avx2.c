@@ -1,0 +1,111 @@
+/* Few tokens, straight from the file's blocks (AVX2).  Products of codes stay in 16 bits; the integer scales ride on the
+ * multiply that widens them. */
+#include "kernel/matmul/dot_x86.h"
+
+/* The coefficients of groups 2i and 2i+1, each filling one half, from 16 in split order. */
+INLINE __m256i coef(__m256i c, int i)
+{
+    return _mm256_shuffle_epi8(c, _mm256_set1_epi16((short)(0x0100 + 0x0202 * i)));
+}
+
+INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
+{
+    const __m256i low = _mm256_set1_epi8(15);
+    uint64_t scales, mins;
+    q4_k_scales(w + 4, &scales, &mins);
+    __m128i sc = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)scales));
+    __m128i mn = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)mins));
+    __m256i sc2 = _mm256_broadcastsi128_si256(sc), mn2 = _mm256_broadcastsi128_si256(mn);
+    __m256i c[4];
+    UNROLL for (int t = 0; t < nt; t++) {
+        c[t] = _mm256_mullo_epi16(sc2, _mm256_cvtepu8_epi16(load128(a[t]->s8)));
+        msum[t] = _mm256_madd_epi16(mn2, load256(a[t]->z.split));
+        isum[t] = _mm256_setzero_si256();
+    }
+    UNROLL for (int g = 0; g < 4; g++) {
+        __m256i v = load256(w + 16 + 32 * g);
+        __m256i lo = _mm256_and_si256(v, low), hi = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
+        UNROLL for (int t = 0; t < nt; t++) {
+            __m256i p = _mm256_maddubs_epi16(lo, load256(a[t]->q + 64 * g));
+            __m256i q = _mm256_maddubs_epi16(hi, load256(a[t]->q + 64 * g + 32));
+            p = _mm256_madd_epi16(p, coef(c[t], 2 * g));
+            q = _mm256_madd_epi16(q, coef(c[t], 2 * g + 1));
+            isum[t] = _mm256_add_epi32(isum[t], _mm256_add_epi32(p, q));
+        }
+    }
+}
+
+/* Codes stay 0..63; the offset of 32 comes off at the end: 32 * sum of sc * z.  Sums may wrap in between. */
+INLINE void q6_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum)
+{
+    const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(0x30);
+    const __m128i split = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    __m256i sc = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(load128(w + 192), split));
+    __m256i c[4];
+    UNROLL for (int t = 0; t < nt; t++) {
+        c[t] = _mm256_mullo_epi16(sc, _mm256_cvtepu8_epi16(load128(a[t]->s8)));
+        isum[t] = _mm256_slli_epi32(_mm256_madd_epi16(sc, load256(a[t]->z.split)), 5);
+        isum[t] = _mm256_sub_epi32(_mm256_setzero_si256(), isum[t]);
+    }
+    UNROLL for (int half = 0; half < 2; half++) {
+        __m256i l0 = load256(w + 64 * half), l1 = load256(w + 64 * half + 32), h = load256(w + 128 + 32 * half);
+        __m256i code[4];
+        code[0] = _mm256_or_si256(_mm256_and_si256(l0, low), _mm256_and_si256(_mm256_slli_epi16(h, 4), high));
+        code[1] = _mm256_or_si256(_mm256_and_si256(l1, low), _mm256_and_si256(_mm256_slli_epi16(h, 2), high));
+        code[2] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(l0, 4), low), _mm256_and_si256(h, high));
+        code[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(l1, 4), low),
+                                  _mm256_and_si256(_mm256_srli_epi16(h, 2), high));
+        UNROLL for (int i = 0; i < 4; i++) {
+            UNROLL for (int t = 0; t < nt; t++) {
+                __m256i p = _mm256_maddubs_epi16(code[i], load256(a[t]->q + 128 * half + 32 * i));
+                isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(p, coef(c[t], 4 * half + i)));
+            }
+        }
+    }
+}
+
+/* Sums of neighbours, a's in even and b's in odd places.  Blends run on every port, shuffles on few. */
+INLINE __m256i fold16(__m256i a, __m256i b)
+{
+    const __m256i swap = _mm256_set_epi8(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2,
+                                         13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2);
+    return _mm256_add_epi16(_mm256_blend_epi16(a, b, 0xaa), _mm256_shuffle_epi8(_mm256_blend_epi16(b, a, 0xaa), swap));
+}
+
+/* One super-block: the eight sums f_i of each activation row. */
+INLINE void q8_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
+{
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m256i s = _mm256_cvtepu8_epi16(load128(a[t]->s8)), p[BLOCKS];
+        UNROLL for (int b = 0; b < BLOCKS; b++) {
+            __m256i code = load256(w + Q8_0_BYTES * b + 2);
+            __m256i q = _mm256_sign_epi8(load256(a[t]->q + 32 * b), code);
+            p[b] = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(code), q), coef(s, b));
+        }
+        f[t] = sum8(p);
+    }
+}
+
+/* The codes of a group add up in 16 bits; what comes out is in split order. */
+INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
+{
+    __m256i code[BLOCKS];
+    UNROLL for (int b = 0; b < BLOCKS; b++) {
+        __m128i v = load128(w + Q4_0_BYTES * b + 2);
+        code[b] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
+    }
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m256i p[BLOCKS];
+        UNROLL for (int b = 0; b < BLOCKS; b++) p[b] = _mm256_maddubs_epi16(code[b], load256(a[t]->q + 32 * b));
+        UNROLL for (int b = 0; b < BLOCKS; b += 2) p[b] = fold16(p[b], p[b + 1]);
+        __m256i lo = FOLD32(_mm256_add_epi16, p[0], p[2]), hi = FOLD32(_mm256_add_epi16, p[4], p[6]);
+        __m256i dot = _mm256_permute4x64_epi64(FOLD64(_mm256_add_epi16, lo, hi), 0xd8);
+        __m256i s = _mm256_permute4x64_epi64(_mm256_cvtepu8_epi16(load128(a[t]->s8)), 0xd8);
+        dot = _mm256_unpacklo_epi16(dot, _mm256_srli_si256(dot, 8));
+        s = _mm256_unpacklo_epi16(s, _mm256_srli_si256(s, 8));
+        f[t] = _mm256_sub_epi32(_mm256_madd_epi16(dot, s), _mm256_slli_epi32(load256(a[t]->z.pair), 3));
+    }
+}
+
+#define SUFFIX avx2
+#include "kernel/matmul/dot_x86.inc"

@@ -1,0 +1,108 @@
+/* v16_avx512.h - v16 (described in v16_ref.h) as one AVX-512 register. */
+#ifndef HEARTH_KERNEL_V16
+#define HEARTH_KERNEL_V16
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { V16_PART = 16, V16_ROWS = 4, V16_COLS = 6, V16_PANEL = 8 };
+
+typedef __m512 v16;
+
+static inline __mmask16 v16_mask_(size_t n) { return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1); }
+
+static inline v16 v16_set1(float x) { return _mm512_set1_ps(x); }
+static inline v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void v16_store(float *p, v16 x) { _mm512_storeu_ps(p, x); }
+static inline v16 v16_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(v16_mask_(n), p); }
+static inline void v16_store_n(float *p, v16 x, size_t n) { _mm512_mask_storeu_ps(p, v16_mask_(n), x); }
+
+static inline v16 v16_load_f32(const uint8_t *p) { return _mm512_loadu_ps(p); }
+static inline v16 v16_load_f32_n(const uint8_t *p, size_t n) { return _mm512_maskz_loadu_ps(v16_mask_(n), p); }
+static inline v16 v16_load_f16(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline v16 v16_load_f16_n(const uint8_t *p, size_t n)
+{
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(v16_mask_(n), p));
+}
+static inline v16 v16_bf16_(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
+static inline v16 v16_load_bf16(const uint8_t *p)
+{
+    return v16_bf16_(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline v16 v16_load_bf16_n(const uint8_t *p, size_t n)
+{
+    return v16_bf16_(_mm256_maskz_loadu_epi16(v16_mask_(n), p));
+}
+static inline void v16_store_f16_n(uint8_t *p, v16 x, size_t n)
+{
+    _mm256_mask_storeu_epi16(p, v16_mask_(n), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+static inline v16 v16_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
+static inline v16 v16_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
+static inline v16 v16_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
+static inline v16 v16_div(v16 a, v16 b) { return _mm512_div_ps(a, b); }
+static inline v16 v16_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }
+static inline v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
+static inline v16 v16_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline v16 v16_neg(v16 x) { return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f)); }
+static inline v16 v16_abs(v16 x) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x); }
+static inline v16 v16_copysign(v16 x, v16 y)
+{
+    __m512 s = _mm512_set1_ps(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(s, x), _mm512_and_ps(s, y));
+}
+static inline v16 v16_pick(v16 a, v16 b, v16 x, v16 y)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+static inline v16 v16_ldexp(v16 x, v16 n) { return _mm512_scalef_ps(x, n); }
+
+/* lanes i + (i + 8) + ((i + 4) + (i + 12)), i < 4 */
+static inline __m128 v16_quarter_(v16 x)
+{
+    __m256 y = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+}
+static inline float v16_sum(v16 x)
+{
+    __m128 y = v16_quarter_(x);
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+}
+static inline void v16_sum4(float *dst, v16 a, v16 b, v16 c, v16 d)
+{
+    __m128 p = v16_quarter_(a), q = v16_quarter_(b), r = v16_quarter_(c), s = v16_quarter_(d);
+    __m128 u = _mm_add_ps(_mm_movelh_ps(p, q), _mm_movehl_ps(q, p));
+    __m128 v = _mm_add_ps(_mm_movelh_ps(r, s), _mm_movehl_ps(s, r));
+    _mm_storeu_ps(dst, _mm_add_ps(_mm_shuffle_ps(u, v, 0x88), _mm_shuffle_ps(u, v, 0xdd)));
+}
+static inline float v16_top(v16 x)
+{
+    __m256 y = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    __m128 z = _mm_max_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    z = _mm_max_ps(z, _mm_movehl_ps(z, z));
+    return _mm_cvtss_f32(_mm_max_ss(z, _mm_movehdup_ps(z)));
+}
+static inline float v16_first(v16 x) { return _mm512_cvtss_f32(x); }
+
+static inline v16 v16_swap(v16 x) { return _mm512_permute_ps(x, 0xb1); }
+static inline v16 v16_dup_n(const float *p, size_t n)
+{
+    __m512 x = v16_load_n(p, n < 8 ? n : 8);
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), x);
+}
+
+typedef __m512 v16p;
+static inline v16p v16p_set1(float x) { return v16_set1(x); }
+static inline v16p v16p_load(const float *p) { return v16_load(p); }
+static inline v16p v16p_load_f32(const uint8_t *p) { return v16_load_f32(p); }
+static inline v16p v16p_load_f16(const uint8_t *p) { return v16_load_f16(p); }
+static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
+static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
+
+#endif

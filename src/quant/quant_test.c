@@ -1,0 +1,337 @@
+#include "quant/quant.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "quant/block.h"
+#include "tests/testing.h"
+
+/* ---- against the reference set ---- */
+
+static char *load(const char *name, size_t *n)
+{
+    char path[1024];
+    char *d = NULL;
+    struct err err;
+    if (!ref_path(path, sizeof path, name)) return NULL;
+    assert_int_equal(os_read_file(path, 1 << 24, &d, n, &err), 0);
+    return d;
+}
+
+static bool same_set(enum dtype t, const char *kind)
+{
+    char name[128];
+    size_t nq, nf;
+    snprintf(name, sizeof name, "quants/%s.%s.q", dtype_info(t)->name, kind);
+    char *q = load(name, &nq);
+    if (!q) return false;
+    snprintf(name, sizeof name, "quants/%s.%s.f32.bin", dtype_info(t)->name, kind);
+    char *want = load(name, &nf);
+    assert_non_null(want);
+    size_t n = nf / 4;
+    assert_int_equal(nq, n / dtype_info(t)->block_values * dtype_info(t)->block_bytes);
+    float *got = mem_new_array(float, n);
+    quant_unpack(t)((const uint8_t *)q, got, n);
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&got[i], want + 4 * i, 4) != 0) {
+            float w;
+            memcpy(&w, want + 4 * i, 4);
+            fail_msg("%s.%s value %zu: %.9g, expected %.9g", dtype_info(t)->name, kind, i, (double)got[i], (double)w);
+        }
+    mem_free(got);
+    mem_free(want);
+    mem_free(q);
+    return true;
+}
+
+static void unpack_equals_reference(void **state)
+{
+    (void)state;
+    char path[1024];
+    REF_OR_SKIP(path, "quants/index.json");
+    unsigned sets = 0;
+    for (unsigned t = 0; t < N_DTYPE; t++) {
+        if (!quant_unpack((enum dtype)t)) continue;
+        sets += same_set((enum dtype)t, "gaussian");
+        sets += same_set((enum dtype)t, "random");
+        sets += same_set((enum dtype)t, "edge");
+    }
+    assert_int_equal(sets, 29 * 2 + 2);     /* every type but F32 twice, and two edge sets */
+}
+
+/* ---- self-test vectors of the format's description ---- */
+
+/* Byte i of the block is 73 i + 41; then d = 0.0625 at d_at and, unless m_at is 0, 0.03125 at m_at. */
+static const struct vector {
+    enum dtype type;
+    unsigned d_at, m_at;
+    double sum, sum_abs, y0, y1, y17, last;
+} vectors[] = {
+    { DT_Q4_0, 0, 0, -2.0625, 8.1875, 0.1875, -0.25, -0.5, -0.5 },
+    { DT_Q4_1, 0, 2, 15.0625, 15.0625, 0.84375, 0.40625, 0.59375, 0.59375 },
+    { DT_Q5_0, 0, 0, -2.8125, 19.6875, 0.9375, 0.5, -0.875, 0.125 },
+    { DT_Q5_1, 0, 2, 32.3125, 32.3125, 1.09375, 0.65625, 1.71875, 0.71875 },
+    { DT_Q8_0, 0, 0, -3, 126.125, -4.3125, 0.25, -6.75, -6.875 },
+    { DT_IQ4_NL, 0, 0, -30.0625, 114.9375, 2.375, -3.0625, -7.9375, -7.9375 },
+    { DT_MXFP4, 0, 0, 3.125, 17.875, 0.25, -0.375, -0.375, -0.375 },
+    { DT_NVFP4, 0, 0, 1510.44531, 5255.17969, -0.84375, 1.125, -640, 0.0078125 },
+    { DT_Q1_0, 0, 0, -0.375, 8, 0.0625, 0.0625, -0.0625, -0.0625 },
+    { DT_Q2_0, 0, 0, 1.6875, 3.9375, 0.125, 0.0625, 0.125, -0.0625 },
+    { DT_Q2_K, 80, 82, 127.6875, 161.3125, 0.5, 1.0625, 0.03125, -0.21875 },
+    { DT_Q3_K, 108, 0, 14.625, 469.25, -0.4375, 0.875, -0.25, -1.5 },
+    { DT_Q4_K, 0, 2, 3334.5, 3404.125, 5.78125, 0.09375, 0.09375, -0.71875 },
+    { DT_Q5_K, 0, 2, 6879.5, 6933.8125, 18.78125, 0.09375, 0.09375, -0.71875 },
+    { DT_Q6_K, 208, 0, -927.75, 16252, 10.0625, -2.875, 6.25, 18 },
+    { DT_TQ1_0, 52, 0, -0.9375, 10.9375, -0.0625, 0, -0.0625, 0.0625 },
+    { DT_TQ2_0, 64, 0, 7.8125, 15.6875, 0, 0.0625, 0.0625, -0.0625 },
+    { DT_IQ2_XXS, 0, 0, -18.640625, 553.0625, -7.7265625, -7.7265625, 1.4375, -4.4921875 },
+    { DT_IQ2_XS, 0, 0, 41.609375, 634.984375, 1.4375, -4.4921875, 6.0546875, 1.9375 },
+    { DT_IQ2_S, 0, 0, -15.71875, 642.625, -0.4375, -1.3671875, 3.0234375, -3.0234375 },
+    { DT_IQ3_XXS, 0, 0, 121.34375, 1709.59375, -18.5625, -15.1875, 8.4375, 15.1875 },
+    { DT_IQ3_S, 0, 0, 10.125, 1880.875, -2.1875, -0.4375, 0.4375, 4.8125 },
+    { DT_IQ1_S, 0, 0, -4.5625, 84.765625, 0.0390625, 0.0390625, 0.3515625, -0.2734375 },
+    { DT_IQ1_M, 0, 0, -3.8125, 85.0625, 0.1640625, -0.2109375, 0.4921875, -0.6328125 },
+    { DT_IQ4_XS, 0, 0, -403.125, 15266.5, -188.5, 45.3125, 68.875, -46.875 },
+};
+
+static void make_vector(const struct vector *v, uint8_t *block)
+{
+    const struct dtype_info *d = dtype_info(v->type);
+    for (unsigned i = 0; i < d->block_bytes; i++) block[i] = (uint8_t)(73 * i + 41);
+    if (v->type == DT_NVFP4) return;
+    if (v->type == DT_MXFP4) {
+        block[0] = 0x7d;
+    } else if (v->type == DT_IQ1_M) {
+        static const uint8_t nibble[4] = { 0x0, 0x0, 0xc, 0x2 };
+        for (unsigned k = 0; k < 4; k++) block[49 + 2 * k] = (uint8_t)((block[49 + 2 * k] & 15) | nibble[k] << 4);
+    } else {
+        store16(block + v->d_at, 0x2c00);
+        if (v->m_at) store16(block + v->m_at, 0x2800);
+    }
+}
+
+static void check_value(const char *type, const char *what, double got, double want)
+{
+    if (fabs(got - want) > 1e-8 * fabs(want)) fail_msg("%s %s: %.9g, expected %.9g", type, what, got, want);
+}
+
+static void unpack_equals_vectors(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++) {
+        const struct vector *v = &vectors[k];
+        const struct dtype_info *d = dtype_info(v->type);
+        uint8_t block[292];
+        float y[256];
+        double sum = 0, sum_abs = 0;
+        make_vector(v, block);
+        quant_unpack(v->type)(block, y, d->block_values);
+        for (unsigned i = 0; i < d->block_values; i++) {
+            sum += (double)y[i];
+            sum_abs += fabs((double)y[i]);
+        }
+        check_value(d->name, "sum", sum, v->sum);
+        check_value(d->name, "sum of magnitudes", sum_abs, v->sum_abs);
+        check_value(d->name, "y[0]", (double)y[0], v->y0);
+        check_value(d->name, "y[1]", (double)y[1], v->y1);
+        check_value(d->name, "y[17]", (double)y[17], v->y17);
+        check_value(d->name, "y[last]", (double)y[d->block_values - 1], v->last);
+    }
+}
+
+/* ---- tables and halves ---- */
+
+static void every_number_type_unpacks(void **state)
+{
+    (void)state;
+    for (unsigned t = 0; t < N_DTYPE; t++) {
+        bool plain = dtype_info((enum dtype)t)->family == DTF_PLAIN;
+        assert_int_equal(quant_unpack((enum dtype)t) == NULL, plain);
+        if (plain) assert_null(quant_pack((enum dtype)t));
+    }
+}
+
+static float by_definition(uint16_t h)
+{
+    int e = h >> 10 & 31, m = h & 1023;
+    double v = e == 31 ? (m ? NAN : INFINITY) : e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
+    return (float)(h & 0x8000 ? -v : v);
+}
+
+static void f16_is_exact(void **state)
+{
+    (void)state;
+    for (unsigned h = 0; h < 65536; h++) {
+        float f = f16_to_f32((uint16_t)h), want = by_definition((uint16_t)h);
+        if (isnan(want)) {
+            assert_true(isnan(f));
+            assert_true(isnan(f16_to_f32(f32_to_f16(f))));
+            continue;
+        }
+        assert_memory_equal(&f, &want, 4);
+        assert_int_equal(f32_to_f16(f), h);
+        if ((h & 0x7fff) >= 0x7c00) continue;
+        /* Between two neighbours: the middle goes to the even one, anything else to the nearer one. */
+        float next = (h & 0x7fff) == 0x7bff ? (h & 0x8000 ? -65536.0f : 65536.0f) : by_definition((uint16_t)(h + 1));
+        float mid = (f + next) / 2;
+        assert_int_equal(f32_to_f16(mid), h & 1 ? h + 1 : h);
+        assert_int_equal(f32_to_f16(nextafterf(mid, f)), h);
+        assert_int_equal(f32_to_f16(nextafterf(mid, next)), h + 1);
+    }
+    assert_int_equal(f32_to_f16(1e30f), 0x7c00);
+    assert_int_equal(f32_to_f16(-1e-30f), 0x8000);
+}
+
+static void bf16_rounds_to_even(void **state)
+{
+    (void)state;
+    assert_int_equal(f32_to_bf16(1.0f), 0x3f80);
+    assert_int_equal(f32_to_bf16(1.00390625f), 0x3f80);          /* a tie: 1 + 2^-8 */
+    assert_int_equal(f32_to_bf16(1.01171875f), 0x3f82);          /* a tie: 1 + 3 * 2^-8 */
+    assert_int_equal(f32_to_bf16(INFINITY), 0x7f80);
+    assert_true(isnan(bf16_to_f32(f32_to_bf16(NAN))));
+    for (unsigned h = 0; h < 65536; h++) {
+        float f = bf16_to_f32((uint16_t)h);
+        if (!isnan(f)) assert_int_equal(f32_to_bf16(f), h);
+    }
+}
+
+/* ---- packers ---- */
+
+static const enum dtype packed[] = { DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_K, DT_Q6_K };
+enum { N_PACKED = sizeof packed / sizeof *packed };
+
+static double round_trip(enum dtype t, const float *x, size_t n)
+{
+    const struct dtype_info *d = dtype_info(t);
+    uint8_t *q = mem_new(n / d->block_values, d->block_bytes);
+    float *y = mem_new_array(float, n);
+    double e = 0;
+    quant_pack(t)(x, q, n);
+    quant_unpack(t)(q, y, n);
+    for (size_t i = 0; i < n; i++) e += ((double)y[i] - (double)x[i]) * ((double)y[i] - (double)x[i]);
+    mem_free(q);
+    mem_free(y);
+    return e / (double)n;
+}
+
+static void packers_beat_the_reference(void **state)
+{
+    (void)state;
+    char path[1024];
+    REF_OR_SKIP(path, "quants/gaussian.f32.bin");
+    size_t bytes, n;
+    float *x = (void *)load("quants/gaussian.f32.bin", &bytes);
+    n = bytes / 4;
+    float *y = mem_new_array(float, n);
+    for (unsigned k = 0; k < N_PACKED; k++) {
+        char name[64];
+        size_t nq;
+        double theirs = 0;
+        snprintf(name, sizeof name, "quants/%s.gaussian.q", dtype_info(packed[k])->name);
+        char *q = load(name, &nq);
+        if (!q) continue;
+        quant_unpack(packed[k])((const uint8_t *)q, y, n);
+        for (size_t i = 0; i < n; i++) theirs += ((double)y[i] - (double)x[i]) * ((double)y[i] - (double)x[i]);
+        theirs /= (double)n;
+        double ours = round_trip(packed[k], x, n);
+        print_message("# %s: mean squared error %.4g, reference %.4g (%+.2f %%)\n", dtype_info(packed[k])->name, ours,
+                      theirs, theirs > 0 ? 100 * (ours / theirs - 1) : 0.0);
+        if (ours > theirs) fail_msg("%s: error %.6g, reference %.6g", dtype_info(packed[k])->name, ours, theirs);
+        mem_free(q);
+    }
+    mem_free(x);
+    mem_free(y);
+}
+
+static uint64_t next(uint64_t *s)
+{
+    *s += 0x9e3779b97f4a7c15u;
+    uint64_t z = *s;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static float uniform(uint64_t *s) { return (float)(next(s) >> 40) / 8388608.0f - 1; }
+
+/* Errors relative to the mean square of uniform noise stay under a bound per type, at any magnitude. */
+static void packers_are_accurate(void **state)
+{
+    (void)state;
+    static const struct { enum dtype t; double bound; } rows[] = {
+        { DT_F32, 0 }, { DT_F16, 1e-7 }, { DT_BF16, 1e-5 }, { DT_Q8_0, 2e-5 }, { DT_Q4_0, 7e-3 }, { DT_Q4_K, 5e-3 },
+        { DT_Q6_K, 4e-4 },
+    };
+    for (unsigned k = 0; k < sizeof rows / sizeof *rows; k++)
+        for (float size = 1e-3f; size < 1e4f; size *= 10) {
+            float x[1024];
+            uint64_t seed = 5;
+            double power = 0;
+            for (unsigned i = 0; i < 1024; i++) {
+                x[i] = size * uniform(&seed);
+                power += (double)x[i] * (double)x[i] / 1024;
+            }
+            double e = round_trip(rows[k].t, x, 1024) / power;
+            if (e > rows[k].bound) fail_msg("%s at %g: %g", dtype_info(rows[k].t)->name, (double)size, e);
+        }
+}
+
+static void packers_keep_what_fits(void **state)
+{
+    (void)state;
+    float zeros[256] = { 0 }, grid[256];
+    uint64_t seed = 9;
+    for (unsigned k = 0; k < N_PACKED; k++) assert_true(round_trip(packed[k], zeros, 256) == 0);
+    for (unsigned i = 0; i < 256; i++) grid[i] = 0.25f * (float)((int)(next(&seed) % 16) - 8);
+    for (unsigned i = 0; i < 256; i += 32) grid[i] = -2;
+    assert_true(round_trip(DT_Q4_0, grid, 256) == 0);
+    for (unsigned i = 0; i < 256; i++) grid[i] = 0.5f * (float)((int)(next(&seed) % 255) - 127);
+    for (unsigned i = 0; i < 256; i += 32) grid[i] = 63.5f;
+    assert_true(round_trip(DT_Q8_0, grid, 256) == 0);
+}
+
+/* Strange inputs give finite blocks and touch nothing outside them. */
+static void packers_survive_anything(void **state)
+{
+    (void)state;
+    static const float odd[] = { NAN, INFINITY, -INFINITY, 3.4e38f, -3.4e38f, 1e-45f, -1e-38f, 65504, 0, -0.0f, 1e-8f };
+    uint64_t seed = 77;
+    for (unsigned k = 3; k < N_PACKED; k++) {
+        const struct dtype_info *d = dtype_info(packed[k]);
+        for (unsigned round = 0; round < 200; round++) {
+            float x[256], y[256];
+            uint8_t q[16 + 272 + 16];
+            size_t bytes = 256 / d->block_values * d->block_bytes;
+            memset(q, 0xa5, sizeof q);
+            for (unsigned i = 0; i < 256; i++) {
+                uint64_t r = next(&seed);
+                uint32_t bits = (uint32_t)(r >> 32);
+                if (r % 3) memcpy(&x[i], &bits, 4);
+                else x[i] = odd[r % (sizeof odd / sizeof *odd)];
+            }
+            quant_pack(packed[k])(x, q + 16, 256);
+            quant_unpack(packed[k])(q + 16, y, 256);
+            for (unsigned i = 0; i < 256; i++) assert_true(isfinite(y[i]));
+            for (unsigned i = 0; i < 16; i++) assert_true(q[i] == 0xa5 && q[16 + bytes + i] == 0xa5);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unpack_equals_reference),
+        cmocka_unit_test(unpack_equals_vectors),
+        cmocka_unit_test(every_number_type_unpacks),
+        cmocka_unit_test(f16_is_exact),
+        cmocka_unit_test(bf16_rounds_to_even),
+        cmocka_unit_test(packers_beat_the_reference),
+        cmocka_unit_test(packers_are_accurate),
+        cmocka_unit_test(packers_keep_what_fits),
+        cmocka_unit_test(packers_survive_anything),
+    };
+    return run_tests(tests);
+}
