@@ -2,6 +2,7 @@
 #   SAN=address,undefined | SAN=thread    sanitizer build in its own folder
 #   CROSS=aarch64-linux-gnu-              cross build (NEON), tests run under qemu
 #   CC=clang-14                           another compiler
+#   V=1                                   shows the commands
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -12,10 +13,11 @@ include mk/test.mk
 include mk/install.mk
 
 .DEFAULT_GOAL := all
-.PHONY: all check clean help gen
+.PHONY: all check clean help
 all: $(PROGRAM) $(BUILD)/libhearth.a
 
-check: all check-style test
+check: tests
+	@$(RUN_TESTS) tools/selftest tools/check-layers tools/check-style $(TESTS)
 
 clean:
 	rm -rf build hearth compile_commands.json
@@ -23,5 +25,5 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile mk/*.mk
 ## make              build ./hearth and libhearth.a
-## make check        style and layer checks, then all tests
+## make check        style and layer checks and all tests
 ## make clean        remove everything that was built

@@ -1,5 +1,6 @@
 # config.mk - what compiler, what machine, which optional parts.  Everything is found here and nowhere else.
 VERSION := 0.1.0
+PREFIX ?= /usr/local
 
 ifdef CROSS
   CC := $(CROSS)gcc
@@ -26,7 +27,7 @@ endif
 comma := ,
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
 CCTAG  := $(if $(filter clang%,$(notdir $(CC))),-clang)
-BUILD  := build/$(ARCH)-$(SYSTEM)$(SANTAG)$(CCTAG)
+BUILD  := build/$(ARCH)-$(SYSTEM)$(SANTAG)$(CCTAG)$(if $(EMULATE),-emulated)
 
 # Instruction-set files are chosen by their name's ending and compiled with their own flags.
 ISA_x86_64  := avx2 avx512
@@ -36,29 +37,39 @@ ISA_ALL     := avx2 avx512 neon simd128
 FLAGS_avx2   := -mavx2 -mfma -mf16c -mbmi2
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512
 FLAGS_neon   := $(if $(filter linux,$(SYSTEM)),-march=armv8.2-a+dotprod+fp16)
+# EMULATE=avx512: those files are compiled with their intrinsics replaced by plain C, so that any x86-64 can test them.
+ifeq ($(EMULATE),avx512)
+  $(BUILD)/src/kernel/matmul/peak_avx512.o: FLAGS_avx512 := $(FLAGS_avx512)
+  FLAGS_avx512 := $(FLAGS_avx2) -I. -include tests/emulate/avx512.h -Wno-psabi
+endif
 # References define the result: nothing clever may happen to them.
 FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
 
 PKGS := jansson libutf8proc
 ifeq ($(SYSTEM),macos)
-  PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):$(shell brew --prefix)/lib/pkgconfig
+  PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):$(shell brew --prefix 2>/dev/null)/lib/pkgconfig
   export PKG_CONFIG_PATH
 endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -ljansson -lutf8proc)
 EDIT_LIBS  := -ledit
 TEST_LIBS  := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 TEST_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
         -Wwrite-strings -Wvla -Wundef -Wformat=2 -Werror
-OPT  := -O2
+# Sanitizers: unrolled kernels with checks take minutes to optimise, and gcc warns of what its own checks do.
+OPT  := $(if $(SAN),-Og $(if $(CCTAG),,-Wno-maybe-uninitialized),-O2)
 CPPFLAGS += -Isrc -Iinclude -Ibuild/gen -D_DEFAULT_SOURCE -DHEARTH_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
 CFLAGS_ALL := -std=c11 $(OPT) -g $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno -fno-strict-aliasing \
         -fstack-protector-strong -fvisibility=hidden $(CFLAGS)
 ifdef SAN
   CFLAGS_ALL  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
   LDFLAGS_ALL += -fsanitize=$(SAN)
+  # An allocation that cannot be answers NULL, and a crash is the sanitizer's to report, not cmocka's.
+  export ASAN_OPTIONS  ?= allocator_may_return_null=1:handle_segv=2:handle_sigbus=2
+  export TSAN_OPTIONS  ?= allocator_may_return_null=1
+  export UBSAN_OPTIONS ?= print_stacktrace=1
 else
   CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif

@@ -1,4 +1,4 @@
-/* embed.S - models/spark.gguf as the bytes between two symbols. */
+/* embed.S - models/spark.gguf as the bytes between two symbols; none in a tree without that file. */
 #ifndef PREFIX
 #define PREFIX
 #endif
@@ -15,7 +15,9 @@
     .globl END
     .balign 4096
 BEGIN:
+#ifndef EMPTY
     .incbin "models/spark.gguf"
+#endif
 END:
     .byte 0
 #ifdef __ELF__

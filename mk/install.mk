@@ -1,5 +1,4 @@
-# install.mk
-PREFIX ?= /usr/local
+# install.mk - program, header, both libraries and the pkg-config file.
 DESTDIR ?=
 .PHONY: install uninstall
 install: all $(SO)
@@ -7,9 +6,10 @@ install: all $(SO)
 	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/hearth
 	install -m 644 include/hearth.h $(DESTDIR)$(PREFIX)/include/hearth.h
 	install -m 644 $(BUILD)/libhearth.a $(DESTDIR)$(PREFIX)/lib/libhearth.a
-	install -m 755 $(SO) $(DESTDIR)$(PREFIX)/lib/$(notdir $(SO))
+	install -m 755 $(SO) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/$(SOLINK)
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@PKGS@|$(PKGS)|' mk/hearth.pc.in \
 	  > $(DESTDIR)$(PREFIX)/lib/pkgconfig/hearth.pc
 uninstall:
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/hearth include/hearth.h lib/libhearth.a lib/$(notdir $(SO)) lib/pkgconfig/hearth.pc)
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/hearth include/hearth.h lib/libhearth.a lib/$(SONAME) lib/$(SOLINK) lib/pkgconfig/hearth.pc)
 ## make install      into PREFIX (/usr/local); DESTDIR is honoured

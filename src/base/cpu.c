@@ -2,46 +2,6 @@
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-
-static uint64_t xcr0(void)
-{
-    uint32_t lo, hi;
-    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-    return (uint64_t)hi << 32 | lo;
-}
-
-uint32_t cpu_features(void)
-{
-    uint32_t a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
-    enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX = 1 << 28, F16C = 1 << 29 };
-    if ((c & (FMA | OSXSAVE | AVX | F16C)) != (FMA | OSXSAVE | AVX | F16C)) return 0;
-    uint64_t x = xcr0();
-    if ((x & 6) != 6) return 0;                               /* xmm and ymm saved */
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
-    uint32_t f = 0;
-    if ((b & (1u << 5)) && (b & (1u << 8))) f |= CPU_AVX2;    /* AVX2, BMI2 */
-    uint32_t need = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  /* F, DQ, BW, VL */
-    if (f && (b & need) == need && (c & (1u << 11)) && (x & 0xe6) == 0xe6) f |= CPU_AVX512;
-    return f;
-}
-#elif defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
-
-uint32_t cpu_features(void)
-{
-    unsigned long cap = getauxval(AT_HWCAP);
-    enum { ASIMD = 1 << 1, ASIMDDP = 1 << 20 };
-    return (cap & ASIMD) && (cap & ASIMDDP) ? CPU_NEON : 0;
-}
-#elif defined(__aarch64__)
-uint32_t cpu_features(void) { return CPU_NEON; }              /* every Apple chip has the dot product */
-#else
-uint32_t cpu_features(void) { return 0; }
-#endif
-
 static const struct { const char *name; uint32_t need; } level[] = {
     { "avx512", CPU_AVX512 | CPU_AVX2 },
     { "avx2", CPU_AVX2 },

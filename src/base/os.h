@@ -13,7 +13,7 @@
 #include "base/err.h"
 
 /* vsnprintf of the C library; the only use of stdio formatting in the core. */
-int os_vformat(char *dst, size_t n, const char *fmt, va_list ap);
+int os_vformat(char *dst, size_t n, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
 /* ---- files ---- */
 

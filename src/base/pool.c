@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "base/cpu_relax.h"
 #include "base/mem.h"
 #include "base/os.h"
 
@@ -20,21 +21,12 @@ struct pool {
     _Alignas(64) _Atomic uint32_t sleepers;
 };
 
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 /* Waits until *word differs from old. */
 static void wait_change(struct pool *p, _Atomic uint32_t *word, uint32_t old)
 {
     for (unsigned i = 0; i < p->spin; i++) {
         if (atomic_load_explicit(word, memory_order_acquire) != old) return;
-        relax();
+        cpu_relax();
     }
     atomic_fetch_add(&p->sleepers, 1);
     while (atomic_load_explicit(word, memory_order_acquire) == old) os_wait(word, old);

@@ -85,8 +85,8 @@ static int skip_strings(struct parse *p, uint64_t count)
         uint64_t n = le64(at);
         at += 8;
         if (n > GGUF_MAX_STRING)
-            return fail(p, ERR_LIMIT, (uint64_t)(at - 8 - p->part->data), "string %llu of the array has %llu bytes, the limit is %d",
-                        (ull)i, (ull)n, GGUF_MAX_STRING);
+            return fail(p, ERR_LIMIT, (uint64_t)(at - 8 - p->part->data),
+                        "string %llu of the array has %llu bytes, the limit is %d", (ull)i, (ull)n, GGUF_MAX_STRING);
         if (n > (uint64_t)(end - at)) return fail_end(p, "an array of strings");
         at += n;
     }

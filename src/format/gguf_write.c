@@ -198,7 +198,7 @@ void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, u
 {
     if (w->bad.code) return;
     struct gguf_tensor t = { .name = name, .type = type, .n_dims = n_dims, .ne = { 1, 1, 1, 1 }, .data = data };
-    for (unsigned i = 0; i < n_dims && i < 4; i++) t.ne[i] = ne[i];
+    for (unsigned i = 0; i < n_dims && n_dims <= 4; i++) t.ne[i] = ne[i];
     if (!tensor_bytes(w, &t)) return;
     uint64_t end;
     t.offset = w->data_bytes;

@@ -227,12 +227,13 @@ static void put_scale_min(uint8_t *sc, const uint8_t *scale, const uint8_t *min)
     }
 }
 
+/* Larger values matter somewhat more, as they usually meet larger activations. */
 static void weigh(const float *x, float *w, unsigned n)
 {
     float s = 0;
     for (unsigned i = 0; i < n; i++) s += x[i] * x[i];
     float rms = __builtin_sqrtf(s / (float)n);
-    for (unsigned i = 0; i < n; i++) w[i] = rms + absf(x[i]);
+    for (unsigned i = 0; i < n; i++) w[i] = 3 * rms + absf(x[i]);
 }
 
 void pack_q4_k(const float *src, uint8_t *dst, size_t n)

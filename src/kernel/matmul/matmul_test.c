@@ -212,7 +212,8 @@ static void run_scene(const struct scene *s, const uint8_t *w, const float *x, u
     memset(scratch + need, 0x77, GUARD);
     size_t y_stride = s->R + 3;
     for (size_t i = 0; i < s->T * y_stride + GUARD; i++) y[i] = -12345.0f;
-    struct matmul_job j = { .m = &m, .act = act, .act_stride = stride, .T = s->T, .y = y, .y_stride = y_stride, .scratch = scratch };
+    struct matmul_job j = { .m = &m, .act = act, .act_stride = stride, .T = s->T, .y = y, .y_stride = y_stride,
+                            .scratch = scratch };
     if (s->mapped) {
         j.in = in;
         j.out = out;

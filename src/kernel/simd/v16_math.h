@@ -1,9 +1,9 @@
 /* v16_math.h - exponential functions over v16; include one v16_*.h first.
  *
  * exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) - 1 is a polynomial fitted for the least relative error.
- * Errors, measured over every float (exp, tanh, sigmoid) or a dense grid, in units of the last place of the result unless
- * said otherwise: exp 1.0, subnormal results 1; tanh 2.1; sigmoid 2 for x > -87 (0 below -89); silu and both gelu 4 of
- * max(|y|, 2^-6 |x|).  A NaN gives a NaN. */
+ * Errors in units of the last place of the result, measured over every fifth float (exp, tanh, sigmoid) or a grid: exp 1.05;
+ * tanh 2.5; sigmoid 2.5 for x > -87 (0 below -89); of max(|y|, 2^-6 |x|): silu 2.5, gelu_tanh 5, gelu_erf 7.
+ * A NaN gives a NaN. */
 #ifndef HEARTH_KERNEL_V16_MATH_H
 #define HEARTH_KERNEL_V16_MATH_H
 

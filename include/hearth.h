@@ -1,0 +1,172 @@
+/* hearth.h - the C library of Hearth: open a model, keep sessions, sample, tokenise.
+ *
+ *   struct hearth_model *m;  struct hearth_session *s;  struct hearth_error e;
+ *   if (hearth_model_open(&m, "model.gguf", NULL, &e) < 0) die(e.message);
+ *   if (hearth_session_open(&s, m, NULL, &e) < 0) die(e.message);
+ *   hearth_session_sync(s, ids, n, &e);              // the session's text is now ids[0..n)
+ *   const float *logits = hearth_session_logits(s);  // of the token that would come next
+ *
+ * A model is immutable and may be shared by sessions; a session is one timeline of tokens.  examples/ has a complete program.
+ *
+ * Errors: functions that can fail return 0, or a negative HEARTH_E* code with a message in *e (e may be NULL).  Nothing
+ * prints, aborts or exits.  Out-parameters are NULL on failure.
+ * Determinism: on the CPU the logits of a token sequence are bit-identical for every batch composition, number of threads,
+ * prefill chunk and continued or fresh session, and for models with quantised weights for every instruction set.
+ * Threads: a model may be used from any thread, but computing calls on one model run one at a time (they are serialised
+ * inside); a session, sampler or decoder belongs to one thread at a time. */
+#ifndef HEARTH_H
+#define HEARTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HEARTH_API __attribute__((visibility("default")))
+
+enum {
+    HEARTH_OK = 0,
+    HEARTH_ENOMEM = -1,        /* an allocation failed */
+    HEARTH_EIO = -2,           /* the operating system refused */
+    HEARTH_EFORMAT = -3,       /* a file or text is malformed */
+    HEARTH_ELIMIT = -4,        /* does not fit: the message says both numbers */
+    HEARTH_EARG = -5,          /* the request makes no sense */
+    HEARTH_EUNSUPPORTED = -6,  /* well-formed, but not implemented */
+    HEARTH_ECANCELLED = -7,    /* the progress callback asked to stop */
+    HEARTH_ENOTFOUND = -8      /* no such file or thing */
+};
+
+struct hearth_error { int code; char message[512]; };
+
+HEARTH_API const char *hearth_version(void);          /* "0.1.0" */
+
+/* ---- models ---- */
+
+struct hearth_model;
+struct hearth_session;
+struct hearth_sampler;
+
+struct hearth_model_options {      /* zero-initialise: every zero is the default */
+    uint32_t threads;              /* 0: HEARTH_THREADS, else one per physical core; at most 256 */
+    const char *cpu;               /* instruction set: "scalar", "avx2", "avx512", "neon"; NULL: HEARTH_CPU, else the best */
+};
+
+/* Maps the file (the first of a split model) and uses it in place; loading copies no weights. */
+HEARTH_API int hearth_model_open(struct hearth_model **out, const char *path, const struct hearth_model_options *o,
+                                 struct hearth_error *e);
+/* The tiny model that is linked into the library. HEARTH_ENOTFOUND when it was built without one. */
+HEARTH_API int hearth_model_open_embedded(struct hearth_model **out, const struct hearth_model_options *o,
+                                          struct hearth_error *e);
+HEARTH_API void hearth_model_close(struct hearth_model *m);   /* after its sessions; NULL is fine */
+
+struct hearth_model_info {
+    const char *path, *name, *architecture, *tokenizer, *cpu;   /* live as long as the model */
+    uint64_t file_bytes, n_parameters;
+    uint32_t n_vocab;              /* width of the logits */
+    uint32_t n_tokens;             /* ids that the tokenizer knows (<= n_vocab in sound files) */
+    uint32_t n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_expert, n_expert_used;
+    uint32_t threads;
+    bool has_template;
+};
+HEARTH_API void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *out);
+
+/* Bytes of memory that a session with this context will take beside the mapped file: KV cache and compute buffers. */
+HEARTH_API uint64_t hearth_session_bytes(const struct hearth_model *m, uint32_t n_ctx, int kv_type);
+
+/* ---- sessions ---- */
+
+enum { HEARTH_KV_F16 = 0, HEARTH_KV_F32 = 1 };
+
+/* Called between steps of a long evaluation with the tokens done and to do; return false to stop
+ * (HEARTH_ECANCELLED; the session keeps what was done). */
+typedef bool hearth_progress_fn(void *arg, size_t done, size_t total);
+
+struct hearth_session_options {    /* zero-initialise */
+    uint32_t n_ctx;                /* tokens the session can hold; 0: the model's own, at most 4096 */
+    int kv_type;                   /* HEARTH_KV_F16 or HEARTH_KV_F32 */
+    uint32_t n_batch;              /* prefill chunk in tokens, 1..512; 0: 512.  The results do not depend on it */
+    uint32_t n_logits;             /* how many of the last positions of a sync keep their logits; 0: 1 */
+    hearth_progress_fn *progress;  /* or NULL */
+    void *progress_arg;
+};
+
+/* HEARTH_ELIMIT with the numbers when the context cannot fit into memory. */
+HEARTH_API int hearth_session_open(struct hearth_session **out, struct hearth_model *m,
+                                   const struct hearth_session_options *o, struct hearth_error *e);
+HEARTH_API void hearth_session_close(struct hearth_session *s);     /* NULL is fine */
+
+/* Makes the session's text equal to ids[0..n), n >= 1: keeps the longest common prefix, evaluates the rest (always at least
+ * the last token, so that its logits exist).  HEARTH_ELIMIT when n > n_ctx; HEARTH_EARG for an id out of range. */
+HEARTH_API int hearth_session_sync(struct hearth_session *s, const int32_t *ids, size_t n, struct hearth_error *e);
+/* Appends tokens. */
+HEARTH_API int hearth_session_append(struct hearth_session *s, const int32_t *ids, size_t n, struct hearth_error *e);
+/* One step for several sessions of one model at once; the results are those of separate calls, bit for bit. */
+struct hearth_batch_item { struct hearth_session *session; const int32_t *ids; size_t n; };
+HEARTH_API int hearth_batch_append(const struct hearth_batch_item *items, size_t n_items, struct hearth_error *e);
+
+HEARTH_API const int32_t *hearth_session_ids(const struct hearth_session *s, size_t *n);
+HEARTH_API uint32_t hearth_session_n_ctx(const struct hearth_session *s);
+/* Logits [n_vocab] after the last token; valid until the next evaluation; NULL before the first. */
+HEARTH_API const float *hearth_session_logits(const struct hearth_session *s);
+/* Rows [n][n_vocab] of the last positions of the last sync or append, oldest first; *n <= n_logits. */
+HEARTH_API const float *hearth_session_logits_rows(const struct hearth_session *s, size_t *n);
+
+/* ---- tokens ---- */
+
+enum { HEARTH_TOKENIZE_SPECIAL = 1,    /* add BOS/EOS as the model wants them */
+       HEARTH_TOKENIZE_PARSE = 2 };    /* text that spells a control token becomes it: trusted text only */
+
+/* *ids is the caller's (hearth_free). */
+HEARTH_API int hearth_tokenize(const struct hearth_model *m, const char *text, size_t n_text, unsigned flags,
+                               int32_t **ids, size_t *n_ids, struct hearth_error *e);
+/* *text (UTF-8 unless the tokens are not, NUL-terminated) is the caller's (hearth_free). */
+HEARTH_API int hearth_detokenize(const struct hearth_model *m, const int32_t *ids, size_t n_ids, bool special,
+                                 char **text, size_t *n_text, struct hearth_error *e);
+HEARTH_API bool hearth_token_is_end(const struct hearth_model *m, int32_t id);   /* generation stops at it */
+HEARTH_API int32_t hearth_token_bos(const struct hearth_model *m);               /* -1: none */
+
+/* Text of a stream of tokens in whole UTF-8 characters. */
+struct hearth_decoder;
+HEARTH_API int hearth_decoder_open(struct hearth_decoder **out, const struct hearth_model *m, bool special,
+                                   bool continues, struct hearth_error *e);
+/* The text that became complete, valid until the next call; "" when none yet.  id < 0: the end, gives what is left. */
+HEARTH_API const char *hearth_decoder_push(struct hearth_decoder *d, int32_t id);
+HEARTH_API void hearth_decoder_close(struct hearth_decoder *d);
+
+struct hearth_message { const char *role, *content; };      /* "system", "user", "assistant"; UTF-8 */
+/* The prompt of a conversation by the model's own chat template, ending where the assistant is to answer.  Text inside
+ * messages never becomes a control token.  *ids is the caller's.  HEARTH_ENOTFOUND when the model has no template;
+ * HEARTH_EARG with the template's own words when it refuses (role order, ...). */
+HEARTH_API int hearth_chat_prompt(const struct hearth_model *m, const struct hearth_message *messages, size_t n,
+                                  int32_t **ids, size_t *n_ids, struct hearth_error *e);
+HEARTH_API void hearth_free(void *p);
+
+/* ---- sampling ---- */
+
+struct hearth_sampler_options {       /* start from hearth_sampler_defaults */
+    float temperature;                /* <= 0: the most likely token, ties to the smaller id */
+    int32_t top_k;                    /* <= 0: off */
+    float top_p, min_p, typical_p;    /* >= 1, <= 0, >= 1: off */
+    float repeat_penalty, frequency_penalty, presence_penalty;    /* 1, 0, 0: off */
+    int32_t repeat_last_n;            /* tokens looked back; 0: off, -1: all */
+    int32_t min_keep;
+    uint64_t seed;                    /* the same seed gives the same tokens */
+};
+/* The model's own recommendation where its file has one, else 0.8, 40, 0.95, 0.05; m may be NULL. */
+HEARTH_API void hearth_sampler_defaults(const struct hearth_model *m, struct hearth_sampler_options *out);
+HEARTH_API int hearth_sampler_open(struct hearth_sampler **out, const struct hearth_model *m,
+                                   const struct hearth_sampler_options *o, struct hearth_error *e);
+HEARTH_API void hearth_sampler_close(struct hearth_sampler *s);
+/* Adds to a token's logit; -INFINITY: never. */
+HEARTH_API int hearth_sampler_bias(struct hearth_sampler *s, int32_t id, float bias, struct hearth_error *e);
+/* The next token after the session's text.  Penalties look at the session's ids.  Only a function of the logits, the ids,
+ * the options and the position. */
+HEARTH_API int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

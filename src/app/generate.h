@@ -1,0 +1,49 @@
+/* generate.h - prompt ids in, text out: the loop that one-shot and chat share.
+ *
+ * Ctrl-C and SIGTERM (signals.h) end it between two steps; what was said until then is kept.
+ * Threads: main thread. */
+#ifndef HEARTH_APP_GENERATE_H
+#define HEARTH_APP_GENERATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "hearth.h"
+
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED };
+const char *finish_name(enum finish f);        /* "stop", "length", "cancelled" */
+
+/* The session must have been opened with gen_on_progress and this struct as its argument. */
+struct gen_progress { uint64_t start_ns, shown_ns; };
+hearth_progress_fn gen_on_progress;
+
+struct gen {
+    struct hearth_model *model;
+    struct hearth_session *session;
+    struct gen_progress *progress;
+    const struct hearth_sampler_options *sampler;
+    const char *const *stop;                   /* stop strings, not part of the answer */
+    size_t n_stop;
+    int32_t max_tokens;                        /* < 0: until the model ends or the context is full */
+    bool continues;                            /* the answer goes on in the text of the prompt: a first space counts */
+    bool (*sink)(void *arg, const char *text, size_t n);       /* false: the reader is gone, stop.  May be NULL */
+    void *sink_arg;
+};
+
+struct gen_result {
+    enum finish finish;
+    bool context_full;                         /* why the finish is "length" */
+    size_t n_prompt, n_kept;                   /* tokens of the prompt, how many of them were still evaluated */
+    size_t n_tokens;                           /* of the answer, without the one that ended it */
+    size_t n_steps;                            /* evaluations during decode_ns */
+    uint64_t prefill_ns, decode_ns;
+    struct buf text;                           /* gen_result_release */
+};
+
+/* HEARTH_ELIMIT when the prompt does not fit into the context, with both numbers. */
+int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_result *out, struct hearth_error *e);
+void gen_result_release(struct gen_result *r);
+
+#endif

@@ -1,0 +1,46 @@
+#include "app/stats.h"
+
+#include <string.h>
+
+#include "app/term.h"
+#include "base/json.h"
+
+static double ms(uint64_t ns) { return (double)ns / 1e6; }
+static double rate(size_t n, uint64_t ns) { return n && ns ? (double)n / ((double)ns / 1e9) : 0; }
+
+void stats_line(const struct stats *s)
+{
+    const struct gen_result *r = s->result;
+    size_t read = r->n_prompt - r->n_kept;
+    struct buf b = { 0 };
+    buf_printf(&b, "load %.0f ms | prompt %zu tokens", ms(s->load_ns), r->n_prompt);
+    if (r->n_kept) buf_printf(&b, " (%zu kept)", r->n_kept);
+    buf_printf(&b, ", %.1f tokens/s | answer %zu tokens", rate(read, r->prefill_ns), r->n_tokens);
+    if (r->n_steps) buf_printf(&b, ", %.1f tokens/s", rate(r->n_steps, r->decode_ns));
+    buf_printf(&b, " | %s | seed %llu", finish_name(r->finish), (unsigned long long)s->seed);
+    if (!b.bad) term_note("%s", b.data);
+    buf_release(&b);
+}
+
+bool stats_json(const struct stats *s, struct buf *out)
+{
+    const struct gen_result *r = s->result;
+    struct json *j = json_new_object(), *t = json_new_object();
+    bool ok = json_put(j, "model", json_new_str(s->model, strlen(s->model)));
+    ok = json_put(j, "text", json_new_str(r->text.data ? r->text.data : "", r->text.len)) && ok;
+    ok = json_put(j, "finish_reason", json_new_str(finish_name(r->finish), strlen(finish_name(r->finish)))) && ok;
+    ok = json_put(j, "prompt_tokens", json_new_int((int64_t)r->n_prompt)) && ok;
+    ok = json_put(j, "kept_tokens", json_new_int((int64_t)r->n_kept)) && ok;
+    ok = json_put(j, "completion_tokens", json_new_int((int64_t)r->n_tokens)) && ok;
+    ok = json_put(j, "seed", json_new_int((int64_t)s->seed)) && ok;
+    ok = json_put(t, "load_ms", json_new_real(ms(s->load_ns))) && ok;
+    ok = json_put(t, "prefill_ms", json_new_real(ms(r->prefill_ns))) && ok;
+    ok = json_put(t, "prefill_tokens_per_s", json_new_real(rate(r->n_prompt - r->n_kept, r->prefill_ns))) && ok;
+    ok = json_put(t, "decode_ms", json_new_real(ms(r->decode_ns))) && ok;
+    ok = json_put(t, "decode_tokens_per_s", json_new_real(rate(r->n_steps, r->decode_ns))) && ok;
+    ok = json_put(j, "timings", t) && ok;
+    if (ok) json_write(j, false, out);
+    buf_putc(out, '\n');
+    json_free(j);
+    return ok && !out->bad;
+}

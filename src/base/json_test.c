@@ -1,0 +1,230 @@
+#include "tests/testing.h"
+
+#include <stdlib.h>
+
+#include "base/json.h"
+
+static struct json *parse(const char *s)
+{
+    struct json *j;
+    struct err e = { 0 };
+    if (json_parse(&j, s, strlen(s), &e) < 0) fail_msg("%s: %s", s, e.msg);
+    return j;
+}
+
+static void refuse(const char *s, size_t n, const char *says)
+{
+    struct json *j;
+    struct err e = { 0 };
+    assert_true(json_parse(&j, s, n, &e) < 0);
+    assert_null(j);
+    if (!strstr(e.msg, says)) fail_msg("\"%s\" does not say \"%s\"", e.msg, says);
+    assert_true(json_parse(&j, s, n, NULL) < 0);
+}
+#define REFUSE(text, says) refuse((text), sizeof(text) - 1, (says))
+
+static void types(void **state)
+{
+    (void)state;
+    struct json *j = parse("{\"z\":null,\"a\":true,\"m\":-5,\"b\":2.5,\"s\":\"x\\u0000\\u00e9\",\"l\":[1,[],{}],\"o\":{}}");
+    static const enum json_type want[] = { JSON_NULL, JSON_BOOL, JSON_INT, JSON_REAL, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+    void *it = NULL;
+    const char *key;
+    struct json *v;
+    char order[8] = { 0 };
+    size_t n = 0;
+    while (json_next(j, &it, &key, &v)) {
+        assert_true(n < 7);
+        assert_int_equal(json_type(v), want[n]);
+        order[n++] = key[0];
+    }
+    assert_string_equal(order, "zambslo");
+    assert_int_equal(json_len(j), 7);
+    assert_int_equal(json_type(j), JSON_OBJECT);
+    assert_true(json_bool(json_get(j, "a")));
+    assert_int_equal(json_int(json_get(j, "m")), -5);
+    assert_true(json_num(json_get(j, "m")) == -5.0);
+    assert_true(json_num(json_get(j, "b")) == 2.5);
+    assert_memory_equal(json_str(json_get(j, "s"), &n), "x\0\xc3\xa9", 4);
+    assert_int_equal(n, 4);
+    assert_int_equal(json_len(json_get(j, "l")), 3);
+    assert_int_equal(json_int(json_at(json_get(j, "l"), 0)), 1);
+    assert_null(json_at(json_get(j, "l"), 3));
+    assert_null(json_get(j, "none"));
+    json_free(j);
+}
+
+static void wrong_type_is_harmless(void **state)
+{
+    (void)state;
+    size_t n = 7;
+    struct json *j = parse("[1]"), *v;
+    void *it = NULL;
+    const char *key;
+    assert_false(json_bool(j));
+    assert_int_equal(json_int(j), 0);
+    assert_true(json_num(j) == 0);
+    assert_null(json_str(j, &n));
+    assert_int_equal(n, 0);
+    assert_null(json_get(j, "a"));
+    assert_null(json_at(json_at(j, 0), 0));
+    assert_int_equal(json_len(json_at(j, 0)), 0);
+    assert_false(json_next(j, &it, &key, &v));
+    json_free(j);
+    json_free(NULL);
+    assert_int_equal(json_type(NULL), JSON_NULL);
+    assert_false(json_bool(NULL));
+    assert_int_equal(json_int(NULL), 0);
+    assert_true(json_num(NULL) == 0);
+    assert_null(json_str(NULL, NULL));
+    assert_int_equal(json_len(NULL), 0);
+    assert_null(json_at(NULL, 0));
+    assert_null(json_get(NULL, ""));
+    assert_false(json_next(NULL, &it, &key, &v));
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    REFUSE("", "line 1");
+    REFUSE("{\n \"a\": 1,\n \"a\": 2}", "line 3");
+    REFUSE("[1] 2", "end of file");
+    REFUSE("[1,]", "JSON:");
+    REFUSE("nul", "JSON:");
+    REFUSE("\"\xff\"", "decode byte");
+    REFUSE("\"\xc0\x80\"", "decode byte");
+    REFUSE("\"\xed\xa0\x80\"", "decode byte");
+    REFUSE("\"\\ud800\"", "JSON:");
+    REFUSE("\"a\nb\"", "JSON:");
+    REFUSE("1e999", "overflow");
+    REFUSE("9223372036854775808", "big");
+    REFUSE("01", "JSON:");
+    REFUSE("NaN", "JSON:");
+    REFUSE("\"abc", "JSON:");
+    REFUSE("\"abc\\", "JSON:");
+    REFUSE("{\"a\\u0000\":1}", "NUL");
+    REFUSE("[1]\0", "JSON:");
+}
+
+static void depth(void **state)
+{
+    (void)state;
+    size_t n = 1000000;
+    char *s = malloc(n);
+    assert_non_null(s);
+    memset(s, '[', n);
+    refuse(s, n, "column 65: more than 64 levels");
+    memset(s + 64, ']', 64);
+    struct json *j;
+    assert_int_equal(json_parse(&j, s, 128, NULL), 0);
+    json_free(j);
+    memset(s, '[', n);
+    s[0] = s[n - 1] = '"';          /* brackets inside a string count for nothing */
+    assert_int_equal(json_parse(&j, s, n, NULL), 0);
+    json_free(j);
+    free(s);
+}
+
+static void round_trip(void **state)
+{
+    (void)state;
+    static const char *const text[] = {
+        "null", "true", "-9223372036854775808", "0.1", "1e+300", "-2.0", "5e-324", "1.7976931348623157e+308", "\"\"",
+        "[]", "{}", "[1,[2,{\"a\":[]}],\"\\\"\\\\\\n\\t\\r\\b\\f\\u0001\\u0000\x7f\xc3\xa9\xf0\x9f\x98\x80\"]",
+        "{\"b\":1,\"a\":{\"\":false}}",
+    };
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
+        struct json *j = parse(text[i]), *again;
+        struct buf b = { 0 };
+        json_write(j, false, &b);
+        assert_string_equal(b.data, text[i]);
+        buf_clear(&b);
+        json_write(j, true, &b);
+        assert_int_equal(json_parse(&again, b.data, b.len, NULL), 0);
+        buf_clear(&b);
+        json_write(again, false, &b);
+        assert_string_equal(b.data, text[i]);
+        json_free(j);
+        json_free(again);
+        buf_release(&b);
+    }
+}
+
+static void building(void **state)
+{
+    (void)state;
+    struct json *o = json_new_object(), *a = json_new_array();
+    assert_true(json_push(a, json_new_int(1)));
+    assert_true(json_push(a, json_new_real(0.5)));
+    assert_true(json_push(a, json_new_bool(true)));
+    assert_true(json_push(a, json_new_null()));
+    assert_true(json_push(a, json_new_str("a\0b", 3)));
+    assert_true(json_push(a, json_new_str(NULL, 0)));
+    assert_null(json_new_str("\xff", 1));
+    assert_false(json_push(a, json_new_str("\xff", 1)));
+    assert_false(json_push(NULL, json_new_int(1)));
+    assert_false(json_put(NULL, "a", json_new_int(1)));
+    assert_false(json_put(a, "a", json_new_int(1)));
+    assert_false(json_push(o, json_new_int(1)));
+    struct json *again = json_share(a);
+    assert_true(json_put(o, "list", a));
+    assert_ptr_equal(again, a);
+    json_free(again);
+    assert_null(json_share(NULL));
+    assert_true(json_put(o, "one", json_new_int(1)));
+    assert_true(json_put(o, "one", json_new_int(2)));
+    struct buf b = { 0 };
+    json_write(o, false, &b);
+    assert_string_equal(b.data, "{\"list\":[1,0.5,true,null,\"a\\u0000b\",\"\"],\"one\":2}");
+    buf_clear(&b);
+    json_write(o, true, &b);
+    assert_string_equal(b.data, "{\n  \"list\": [\n    1,\n    0.5,\n    true,\n    null,\n    \"a\\u0000b\",\n    \"\"\n  ],\n"
+                                "  \"one\": 2\n}");
+    buf_release(&b);
+    json_free(o);
+}
+
+static void invalid_utf8_is_replaced(void **state)
+{
+    (void)state;
+    struct buf b = { 0 };
+    const char s[] = "a\xff\xe2\x82z\xed\xa0\x80\xf4\x90\x80\x80\xc3";
+    json_write_str(s, sizeof s - 1, &b);
+#define R "\xef\xbf\xbd"
+    assert_string_equal(b.data, "\"a" R R R "z" R R R R R R R R "\"");
+    struct json *j = parse(b.data);
+    json_free(j);
+    buf_release(&b);
+}
+
+static void writing_is_bounded(void **state)
+{
+    (void)state;
+    struct json *j = json_new_array();
+    for (int i = 0; i < 500; i++) {
+        struct json *up = json_new_array();
+        assert_true(json_push(up, j));
+        j = up;
+    }
+    struct buf b = { 0 };
+    json_write(j, false, &b);
+    assert_true(b.bad);
+    buf_release(&b);
+    json_free(j);
+    struct buf small = { .limit = 3 };
+    struct json *s = json_new_str("long enough", 11);
+    json_write(s, false, &small);
+    assert_true(small.bad);
+    buf_release(&small);
+    json_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(types), cmocka_unit_test(wrong_type_is_harmless), cmocka_unit_test(refusals),
+        cmocka_unit_test(depth), cmocka_unit_test(round_trip), cmocka_unit_test(building),
+        cmocka_unit_test(invalid_utf8_is_replaced), cmocka_unit_test(writing_is_bounded),
+    };
+    return run_tests(tests);
+}

@@ -1,0 +1,45 @@
+/* cpu.h - inside the CPU device: what cpu.c, cpu_row.c and cpu_run.c share. */
+#ifndef HEARTH_DEVICE_CPU_CPU_H
+#define HEARTH_DEVICE_CPU_CPU_H
+
+#include "base/pool.h"
+#include "device/device.h"
+#include "kernel/matmul/matmul.h"
+#include "kernel/vec/vec.h"
+
+struct device {
+    struct pool *pool;
+    uint32_t features;
+    const struct vec_kernels *vec;
+    uint8_t *arena;               /* values of the plan that runs; as large as the largest plan needs */
+    size_t arena_bytes;
+    uint8_t *scratch;             /* scratch_bytes for each thread */
+    size_t scratch_bytes;
+};
+
+/* A plan's own part: one entry per operation that multiplies. */
+struct cpu_plan {
+    struct matmul *mm;            /* [n_op]; unused entries are zero */
+};
+
+struct run {
+    struct device *d;
+    const struct plan *p;
+    const struct params *v;
+};
+
+static inline uint8_t *value_row(const struct run *r, vid v, size_t row)
+{
+    const struct value *x = &r->p->value[v];
+    return r->d->arena + x->offset + row * x->row_bytes;
+}
+
+static inline float *float_row(const struct run *r, vid v, size_t row) { return (float *)(void *)value_row(r, v, row); }
+
+/* One row operation for token (or wanted row) t. */
+void cpu_row_op(const struct run *r, const struct op *o, size_t t);
+void cpu_run(struct device *d, const struct plan *p, const struct params *v);
+/* SORT. */
+void cpu_sort(const struct run *r, const struct op *o);
+
+#endif

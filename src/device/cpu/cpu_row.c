@@ -1,0 +1,170 @@
+/* cpu_row.c - operations that work on one token's row at a time. */
+#include <string.h>
+
+#include "base/detmath.h"
+#include "device/cpu/cpu.h"
+#include "quant/quant.h"
+
+static void embed(const struct run *r, const struct op *o, size_t t)
+{
+    float *y = float_row(r, o->out, t);
+    uint64_t row;
+    size_t n = (size_t)o->w->ne[0];
+    dtype_row_bytes(o->w->type, n, &row);
+    quant_unpack(o->w->type)(o->w->data + (uint64_t)r->v->token[t] * row, y, n);
+    if (o->f[0] != 1) r->d->vec->scale(y, y, o->f[0], n);
+}
+
+static void angles(const struct run *r, const struct op *o, size_t t)
+{
+    size_t n = r->p->value[o->out].width / 2;
+    float *y = float_row(r, o->out, t);
+    rope_angles(y, y + n, o->freq, n, r->v->pos[t], o->f[0]);
+}
+
+static void head_norm(const struct run *r, const struct op *o, size_t t)
+{
+    float *x = float_row(r, o->in[0], t);
+    for (int32_t h = 0; h < o->n[0]; h++, x += o->n[1])
+        r->d->vec->rms_norm(x, x, (const float *)(const void *)o->w->data, (size_t)o->n[1], o->f[0]);
+}
+
+static void rope(const struct run *r, const struct op *o, size_t t)
+{
+    float *x = float_row(r, o->in[0], t);
+    const float *a = float_row(r, o->in[1], t);
+    size_t n_rot = (size_t)o->n[2];
+    for (int32_t h = 0; h < o->n[0]; h++, x += o->n[1])
+        r->d->vec->rope(x, a, a + n_rot / 2, n_rot, o->n[3] ? VEC_ROPE_HALF : VEC_ROPE_PAIR);
+}
+
+/* The cache's layout is [kv head][position][number], a row's is [kv head][number]. */
+static void store_heads(const struct vec_kernels *k, uint8_t *page, const float *x, uint32_t n_kv, uint32_t width,
+                        size_t slot, int type)
+{
+    size_t number = type == KV_F32 ? 4 : 2;
+    for (uint32_t h = 0; h < n_kv; h++)
+        k->kv_store(page + (h * (size_t)KV_PAGE + slot) * width * number, x + (size_t)h * width, width,
+                    type == KV_F32 ? VEC_KV_F32 : VEC_KV_F16);
+}
+
+static void kv_row(const struct run *r, const struct op *o, size_t t)
+{
+    const struct kv_view *kv = &r->v->kv[r->v->seq[t]];
+    const struct kv_layer *l = &r->p->kv[o->n[0]];
+    size_t page = (size_t)o->n[0] * kv->n_pages + (size_t)(r->v->pos[t] / KV_PAGE);
+    size_t slot = (size_t)(r->v->pos[t] % KV_PAGE);
+    store_heads(r->d->vec, kv->k_page[page], float_row(r, o->in[0], t), l->n_kv, l->dk, slot, kv->type);
+    store_heads(r->d->vec, kv->v_page[page], float_row(r, o->in[1], t), l->n_kv, l->dv, slot, kv->type);
+}
+
+/* Chooses the n_used experts with the largest score (+ bias), ties to the smaller index. */
+static void route(const struct run *r, const struct op *o, size_t t)
+{
+    const struct route *rt = o->route;
+    float *s = float_row(r, o->in[0], t);
+    int32_t *id = (int32_t *)(void *)value_row(r, o->out, t);
+    float *w = float_row(r, o->out2, t);
+    const float *bias = rt->bias ? (const float *)(const void *)rt->bias->data : NULL;
+    if (rt->gate == ROUTE_SOFTMAX) r->d->vec->softmax(s, s, rt->n_expert);
+    if (rt->gate == ROUTE_SIGMOID) r->d->vec->act(s, s, rt->n_expert, VEC_SIGMOID);
+    for (uint32_t k = 0; k < rt->n_used; k++) {
+        int32_t best = -1;
+        float best_score = 0;
+        for (uint32_t e = 0; e < rt->n_expert; e++) {
+            bool taken = false;
+            for (uint32_t j = 0; j < k; j++) taken |= id[j] == (int32_t)e;
+            float score = s[e] + (bias ? bias[e] : 0);
+            if (taken || (best >= 0 && !(score > best_score))) continue;
+            best = (int32_t)e;
+            best_score = score;
+        }
+        id[k] = best;
+        w[k] = s[best];
+    }
+    if (rt->gate == ROUTE_SOFTMAX_AFTER) r->d->vec->softmax(w, w, rt->n_used);
+    float sum = 0;
+    for (uint32_t k = 0; k < rt->n_used; k++) sum += w[k];
+    if (rt->norm) {
+        if (!(sum >= 6.103515625e-5f)) sum = 6.103515625e-5f;
+        for (uint32_t k = 0; k < rt->n_used; k++) w[k] /= sum;
+    }
+    for (uint32_t k = 0; rt->scale != 1 && k < rt->n_used; k++) w[k] *= rt->scale;
+}
+
+static void combine(const struct run *r, const struct op *o, size_t t)
+{
+    float *y = float_row(r, o->out, t);
+    const float *w = float_row(r, o->in[1], t);
+    size_t n = r->p->value[o->out].width, K = r->p->n_slot;
+    r->d->vec->scale(y, float_row(r, o->in[0], t * K), w[0], n);
+    for (size_t k = 1; k < K; k++) r->d->vec->axpy(y, float_row(r, o->in[0], t * K + k), w[k], n);
+}
+
+/* Operations whose rows all look alike, whether there is one per token or one per chosen expert. */
+static void plain_op(const struct run *r, const struct op *o, size_t row)
+{
+    const struct vec_kernels *k = r->d->vec;
+    const float *w = o->w ? (const float *)(const void *)o->w->data : NULL;
+    float *x = float_row(r, o->in[0], row);
+    size_t n = r->p->value[o->in[0]].width;
+    switch (o->kind) {
+    case OP_NORM: k->rms_norm(float_row(r, o->out, row), x, w, n, o->f[0]); break;
+    case OP_BIAS: k->add(x, x, w, n); break;
+    case OP_SCALE: k->scale(x, x, o->f[0], n); break;
+    case OP_SOFTCAP: k->softcap(x, x, o->f[0], n); break;
+    case OP_ADD: k->add(x, x, float_row(r, o->in[1], row), n); break;
+    case OP_GLU: k->glu(float_row(r, o->out, row), x, float_row(r, o->in[1], row), n, (enum vec_act)o->n[0]); break;
+    case OP_PACK: act_pack((enum act_form)o->n[0], x, value_row(r, o->out, row), n, r->d->features); break;
+    default: break;
+    }
+}
+
+void cpu_row_op(const struct run *r, const struct op *o, size_t t)
+{
+    switch (o->kind) {
+    case OP_EMBED: embed(r, o, t); return;
+    case OP_ANGLES: angles(r, o, t); return;
+    case OP_HEADNORM: head_norm(r, o, t); return;
+    case OP_ROPE: rope(r, o, t); return;
+    case OP_KV: kv_row(r, o, t); return;
+    case OP_ROUTE: route(r, o, t); return;
+    case OP_COMBINE: combine(r, o, t); return;
+    case OP_QTEMP: {
+        float *x = float_row(r, o->in[0], t);
+        float s = (float)(1 + (double)o->f[0] * det_log((double)(1 + r->v->pos[t] / o->n[0])));
+        if (s != 1) r->d->vec->scale(x, x, s, r->p->value[o->in[0]].width);
+        return;
+    }
+    case OP_ROWS:
+        memcpy(value_row(r, o->out, t), value_row(r, o->in[0], r->v->out_row[t]), r->p->value[o->out].width * 4);
+        return;
+    default: break;
+    }
+    if (r->p->value[o->in[0]].rows != ROWS_SLOT) {
+        plain_op(r, o, t);
+        return;
+    }
+    for (size_t k = 0; k < r->p->n_slot; k++) plain_op(r, o, t * r->p->n_slot + k);
+}
+
+void cpu_sort(const struct run *r, const struct op *o)
+{
+    const struct value *ids = &r->p->value[o->in[0]];
+    size_t K = r->p->n_slot, n = r->v->T * K, E = r->p->value[o->out].width - 1;
+    int32_t *begin = (int32_t *)(void *)value_row(r, o->out, 0), *slot = begin + E + 1, *token = slot + n;
+    memset(begin, 0, (E + 1) * sizeof *begin);
+    for (size_t i = 0; i < n; i++) {
+        const int32_t *id = (const int32_t *)(const void *)(r->d->arena + ids->offset + i / K * ids->row_bytes);
+        begin[id[i % K] + 1]++;
+    }
+    for (size_t e = 0; e < E; e++) begin[e + 1] += begin[e];
+    for (size_t i = 0; i < n; i++) {
+        const int32_t *id = (const int32_t *)(const void *)(r->d->arena + ids->offset + i / K * ids->row_bytes);
+        int32_t at = begin[id[i % K]]++;
+        slot[at] = (int32_t)i;
+        token[at] = (int32_t)(i / K);
+    }
+    for (size_t e = E; e > 0; e--) begin[e] = begin[e - 1];
+    begin[0] = 0;
+}

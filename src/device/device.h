@@ -1,0 +1,45 @@
+/* device.h - where plans run.
+ *
+ * A device is a table of calls; cpu/ fills it today.  Weights are adopted in place: a plan refers to the mapped bytes of the
+ * file.  "supports" asks the same tables that dispatch.
+ * Threads: calls on one device one at a time. */
+#ifndef HEARTH_DEVICE_DEVICE_H
+#define HEARTH_DEVICE_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "graph/graph.h"
+
+struct device;
+
+struct device_options {
+    unsigned threads;         /* 0: one per physical core */
+    const char *cpu;          /* instruction set by name, NULL: the best */
+};
+
+struct device_ops {
+    const char *name;
+    int  (*open)(struct device **out, const struct device_options *o, struct err *err);
+    void (*close)(struct device *d);
+    /* Free and total bytes of the device's memory; 0 when unknown. */
+    void (*memory)(const struct device *d, uint64_t *free, uint64_t *total);
+    /* Whether a weight of this type can be used by this operation. */
+    bool (*supports)(const struct device *d, enum op_kind op, enum dtype weight);
+    /* Zeroed memory for caches, in place on the host where the device can.  NULL when out of memory. */
+    void *(*alloc)(struct device *d, size_t bytes);
+    void (*release)(struct device *d, void *p, size_t bytes);
+    const struct plan_target *target;
+    /* Once per plan: binds kernels and reserves the arena.  Undone by forget. */
+    int  (*compile)(struct device *d, struct plan *p, struct err *err);
+    void (*forget)(struct device *d, struct plan *p);
+    /* Runs to the end; allocates nothing. */
+    void (*run)(struct device *d, const struct plan *p, const struct params *v);
+    /* What it computes with, for people ("avx512"), and how many threads. */
+    const char *(*describe)(const struct device *d, unsigned *threads);
+};
+
+extern const struct device_ops device_cpu;
+
+#endif

@@ -1,0 +1,74 @@
+/* engine.h - inside the engine: what a model and a session hold.  Programs use hearth.h. */
+#ifndef HEARTH_ENGINE_ENGINE_H
+#define HEARTH_ENGINE_ENGINE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/lock.h"
+#include "device/device.h"
+#include "format/gguf.h"
+#include "hearth.h"
+#include "model/arch.h"
+#include "text/chat.h"
+#include "text/sampler.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+
+enum { MAX_BATCH = 512, MAX_OUT = 32, N_BUCKET = 4 };
+
+/* One graph and its plans; a LongRoPE model has two (short and long contexts). */
+struct variant {
+    struct graph *graph;
+    struct plan *plan[N_BUCKET];
+};
+
+struct hearth_model {
+    struct gguf *gguf;
+    struct tokenizer *tokenizer;
+    struct template *tmpl;            /* NULL: none */
+    char *tmpl_error;                 /* why the file's template could not be compiled, or NULL */
+    const struct arch *arch;
+    struct hparams h;
+    struct arena arena;
+    const struct device_ops *ops;
+    struct device *device;
+    struct variant variant[2];        /* [1]: LongRoPE's long factors */
+    struct lock lock;                 /* one evaluation at a time; guards everything below */
+    int32_t *token;                   /* [MAX_BATCH] the batch being built */
+    int64_t *pos;
+    uint32_t *seq, *out_row;
+    float **out;
+    struct kv_view *kv;
+};
+
+struct hearth_session {
+    struct hearth_model *m;
+    struct variant *variant;
+    uint32_t n_ctx, n_batch, n_logits;
+    uint32_t n;                       /* tokens evaluated */
+    int32_t *ids;                     /* [n_ctx] */
+    uint8_t *kv;                      /* kv_bytes: pages one after the other */
+    size_t kv_bytes;
+    struct kv_view view;
+    uint8_t **pages;                  /* the view's pointers */
+    float *logits;                    /* [n_logits][n_vocab]; the last n_rows of them are valid */
+    uint32_t n_rows;
+    hearth_progress_fn *progress;
+    void *progress_arg;
+};
+
+struct hearth_sampler {
+    struct sampler *s;
+    struct hearth_sampler_options o;
+};
+
+/* 0 when Hearth can run this file; otherwise says what is missing. */
+int engine_can_run(const struct gguf *g, struct err *err);
+
+/* The plan for T tokens, compiled on first use. */
+int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err);
+
+/* hearth_error and err are the same thing under two names. */
+static inline struct err *err_of(struct hearth_error *e) { return (struct err *)(void *)e; }
+
+#endif

@@ -1,0 +1,233 @@
+/* model.c - opening a model: file, tokenizer, architecture, graph, device. */
+#include <string.h>
+
+#include "base/env.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "engine/engine.h"
+
+_Static_assert(sizeof(struct err) == sizeof(struct hearth_error), "one error type under two names");
+_Static_assert((int)HEARTH_ENOTFOUND == (int)ERR_NOTFOUND && (int)HEARTH_ENOMEM == (int)ERR_NOMEM, "the same codes");
+
+/* The embedded file (mk/embed.S); empty in a build without one. */
+extern const uint8_t hearth_spark_begin[], hearth_spark_end[];
+
+const char *hearth_version(void) { return HEARTH_VERSION; }
+
+static int find_arch(const struct gguf *g, const struct arch **out, struct err *err)
+{
+    struct gguf_str type, name;
+    if (gguf_get_str(g, "general.type", &type) && !(type.n == 5 && !memcmp(type.s, "model", 5)))
+        return err_set(err, ERR_UNSUPPORTED, "%s: is of type '%.*s', not a model that can answer", gguf_path(g), (int)type.n,
+                       type.s);
+    if (!gguf_get_str(g, "general.architecture", &name))
+        return err_set(err, ERR_FORMAT, "%s: key general.architecture is missing; not a model", gguf_path(g));
+    *out = arch_find(name.s, name.n);
+    if (*out) return 0;
+    char known[256] = "";
+    size_t n = 0;
+    for (size_t i = 0; arch_at(i); i++) {
+        size_t k = strlen(arch_at(i)->name);
+        if (n + k + 3 > sizeof known) break;
+        if (n) {
+            memcpy(known + n, ", ", 2);
+            n += 2;
+        }
+        memcpy(known + n, arch_at(i)->name, k + 1);
+        n += k;
+    }
+    return err_set(err, ERR_UNSUPPORTED, "%s: architecture '%.*s' is not supported yet (known: %s)", gguf_path(g),
+                   (int)(name.n < 64 ? name.n : 64), name.s, known);
+}
+
+/* Everything that does not need a device. */
+static int read_model(struct hearth_model *m, struct err *err)
+{
+    const struct gguf *g = m->gguf;
+    int rc = find_arch(g, &m->arch, err);
+    if (rc < 0) return rc;
+    const struct gguf_tensor *t = gguf_tensor(g, "token_embd.weight");
+    if (!t)
+        return err_set(err, ERR_FORMAT, "%s: has no tensor token_embd.weight; it is only a vocabulary or incomplete",
+                       gguf_path(g));
+    if ((rc = hparams_read(&m->h, m->arch, g, &m->arena, err)) < 0) return rc;
+    if (t->ne[1] > 1 << 24) return err_set(err, ERR_LIMIT, "%s: a vocabulary of %llu tokens", gguf_path(g),
+                                           (unsigned long long)t->ne[1]);
+    m->h.n_vocab = (uint32_t)t->ne[1];
+    if ((rc = model_graph(&m->variant[0].graph, m->arch, &m->h, g, false, err)) < 0) return rc;
+    if (m->h.scaling == SCALING_LONGROPE) rc = model_graph(&m->variant[1].graph, m->arch, &m->h, g, true, err);
+    return rc;
+}
+
+static int check_types(const struct hearth_model *m, struct err *err)
+{
+    const struct graph *g = m->variant[0].graph;
+    for (uint32_t i = 0; i < g->n_op; i++) {
+        const struct op *o = &g->op[i];
+        if (!o->w || m->ops->supports(m->device, o->kind, o->w->type)) continue;
+        return err_set(err, ERR_UNSUPPORTED, "%s: tensor %s has type %s, which cannot be computed with", gguf_path(m->gguf),
+                       o->w->name, dtype_info(o->w->type)->name);
+    }
+    return 0;
+}
+
+static int open_template(struct hearth_model *m, struct err *err)
+{
+    struct gguf_str s;
+    struct err why = { 0 };
+    const char *usual;
+    if (!gguf_get_str(m->gguf, "tokenizer.chat_template", &s)) {
+        if (chat_default_template(m->tokenizer, &usual, NULL) < 0) return 0;
+        s = (struct gguf_str){ usual, strlen(usual) };
+    }
+    if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) return 0;
+    m->tmpl_error = mem_strdup(why.msg, strlen(why.msg));
+    return m->tmpl_error ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
+}
+
+static int open_batch(struct hearth_model *m, struct err *err)
+{
+    m->token = arena_new(&m->arena, int32_t, MAX_BATCH);
+    m->pos = arena_new(&m->arena, int64_t, MAX_BATCH);
+    m->seq = arena_new(&m->arena, uint32_t, MAX_BATCH);
+    m->out_row = arena_new(&m->arena, uint32_t, MAX_BATCH);
+    m->out = arena_new(&m->arena, float *, MAX_BATCH);
+    m->kv = arena_new(&m->arena, struct kv_view, MAX_BATCH);
+    if (m->token && m->pos && m->seq && m->out_row && m->out && m->kv) return 0;
+    return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
+}
+
+static uint32_t env_threads(void)
+{
+    const char *s = env_get(ENV_THREADS);
+    uint32_t n = 0;
+    for (; s && *s >= '0' && *s <= '9' && n < 100000; s++) n = n * 10 + (uint32_t)(*s - '0');
+    return n;
+}
+
+/* Takes m->gguf as already open. */
+static int open_rest(struct hearth_model *m, const struct hearth_model_options *o, struct err *err)
+{
+    struct device_options dev = { .threads = o && o->threads ? o->threads : env_threads(),
+                                  .cpu = o && o->cpu ? o->cpu : env_get(ENV_CPU) };
+    int rc = read_model(m, err);
+    if (rc == 0) rc = tokenizer_open(&m->tokenizer, m->gguf, err);
+    if (rc == 0) rc = open_template(m, err);
+    if (rc == 0) rc = open_batch(m, err);
+    m->ops = &device_cpu;
+    if (rc == 0) rc = m->ops->open(&m->device, &dev, err);
+    if (rc == 0) rc = check_types(m, err);
+    return rc;
+}
+
+static int open_with(struct hearth_model **out, const char *path, const struct hearth_model_options *o, struct err *err)
+{
+    *out = NULL;
+    struct hearth_model *m = mem_new(1, sizeof *m);
+    if (!m) return err_set(err, ERR_NOMEM, "out of memory");
+    int rc;
+    if (path) {
+        rc = gguf_open(&m->gguf, path, err);
+        /* Reading ahead more than fits would only push out what was just read. */
+        if (rc == 0 && gguf_file_bytes(m->gguf) < os_memory_available()) gguf_willneed(m->gguf);
+    } else if (hearth_spark_end - hearth_spark_begin > 0) {
+        rc = gguf_parse(&m->gguf, hearth_spark_begin, (uint64_t)(hearth_spark_end - hearth_spark_begin), "spark", err);
+    } else {
+        rc = err_set(err, ERR_NOTFOUND, "this build has no embedded model; name a GGUF file");
+    }
+    if (rc == 0) rc = open_rest(m, o, err);
+    if (rc < 0) {
+        hearth_model_close(m);
+        return rc;
+    }
+    *out = m;
+    return 0;
+}
+
+int hearth_model_open(struct hearth_model **out, const char *path, const struct hearth_model_options *o,
+                      struct hearth_error *e)
+{
+    return open_with(out, path, o, err_of(e));
+}
+
+int hearth_model_open_embedded(struct hearth_model **out, const struct hearth_model_options *o, struct hearth_error *e)
+{
+    return open_with(out, NULL, o, err_of(e));
+}
+
+void hearth_model_close(struct hearth_model *m)
+{
+    if (!m) return;
+    for (int v = 0; v < 2; v++) {
+        for (int b = 0; b < N_BUCKET; b++) {
+            if (m->variant[v].plan[b]) m->ops->forget(m->device, m->variant[v].plan[b]);
+            plan_close(m->variant[v].plan[b]);
+        }
+        graph_close(m->variant[v].graph);
+    }
+    if (m->device) m->ops->close(m->device);
+    template_free(m->tmpl);
+    mem_free(m->tmpl_error);
+    tokenizer_close(m->tokenizer);
+    gguf_close(m->gguf);
+    arena_release(&m->arena);
+    mem_free(m);
+}
+
+int engine_can_run(const struct gguf *g, struct err *err)
+{
+    struct hearth_model m = { 0 };
+    m.gguf = (struct gguf *)(uintptr_t)g;         /* only read */
+    int rc = read_model(&m, err);
+    for (uint32_t i = 0; rc == 0 && i < m.variant[0].graph->n_op; i++) {
+        const struct op *o = &m.variant[0].graph->op[i];
+        if (o->w && !device_cpu.supports(NULL, o->kind, o->w->type))
+            rc = err_set(err, ERR_UNSUPPORTED, "%s: tensor %s has type %s, which cannot be computed with", gguf_path(g),
+                         o->w->name, dtype_info(o->w->type)->name);
+    }
+    graph_close(m.variant[0].graph);
+    graph_close(m.variant[1].graph);
+    if (rc == 0) rc = tokenizer_open(&m.tokenizer, g, err);
+    tokenizer_close(m.tokenizer);
+    arena_release(&m.arena);
+    return rc;
+}
+
+static const char *string_of(struct hearth_model *m, const char *key, const char *fallback)
+{
+    struct gguf_str s;
+    if (!gguf_get_str(m->gguf, key, &s) || !s.n) return fallback;
+    const char *copy = arena_strdup(&m->arena, s.s, s.n < 256 ? s.n : 256);
+    return copy ? copy : fallback;
+}
+
+void hearth_model_info(const struct hearth_model *cm, struct hearth_model_info *out)
+{
+    struct hearth_model *m = (struct hearth_model *)(uintptr_t)cm;      /* copies strings into the model's arena */
+    lock_take(&m->lock);
+    *out = (struct hearth_model_info){
+        .path = gguf_path(m->gguf),
+        .name = string_of(m, "general.name", gguf_path(m->gguf)),
+        .architecture = m->arch->name,
+        .tokenizer = tokenizer_kind(m->tokenizer),
+        .file_bytes = gguf_file_bytes(m->gguf),
+        .n_vocab = m->h.n_vocab,
+        .n_tokens = (uint32_t)tokenizer_n_vocab(m->tokenizer),
+        .n_ctx_train = m->h.n_ctx_train,
+        .n_embd = m->h.n_embd,
+        .n_layer = m->h.n_layer,
+        .n_head = m->h.n_head[0],
+        .n_head_kv = m->h.n_kv[0],
+        .n_expert = m->h.n_expert,
+        .n_expert_used = m->h.n_expert_used,
+        .has_template = m->tmpl != NULL,
+    };
+    unsigned threads = 0;
+    out->cpu = m->ops->describe(m->device, &threads);
+    out->threads = threads;
+    for (size_t i = 0; i < gguf_n_tensors(m->gguf); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(m->gguf, i);
+        out->n_parameters += t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
+    }
+    lock_give(&m->lock);
+}

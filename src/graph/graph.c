@@ -1,0 +1,106 @@
+#include "graph/graph.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+static const struct op_info info[] = {
+#define OP(name, shape) { #name, OP_##shape },
+#include "graph/op.def"
+#undef OP
+};
+
+const struct op_info *op_info(enum op_kind k) { return &info[k]; }
+
+int graph_open(struct graph **out, uint32_t n_layer, struct err *err)
+{
+    *out = NULL;
+    struct graph *g = mem_new(1, sizeof *g);
+    if (!g) return err_set(err, ERR_NOMEM, "out of memory building the graph");
+    g->n_layer = n_layer;
+    g->kv = arena_new(&g->arena, struct kv_layer, n_layer);
+    g->cap_op = g->cap_value = 256;
+    g->op = mem_new_array(struct op, g->cap_op);
+    g->value = mem_new_array(struct value, g->cap_value);
+    if (!g->kv || !g->op || !g->value) {
+        graph_close(g);
+        return err_set(err, ERR_NOMEM, "out of memory building the graph");
+    }
+    *out = g;
+    return 0;
+}
+
+void graph_close(struct graph *g)
+{
+    if (!g) return;
+    mem_free(g->value);
+    mem_free(g->op);
+    arena_release(&g->arena);
+    mem_free(g);
+}
+
+static bool grow(struct graph *g, void **array, uint32_t *cap, size_t size)
+{
+    uint32_t n = *cap ? *cap * 2 : 256;
+    void *p = mem_resize(*array, n, size);
+    if (!p) {
+        g->bad = true;
+        return false;
+    }
+    *array = p;
+    *cap = n;
+    return true;
+}
+
+static vid push_value(struct graph *g, struct value v)
+{
+    if (g->n_value + 1 >= g->cap_value) {
+        void *array = g->value;
+        if (!grow(g, &array, &g->cap_value, sizeof *g->value)) return (vid)g->n_value;   /* the spare slot */
+        g->value = array;
+    }
+    g->value[g->n_value] = v;
+    return (vid)g->n_value++;
+}
+
+vid graph_value(struct graph *g, enum rows rows, uint32_t width)
+{
+    return push_value(g, (struct value){ .rows = rows, .width = width, .base = -1, .first = -1, .last = -1 });
+}
+
+vid graph_view(struct graph *g, vid base, uint32_t col, uint32_t width)
+{
+    struct value v = g->value[base < 0 ? 0 : base];
+    if (v.base >= 0) {
+        col += v.col;
+        base = v.base;
+    }
+    v.base = base;
+    v.col = col;
+    v.width = width;
+    return push_value(g, v);
+}
+
+struct op *graph_op(struct graph *g, enum op_kind kind, vid in0, vid in1, vid out)
+{
+    if (g->n_op + 1 >= g->cap_op) {
+        void *array = g->op;
+        if (!grow(g, &array, &g->cap_op, sizeof *g->op)) return &g->op[g->n_op];   /* the spare slot */
+        g->op = array;
+    }
+    struct op *o = &g->op[g->n_op++];
+    *o = (struct op){ .kind = kind, .in = { in0, in1 }, .out = out, .out2 = -1 };
+    return o;
+}
+
+size_t kv_page_layout(const struct kv_layer *kv, uint32_t n_layer, int kv_type, size_t *k_at, size_t *v_at)
+{
+    size_t number = kv_type == KV_F32 ? 4 : 2, at = 0;
+    for (uint32_t l = 0; l < n_layer; l++) {
+        if (k_at) k_at[l] = at;
+        at += ((size_t)kv[l].n_kv * KV_PAGE * kv[l].dk * number + 63) & ~(size_t)63;
+        if (v_at) v_at[l] = at;
+        at += ((size_t)kv[l].n_kv * KV_PAGE * kv[l].dv * number + 63) & ~(size_t)63;
+    }
+    return at;
+}

@@ -1,0 +1,155 @@
+/* graph.h - what a model computes, as a list of operations over values, and the plan that a device runs.
+ *
+ * model/ builds a graph once; plan_compile fuses it into steps, inserts the packing of activations that the device asks for, and
+ * lays all values out in one arena.  A plan is immutable; per step only `struct params` changes.
+ *
+ * A value has one row of `width` numbers per token (ROWS_T), per token and chosen expert (ROWS_SLOT), or per wanted row of
+ * logits (ROWS_OUT).  A view is a range of columns of another value.
+ * Threads: building: one; a finished plan: any. */
+#ifndef HEARTH_GRAPH_GRAPH_H
+#define HEARTH_GRAPH_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "format/dtype.h"
+
+enum op_shape { OP_ROW, OP_MAT, OP_ATT, OP_ONE };
+
+enum op_kind {
+#define OP(name, shape) OP_##name,
+#include "graph/op.def"
+#undef OP
+    N_OP
+};
+
+struct op_info { const char *name; enum op_shape shape; };
+const struct op_info *op_info(enum op_kind k);
+
+/* A tensor of the model file, used in place. */
+struct weight {
+    const char *name;
+    enum dtype type;
+    uint64_t ne[4];           /* ne[0] is the row length */
+    const uint8_t *data;
+    uint64_t bytes;
+};
+
+typedef int32_t vid;          /* index of a value; < 0: none */
+
+enum rows { ROWS_T, ROWS_SLOT, ROWS_OUT, ROWS_ONE };
+enum value_type { VALUE_F32, VALUE_I32, VALUE_PACKED };
+
+struct value {
+    enum rows rows;
+    enum value_type type;
+    uint32_t width;           /* numbers per row (bytes when packed) */
+    vid base;                 /* a view: the value it is part of, else -1 */
+    uint32_t col;             /* a view: its first column there */
+    int32_t first, last;      /* steps between which it lives; -1: unused (planner) */
+    size_t row_bytes, offset; /* in the arena (planner) */
+};
+
+struct op {
+    enum op_kind kind;
+    vid in[2], out, out2;
+    const struct weight *w;
+    const double *freq;       /* ANGLES: [R/2] radians per position */
+    float f[2];
+    int32_t n[4];
+    const struct route *route;
+};
+
+/* How a router chooses experts. */
+struct route {
+    uint32_t n_expert, n_used;
+    enum { ROUTE_SOFTMAX = 1, ROUTE_SIGMOID = 2, ROUTE_SOFTMAX_AFTER = 3 } gate;
+    bool norm;                /* weights divided by their sum */
+    float scale;
+    const struct weight *bias;/* added for the choice only, or NULL */
+};
+
+struct graph {
+    struct arena arena;       /* owns everything below */
+    struct value *value;
+    struct op *op;
+    uint32_t n_value, cap_value, n_op, cap_op;
+    uint32_t n_slot;          /* experts per token, 0 when dense */
+    bool bad;                 /* out of memory; sticky */
+    /* the geometry of the KV cache, filled by the model */
+    uint32_t n_layer;
+    struct kv_layer { uint32_t n_kv, dk, dv; } *kv;
+};
+
+int  graph_open(struct graph **out, uint32_t n_layer, struct err *err);
+void graph_close(struct graph *g);
+/* Always a valid index; g->bad says whether it means anything. */
+vid  graph_value(struct graph *g, enum rows rows, uint32_t width);
+vid  graph_view(struct graph *g, vid base, uint32_t col, uint32_t width);
+/* Appends; the returned pointer is valid until the next call.  In-place operations pass out = in0. */
+struct op *graph_op(struct graph *g, enum op_kind kind, vid in0, vid in1, vid out);
+
+/* ---- plans ---- */
+
+/* What a device tells the planner. */
+struct plan_target {
+    int (*form)(enum dtype weight);                    /* activation form a weight wants; 0 = plain floats */
+    size_t (*form_bytes)(int form, size_t K);          /* bytes of one packed row, a multiple of 64 */
+};
+
+/* One or more operations that run without a barrier between them. */
+struct plan_step {
+    enum op_shape shape;
+    enum rows domain;             /* OP_ROW: what the rows are */
+    uint32_t first, n;            /* operations plan->op[first .. first+n) */
+};
+
+struct plan {
+    struct arena arena;
+    struct op *op;
+    struct value *value;
+    struct plan_step *step;
+    uint32_t n_op, n_value, n_step;
+    uint32_t max_T, max_out;      /* the batch bucket: rows the arena has room for */
+    uint32_t n_slot, n_layer;
+    const struct kv_layer *kv;    /* the graph's */
+    size_t arena_bytes;
+    vid logits;                   /* the last operation's value, [OUT][V] */
+    void *device;                 /* the device's own part (device compile) */
+};
+
+/* g must outlive the plan.  *out is the caller's (plan_close). */
+int  plan_compile(struct plan **out, const struct graph *g, const struct plan_target *target, uint32_t max_T,
+                  uint32_t max_out, struct err *err);
+void plan_close(struct plan *p);
+
+/* What changes from run to run. */
+struct params {
+    uint32_t T;                       /* tokens, 1..max_T */
+    const int32_t *token;             /* [T] */
+    const int64_t *pos;               /* [T] */
+    const uint32_t *seq;              /* [T] index into kv */
+    const struct kv_view *kv;         /* the sequences of this batch */
+    uint32_t n_out;                   /* rows of logits wanted, 0..max_out */
+    const uint32_t *out_row;          /* [n_out] which tokens */
+    float *const *logits;             /* [n_out] where each row of V goes, host memory */
+};
+
+/* The cache of one sequence: page p holds positions p * KV_PAGE and up of every layer.  Layer l's keys of page p begin at
+ * k_page[l * n_pages + p]. */
+enum { KV_PAGE = 64 };
+enum { KV_F16 = 0, KV_F32 = 1 };
+struct kv_view {
+    uint8_t *const *k_page, *const *v_page;
+    uint32_t n_pages;
+    int type;                         /* KV_F16, KV_F32 */
+};
+
+/* Byte offsets of each layer's keys and values inside a page; returns the page's size.
+ * k_at, v_at: [n_layer] or NULL.  A layer's keys are [n_kv][KV_PAGE][dk], values [n_kv][KV_PAGE][dv]. */
+size_t kv_page_layout(const struct kv_layer *kv, uint32_t n_layer, int kv_type, size_t *k_at, size_t *v_at);
+
+#endif

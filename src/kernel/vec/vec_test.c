@@ -1,0 +1,562 @@
+#include "tests/testing.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "base/hash.h"
+#include "kernel/vec/vec.h"
+
+enum { MAX = 1040, GUARD = 16 };
+
+static uint64_t seed;
+
+static uint32_t rnd(void)
+{
+    uint64_t z = seed += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (uint32_t)(z >> 32);
+}
+static float uniform(void) { return (float)(rnd() >> 8) * 0x1p-23f - 1; }      /* [-1, 1) */
+static float of_bits(uint32_t u)
+{
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+}
+
+/* round 0: ordinary; 1: large and small; 2: any bits, NaN and infinite too; 3: chosen values */
+static void fill(float *x, size_t n, int round)
+{
+    static const float odd[] = { 0, -0.0f, 1, -1, INFINITY, -INFINITY, NAN, FLT_MAX, -FLT_MAX, FLT_MIN, 1e-45f, -1e-40f, 88.7f,
+                                 88.8f, -87.4f, -103.9f, -104.1f, 0.34657359f, 65504, 65520, 6e-8f, 2.98e-8f, 5.9604645e-8f };
+    for (size_t i = 0; i < n; i++) {
+        float u = uniform();
+        int e = (int)(rnd() % 40) - 20;
+        x[i] = round == 0 ? 4 * u : round == 1 ? ldexpf(u, e)
+             : round == 2 ? of_bits(rnd()) : odd[rnd() % (sizeof odd / sizeof *odd)];
+    }
+}
+
+/* Equal bits; any NaN equals any NaN. */
+static int same(const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(a + i, b + i, 4) && !(isnan(a[i]) && isnan(b[i]))) {
+            print_message("element %zu: %a (%g), not %a (%g)\n", i, (double)a[i], (double)a[i], (double)b[i], (double)b[i]);
+            return 0;
+        }
+    return 1;
+}
+
+/* The instruction sets of this machine, plain C first. */
+static size_t variants(const struct vec_kernels **v)
+{
+    static const uint32_t set[] = { CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON };
+    size_t n = 0;
+    v[n++] = vec_select(0);
+    for (size_t i = 0; i < 3; i++)
+        if (!(set[i] & ~cpu_features())) v[n++] = vec_select(set[i]);
+    return n;
+}
+
+/* Every function of the table as y[n] = f(a[n], b[n], c[n]). */
+typedef void op_fn(const struct vec_kernels *v, float *y, const float *a, const float *b, const float *c, size_t n);
+#define OP(name, call) \
+    static void name(const struct vec_kernels *v, float *y, const float *a, const float *b, const float *c, size_t n) \
+    { (void)a; (void)b; (void)c; call; }
+OP(op_rms, v->rms_norm(y, a, b, n, 1e-6f))
+OP(op_rms_plain, v->rms_norm(y, a, NULL, n, 1e-5f))
+OP(op_layer, v->layer_norm(y, a, b, c, n, 1e-5f))
+OP(op_layer_plain, v->layer_norm(y, a, b, NULL, n, 1e-5f))
+OP(op_add, v->add(y, a, b, n))
+OP(op_mul, v->mul(y, a, b, n))
+OP(op_scale, v->scale(y, a, 0.3f, n))
+OP(op_axpy, if (y != a) memcpy(y, c, n * 4); v->axpy(y, b, 0.7f, n))
+OP(op_softcap, v->softcap(y, a, 30, n))
+OP(op_silu, v->act(y, a, n, VEC_SILU))
+OP(op_gelu_tanh, v->act(y, a, n, VEC_GELU_TANH))
+OP(op_gelu_erf, v->act(y, a, n, VEC_GELU_ERF))
+OP(op_relu, v->act(y, a, n, VEC_RELU))
+OP(op_sigmoid, v->act(y, a, n, VEC_SIGMOID))
+OP(op_tanh, v->act(y, a, n, VEC_TANH))
+OP(op_glu_silu, v->glu(y, a, b, n, VEC_SILU))
+OP(op_glu_gelu, v->glu(y, a, b, n, VEC_GELU_TANH))
+OP(op_glu_erf, v->glu(y, a, b, n, VEC_GELU_ERF))
+OP(op_softmax, if (n) v->softmax(y, a, n))
+OP(op_dot, for (size_t i = 0; i < n; i++) y[i] = v->dot(a, b, i + 1))
+OP(op_rope_pair, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 2 * 2, VEC_ROPE_PAIR))
+OP(op_rope_half, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 2 * 2, VEC_ROPE_HALF))
+OP(op_rope_part, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 4 * 2, VEC_ROPE_HALF))
+OP(op_kv_f32, v->kv_store(y, a, n, VEC_KV_F32))
+
+static const struct { const char *name; op_fn *fn; int in_place; } ops[] = {
+    { "rms_norm", op_rms, 1 }, { "rms_norm without w", op_rms_plain, 1 }, { "layer_norm", op_layer, 1 },
+    { "layer_norm without b", op_layer_plain, 1 }, { "add", op_add, 1 }, { "mul", op_mul, 1 }, { "scale", op_scale, 1 },
+    { "axpy", op_axpy, 0 }, { "softcap", op_softcap, 1 }, { "silu", op_silu, 1 }, { "gelu_tanh", op_gelu_tanh, 1 },
+    { "gelu_erf", op_gelu_erf, 1 }, { "relu", op_relu, 1 }, { "sigmoid", op_sigmoid, 1 }, { "tanh", op_tanh, 1 },
+    { "silu glu", op_glu_silu, 1 }, { "gelu glu", op_glu_gelu, 1 }, { "erf glu", op_glu_erf, 1 }, { "softmax", op_softmax, 1 },
+    { "dot", op_dot, 0 }, { "rope in pairs", op_rope_pair, 1 }, { "rope in halves", op_rope_half, 1 },
+    { "rope of a part", op_rope_part, 1 }, { "kv_store f32", op_kv_f32, 0 },
+};
+enum { N_OPS = sizeof ops / sizeof *ops };
+
+static float in_a[MAX + 1], in_b[MAX + 1], in_c[MAX + 1];
+
+static void check_op(const struct vec_kernels *ref, const struct vec_kernels *v, size_t o, size_t n, size_t shift)
+{
+    static float want[MAX], got[MAX + GUARD + 1];
+    const float *a = in_a + shift, *b = in_b + shift, *c = in_c + shift;
+    float *y = got + shift, mark = of_bits(0xa5a5a5a5);
+
+    ops[o].fn(ref, want, a, b, c, n);
+    for (size_t i = 0; i < MAX + GUARD + 1; i++) got[i] = mark;
+    ops[o].fn(v, y, a, b, c, n);
+    if (!same(y, want, n)) fail_msg("%s, n = %zu", ops[o].name, n);
+    for (size_t i = 0; i < GUARD; i++) assert_memory_equal(y + n + i, &mark, 4);
+    if (shift) assert_memory_equal(got, &mark, 4);
+    if (!ops[o].in_place) return;
+    memcpy(y, a, n * sizeof *y);
+    ops[o].fn(v, y, y, b, c, n);
+    if (!same(y, want, n)) fail_msg("%s in place, n = %zu", ops[o].name, n);
+}
+
+static void test_every_variant_gives_the_same_bits(void **state)
+{
+    static const size_t sizes[] = { 0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 30, 31, 32, 33, 48, 63, 64, 65, 100, 127, 128, 250, 1000 };
+    const struct vec_kernels *v[4];
+    size_t n_v = variants(v);
+    (void)state;
+    seed = 1;
+    for (int round = 0; round < 4; round++)
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+            fill(in_a, MAX, round);
+            fill(in_b, MAX, round);
+            fill(in_c, MAX, round);
+            for (size_t o = 0; o < N_OPS; o++)
+                for (size_t i = 0; i < n_v; i++) check_op(v[0], v[i], o, sizes[s], s & 1);
+        }
+}
+
+static uint16_t half_of(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
+
+static void test_kv_store_rounds_to_f16(void **state)
+{
+    const struct vec_kernels *v[4];
+    size_t n_v = variants(v);
+    (void)state;
+    seed = 2;
+    for (int round = 0; round < 4; round++)
+        for (size_t n = 0; n < 70; n++) {
+            uint8_t want[160], got[160];
+            fill(in_a, MAX, round);
+            for (size_t i = 0; i < n_v; i++) {
+                memset(got, 0xa5, sizeof got);
+                v[i]->kv_store(got + 1, in_a, n, VEC_KV_F16);
+                if (!i) memcpy(want, got, sizeof want);
+                for (size_t k = 0; k < n; k++) {
+                    uint16_t g = half_of(got + 1 + 2 * k), w = half_of(want + 1 + 2 * k);
+                    if (isnan(in_a[k])) assert_true((g & 0x7fff) > 0x7c00);
+                    else assert_int_equal(g, w);
+                    if (fabsf(in_a[k]) >= 65520) assert_int_equal(g & 0x7fff, isnan(in_a[k]) ? g & 0x7fff : 0x7c00);
+                }
+                assert_int_equal(got[0], 0xa5);
+                for (size_t k = 1 + 2 * n; k < sizeof got; k++) assert_int_equal(got[k], 0xa5);
+            }
+        }
+}
+
+/* --- accuracy: bounds as promised in simd/v16_math.h --- */
+
+static double ulp(double y)
+{
+    int e;
+    frexp(y, &e);
+    return ldexp(1, (e < -125 ? -125 : e) - 24);
+}
+
+static double exact(double x, enum vec_act f)
+{
+    switch (f) {
+    case VEC_SILU:      return x / (1 + exp(-x));
+    case VEC_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case VEC_GELU_ERF:  return 0.5 * x * erfc(-x / sqrt(2));
+    case VEC_RELU:      return x > 0 ? x : 0;
+    case VEC_SIGMOID:   return 1 / (1 + exp(-x));
+    case VEC_TANH:      return tanh(x);
+    }
+    return 0;
+}
+
+/* The largest error of f over `count` floats per power of two, in ulp of max(|y|, floor |x|). */
+static double worst(const struct vec_kernels *v, enum vec_act f, double floor, float lo, float hi)
+{
+    double most = 0;
+    for (uint32_t u = 0; u < 0x7f800000u; u += 16 * 997) {
+        float x[16], y[16];
+        for (uint32_t i = 0; i < 16; i++) x[i] = of_bits((u + i * 997) | (i & 1 ? 0x80000000u : 0));
+        v->act(y, x, 16, f);
+        for (size_t i = 0; i < 16; i++) {
+            if (!(x[i] >= lo && x[i] <= hi)) continue;
+            double want = exact((double)x[i], f);
+            double e = fabs((double)y[i] - want) / ulp(fmax(fabs(want), floor * fabs((double)x[i])));
+            if (e > most) most = e;
+        }
+    }
+    return most;
+}
+
+static void test_activations_are_accurate(void **state)
+{
+    const struct vec_kernels *v = vec_select(cpu_features());
+    static const struct { enum vec_act f; double floor, bound; float lo; } c[] = {
+        { VEC_SILU, 0x1p-6, 2.5, -FLT_MAX }, { VEC_GELU_TANH, 0x1p-6, 5, -FLT_MAX }, { VEC_GELU_ERF, 0x1p-6, 7, -FLT_MAX },
+        { VEC_RELU, 0, 0, -FLT_MAX }, { VEC_SIGMOID, 0, 2.5, -87 }, { VEC_TANH, 0, 2.5, -FLT_MAX },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        double e = worst(v, c[i].f, c[i].floor, c[i].lo, FLT_MAX);
+        print_message("# activation %d: %.3f ulp\n", (int)c[i].f, e);
+        assert_true(e <= c[i].bound);
+    }
+}
+
+static void test_activations_at_the_ends(void **state)
+{
+    const struct vec_kernels *v = vec_select(cpu_features());
+    float x[4] = { INFINITY, -INFINITY, NAN, -0.0f }, y[4];
+    (void)state;
+    for (int f = VEC_SILU; f <= VEC_TANH; f++) {
+        v->act(y, x, 4, (enum vec_act)f);
+        if (f <= VEC_RELU) assert_true(y[0] == INFINITY);
+        if (f <= VEC_RELU) assert_true(y[1] == 0);
+        assert_true(isnan(y[2]));
+        assert_true(y[3] == (f == VEC_SIGMOID ? 0.5f : 0));
+    }
+    v->act(y, x, 4, VEC_TANH);
+    assert_true(y[0] == 1 && y[1] == -1 && signbit(y[3]));
+}
+
+static void test_norms_and_softmax_are_accurate(void **state)
+{
+    const struct vec_kernels *v = vec_select(cpu_features());
+    static float y[MAX];
+    (void)state;
+    seed = 3;
+    for (size_t n = 1; n <= 1000; n += 37) {
+        fill(in_a, n, 0);
+        fill(in_b, n, 0);
+        fill(in_c, n, 0);
+        double ss = 0, mean = 0, var = 0, top = -1e9, sum = 0, d = 0, mag = 0;
+        for (size_t i = 0; i < n; i++) {
+            double a = (double)in_a[i];
+            ss += a * a, mean += a / (double)n, top = fmax(top, a), d += a * (double)in_b[i], mag += fabs(a * (double)in_b[i]);
+        }
+        for (size_t i = 0; i < n; i++) {
+            double a = (double)in_a[i];
+            var += (a - mean) * (a - mean) / (double)n, sum += exp(a - top);
+        }
+        assert_true(fabs((double)v->dot(in_a, in_b, n) - d) <= (double)(n / 16 + 6) * 6e-8 * mag);
+        v->rms_norm(y, in_a, in_b, n, 1e-6f);
+        for (size_t i = 0; i < n; i++) {
+            double want = (double)in_a[i] / sqrt(ss / (double)n + 1e-6) * (double)in_b[i];
+            assert_true(fabs((double)y[i] - want) <= 2e-6 * fabs(want) + 1e-30);
+        }
+        v->layer_norm(y, in_a, in_b, in_c, n, 1e-5f);
+        for (size_t i = 0; i < n; i++) {
+            double z = ((double)in_a[i] - mean) / sqrt(var + 1e-5);
+            assert_true(fabs((double)y[i] - (z * (double)in_b[i] + (double)in_c[i])) <= 2e-5);
+        }
+        v->softmax(y, in_a, n);
+        double total = 0;
+        for (size_t i = 0; i < n; i++) {
+            double want = exp((double)in_a[i] - top) / sum;
+            assert_true(fabs((double)y[i] - want) <= 1e-6 * want);
+            total += (double)y[i];
+        }
+        assert_true(fabs(total - 1) < 1e-5);
+    }
+}
+
+static void test_rope_rotates(void **state)
+{
+    const struct vec_kernels *v = vec_select(cpu_features());
+    (void)state;
+    seed = 4;
+    for (size_t n = 2; n <= 200; n += 6) {
+        float x[256], c[128], s[128];
+        fill(in_a, 256, 0);
+        for (size_t i = 0; i < n / 2; i++) {
+            double t = (double)uniform() * 3;
+            c[i] = (float)cos(t), s[i] = (float)sin(t);
+        }
+        for (int mode = VEC_ROPE_PAIR; mode <= VEC_ROPE_HALF; mode++) {
+            memcpy(x, in_a, sizeof x);
+            v->rope(x, c, s, n, (enum vec_rope)mode);
+            for (size_t i = 0; i < n / 2; i++) {
+                size_t p = mode == VEC_ROPE_PAIR ? 2 * i : i, q = mode == VEC_ROPE_PAIR ? 2 * i + 1 : i + n / 2;
+                double a = (double)in_a[p], b = (double)in_a[q], cs = (double)c[i], sn = (double)s[i];
+                assert_true(fabs((double)x[p] - (a * cs - b * sn)) < 1e-6);
+                assert_true(fabs((double)x[q] - (a * sn + b * cs)) < 1e-6);
+            }
+            assert_memory_equal(x + n, in_a + n, (256 - n) * 4);
+        }
+    }
+}
+
+/* long double may be no wider than double: then the angle is kept below 2^10. */
+static void test_rope_angles(void **state)
+{
+    static float c[4096], s[4096];
+    static double freq[4096];
+    const int wide = LDBL_MANT_DIG >= 64;
+    double most = 0;
+    (void)state;
+    seed = 5;
+    for (int64_t pos = 0; pos < (wide ? INT64_C(2147483647) : 1000); pos = pos * 3 + 1 + (int64_t)(rnd() % 3)) {
+        for (size_t i = 0; i < 4096; i++) freq[i] = pow(10000, -(double)i / 4096) * (i ? 1 - 1e-3 * (double)(rnd() % 100) : 1);
+        freq[4095] = M_PI / 2 / (double)(pos ? pos : 1);           /* angles next to zeros of cos and sin */
+        freq[4094] = M_PI * 355 / (double)(pos ? pos : 1);
+        rope_angles(c, s, freq, 4096, pos, 1.25f);
+        for (size_t i = 0; i < 4096; i++) {
+            long double a = (double)pos * freq[i], b = fma((double)pos, freq[i], -(double)a);
+            double wc = (double)((cosl(a) * cosl(b) - sinl(a) * sinl(b)) * 1.25L);
+            double ws = (double)((sinl(a) * cosl(b) + cosl(a) * sinl(b)) * 1.25L);
+            double ec = fabs((double)c[i] - wc) / ulp(wc), es = fabs((double)s[i] - ws) / ulp(ws);
+            most = fmax(most, fmax(ec, es));
+        }
+    }
+    print_message("# rope_angles: %.4f ulp\n", most);
+    assert_true(most <= 1);
+    rope_angles(c, s, freq, 3, 0, 1);
+    assert_true(c[0] == 1 && s[0] == 0);
+}
+
+/* --- attention --- */
+
+enum { PAGES = 9, HEADS = 12 };
+
+struct kv {
+    uint8_t *k[PAGES], *v[PAGES];
+    const uint8_t *kc[PAGES], *vc[PAGES];
+    float *kf, *vf;                        /* what was stored, [pos][n_kv][d] */
+    struct attn_query q;
+    float query[HEADS * 600], sinks[HEADS];
+};
+
+static float stored(float x, enum vec_kv kv)
+{
+    uint8_t b[2];
+    if (kv == VEC_KV_F32) return x;
+    vec_select(0)->kv_store(b, &x, 1, VEC_KV_F16);
+    uint16_t h = half_of(b);
+    int e = h >> 10 & 31;
+    float m = (float)(e ? (h & 1023) | 1024 : h & 1023);
+    return ldexpf(h & 0x8000 ? -m : m, (e ? e : 1) - 25);
+}
+
+/* Positions beyond pos hold NaN. */
+static struct kv *kv_make(enum vec_kv type, uint32_t n_head, uint32_t n_kv, uint32_t dk, uint32_t dv, int64_t pos)
+{
+    const struct vec_kernels *v = vec_select(0);
+    struct kv *s = calloc(1, sizeof *s);
+    size_t e = type == VEC_KV_F16 ? 2 : 4;
+    s->kf = calloc((size_t)PAGES * ATTN_PAGE * n_kv * dk, sizeof *s->kf);
+    s->vf = calloc((size_t)PAGES * ATTN_PAGE * n_kv * dv, sizeof *s->vf);
+    for (int p = 0; p <= pos / ATTN_PAGE; p++) {
+        s->kc[p] = s->k[p] = malloc(ATTN_PAGE * n_kv * dk * e);
+        s->vc[p] = s->v[p] = malloc(ATTN_PAGE * n_kv * dv * e);
+        memset(s->k[p], 0xff, ATTN_PAGE * n_kv * dk * e);
+        memset(s->v[p], 0xff, ATTN_PAGE * n_kv * dv * e);
+    }
+    for (int64_t j = 0; j <= pos; j++)
+        for (uint32_t h = 0; h < n_kv; h++) {
+            size_t slot = h * ATTN_PAGE + (size_t)(j % ATTN_PAGE), row = (size_t)j * n_kv + h;
+            float *k = s->kf + row * dk, *x = s->vf + row * dv;
+            for (uint32_t d = 0; d < dk; d++) k[d] = stored(uniform() * 2, type);
+            for (uint32_t d = 0; d < dv; d++) x[d] = stored(uniform(), type);
+            v->kv_store(s->k[j / ATTN_PAGE] + slot * dk * e, k, dk, type);
+            v->kv_store(s->v[j / ATTN_PAGE] + slot * dv * e, x, dv, type);
+        }
+    for (uint32_t i = 0; i < n_head * dk; i++) s->query[i] = 2 * uniform();
+    for (uint32_t i = 0; i < n_head; i++) s->sinks[i] = 3 * uniform();
+    s->q = (struct attn_query){ .q = s->query, .k_page = s->kc, .v_page = s->vc, .kv = type, .n_head = n_head, .n_kv = n_kv,
+                                .dk = dk, .dv = dv, .pos = pos, .scale = 1 / sqrtf((float)dk) };
+    return s;
+}
+
+static void kv_free(struct kv *s)
+{
+    for (int p = 0; p < PAGES; p++) free(s->k[p]), free(s->v[p]);
+    free(s->kf);
+    free(s->vf);
+    free(s);
+}
+
+static void attn_exact(const struct kv *s, double *o)
+{
+    const struct attn_query *a = &s->q;
+    double sc[PAGES * ATTN_PAGE];
+    for (uint32_t h = 0; h < a->n_head; h++) {
+        uint32_t g = h / (a->n_head / a->n_kv);
+        int64_t first = a->window && a->pos - a->window + 1 > 0 ? a->pos - a->window + 1 : 0;
+        double m = a->sinks ? (double)a->sinks[h] : -1e300, l;
+        for (int64_t j = first; j <= a->pos; j++) {
+            double x = 0;
+            for (uint32_t d = 0; d < a->dk; d++)
+                x += (double)a->q[h * a->dk + d] * (double)s->kf[((size_t)j * a->n_kv + g) * a->dk + d];
+            x *= (double)a->scale;
+            if (a->softcap > 0) x = (double)a->softcap * tanh(x / (double)a->softcap);
+            sc[j] = x, m = fmax(m, x);
+        }
+        l = a->sinks ? exp((double)a->sinks[h] - m) : 0;
+        double *y = o + h * a->dv;
+        for (uint32_t d = 0; d < a->dv; d++) y[d] = 0;
+        for (int64_t j = first; j <= a->pos; j++) {
+            double p = exp(sc[j] - m);
+            l += p;
+            for (uint32_t d = 0; d < a->dv; d++) y[d] += p * (double)s->vf[((size_t)j * a->n_kv + g) * a->dv + d];
+        }
+        for (uint32_t d = 0; d < a->dv; d++) y[d] /= l;
+    }
+}
+
+static void attn_run(const struct vec_kernels *v, struct kv *s, float *o)
+{
+    struct attn_query a = s->q;
+    size_t bytes = (attn_scratch(a.n_head, a.n_kv, a.dk, a.dv) + 63) / 64 * 64;
+    uint8_t *scratch = aligned_alloc(64, bytes + 64);
+    a.o = o;
+    memset(scratch, 0xff, bytes + 64);
+    for (uint32_t kv = 0; kv < a.n_kv; kv++) v->attn(&a, kv, kv + 1, scratch);
+    for (size_t i = attn_scratch(a.n_head, a.n_kv, a.dk, a.dv); i < bytes + 64; i++) assert_int_equal(scratch[i], 0xff);
+    free(scratch);
+}
+
+static void check_attn(struct kv *s)
+{
+    const struct vec_kernels *v[4];
+    size_t n_v = variants(v), n = (size_t)s->q.n_head * s->q.dv;
+    float *want = calloc(n + 1, 4), *got = calloc(n + 1, 4);
+    double *exact_o = calloc(n, sizeof *exact_o);
+    attn_exact(s, exact_o);
+    for (size_t i = 0; i < n_v; i++) {
+        got[n] = 77;
+        attn_run(v[i], s, i ? got : want);
+        if (i) assert_true(same(got, want, n));
+        assert_true(got[n] == 77);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs((double)want[i] - exact_o[i]) <= 4e-6)) fail_msg("%zu: %g, not %g", i, (double)want[i], exact_o[i]);
+    free(want);
+    free(got);
+    free(exact_o);
+}
+
+static void test_attention_is_exact_and_the_same_everywhere(void **state)
+{
+    static const uint32_t shape[][4] = {           /* query heads, kv heads, dk, dv */
+        { 4, 4, 64, 64 }, { 8, 2, 128, 128 }, { 6, 2, 80, 80 }, { 4, 2, 96, 96 }, { 2, 1, 256, 256 }, { 5, 1, 8, 6 },
+        { 7, 1, 72, 40 }, { 12, 1, 192, 128 }, { 1, 1, 1, 1 }, { 3, 3, 20, 33 },
+    };
+    static const int64_t at[] = { 0, 1, 5, 63, 64, 130, 519 };
+    (void)state;
+    seed = 6;
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
+        for (size_t p = 0; p < sizeof at / sizeof *at; p++)
+            for (int type = VEC_KV_F32; type <= VEC_KV_F16; type++) {
+                struct kv *s = kv_make((enum vec_kv)type, shape[i][0], shape[i][1], shape[i][2], shape[i][3], at[p]);
+                check_attn(s);
+                s->q.window = (int64_t)(rnd() % 150 + 1);
+                check_attn(s);
+                s->q.sinks = s->sinks;
+                check_attn(s);
+                s->q.softcap = 2, s->q.window = 0;
+                check_attn(s);
+                kv_free(s);
+            }
+}
+
+/* What lies outside the window, or after the position, is never read. */
+static void test_attention_sees_only_its_window(void **state)
+{
+    const struct vec_kernels *v = vec_select(cpu_features());
+    float want[8 * 64], got[8 * 64];
+    (void)state;
+    seed = 7;
+    struct kv *s = kv_make(VEC_KV_F16, 8, 2, 64, 64, 400);
+    s->q.window = 100;
+    attn_run(v, s, want);
+    for (int p = 0; p < 4; p++) s->kc[p] = s->vc[p] = NULL;              /* positions 0..255 */
+    for (size_t h = 0; h < 2; h++) {
+        memset(s->k[4] + h * ATTN_PAGE * 64 * 2, 0xff, 45 * 64 * 2);     /* 256..300; the window starts at 301 */
+        memset(s->v[4] + h * ATTN_PAGE * 64 * 2, 0xff, 45 * 64 * 2);
+    }
+    attn_run(v, s, got);
+    assert_true(same(got, want, 8 * 64));
+    kv_free(s);
+}
+
+/* --- one number for all machines --- */
+
+static uint64_t hash_all(const struct vec_kernels *v)
+{
+    static float y[MAX];
+    uint64_t h = HASH_START;
+    seed = 8;
+    for (int round = 0; round < 2; round++)
+        for (size_t n = 1; n < 600; n += 61) {
+            fill(in_a, MAX, round);
+            fill(in_b, MAX, round);
+            fill(in_c, MAX, round);
+            for (size_t o = 0; o < N_OPS; o++) {
+                ops[o].fn(v, y, in_a, in_b, in_c, n);
+                h = hash_add(h, y, n * sizeof *y);
+            }
+            v->kv_store(y, in_a, n, VEC_KV_F16);
+            h = hash_add(h, y, n * 2);
+        }
+    for (int type = VEC_KV_F32; type <= VEC_KV_F16; type++) {
+        struct kv *s = kv_make((enum vec_kv)type, 6, 2, 72, 40, 333);
+        s->q.sinks = s->sinks, s->q.softcap = 5, s->q.window = 300;
+        attn_run(v, s, y);
+        h = hash_add(h, y, 6 * 40 * sizeof *y);
+        kv_free(s);
+    }
+    double freq[64];
+    for (size_t i = 0; i < 64; i++) freq[i] = 1.0 / (double)(1 + i * i);
+    for (int64_t pos = 1; pos < 1000000; pos *= 7) {
+        rope_angles(in_a, in_b, freq, 64, pos, 1.1f);
+        h = hash_add(hash_add(h, in_a, 256), in_b, 256);
+    }
+    return h;
+}
+
+static void test_the_bits_are_those_of_every_machine(void **state)
+{
+    const struct vec_kernels *v[4];
+    size_t n = variants(v);
+    (void)state;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t h = hash_all(v[i]);
+        print_message("# hash %016llx\n", (unsigned long long)h);
+        assert_true(h == UINT64_C(0x893613b1c9585c80));
+    }
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_every_variant_gives_the_same_bits),
+    cmocka_unit_test(test_kv_store_rounds_to_f16),
+    cmocka_unit_test(test_activations_are_accurate),
+    cmocka_unit_test(test_activations_at_the_ends),
+    cmocka_unit_test(test_norms_and_softmax_are_accurate),
+    cmocka_unit_test(test_rope_rotates),
+    cmocka_unit_test(test_rope_angles),
+    cmocka_unit_test(test_attention_is_exact_and_the_same_everywhere),
+    cmocka_unit_test(test_attention_sees_only_its_window),
+    cmocka_unit_test(test_the_bits_are_those_of_every_machine),
+};
+
+int main(void) { return run_tests(tests); }

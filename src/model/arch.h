@@ -1,0 +1,101 @@
+/* arch.h - an architecture is a table of steps.
+ *
+ * `struct arch` names the steps of one layer; loading, shape checks, the graph and the size of the KV cache all follow from
+ * walking that table once with a builder.  What only one family needs is a step of its own, or its `setup`, which fills
+ * hyper-parameters that its files leave implicit.
+ * Threads: one per builder. */
+#ifndef HEARTH_MODEL_ARCH_H
+#define HEARTH_MODEL_ARCH_H
+
+#include "base/err.h"
+#include "format/gguf.h"
+#include "graph/graph.h"
+
+enum step_kind {
+    S_NORM,        /* cur = RMSNorm(x) with weight `name` */
+    S_QKV,         /* q, k, v = projections of cur, with biases where the file has them, separate or fused */
+    S_QKNORM,      /* RMSNorm of every head of q and k */
+    S_ROPE,        /* rotary positions on q and k */
+    S_QTEMP,       /* q scaled by position (mistral3) */
+    S_ATTN,        /* k, v into the cache; cur = attention */
+    S_OUT,         /* cur = output projection of cur */
+    S_POSTNORM,    /* cur = RMSNorm(cur) with weight `name` */
+    S_ADD,         /* x += cur */
+    S_FFN,         /* cur = down(act(gate(cur)) * up(cur)); gate and up separate or fused in ffn_up */
+    S_MOE,         /* the same per chosen expert, weighted */
+    S_FFN_OR_MOE,  /* S_MOE where the file has experts, else S_FFN */
+    S_END
+};
+
+struct step { enum step_kind kind; const char *name; };
+
+enum rope_mode { ROPE_PAIR = 0, ROPE_HALF = 1 };
+
+struct hparams {
+    uint32_t n_layer, n_embd, n_vocab, n_ctx_train;
+    uint32_t *n_head, *n_kv, *n_ff;          /* [n_layer] */
+    bool *sliding;                           /* [n_layer] */
+    uint32_t dk, dv, n_rot;
+    float eps;
+    float rope_base, rope_base_sliding;
+    enum { SCALING_NONE, SCALING_LINEAR, SCALING_YARN, SCALING_LONGROPE } scaling;
+    float rope_factor, rope_attn_factor, yarn_fast, yarn_slow, yarn_log_multiplier;
+    uint32_t n_ctx_orig;
+    bool scale_sliding;                      /* sliding layers use the rope scaling too */
+    uint32_t window;                         /* of sliding layers; 0: none */
+    float attn_scale, attn_softcap, final_softcap, embed_scale;
+    float qtemp;                             /* mistral3 */
+    int32_t act;                             /* enum vec_act of the device layer: 0 silu, 1 gelu tanh */
+    uint32_t n_expert, n_expert_used, n_ff_expert;
+    struct route route;
+};
+
+struct arch {
+    const char *name;
+    enum rope_mode rope;
+    const struct step *layer;                /* ends with S_END */
+    void (*setup)(struct hparams *h, const struct gguf *g);   /* or NULL */
+};
+
+/* NULL when Hearth does not know it. */
+const struct arch *arch_find(const char *name, size_t n);
+/* The i-th known architecture, NULL past the end. */
+const struct arch *arch_at(size_t i);
+
+/* ---- hyper-parameters (hparams.c) ---- */
+int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, struct arena *arena, struct err *err);
+/* "{arch}.{key}" of the file; false when absent. */
+bool hparam_u32(const struct gguf *g, const char *key, uint32_t *out);
+bool hparam_f32(const struct gguf *g, const char *key, float *out);
+
+/* ---- building (build.c) ---- */
+struct builder {
+    const struct gguf *gguf;
+    const struct arch *arch;
+    const struct hparams *h;
+    struct graph *g;
+    bool long_context;                       /* LongRoPE: the session's context exceeds the original one */
+    uint32_t il;                             /* the layer being built */
+    vid x, cur, q, k, v;
+    vid angles[2];                           /* for full and sliding layers */
+    struct err *err;
+    int rc;                                  /* sticky */
+};
+
+/* Binds a tensor of shape ne0 x ne1 x ne2 (0: one dimension less).  NULL when it is missing: an error when required.  The
+ * %u of name is the layer. */
+const struct weight *bind(struct builder *b, const char *name, const char *suffix, const uint64_t ne[3], bool required);
+vid matmul(struct builder *b, vid x, const char *name, uint32_t n_in, uint32_t n_out);
+
+/* The graph of the whole model.  gguf and h must outlive it.  *out is the caller's (graph_close). */
+int model_graph(struct graph **out, const struct arch *a, const struct hparams *h, const struct gguf *g,
+                bool long_context, struct err *err);
+
+/* ---- steps (steps_*.c) ---- */
+typedef void step_fn(struct builder *b, const struct step *s);
+step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, step_qtemp, step_attn, step_out, step_ffn,
+    step_moe, step_ffn_or_moe;
+/* The graph's rotary angles, made once before the first layer (steps_rope.c). */
+void rope_tables(struct builder *b);
+
+#endif

@@ -1,0 +1,83 @@
+/* arch_gemma.c - Gemma 1, 2 and 3.  Source: arXiv 2403.08295, 2408.00118, 2503.19786.
+ * Embeddings are scaled by sqrt(D); the stored norm weights already include the +1. */
+#include <math.h>
+
+#include "model/arch.h"
+
+static const struct step layer1[] = {
+    { S_NORM, "attn_norm" },
+    { S_QKV, 0 },
+    { S_ROPE, 0 },
+    { S_ATTN, 0 },
+    { S_OUT, 0 },
+    { S_ADD, 0 },
+    { S_NORM, "ffn_norm" },
+    { S_FFN, 0 },
+    { S_ADD, 0 },
+    { S_END, 0 },
+};
+
+static const struct step layer2[] = {
+    { S_NORM, "attn_norm" },
+    { S_QKV, 0 },
+    { S_ROPE, 0 },
+    { S_ATTN, 0 },
+    { S_OUT, 0 },
+    { S_POSTNORM, "post_attention_norm" },
+    { S_ADD, 0 },
+    { S_NORM, "ffn_norm" },
+    { S_FFN, 0 },
+    { S_POSTNORM, "post_ffw_norm" },
+    { S_ADD, 0 },
+    { S_END, 0 },
+};
+
+static const struct step layer3[] = {
+    { S_NORM, "attn_norm" },
+    { S_QKV, 0 },
+    { S_QKNORM, 0 },
+    { S_ROPE, 0 },
+    { S_ATTN, 0 },
+    { S_OUT, 0 },
+    { S_POSTNORM, "post_attention_norm" },
+    { S_ADD, 0 },
+    { S_NORM, "ffn_norm" },
+    { S_FFN, 0 },
+    { S_POSTNORM, "post_ffw_norm" },
+    { S_ADD, 0 },
+    { S_END, 0 },
+};
+
+enum { ACT_GELU = 1 };
+
+static void setup1(struct hparams *h, const struct gguf *g)
+{
+    (void)g;
+    h->act = ACT_GELU;
+    h->embed_scale = sqrtf((float)h->n_embd);
+}
+
+static void setup2(struct hparams *h, const struct gguf *g)
+{
+    setup1(h, g);
+    h->window = 4096;
+    hparam_u32(g, "attention.sliding_window", &h->window);
+    for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = i % 2 == 0;
+    if (h->n_layer == 46) h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head[0]));   /* 27B */
+}
+
+static void setup3(struct hparams *h, const struct gguf *g)
+{
+    setup1(h, g);
+    h->window = 1024;
+    hparam_u32(g, "attention.sliding_window", &h->window);
+    for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = (i + 1) % 6 != 0;
+    h->rope_base_sliding = 10000;
+    hparam_f32(g, "rope.freq_base_swa", &h->rope_base_sliding);
+    h->scale_sliding = false;
+    if (h->n_layer == 62) h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head[0]));   /* 27B */
+}
+
+const struct arch arch_gemma = { "gemma", ROPE_HALF, layer1, setup1 };
+const struct arch arch_gemma2 = { "gemma2", ROPE_HALF, layer2, setup2 };
+const struct arch arch_gemma3 = { "gemma3", ROPE_HALF, layer3, setup3 };

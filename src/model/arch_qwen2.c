@@ -1,0 +1,17 @@
+/* arch_qwen2.c - Qwen 2 and 2.5 dense: biases on q, k and v.  Source: arXiv 2407.10671. */
+#include "model/arch.h"
+
+static const struct step layer[] = {
+    { S_NORM, "attn_norm" },
+    { S_QKV, 0 },
+    { S_ROPE, 0 },
+    { S_ATTN, 0 },
+    { S_OUT, 0 },
+    { S_ADD, 0 },
+    { S_NORM, "ffn_norm" },
+    { S_FFN, 0 },
+    { S_ADD, 0 },
+    { S_END, 0 },
+};
+
+const struct arch arch_qwen2 = { "qwen2", ROPE_HALF, layer, 0 };

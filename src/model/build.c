@@ -1,0 +1,114 @@
+/* build.c - walks an architecture's table once and makes the graph. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "model/arch.h"
+
+static step_fn *const step_table[] = {
+    [S_NORM] = step_norm,         [S_QKV] = step_qkv,   [S_QKNORM] = step_qknorm,     [S_ROPE] = step_rope,
+    [S_QTEMP] = step_qtemp,       [S_ATTN] = step_attn, [S_OUT] = step_out,           [S_POSTNORM] = step_postnorm,
+    [S_ADD] = step_add,           [S_FFN] = step_ffn,   [S_MOE] = step_moe,           [S_FFN_OR_MOE] = step_ffn_or_moe,
+};
+
+/* "blk.7.attn_q.weight", or the name itself when it has no layer ("output_norm" begins with '/'). */
+static void tensor_name(char *dst, size_t n, const struct builder *b, const char *name, const char *suffix)
+{
+    if (*name == '/') fmt_into(dst, n, "%s.%s", name + 1, suffix);
+    else fmt_into(dst, n, "blk.%u.%s.%s", b->il, name, suffix);
+}
+
+const struct weight *bind(struct builder *b, const char *name, const char *suffix, const uint64_t ne[3], bool required)
+{
+    if (b->rc < 0) return NULL;
+    char full[128];
+    tensor_name(full, sizeof full, b, name, suffix);
+    const struct gguf_tensor *t = gguf_tensor(b->gguf, full);
+    if (!t) {
+        if (required)
+            b->rc = err_set(b->err, ERR_FORMAT, "%s: tensor %s is missing; the file is incomplete or not of architecture %s",
+                            gguf_path(b->gguf), full, b->arch->name);
+        return NULL;
+    }
+    for (int i = 0; i < 3; i++) {
+        uint64_t want = ne[i] ? ne[i] : 1;
+        if (t->ne[i] == want && t->ne[3] == 1) continue;
+        b->rc = err_set(b->err, ERR_FORMAT, "%s: tensor %s has shape %llu x %llu x %llu, expected %llu x %llu x %llu",
+                        gguf_path(b->gguf), full, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
+                        (unsigned long long)t->ne[2], (unsigned long long)ne[0], (unsigned long long)(ne[1] ? ne[1] : 1),
+                        (unsigned long long)(ne[2] ? ne[2] : 1));
+        return NULL;
+    }
+    if (!ne[1] && t->type != DT_F32) {
+        b->rc = err_set(b->err, ERR_UNSUPPORTED, "%s: tensor %s has type %s; norms and biases must be F32",
+                        gguf_path(b->gguf), full, dtype_info(t->type)->name);
+        return NULL;
+    }
+    struct weight *w = arena_new(&b->g->arena, struct weight, 1);
+    if (!w) {
+        b->rc = err_set(b->err, ERR_NOMEM, "%s: out of memory", gguf_path(b->gguf));
+        return NULL;
+    }
+    *w = (struct weight){ .name = t->name, .type = t->type, .data = t->data, .bytes = t->bytes };
+    memcpy(w->ne, t->ne, sizeof w->ne);
+    return w;
+}
+
+vid matmul(struct builder *b, vid x, const char *name, uint32_t n_in, uint32_t n_out)
+{
+    const struct weight *w = bind(b, name, "weight", (uint64_t[]){ n_in, n_out, 0 }, true);
+    if (!w) return -1;
+    vid y = graph_value(b->g, b->g->value[x].rows, n_out);
+    graph_op(b->g, OP_MATMUL, x, -1, y)->w = w;
+    const struct weight *bias = bind(b, name, "bias", (uint64_t[]){ n_out, 0, 0 }, false);
+    if (bias) graph_op(b->g, OP_BIAS, y, -1, y)->w = bias;
+    return y;
+}
+
+static void embed(struct builder *b)
+{
+    const struct hparams *h = b->h;
+    const struct weight *w = bind(b, "/token_embd", "weight", (uint64_t[]){ h->n_embd, h->n_vocab, 0 }, true);
+    if (!w) return;
+    b->x = graph_value(b->g, ROWS_T, h->n_embd);
+    struct op *o = graph_op(b->g, OP_EMBED, -1, -1, b->x);
+    o->w = w;
+    o->f[0] = h->embed_scale;
+}
+
+static void head(struct builder *b)
+{
+    const struct hparams *h = b->h;
+    vid rows = graph_value(b->g, ROWS_OUT, h->n_embd);
+    graph_op(b->g, OP_ROWS, b->x, -1, rows);
+    b->x = rows;
+    step_norm(b, &(struct step){ S_NORM, "/output_norm" });
+    if (b->rc < 0) return;
+    bool tied = !gguf_tensor(b->gguf, "output.weight");
+    vid logits = matmul(b, b->cur, tied ? "/token_embd" : "/output", h->n_embd, h->n_vocab);
+    if (logits < 0 || h->final_softcap <= 0) return;
+    graph_op(b->g, OP_SOFTCAP, logits, -1, logits)->f[0] = h->final_softcap;
+}
+
+int model_graph(struct graph **out, const struct arch *a, const struct hparams *h, const struct gguf *g,
+                bool long_context, struct err *err)
+{
+    *out = NULL;
+    struct builder b = { .gguf = g, .arch = a, .h = h, .long_context = long_context, .err = err };
+    b.rc = graph_open(&b.g, h->n_layer, err);
+    if (b.rc < 0) return b.rc;
+    b.g->n_slot = h->n_expert_used;
+    embed(&b);
+    if (b.rc == 0) rope_tables(&b);
+    for (b.il = 0; b.il < h->n_layer && b.rc == 0; b.il++) {
+        b.g->kv[b.il] = (struct kv_layer){ h->n_kv[b.il], h->dk, h->dv };
+        for (const struct step *s = a->layer; s->kind != S_END && b.rc == 0; s++) step_table[s->kind](&b, s);
+    }
+    if (b.rc == 0) head(&b);
+    if (b.rc == 0 && b.g->bad) b.rc = err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
+    if (b.rc < 0) {
+        graph_close(b.g);
+        return b.rc;
+    }
+    *out = b.g;
+    return 0;
+}

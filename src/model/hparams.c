@@ -1,0 +1,147 @@
+#include <math.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "model/arch.h"
+
+/* "{general.architecture}.{key}" */
+static const struct gguf_kv *find(const struct gguf *g, const char *key)
+{
+    struct gguf_str arch;
+    char name[192];
+    size_t n = strlen(key);
+    if (!gguf_get_str(g, "general.architecture", &arch) || arch.n + n + 2 > sizeof name) return NULL;
+    memcpy(name, arch.s, arch.n);
+    name[arch.n] = '.';
+    memcpy(name + arch.n + 1, key, n + 1);
+    return gguf_find(g, name);
+}
+
+bool hparam_u32(const struct gguf *g, const char *key, uint32_t *out)
+{
+    const struct gguf_kv *kv = find(g, key);
+    int64_t v;
+    if (!kv || !gguf_item_i64(kv, 0, &v) || v < 0 || v > UINT32_MAX) return false;
+    *out = (uint32_t)v;
+    return true;
+}
+
+bool hparam_f32(const struct gguf *g, const char *key, float *out)
+{
+    const struct gguf_kv *kv = find(g, key);
+    float v;
+    if (!kv || !gguf_item_f32(kv, 0, &v) || !isfinite(v)) return false;
+    *out = v;
+    return true;
+}
+
+/* A scalar for all layers or an array with one entry for each; fallback when absent. */
+static int per_layer(uint32_t *out, uint32_t n, const struct gguf *g, const char *key, uint32_t fallback, struct err *err)
+{
+    const struct gguf_kv *kv = find(g, key);
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t v = fallback;
+        if (kv && (!gguf_item_i64(kv, i, &v) || v < 0 || v > 1 << 24))
+            return err_set(err, ERR_FORMAT, "%s: key %s has no sound value for layer %u", gguf_path(g), key, i);
+        out[i] = (uint32_t)v;
+    }
+    return 0;
+}
+
+static int need_u32(const struct gguf *g, const char *key, uint32_t lo, uint32_t hi, uint32_t *out, struct err *err)
+{
+    if (!hparam_u32(g, key, out))
+        return err_set(err, ERR_FORMAT, "%s: key %s is missing or not a number; the file is damaged", gguf_path(g), key);
+    if (*out < lo || *out > hi)
+        return err_set(err, ERR_FORMAT, "%s: key %s is %u, expected %u to %u", gguf_path(g), key, *out, lo, hi);
+    return 0;
+}
+
+static void read_scaling(struct hparams *h, const struct gguf *g)
+{
+    const struct gguf_kv *type = find(g, "rope.scaling.type");
+    hparam_f32(g, "rope.scaling.factor", &h->rope_factor);
+    struct gguf_str s = { "", 0 };
+    const uint8_t *at;
+    if (type && type->type == GGUF_STRING) {
+        at = type->data;
+        gguf_next_str(type, &at, &s);
+    }
+    if (!type && h->rope_factor != 1) h->scaling = SCALING_LINEAR;
+    if (s.n == 6 && !memcmp(s.s, "linear", 6)) h->scaling = SCALING_LINEAR;
+    if (s.n == 4 && !memcmp(s.s, "yarn", 4)) h->scaling = SCALING_YARN;
+    hparam_f32(g, "rope.scaling.attn_factor", &h->rope_attn_factor);
+    hparam_f32(g, "rope.scaling.yarn_attn_factor", &h->rope_attn_factor);
+    hparam_f32(g, "rope.scaling.yarn_beta_fast", &h->yarn_fast);
+    hparam_f32(g, "rope.scaling.yarn_beta_slow", &h->yarn_slow);
+    hparam_f32(g, "rope.scaling.yarn_log_multiplier", &h->yarn_log_multiplier);
+    hparam_u32(g, "rope.scaling.original_context_length", &h->n_ctx_orig);
+    if (gguf_tensor(g, "rope_factors_long.weight") && gguf_tensor(g, "rope_factors_short.weight"))
+        h->scaling = SCALING_LONGROPE;
+}
+
+static int read_experts(struct hparams *h, const struct gguf *g, struct err *err)
+{
+    hparam_u32(g, "expert_count", &h->n_expert);
+    if (!h->n_expert) return 0;
+    hparam_u32(g, "expert_used_count", &h->n_expert_used);
+    h->n_ff_expert = h->n_ff[0];
+    hparam_u32(g, "expert_feed_forward_length", &h->n_ff_expert);
+    if (h->n_expert > 4096 || h->n_expert_used < 1 || h->n_expert_used > h->n_expert || h->n_expert_used > 64)
+        return err_set(err, ERR_FORMAT, "%s: %u of %u experts used makes no sense", gguf_path(g), h->n_expert_used,
+                       h->n_expert);
+    h->route = (struct route){ .n_expert = h->n_expert, .n_used = h->n_expert_used, .gate = ROUTE_SOFTMAX, .norm = true,
+                               .scale = 1 };
+    return 0;
+}
+
+static int check_heads(const struct hparams *h, const struct gguf *g, struct err *err)
+{
+    for (uint32_t i = 0; i < h->n_layer; i++)
+        if (!h->n_head[i] || !h->n_kv[i] || h->n_head[i] > 4096 || h->n_head[i] % h->n_kv[i])
+            return err_set(err, ERR_FORMAT, "%s: layer %u has %u heads and %u kv heads", gguf_path(g), i, h->n_head[i],
+                           h->n_kv[i]);
+    if (!h->dk || !h->dv || h->dk > 4096 || h->dv > 4096 || h->n_rot > h->dk || h->n_rot % 2)
+        return err_set(err, ERR_FORMAT, "%s: head sizes %u and %u with %u rotated numbers make no sense", gguf_path(g),
+                       h->dk, h->dv, h->n_rot);
+    if (!(h->rope_factor > 0) || !(h->rope_base > 0) || !(h->eps >= 0))
+        return err_set(err, ERR_FORMAT, "%s: rope or norm parameters make no sense", gguf_path(g));
+    return 0;
+}
+
+int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, struct arena *arena, struct err *err)
+{
+    *h = (struct hparams){ .eps = 1e-5f, .rope_base = 10000, .rope_factor = 1, .rope_attn_factor = 1, .yarn_fast = 32,
+                           .yarn_slow = 1, .scale_sliding = true, .embed_scale = 1, .n_ctx_train = 2048 };
+    int rc = need_u32(g, "block_count", 1, 4096, &h->n_layer, err);
+    if (rc == 0) rc = need_u32(g, "embedding_length", 1, 1 << 20, &h->n_embd, err);
+    if (rc < 0) return rc;
+    hparam_u32(g, "context_length", &h->n_ctx_train);
+    h->n_head = arena_new(arena, uint32_t, h->n_layer);
+    h->n_kv = arena_new(arena, uint32_t, h->n_layer);
+    h->n_ff = arena_new(arena, uint32_t, h->n_layer);
+    h->sliding = arena_new(arena, bool, h->n_layer);
+    if (!h->n_head || !h->n_kv || !h->n_ff || !h->sliding) return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
+    if ((rc = per_layer(h->n_head, h->n_layer, g, "attention.head_count", 0, err)) < 0) return rc;
+    if (!h->n_head[0]) return err_set(err, ERR_FORMAT, "%s: key attention.head_count is missing", gguf_path(g));
+    if ((rc = per_layer(h->n_kv, h->n_layer, g, "attention.head_count_kv", h->n_head[0], err)) < 0) return rc;
+    if ((rc = per_layer(h->n_ff, h->n_layer, g, "feed_forward_length", 0, err)) < 0) return rc;
+    h->dk = h->dv = h->n_embd / h->n_head[0];
+    hparam_u32(g, "attention.key_length", &h->dk);
+    hparam_u32(g, "attention.value_length", &h->dv);
+    h->n_rot = h->dk;
+    hparam_u32(g, "rope.dimension_count", &h->n_rot);
+    hparam_f32(g, "attention.layer_norm_rms_epsilon", &h->eps);
+    hparam_f32(g, "rope.freq_base", &h->rope_base);
+    h->rope_base_sliding = h->rope_base;
+    hparam_f32(g, "attn_logit_softcapping", &h->attn_softcap);
+    hparam_f32(g, "final_logit_softcapping", &h->final_softcap);
+    h->n_ctx_orig = h->n_ctx_train;
+    read_scaling(h, g);
+    if (!h->n_ctx_orig) h->n_ctx_orig = 1;
+    h->attn_scale = 1 / sqrtf((float)(h->dk ? h->dk : 1));
+    if ((rc = read_experts(h, g, err)) < 0) return rc;
+    if ((rc = check_heads(h, g, err)) < 0) return rc;
+    if (a->setup) a->setup(h, g);
+    return 0;
+}
