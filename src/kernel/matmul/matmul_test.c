@@ -285,6 +285,109 @@ static void test_q4_0(void **unused) { (void)unused; check_type(DT_Q4_0); check_
 static void test_q4_k(void **unused) { (void)unused; check_type(DT_Q4_K); check_extremes(DT_Q4_K); }
 static void test_q6_k(void **unused) { (void)unused; check_type(DT_Q6_K); check_extremes(DT_Q6_K); }
 
+/* ---- accuracy ---------------------------------------------------------------------------------------------------- */
+
+/* |result - exact| <= half a step of each activation times |weight|, and the rounding of the few float operations. */
+static void check_accuracy(enum dtype type, enum x_kind kind)
+{
+    enum { R = 8, T = 3 };
+    size_t K = dtype_info(type)->block_values == 256 ? 1024 : 1056;
+    struct scene s = { type, T, R, K, RANDOM, kind, false };
+    uint8_t *w = make_weights(type, R, K, RANDOM);
+    float *x = take(T * K * sizeof *x), *y = take((T * (R + 3) + GUARD) * sizeof *y), *v = take(K * sizeof *v);
+    uint8_t *act = take(act_row_bytes(matmul_act_form(type), K));
+    for (size_t t = 0; t < T; t++) make_x(x + t * K, K, kind);
+    run_scene(&s, w + 1, x, cpu_features(), R, y);
+    for (size_t t = 0; t < T; t++) {
+        act_pack(matmul_act_form(type), x + t * K, act, K, 0);
+        for (size_t r = 0; r < R; r++) {
+            double exact = 0, size = 0, bound = 0;
+            quant_unpack(type)(w + 1 + r * (K / dtype_info(type)->block_values * dtype_info(type)->block_bytes), v, K);
+            for (size_t k = 0; k < K; k++) {
+                struct act_block b;
+                memcpy(&b, act + k / ACT_COLS * sizeof b, sizeof b);
+                exact += (double)v[k] * x[t * K + k];
+                size += fabs((double)v[k] * x[t * K + k]);
+                bound += 0.5 * b.d * b.s[k % ACT_COLS / ACT_GROUP] * fabs(v[k]);
+            }
+            /* a minimum is taken from a sum before it is scaled: its share may cancel */
+            double error = fabs(y[t * (R + 3) + r] - exact);
+            if (error > bound * 1.0001 + size * 1e-5)
+                fail_msg("%s: %g is %g off, allowed %g", dtype_info(type)->name, exact, error, bound);
+        }
+    }
+    free(w);
+    free(x);
+    free(y);
+    free(v);
+    free(act);
+}
+
+static void test_accuracy(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 20; round++) {
+        check_accuracy(DT_Q8_0, round % 2 ? X_GAUSS : X_OUTLIER);
+        check_accuracy(DT_Q4_0, round % 2 ? X_GAUSS : X_OUTLIER);
+        check_accuracy(DT_Q4_K, round % 2 ? X_GAUSS : X_OUTLIER);
+        check_accuracy(DT_Q6_K, round % 2 ? X_GAUSS : X_OUTLIER);
+    }
+}
+
+/* Squared error of x as int8 codes with one scale per n columns: what other engines do. */
+static double error_of_one_scale(const float *x, size_t K, size_t n)
+{
+    double e = 0;
+    for (size_t k = 0; k < K; k += n) {
+        float top = 0;
+        for (size_t i = 0; i < n; i++) top = fmaxf(top, fabsf(x[k + i]));
+        float d = top / 127;
+        for (size_t i = 0; i < n && d > 0; i++) {
+            double v = x[k + i] - (double)d * rintf(x[k + i] / d);
+            e += v * v;
+        }
+    }
+    return e;
+}
+
+static double error_of_form(enum act_form form, const float *x, size_t K)
+{
+    double e = 0;
+    uint8_t *act = take(act_row_bytes(form, K));
+    act_pack(form, x, act, K, cpu_features());
+    for (size_t k = 0; k < K; k++) {
+        struct act_block b;
+        memcpy(&b, act + k / ACT_COLS * sizeof b, sizeof b);
+        double v = x[k] - (double)b.d * b.s[k % ACT_COLS / ACT_GROUP] * b.q[k % ACT_COLS];
+        e += v * v;
+    }
+    free(act);
+    return e;
+}
+
+/* The finer scales pay: the squared error is below that of one scale per 32, and of one per 256, on smooth and on spiky data. */
+static void test_smaller_error(void **unused)
+{
+    (void)unused;
+    enum { K = 2560 };
+    float *x = take(K * sizeof *x);
+    for (int kind = X_GAUSS; kind <= X_OUTLIER; kind++) {
+        double q32 = 0, q256 = 0, per32 = 0, per256 = 0;
+        for (int round = 0; round < 100; round++) {
+            make_x(x, K, (enum x_kind)kind);
+            q32 += error_of_form(ACT_Q32, x, K);
+            q256 += error_of_form(ACT_Q256, x, K);
+            per32 += error_of_one_scale(x, K, 32);
+            per256 += error_of_one_scale(x, K, 256);
+        }
+        print_message("%s: rms error relative to one scale: Q32 %.3f, Q256 %.3f\n", kind == X_GAUSS ? "gauss" : "outliers",
+                      sqrt(q32 / per32), sqrt(q256 / per256));
+        assert_true(q32 < 0.9 * per32);
+        assert_true(q256 < 0.9 * per256);
+    }
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +397,8 @@ int main(void)
         cmocka_unit_test(test_q4_0),
         cmocka_unit_test(test_q4_k),
         cmocka_unit_test(test_q6_k),
+        cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_smaller_error),
     };
     return run_tests(tests);
 }

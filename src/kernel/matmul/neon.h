@@ -1,0 +1,75 @@
+/* neon.h - blocks as signed codes, for the NEON kernels; private to kernel/matmul. */
+#ifndef HEARTH_KERNEL_MATMUL_NEON_H
+#define HEARTH_KERNEL_MATMUL_NEON_H
+
+#include <arm_neon.h>
+#include <math.h>
+#include <stdbool.h>
+
+#include "kernel/matmul/dot.h"
+#include "kernel/matmul/rows.h"
+
+INLINE float half_at(const uint8_t *p)
+{
+    __fp16 h;
+    memcpy(&h, p, sizeof h);
+    return (float)h;
+}
+
+/* Each fills code[16]: the groups of one super-block in column order. */
+INLINE void codes_q4_k(const uint8_t *w, int8x16_t *code)
+{
+    const uint8x16_t low = vdupq_n_u8(15);
+    UNROLL for (int g = 0; g < 4; g++) {
+        uint8x16_t a = vld1q_u8(w + 16 + 32 * g), b = vld1q_u8(w + 32 + 32 * g);
+        code[4 * g] = vreinterpretq_s8_u8(vandq_u8(a, low));
+        code[4 * g + 1] = vreinterpretq_s8_u8(vandq_u8(b, low));
+        code[4 * g + 2] = vreinterpretq_s8_u8(vshrq_n_u8(a, 4));
+        code[4 * g + 3] = vreinterpretq_s8_u8(vshrq_n_u8(b, 4));
+    }
+}
+
+INLINE int8x16_t minus(uint8x16_t v, int8_t n)
+{
+    return vsubq_s8(vreinterpretq_s8_u8(v), vdupq_n_s8(n));
+}
+
+INLINE void codes_q6_k(const uint8_t *w, int8x16_t *code)
+{
+    const uint8x16_t low = vdupq_n_u8(15), high = vdupq_n_u8(0x30);
+    UNROLL for (int half = 0; half < 2; half++) {
+        UNROLL for (int p = 0; p < 2; p++) {
+            uint8x16_t a = vld1q_u8(w + 64 * half + 16 * p), b = vld1q_u8(w + 64 * half + 32 + 16 * p);
+            uint8x16_t h = vld1q_u8(w + 128 + 32 * half + 16 * p);
+            int8x16_t *c = code + 8 * half + p;
+            c[0] = minus(vorrq_u8(vandq_u8(a, low), vandq_u8(vshlq_n_u8(h, 4), high)), 32);
+            c[2] = minus(vorrq_u8(vandq_u8(b, low), vandq_u8(vshlq_n_u8(h, 2), high)), 32);
+            c[4] = minus(vorrq_u8(vshrq_n_u8(a, 4), vandq_u8(h, high)), 32);
+            c[6] = minus(vorrq_u8(vshrq_n_u8(b, 4), vandq_u8(vshrq_n_u8(h, 2), high)), 32);
+        }
+    }
+}
+
+INLINE void codes_q8_0(const uint8_t *w, int8x16_t *code)
+{
+    UNROLL for (int b = 0; b < BLOCKS; b++) {
+        code[2 * b] = vreinterpretq_s8_u8(vld1q_u8(w + Q8_0_BYTES * b + 2));
+        code[2 * b + 1] = vreinterpretq_s8_u8(vld1q_u8(w + Q8_0_BYTES * b + 18));
+    }
+}
+
+INLINE void codes_q4_0(const uint8_t *w, int8x16_t *code)
+{
+    UNROLL for (int b = 0; b < BLOCKS; b++) {
+        uint8x16_t v = vld1q_u8(w + Q4_0_BYTES * b + 2);
+        code[2 * b] = minus(vandq_u8(v, vdupq_n_u8(15)), 8);
+        code[2 * b + 1] = minus(vshrq_n_u8(v, 4), 8);
+    }
+}
+
+INLINE int8x8_t bytes8(uint64_t v)
+{
+    return vreinterpret_s8_u64(vcreate_u64(v));
+}
+
+#endif

@@ -1,0 +1,190 @@
+/* Many tokens (NEON with the dot product): signed codes [columns / 4][16 rows][4]; tiles of 8 rows and 4 tokens, the four columns
+ * of each step picked by lane from one load of 16 columns of activations. */
+#include "kernel/matmul/neon.h"
+
+enum { TILE = 4, QUADS = ACT_COLS / 4, VECS = 2, PARTS = PANEL_ROWS / 4 };     /* VECS registers of 4 rows in a tile */
+
+struct panel_super {
+    int8x16_t code[QUADS][PARTS];
+    int32_t sc[ACT_GROUPS][PANEL_ROWS];
+    int32_t mn[BLOCKS][PANEL_ROWS];
+    float d[PANEL_ROWS], dmin[PANEL_ROWS];
+};
+struct panel_blocks {
+    int8x16_t code[QUADS][PARTS];
+    float d[BLOCKS][PANEL_ROWS];
+};
+
+/* Four rows of 16 columns become four steps of 4 columns. */
+INLINE void put_group(int8x16_t (*out)[PARTS], int part, const int8x16_t *row)
+{
+    int32x4_t a = vreinterpretq_s32_s8(row[0]), b = vreinterpretq_s32_s8(row[1]);
+    int32x4_t c = vreinterpretq_s32_s8(row[2]), d = vreinterpretq_s32_s8(row[3]);
+    int64x2_t ab0 = vreinterpretq_s64_s32(vtrn1q_s32(a, b)), ab1 = vreinterpretq_s64_s32(vtrn2q_s32(a, b));
+    int64x2_t cd0 = vreinterpretq_s64_s32(vtrn1q_s32(c, d)), cd1 = vreinterpretq_s64_s32(vtrn2q_s32(c, d));
+    out[0][part] = vreinterpretq_s8_s64(vtrn1q_s64(ab0, cd0));
+    out[1][part] = vreinterpretq_s8_s64(vtrn1q_s64(ab1, cd1));
+    out[2][part] = vreinterpretq_s8_s64(vtrn2q_s64(ab0, cd0));
+    out[3][part] = vreinterpretq_s8_s64(vtrn2q_s64(ab1, cd1));
+}
+
+INLINE void unpack_codes(int8x16_t (*out)[PARTS], const uint8_t *const *rows, enum dtype type)
+{
+    for (int part = 0; part < PARTS; part++) {
+        int8x16_t code[4][ACT_GROUPS];
+        for (int i = 0; i < 4; i++) {
+            const uint8_t *w = rows[4 * part + i];
+            if (type == DT_Q4_K) codes_q4_k(w, code[i]);
+            else if (type == DT_Q6_K) codes_q6_k(w, code[i]);
+            else if (type == DT_Q8_0) codes_q8_0(w, code[i]);
+            else codes_q4_0(w, code[i]);
+        }
+        for (int g = 0; g < ACT_GROUPS; g++) {
+            int8x16_t row[4] = { code[0][g], code[1][g], code[2][g], code[3][g] };
+            put_group(out + 4 * g, part, row);
+        }
+    }
+}
+
+static void unpack_q4_k(void *panel, const uint8_t *const *rows)
+{
+    struct panel_super *p = panel;
+    unpack_codes(p->code, rows, DT_Q4_K);
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        uint64_t scales, mins;
+        q4_k_scales(rows[r] + 4, &scales, &mins);
+        for (int i = 0; i < BLOCKS; i++) {
+            p->sc[2 * i][r] = p->sc[2 * i + 1][r] = (int32_t)(scales >> 8 * i & 63);
+            p->mn[i][r] = (int32_t)(mins >> 8 * i & 63);
+        }
+        p->d[r] = half_at(rows[r]);
+        p->dmin[r] = half_at(rows[r] + 2);
+    }
+}
+
+static void unpack_q6_k(void *panel, const uint8_t *const *rows)
+{
+    struct panel_super *p = panel;
+    unpack_codes(p->code, rows, DT_Q6_K);
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        for (int j = 0; j < ACT_GROUPS; j++) p->sc[j][r] = (int8_t)rows[r][192 + j];
+        p->d[r] = half_at(rows[r] + 208);
+    }
+}
+
+INLINE void unpack_blocks(struct panel_blocks *p, const uint8_t *const *rows, enum dtype type, size_t bytes)
+{
+    unpack_codes(p->code, rows, type);
+    for (int r = 0; r < PANEL_ROWS; r++)
+        for (size_t b = 0; b < BLOCKS; b++) p->d[b][r] = half_at(rows[r] + bytes * b);
+}
+
+static void unpack_q8_0(void *panel, const uint8_t *const *rows) { unpack_blocks(panel, rows, DT_Q8_0, Q8_0_BYTES); }
+static void unpack_q4_0(void *panel, const uint8_t *const *rows) { unpack_blocks(panel, rows, DT_Q4_0, Q4_0_BYTES); }
+
+/* dot[t][v]: 16 columns of 8 rows. */
+INLINE void group(const int8x16_t (*code)[PARTS], int v0, const struct act_block *const *a, int nt, int j,
+                  int32x4_t (*dot)[VECS])
+{
+    int8x16_t x[TILE];
+    UNROLL for (int t = 0; t < nt; t++) x[t] = vld1q_s8(a[t]->q + ACT_GROUP * j);
+    UNROLL for (int v = 0; v < VECS; v++) {
+        const int8x16_t w0 = code[4 * j][v0 + v], w1 = code[4 * j + 1][v0 + v];
+        const int8x16_t w2 = code[4 * j + 2][v0 + v], w3 = code[4 * j + 3][v0 + v];
+        UNROLL for (int t = 0; t < nt; t++) dot[t][v] = vdotq_laneq_s32(vdupq_n_s32(0), w0, x[t], 0);
+        UNROLL for (int t = 0; t < nt; t++) dot[t][v] = vdotq_laneq_s32(dot[t][v], w1, x[t], 1);
+        UNROLL for (int t = 0; t < nt; t++) dot[t][v] = vdotq_laneq_s32(dot[t][v], w2, x[t], 2);
+        UNROLL for (int t = 0; t < nt; t++) dot[t][v] = vdotq_laneq_s32(dot[t][v], w3, x[t], 3);
+    }
+}
+
+INLINE void store(float *acc, float da, float32x4_t value)
+{
+    vst1q_f32(acc, vfmaq_n_f32(vld1q_f32(acc), value, da));
+}
+
+INLINE void half_super(const struct panel_super *w, int v0, const struct act_block *const *a, int nt, bool mins, float *acc)
+{
+    int32x4_t isum[TILE][VECS];
+    UNROLL for (int t = 0; t < nt; t++) UNROLL for (int v = 0; v < VECS; v++) isum[t][v] = vdupq_n_s32(0);
+    for (int j = 0; j < ACT_GROUPS; j++) {
+        int32x4_t dot[TILE][VECS];
+        group(w->code, v0, a, nt, j, dot);
+        UNROLL for (int v = 0; v < VECS; v++) {
+            int32x4_t sc = vld1q_s32(w->sc[j] + 4 * (v0 + v));
+            UNROLL for (int t = 0; t < nt; t++) isum[t][v] = vmlaq_s32(isum[t][v], vmulq_n_s32(dot[t][v], a[t]->s[j]), sc);
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++) {
+        UNROLL for (int v = 0; v < VECS; v++) {
+            int at = 4 * (v0 + v);
+            float32x4_t value = vmulq_f32(vld1q_f32(w->d + at), vcvtq_f32_s32(isum[t][v]));
+            if (mins) {
+                int32x4_t msum = vdupq_n_s32(0);
+                UNROLL for (int i = 0; i < BLOCKS; i++)
+                    msum = vmlaq_n_s32(msum, vld1q_s32(w->mn[i] + at), a[t]->z.split[i] + a[t]->z.split[i + 8]);
+                value = vfmsq_f32(value, vld1q_f32(w->dmin + at), vcvtq_f32_s32(msum));
+            }
+            store(acc + PANEL_ROWS * t + at, a[t]->d, value);
+        }
+    }
+}
+
+INLINE void half_blocks(const struct panel_blocks *w, int v0, const struct act_block *const *a, int nt, float *acc)
+{
+    float32x4_t value[TILE][VECS];
+    UNROLL for (int t = 0; t < nt; t++) UNROLL for (int v = 0; v < VECS; v++) value[t][v] = vdupq_n_f32(0.0f);
+    for (int b = 0; b < BLOCKS; b++) {
+        int32x4_t even[TILE][VECS], odd[TILE][VECS];
+        group(w->code, v0, a, nt, 2 * b, even);
+        UNROLL for (int t = 0; t < nt; t++)
+            UNROLL for (int v = 0; v < VECS; v++) even[t][v] = vmulq_n_s32(even[t][v], a[t]->s[2 * b]);
+        group(w->code, v0, a, nt, 2 * b + 1, odd);
+        UNROLL for (int v = 0; v < VECS; v++) {
+            float32x4_t d = vld1q_f32(w->d[b] + 4 * (v0 + v));
+            UNROLL for (int t = 0; t < nt; t++) {
+                float32x4_t f = vcvtq_f32_s32(vmlaq_n_s32(even[t][v], odd[t][v], a[t]->s[2 * b + 1]));
+                value[t][v] = b ? vfmaq_f32(value[t][v], d, f) : vmulq_f32(d, f);
+            }
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+        UNROLL for (int v = 0; v < VECS; v++) store(acc + PANEL_ROWS * t + 4 * (v0 + v), a[t]->d, value[t][v]);
+}
+
+enum family { BLOCK_SCALES, SUPER_SCALES, SUPER_MINS };
+
+INLINE void tile(const void *p, const struct act_block *const *row, size_t s, int nt, enum family family, float *acc)
+{
+    const struct act_block *a[TILE];
+    UNROLL for (int t = 0; t < nt; t++) a[t] = row[t] + s;
+    for (int v0 = 0; v0 < PARTS; v0 += VECS) {
+        if (family == BLOCK_SCALES) half_blocks(p, v0, a, nt, acc);
+        else half_super(p, v0, a, nt, family == SUPER_MINS, acc);
+    }
+}
+
+#define PANEL_KERNEL(name, kind, bytes, form, family)                                                               \
+    static void multiply_##name(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc)    \
+    {                                                                                                               \
+        size_t t = 0;                                                                                               \
+        for (; t + TILE <= T; t += TILE) tile(p, a + t, s, TILE, family, acc + PANEL_ROWS * t);                     \
+        for (; t < T; t++) tile(p, a + t, s, 1, family, acc + PANEL_ROWS * t);                                      \
+    }                                                                                                               \
+    static const struct panel_type panel_##name = { bytes, sizeof(struct kind), unpack_##name, multiply_##name };   \
+    static size_t scratch_##name(const struct matmul *m, size_t T)                                                  \
+    {                                                                                                               \
+        (void)m;                                                                                                    \
+        return T < PANEL_MIN_T ? 0 : panel_scratch_bytes(&panel_##name);                                            \
+    }                                                                                                               \
+    static void rows_##name(const struct matmul_job *j, size_t r0, size_t r1)                                       \
+    {                                                                                                               \
+        if (j->T < PANEL_MIN_T) dot_##name##_neon(j, r0, r1);                                                       \
+        else panel_rows(j, r0, r1, &panel_##name);                                                                  \
+    }                                                                                                               \
+    const struct matmul_kernel matmul_##name##_neon = { form, scratch_##name, rows_##name };
+
+PANEL_KERNEL(q8_0, panel_blocks, BLOCKS * Q8_0_BYTES, ACT_Q32, BLOCK_SCALES)
+PANEL_KERNEL(q4_0, panel_blocks, BLOCKS * Q4_0_BYTES, ACT_Q32, BLOCK_SCALES)
+PANEL_KERNEL(q4_k, panel_super, Q4_K_BYTES, ACT_Q256, SUPER_MINS)
+PANEL_KERNEL(q6_k, panel_super, Q6_K_BYTES, ACT_Q256, SUPER_SCALES)
