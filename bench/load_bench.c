@@ -1,8 +1,8 @@
 /* load_bench.c - what opening a model adds to the first token.
  *
- * Writes a model of the shape of Llama-3.2-1B (Q4_0, 128,256 tokens, 280,000 merges; about 0.7 GB) once, reads it so that it is in
- * the page cache, and prints medians of: opening it and a session, the prefill of 8 tokens in that fresh process state, and the
- * same prefill again in a warm session.  Load adds opening plus what the first prefill takes longer than the warm one.
+ * Writes a model of the shape of Llama-3.2-1B (Q4_0, 128,256 tokens, 280,000 merges; about 0.7 GB) once, reads it so that it is
+ * in the page cache, and prints medians of: opening it and a session, the prefill of 8 tokens in that fresh process state,
+ * and the same prefill again in a warm session.  Load adds opening plus what the first prefill takes longer than the warm one.
  * Usage: load_bench [FOLDER]   (default: /tmp; the file is removed at the end) */
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,7 +167,8 @@ int main(int argc, char **argv)
     unlink(path);
     if (rc < 0) return 1;
     double o = median(open), f = median(first), w = median(warm);
-    printf("1B Q4_0 in the page cache, median of %d: open %.1f ms, first prefill of 8 tokens %.1f ms, warm %.1f ms\n", RUNS, o, f, w);
+    printf("1B Q4_0 in the page cache, median of %d: open %.1f ms, first prefill of 8 tokens %.1f ms, warm %.1f ms\n",
+           RUNS, o, f, w);
     printf("load adds %.1f ms to the prefill (aim: less than 150 ms)\n", o + f - w);
     return 0;
 }

@@ -1,6 +1,9 @@
 # build.mk - sources are found, not listed; an instruction-set or system file that does not belong here is left out.
 FOREIGN := $(foreach i,$(filter-out $(ISA),$(ISA_ALL)),%_$(i).c) $(if $(filter macos,$(SYSTEM)),%/os_linux.c,%/os_macos.c)
 SRC     := $(filter-out %_test.c %_bench.c $(FOREIGN),$(sort $(shell find src -name '*.c')))
+ifeq ($(EMULATE),avx512)
+  SRC := $(filter-out src/base/cpu_detect.c,$(SRC)) tests/emulate/cpu_emulated.c
+endif
 APP_SRC := $(filter src/app/%,$(SRC))
 LIB_SRC := $(filter-out src/app/%,$(SRC))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -9,7 +12,7 @@ TEST_SRC    := $(sort $(shell find src tests -name '*_test.c'))
 BENCH_SRC   := $(sort $(shell find src bench -name '*_bench.c' 2>/dev/null))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
-PROGRAM := $(if $(SAN)$(CROSS)$(CCTAG),$(BUILD)/hearth,hearth)
+PROGRAM := $(if $(SAN)$(CROSS)$(CCTAG)$(EMULATE),$(BUILD)/hearth,hearth)
 RULES   := Makefile mk/config.mk mk/build.mk
 
 isa-flags = $(foreach i,$(ISA) ref,$(if $(filter %_$(i).c,$(1)),$(FLAGS_$(i))))

@@ -27,7 +27,7 @@ endif
 comma := ,
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
 CCTAG  := $(if $(filter clang%,$(notdir $(CC))),-clang)
-BUILD  := build/$(ARCH)-$(SYSTEM)$(SANTAG)$(CCTAG)
+BUILD  := build/$(ARCH)-$(SYSTEM)$(SANTAG)$(CCTAG)$(if $(EMULATE),-emulated)
 
 # Instruction-set files are chosen by their name's ending and compiled with their own flags.
 ISA_x86_64  := avx2 avx512
@@ -37,6 +37,11 @@ ISA_ALL     := avx2 avx512 neon simd128
 FLAGS_avx2   := -mavx2 -mfma -mf16c -mbmi2
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512
 FLAGS_neon   := $(if $(filter linux,$(SYSTEM)),-march=armv8.2-a+dotprod+fp16)
+# EMULATE=avx512: those files are compiled with their intrinsics replaced by plain C, so that any x86-64 can test them.
+ifeq ($(EMULATE),avx512)
+  $(BUILD)/src/kernel/matmul/peak_avx512.o: FLAGS_avx512 := $(FLAGS_avx512)
+  FLAGS_avx512 := $(FLAGS_avx2) -I. -include tests/emulate/avx512.h -Wno-psabi
+endif
 # References define the result: nothing clever may happen to them.
 FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
 
@@ -53,7 +58,8 @@ TEST_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
         -Wwrite-strings -Wvla -Wundef -Wformat=2 -Werror
-OPT  := $(if $(SAN),-O1,-O2)
+# Sanitizers: unrolled kernels with checks take minutes to optimise, and gcc warns of what its own checks do.
+OPT  := $(if $(SAN),-Og $(if $(CCTAG),,-Wno-maybe-uninitialized),-O2)
 CPPFLAGS += -Isrc -Iinclude -Ibuild/gen -D_DEFAULT_SOURCE -DHEARTH_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
 CFLAGS_ALL := -std=c11 $(OPT) -g $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno -fno-strict-aliasing \
         -fstack-protector-strong -fvisibility=hidden $(CFLAGS)

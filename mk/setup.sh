@@ -17,13 +17,7 @@ quietly()
     return 1
 }
 
-as_root()
-{
-    if [ "$(id -u)" -eq 0 ]; then "$@"
-    elif have sudo; then sudo "$@"
-    else say "This needs root, and there is no sudo: $*"; return 1
-    fi
-}
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # ---- Debian, Ubuntu ----
 
@@ -36,8 +30,12 @@ apt_need()
     wanted=
     for p in "$@"; do installed "$p" || wanted="$wanted $p"; done
     [ -n "$wanted" ] || return 0
+    if [ "$(id -u)" -ne 0 ] && ! have sudo; then
+        say "Please run as root:  apt-get install$wanted   and then this again."
+        return 1
+    fi
     say "Installing with apt-get:$wanted"
-    [ "$(id -u)" -eq 0 ] || { have sudo && sudo -v; } || true
+    [ "$(id -u)" -eq 0 ] || sudo -v || return 1      # asks for the password while the terminal is still ours
     known=$(apt-cache policy $wanted 2> /dev/null | grep 'Candidate:' | grep -vc '(none)')
     updated=
     if [ "$known" -lt "$(echo $wanted | wc -w)" ]; then quietly apt update; updated=1; fi

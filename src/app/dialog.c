@@ -131,7 +131,7 @@ int dialog_load(struct dialog *d, const char *path, struct err *err)
     int rc = os_read_file(path, MAX_FILE, &text, &n, err);
     if (rc < 0) return rc;
     if ((rc = json_parse(&j, text, n, err)) < 0) {
-        rc = err_prefix(err, rc, "%s", path);
+        rc = err_prefix(err, rc, "%s: ", path);
         goto done;
     }
     const struct json *list = json_get(j, "messages");

@@ -15,25 +15,28 @@
 
 #include "app/signals.h"
 #include "app/term.h"
-#include "app/utf8.h"
 #include "base/env.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/utf8.h"
 
-enum { HISTORY_LINES = 1000, HISTORY_BYTES = 1 << 20 };
+enum { HISTORY_LINES = 1000, HISTORY_BYTES = 1 << 20, PASTE_MAX = 1 << 20, ESCAPE_MS = 100, QUOTE = 'V' - '@' };
 
 struct line_editor {
     EditLine *el;
     History *history;
     struct buf path;               /* of the history file; empty: not kept */
     struct buf text;
+    struct buf queue;              /* bytes that come before those of the terminal, from `taken` on */
+    size_t taken;
     const char *prompt;
     bool eof, interrupted;
 };
 
 /* ---- reading characters ---- */
 
-static bool wait_for_input(struct line_editor *e)
+/* Sleeps until there is input; false when a signal came or `ms` (-1: for ever) have passed. */
+static bool wait_for_input(struct line_editor *e, int ms)
 {
     struct pollfd fd[2] = { { .fd = 0, .events = POLLIN }, { .fd = signals_fd(), .events = POLLIN } };
     for (;;) {
@@ -41,10 +44,61 @@ static bool wait_for_input(struct line_editor *e)
             e->interrupted = true;
             return false;
         }
-        int n = poll(fd, 2, -1);
+        int n = poll(fd, 2, ms);
         if (n > 0 && (fd[0].revents & (POLLIN | POLLHUP | POLLERR))) return true;
-        if (n < 0 && errno != EINTR) return false;
+        if (n == 0 || (n < 0 && errno != EINTR)) return false;
     }
+}
+
+/* The next byte, or -1: a signal, the end, or nothing within ms. */
+static int next_byte(struct line_editor *e, int ms)
+{
+    while (wait_for_input(e, ms)) {
+        unsigned char c;
+        ssize_t k = read(0, &c, 1);
+        if (k == 1) return c;
+        if (k < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        e->eof = true;
+        break;
+    }
+    return -1;
+}
+
+/* After ESC: queues what follows, or a whole pasted text between ESC[200~ and ESC[201~.  Its line feeds and tabs are
+ * quoted by ^V, so that they become part of the line; its other control characters vanish. */
+static void read_escape(struct line_editor *e)
+{
+    static const char opening[] = "\033[200~", closing[] = "\033[201~";
+    enum { LEN = sizeof opening - 1 };
+    buf_putc(&e->queue, '\033');
+    for (size_t i = 1; i < LEN; i++) {
+        int c = next_byte(e, ESCAPE_MS);
+        if (c < 0) return;
+        buf_putc(&e->queue, (char)c);
+        if (c != opening[i]) return;
+    }
+    struct buf paste = { .limit = PASTE_MAX };
+    int c = 0;
+    while ((paste.len < LEN || memcmp(paste.data + paste.len - LEN, closing, LEN)) && (c = next_byte(e, -1)) >= 0)
+        buf_putc(&paste, (char)c);
+    buf_clear(&e->queue);
+    size_t n = paste.bad || c < 0 ? 0 : paste.len - LEN;
+    while (n && (paste.data[n - 1] == '\n' || paste.data[n - 1] == '\r')) n--;
+    for (size_t i = 0; i < n; i++) {
+        char k = paste.data[i] == '\r' ? '\n' : paste.data[i];
+        if (k == '\n' && i && paste.data[i - 1] == '\r' && paste.data[i] == '\n') continue;
+        if (k == '\n' || k == '\t') buf_putc(&e->queue, QUOTE);
+        if (k == '\n' || k == '\t' || ((unsigned char)k >= 0x20 && k != 0x7f)) buf_putc(&e->queue, k);
+    }
+    buf_release(&paste);
+}
+
+static int take_byte(struct line_editor *e)
+{
+    if (e->taken < e->queue.len) return (unsigned char)e->queue.data[e->taken++];
+    buf_clear(&e->queue);
+    e->taken = 0;
+    return next_byte(e, -1);
 }
 
 /* libedit's character source: UTF-8 from the terminal, woken by signals. */
@@ -55,18 +109,18 @@ static int next_char(EditLine *el, wchar_t *out)
     char c[4];
     size_t n = 0, len = 1;
     while (n < len) {
-        if (!wait_for_input(e)) return -1;
-        ssize_t k = read(0, c + n, 1);
-        if (k < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-        if (k <= 0) {
-            e->eof = true;
-            return 0;
+        bool fresh = e->taken >= e->queue.len;
+        int b = take_byte(e);
+        if (b < 0) return e->eof ? 0 : -1;
+        if (b == '\033' && fresh && !n) {
+            read_escape(e);
+            continue;
         }
-        unsigned char b = (unsigned char)c[0];
-        if (!n++) len = b < 0xc2 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : b < 0xf5 ? 4 : 1;
+        c[n++] = (char)b;
+        if (n == 1) len = b < 0xc2 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : b < 0xf5 ? 4 : 1;
     }
-    uint32_t cp;
-    *out = utf8_next(c, n, &cp) == n && cp != UTF8_BAD ? (wchar_t)cp : (wchar_t)0xfffd;
+    uint32_t cp = utf8_decode(c, n, &len);
+    *out = (wchar_t)(cp == UTF8_BAD || len != n ? UTF8_REPLACEMENT : cp);
     return 1;
 }
 
@@ -123,6 +177,29 @@ static void shorten(struct line_editor *e, const char *text, size_t n)
     umask(old);
 }
 
+/* One entry is one line of the file: \\n is a line feed in it and \\\\ a backslash. */
+static void escape(const char *s, struct buf *out)
+{
+    for (; *s; s++)
+        if (*s == '\n' || *s == '\\')
+            buf_puts(out, *s == '\n' ? "\\n" : "\\\\");
+        else
+            buf_putc(out, *s);
+}
+
+static void unescape(char *s)
+{
+    char *to = s;
+    for (; *s; s++) {
+        if (*s == '\\' && s[1]) {
+            s++;
+            *to++ = *s == 'n' ? '\n' : *s;
+        } else
+            *to++ = *s;
+    }
+    *to = 0;
+}
+
 static void load_history(struct line_editor *e)
 {
     char *text;
@@ -131,6 +208,7 @@ static void load_history(struct line_editor *e)
     if (n > HISTORY_BYTES) shorten(e, text, n);
     for (char *p = text, *end; (end = strchr(p, '\n')) != NULL; p = end + 1) {
         *end = 0;
+        unescape(p);
         add_entry(e, p);
     }
     mem_free(text);
@@ -145,7 +223,8 @@ static void remember(struct line_editor *e, const char *text)
     int fd = open(e->path.data, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return;
     struct buf b = { 0 };
-    buf_printf(&b, "%s\n", text);
+    escape(text, &b);
+    buf_putc(&b, '\n');
     if (!b.bad && write(fd, b.data, b.len) < 0) buf_release(&e->path);           /* do not try again */
     buf_release(&b);
     close(fd);
@@ -160,6 +239,7 @@ void line_close(struct line_editor *e)
     if (e->history) history_end(e->history);
     buf_release(&e->path);
     buf_release(&e->text);
+    buf_release(&e->queue);
     mem_free(e);
 }
 
@@ -206,14 +286,17 @@ enum line_status line_read(struct line_editor *e, const char *prompt, const char
     e->prompt = prompt;
     e->eof = e->interrupted = false;
     el_resize(e->el);
+    term_paste_marks(true);
     const char *line = el_gets(e->el, &count);
+    term_paste_marks(false);
     *text = "";
     *n = 0;
     if (e->interrupted) return LINE_INTERRUPTED;
     if (!line || count <= 0) return LINE_EOF;
     buf_clear(&e->text);
-    size_t len = strcspn(line, "\r\n");
-    utf8_repair(line, len, &e->text);
+    size_t len = strlen(line);
+    if (len && line[len - 1] == '\n') len--;
+    utf8_put_valid(&e->text, line, len);
     if (e->text.bad) return LINE_EOF;
     remember(e, e->text.len ? e->text.data : "");
     *text = e->text.len ? e->text.data : "";

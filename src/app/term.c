@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/utf8.h"
 #include "base/env.h"
 #include "base/os.h"
+#include "base/utf8.h"
 
 static int out_error;                  /* errno of the first failed write to standard output */
 static bool progress_shown;
@@ -34,8 +34,7 @@ static bool steers(uint32_t cp)
 void term_clean(const char *s, size_t n, struct buf *out)
 {
     for (size_t i = 0, len; i < n; i += len) {
-        uint32_t cp;
-        len = utf8_next(s + i, n - i, &cp);
+        uint32_t cp = utf8_decode(s + i, n - i, &len);
         if (cp == '\r' && i + 1 < n && s[i + 1] == '\n') continue;
         if (cp == '\n' || cp == '\t')
             buf_putc(out, (char)cp);
@@ -138,6 +137,11 @@ int term_write_failed(void)
 {
     if (term_closed()) return 128 + 13;                        /* as if SIGPIPE had ended the program */
     return term_fail("cannot write the output: %s", strerror(out_error));
+}
+
+void term_paste_marks(bool on)
+{
+    if (!dumb() && (term_out_tty() || term_err_tty())) write_all(term_out_tty() ? 1 : 2, on ? "\033[?2004h" : "\033[?2004l", 8);
 }
 
 void term_progress(const char *fmt, ...)

@@ -38,6 +38,9 @@ void term_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The exit code after a failed write: quiet when the reader went away. */
 int term_write_failed(void);
 
+/* Asks a terminal to mark pasted text (ESC[200~ ... ESC[201~), or no longer. */
+void term_paste_marks(bool on);
+
 /* One line on standard error that is overwritten by the next; nothing unless it is a terminal. */
 void term_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void term_progress_end(void);

@@ -9,7 +9,6 @@
 #include "format/gguf.h"
 #include "hearth.h"
 #include "model/arch.h"
-#include "text/chat.h"
 #include "text/sampler.h"
 #include "text/template.h"
 #include "text/tokenizer.h"

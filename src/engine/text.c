@@ -76,3 +76,14 @@ void hearth_decoder_close(struct hearth_decoder *d)
     buf_release(&d->out);
     mem_free(d);
 }
+
+int hearth_chat_prompt(const struct hearth_model *m, const struct hearth_message *messages, size_t n, int32_t **ids,
+                       size_t *n_ids, struct hearth_error *e)
+{
+    (void)messages;
+    (void)n;
+    *ids = NULL;
+    *n_ids = 0;
+    return err_set(err_of(e), ERR_UNSUPPORTED, "%s: chat templates are not connected yet; use --no-template",
+                   gguf_path(m->gguf));
+}

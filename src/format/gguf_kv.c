@@ -24,6 +24,14 @@ static bool control(char c) { return (unsigned char)c < 0x20 || c == 0x7f; }
 
 bool gguf_name_ok(struct gguf_str s)
 {
+    const uint64_t ones = 0x0101010101010101u, top = 0x8080808080808080u;
+    for (; s.n >= 8; s.s += 8, s.n -= 8) {
+        uint64_t v, del;
+        memcpy(&v, s.s, 8);
+        del = v ^ 0x7f * ones;
+        /* A byte below k borrows from its top bit when k is taken away (k = 0x20, and 1 for the bytes that were DEL). */
+        if ((((v - 0x20 * ones) & ~v) | ((del - ones) & ~del)) & top) return false;
+    }
     for (size_t i = 0; i < s.n; i++)
         if (control(s.s[i])) return false;
     return true;

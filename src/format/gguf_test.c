@@ -257,6 +257,17 @@ static void the_writer_refuses_what_the_reader_would(void **state)
     w = new_writer();
     gguf_put_array(w, "a", GGUF_STRING, zeros, 1);
     refuse(w, ERR_ARG, "numeric type");
+    static const uint64_t half[] = { (uint64_t)1 << 62, 1 };
+    w = new_writer();
+    for (unsigned i = 0; i < 4; i++) gguf_put_tensor(w, "huge", DT_I8, 2, half, zeros);
+    refuse(w, ERR_LIMIT, "the file becomes too large");
+    w = new_writer();
+    for (unsigned i = 0; i < 65537; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key.%u", i);
+        gguf_put_bool(w, key, true);
+    }
+    refuse(w, ERR_LIMIT, "65537 keys and 0 tensors");
     w = new_writer();
     char *big = mem_new((1 << 20) + 1, 1);
     gguf_put_str(w, "tokenizer.chat_template.x", big, (1 << 20) + 1);
@@ -415,6 +426,28 @@ static void wrong_parts_are_refused(void **state)
     open_refused("n-00004-of-00003.gguf", ERR_FORMAT, "part 4 does not exist");
 }
 
+static void too_many_tensors_in_all_parts_are_refused(void **state)
+{
+    (void)state;
+    enum { EACH = 32769 };
+    static const uint64_t ne[] = { 1 };
+    static const char *const files[] = { "t-00001-of-00002.gguf", "t-00002-of-00002.gguf" };
+    struct err err = { 0 };
+    for (unsigned no = 0; no < 2; no++) {
+        struct gguf_writer *w = new_writer();
+        put_u16(w, "split.no", (uint16_t)no);
+        put_u16(w, "split.count", 2);
+        for (unsigned i = 0; i < EACH; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "%u.%u", no, i);
+            gguf_put_tensor(w, name, DT_I8, 1, ne, "");
+        }
+        assert_int_equal(gguf_writer_save(w, in_folder(files[no]), &err), 0);
+        gguf_writer_close(w);
+    }
+    open_refused(files[0], ERR_LIMIT, "the parts have 65538 tensors");
+}
+
 /* ---- size and memory ---- */
 
 static void large_files_are_read_fast(void **state)
@@ -427,7 +460,7 @@ static void large_files_are_read_fast(void **state)
     struct gguf *g;
     struct buf b = { 0 };
     struct gguf_str *words = mem_new_array(struct gguf_str, N_WORDS);
-    for (unsigned i = 0; i < N_WORDS; i++) words[i] = (struct gguf_str){ "abcdefgh" + i % 8, 1 + (7 - i % 8) };
+    for (unsigned i = 0; i < N_WORDS; i++) words[i] = (struct gguf_str){ &"abcdefgh"[i % 8], 8 - i % 8 };
     struct gguf_writer *w = new_writer();
     gguf_put_strs(w, "tokens", words, N_WORDS);
     assert_int_equal(gguf_writer_bytes(w, &b, &err), 0);
@@ -522,6 +555,7 @@ int main(void)
         cmocka_unit_test(missing_files_are_named),
         cmocka_unit_test(split_files_are_one_model),
         cmocka_unit_test(wrong_parts_are_refused),
+        cmocka_unit_test(too_many_tensors_in_all_parts_are_refused),
         cmocka_unit_test(large_files_are_read_fast),
         cmocka_unit_test(writer_allocation_failures_are_clean),
         cmocka_unit_test(reference_models_open),

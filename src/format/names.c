@@ -2,15 +2,21 @@
 
 #include <string.h>
 
-#include "base/hash.h"
-
 struct names_slot { uint32_t tag, item; };         /* item 0 is an empty slot, else index + 1 */
 
-/* FNV leaves similar names in neighbouring slots; the multiplication spreads them. */
-static uint64_t mix(struct gguf_str s)
+/* Eight bytes at a time: a header at the limits has 20 MB of names.  The order of the bytes in a word only moves slots. */
+uint64_t names_hash(struct gguf_str s)
 {
-    uint64_t h = hash_bytes(s.s, s.n);
-    return (h ^ h >> 29) * 0x9e3779b97f4a7c15u;
+    uint64_t h = s.n, word = 0;
+    for (; s.n >= 8; s.s += 8, s.n -= 8) {
+        memcpy(&word, s.s, 8);
+        h = (h ^ word) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+    }
+    word = 0;
+    if (s.n) memcpy(&word, s.s, s.n);
+    h = (h ^ word) * 0x9e3779b97f4a7c15u;
+    return (h ^ h >> 32) * 0xd6e8feb86659fd93u;
 }
 
 static bool same(struct gguf_str a, struct gguf_str b) { return a.n == b.n && memcmp(a.s, b.s, a.n) == 0; }
@@ -23,7 +29,7 @@ int names_build(struct names *t, struct arena *a, name_fn *name, const void *ite
     if (!t->slot) return ERR_NOMEM;
     for (size_t i = 0; i < n; i++) {
         struct gguf_str s = name(items, i);
-        uint64_t h = mix(s);
+        uint64_t h = names_hash(s);
         uint32_t tag = (uint32_t)h;
         size_t at = (size_t)(h >> 32) & t->mask;
         *dup = i;
@@ -38,7 +44,7 @@ int names_build(struct names *t, struct arena *a, name_fn *name, const void *ite
 
 size_t names_find(const struct names *t, name_fn *name, const void *items, struct gguf_str key)
 {
-    uint64_t h = mix(key);
+    uint64_t h = names_hash(key);
     for (size_t at = (size_t)(h >> 32) & t->mask; t->slot[at].item; at = (at + 1) & t->mask)
         if (t->slot[at].tag == (uint32_t)h && same(key, name(items, t->slot[at].item - 1)))
             return t->slot[at].item - 1;

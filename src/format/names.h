@@ -25,6 +25,9 @@ struct names {
  * earlier item has; ERR_LIMIT with *dup = an item whose name collides too often.  Sets no message. */
 int names_build(struct names *t, struct arena *a, name_fn *name, const void *items, size_t n, size_t *dup);
 
+/* Where a name wants to be: slot names_hash >> 32, modulo the size. */
+uint64_t names_hash(struct gguf_str s);
+
 /* The index of the item with this name, or SIZE_MAX. */
 size_t names_find(const struct names *t, name_fn *name, const void *items, struct gguf_str key);
 

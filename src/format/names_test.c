@@ -1,6 +1,5 @@
 #include "format/names.h"
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "tests/testing.h"
 
@@ -30,13 +29,7 @@ static void many_names_are_found(void **state)
     mem_free(v);
 }
 
-/* The same spreading as in names.c: this test has to find names that meet in one slot. */
-static unsigned slot_of_512(const char *s)
-{
-    uint64_t h = hash_bytes(s, strlen(s));
-    h = (h ^ h >> 29) * 0x9e3779b97f4a7c15u;
-    return (unsigned)(h >> 32) & 511;
-}
+static unsigned slot_of_512(const char *s) { return (unsigned)(names_hash((struct gguf_str){ s, strlen(s) }) >> 32) & 511; }
 
 static void colliding_names_are_refused(void **state)
 {

@@ -12,7 +12,8 @@
 
 /* n values (a multiple of the type's block) from src to dst[n]. */
 typedef void unpack_fn(const uint8_t *src, float *dst, size_t n);
-/* n values (a multiple of the type's block) from src[n] to dst; round half to even where the format says "nearest". */
+/* n values (a multiple of the type's block) from src[n] to dst; round half to even where the format says "nearest".
+ * Block types take any input: a NaN counts as 0, magnitudes that the block cannot hold are clamped. */
 typedef void pack_fn(const float *src, uint8_t *dst, size_t n);
 
 unpack_fn *quant_unpack(enum dtype t);       /* NULL for PLAIN types */

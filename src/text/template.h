@@ -7,6 +7,7 @@
 #ifndef HEARTH_TEXT_TEMPLATE_H
 #define HEARTH_TEXT_TEMPLATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,15 +17,26 @@
 
 struct template;
 
-struct template_limits {            /* 0 = the default */
-    uint64_t steps;                 /* 1,000,000 evaluated nodes and loop turns */
-    size_t output;                  /* 8 MB of text, also of any one string value */
-    size_t memory;                  /* 64 MB of values */
-    unsigned depth;                 /* 100 levels of nesting and calls */
-    int64_t now;                    /* seconds since 1970 for strftime_now; 0 = the clock */
+/* Text that came from outside and must stay recognisable: strings of the variables (values and keys) go through
+ * `mark`, which appends s[n] with TOKENIZER_BARRIER bytes in it, or returns false: nothing to mark.  The template
+ * does not see the marks: comparing, searching, splitting and counting pass over them.
+ * `trusted` (an object or NULL) holds more variables, whose strings are left alone. */
+struct template_guard {
+    bool (*mark)(const void *arg, const char *s, size_t n, struct buf *out);
+    const void *arg;
+    const struct json *trusted;
 };
 
-/* Errors name line and column.  *out is the caller's (template_free). */
+struct template_limits {            /* 0 = the default */
+    uint64_t steps;                 /* 1,000,000 evaluated nodes and loop turns; work on long strings counts by length */
+    size_t output;                  /* 8 MB of text, also of any one string value */
+    size_t memory;                  /* 64 MB of values */
+    unsigned depth;                 /* 100 levels of calls; 4 times as many of nesting in all */
+    int64_t now;                    /* seconds since 1970 for strftime_now; 0 = the clock */
+    const struct template_guard *guard;   /* NULL = all variables are trusted */
+};
+
+/* source must be UTF-8, at most 4 MB, nested no deeper than 100.  Errors name line and column.  *out is the caller's (template_free). */
 int  template_compile(struct template **out, const char *source, size_t n, struct err *err);
 void template_free(struct template *t);
 

@@ -22,12 +22,15 @@ int  tokenizer_open(struct tokenizer **out, const struct gguf *g, struct err *er
 void tokenizer_close(struct tokenizer *t);
 
 /* The byte that keeps text from being read as a control token: put it inside user text that spells one
- * (chat.h does).  It is no part of any valid UTF-8 and vanishes in encoding. */
+ * (chat.h does).  It is no part of any valid UTF-8.  It means this only with TOK_BARRIER, and then vanishes: tokens of
+ * kind control and unknown (and those that a model's output parser must see) do not match across it, everything else is
+ * as if it were not there. */
 #define TOKENIZER_BARRIER '\xff'
 
 enum {
     TOK_SPECIAL = 1,        /* add BOS/EOS/CLS/SEP as the model wants them */
-    TOK_PARSE   = 2         /* text that spells a control token becomes that token; without it only user-defined ones do */
+    TOK_PARSE   = 2,        /* text that spells a control token becomes that token; without it only user-defined ones do */
+    TOK_BARRIER = 4         /* bytes 0xFF in the text are barriers; without it they are invalid UTF-8 like any other */
 };
 
 /* Appends the ids of text[n] to out.  Invalid UTF-8 is accepted (bytes become byte tokens or U+FFFD). */
@@ -52,7 +55,9 @@ const char *tokenizer_text(const struct tokenizer *t, int32_t id, size_t *n);
  * when special is set.  May be part of a character: use detok for streams. */
 void tokenizer_piece(const struct tokenizer *t, int32_t id, bool special, struct buf *out);
 
-/* Appends the text of ids[n], whole (one leading space removed where the model adds one). */
+/* Appends the text of ids[n], whole (one leading space removed where the model adds one and ids[0] has it; in old models
+ * also the spaces before punctuation that their tokenizers put there).  Tokens that end in the middle of a character
+ * give invalid UTF-8. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool special, struct buf *out);
 
 /* Text of a token stream, in whole UTF-8 characters only.  Zero it, set t; special as above. */

@@ -10,21 +10,17 @@
 #include "kernel/matmul/kernel.h"
 #include "kernel/matmul/simd.h"
 
-enum { PANEL_ROWS = 16, PANEL_TOKENS = 256, PANEL_MIN_T = 8 };
+enum { PANEL_ROWS = 16, PANEL_TOKENS = 256, PANEL_MIN_T = 4 };
 
-/* Row r against 1, 2 or 4 tokens from t. */
+/* Row r against 1 or 2 tokens from t. */
 typedef void dot_fn(const struct matmul_job *j, size_t r, size_t t);
 
-/* The second group of four tokens finds the row in the cache. */
-INLINE void dot_rows(const struct matmul_job *j, size_t r0, size_t r1, dot_fn *one, dot_fn *two, dot_fn *four)
+/* The second pair of tokens finds the row in the cache. */
+INLINE void dot_rows(const struct matmul_job *j, size_t r0, size_t r1, dot_fn *one, dot_fn *two)
 {
     for (size_t r = r0; r < r1; r++) {
         size_t t = 0;
-        for (; j->T - t >= 4; t += 4) four(j, r, t);
-        if (j->T - t >= 2) {
-            two(j, r, t);
-            t += 2;
-        }
+        for (; j->T - t >= 2; t += 2) two(j, r, t);
         if (t < j->T) one(j, r, t);
     }
 }
@@ -39,7 +35,7 @@ INLINE void row_tail(uint8_t *tail, const uint8_t *row, size_t row_bytes, size_t
 
 /* 16 rows of super-block s to panel; row[i] points at the block of row i. */
 typedef void panel_unpack_fn(void *panel, const uint8_t *const *row);
-/* acc[t][16] += panel . a[t][s]; acc[t] = 0 when s is 0. */
+/* acc[t][16] += panel . a[t][s] */
 typedef void panel_multiply_fn(const void *panel, const struct act_block *const *a, size_t s, size_t T, float *acc);
 
 struct panel_type {
@@ -81,6 +77,7 @@ INLINE void panel_block(const struct matmul_job *j, const struct panel_type *p, 
         row[i] = m->w + (r + (i < rows ? i : rows - 1)) * m->row_bytes;
         if (n > whole) row_tail(sc->tail[i], row[i], m->row_bytes, whole * p->super_bytes, p->super_bytes);
     }
+    memset(sc->acc, 0, T * PANEL_ROWS * sizeof(float));
     for (size_t s = 0; s < n; s++) {
         if (s == whole)
             for (size_t i = 0; i < PANEL_ROWS; i++) row[i] = sc->tail[i];

@@ -1,0 +1,190 @@
+/* How near the integer matrix products come to the machine's limits.
+ *   decode   GB/s of weights for one token, against a plain read of the same memory by the same threads
+ *   prefill  Gop/s (two per multiply-add) for T tokens, against the peak of the 8-bit multiply instruction
+ * Everything that is compared runs interleaved; medians.  Arguments: threads (1), instruction set (auto). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "base/pool.h"
+#include "kernel/matmul/matmul.h"
+#include "kernel/matmul/peak.h"
+#include "quant/quant.h"
+
+enum { RUNS = 9, K = 4096, MAX_T = 512, GEMM_R = 1024, READ_MIB = 192, SCRATCH = 1 << 20 };
+
+static const enum dtype types[] = { DT_Q4_K, DT_Q6_K, DT_Q4_0, DT_Q8_0 };
+static const size_t tokens[] = { 1, 2, 4, 7, 8, 16, 32, 128, 512 };
+enum { N_TYPES = sizeof types / sizeof *types, N_TOKENS = sizeof tokens / sizeof *tokens };
+
+struct bench {
+    struct pool *pool;
+    uint32_t cpu;
+    unsigned threads;
+    uint8_t *w, *act;
+    size_t w_bytes;
+    float *y;
+    uint8_t *scratch[POOL_MAX_THREADS];
+    struct matmul m;
+    size_t T;
+    uint64_t sink, ops[POOL_MAX_THREADS];
+};
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v, size_t n)
+{
+    qsort(v, n, sizeof *v, by_value);
+    return v[n / 2];
+}
+
+static double seconds(struct bench *b, pool_fn *fn)
+{
+    uint64_t t = os_now_ns();
+    pool_run(b->pool, fn, b);
+    return (double)(os_now_ns() - t) * 1e-9;
+}
+
+static void work(void *arg, unsigned thread, unsigned n)
+{
+    struct bench *b = arg;
+    size_t lo, hi;
+    pool_share(b->m.R, MATMUL_GRAIN, thread, n, &lo, &hi);
+    struct matmul_job j = {
+        .m = &b->m,
+        .act = b->act,
+        .act_stride = act_row_bytes(matmul_act_form(b->m.type), K),
+        .T = b->T,
+        .y = b->y,
+        .y_stride = b->m.R,
+        .scratch = b->scratch[thread],
+    };
+    matmul_rows(&j, lo, hi);
+}
+
+static void read_all(void *arg, unsigned thread, unsigned n)
+{
+    struct bench *b = arg;
+    size_t lo, hi;
+    pool_share(b->m.R * b->m.row_bytes / 64, 64, thread, n, &lo, &hi);
+    uint64_t s[8] = { 0 };
+    for (const uint8_t *p = b->w + lo * 64, *end = b->w + hi * 64; p < end; p += 64) {
+        uint64_t v[8];
+        memcpy(v, p, sizeof v);
+        for (int i = 0; i < 8; i++) s[i] += v[i];
+    }
+    __atomic_fetch_add(&b->sink, s[0] ^ s[1] ^ s[2] ^ s[3] ^ s[4] ^ s[5] ^ s[6] ^ s[7], __ATOMIC_RELAXED);
+}
+
+static void multiply(void *arg, unsigned thread, unsigned n)
+{
+    struct bench *b = arg;
+    (void)n;
+    b->ops[thread] = 2 * peak_int8(b->cpu, 1000000);
+}
+
+static double peak(struct bench *b)
+{
+    double t = seconds(b, multiply), ops = 0;
+    for (unsigned i = 0; i < b->threads; i++) ops += (double)b->ops[i];
+    return ops / t * 1e-9;
+}
+
+static void use(struct bench *b, enum dtype type, size_t R)
+{
+    matmul_init(&b->m, type, b->w, R, K, b->cpu);
+}
+
+static void decode(struct bench *b, enum dtype type)
+{
+    double rate[RUNS], plain[RUNS], ratio[RUNS];
+    use(b, type, b->w_bytes / (K / dtype_info(type)->block_values * dtype_info(type)->block_bytes));
+    b->T = 1;
+    double bytes = (double)(b->m.R * b->m.row_bytes);
+    for (int i = 0; i < RUNS; i++) {
+        plain[i] = bytes / seconds(b, read_all) * 1e-9;
+        rate[i] = bytes / seconds(b, work) * 1e-9;
+        ratio[i] = rate[i] / plain[i];
+    }
+    printf("%-5s T=1    %7.1f GB/s of weights, plain read %5.1f GB/s, %3.0f %%\n", dtype_info(type)->name, median(rate, RUNS),
+           median(plain, RUNS), 100 * median(ratio, RUNS));
+}
+
+static void prefill(struct bench *b, enum dtype type)
+{
+    use(b, type, GEMM_R);
+    for (size_t k = 0; k < N_TOKENS; k++) {
+        double rate[RUNS], top[RUNS], ratio[RUNS];
+        b->T = tokens[k];
+        if (matmul_scratch(&b->m, b->T) > SCRATCH) continue;
+        for (int i = 0; i < RUNS; i++) {
+            top[i] = peak(b);
+            int times = b->T < 64 ? 4 : 1;
+            double t = 0;
+            for (int n = 0; n < times; n++) t += seconds(b, work);
+            rate[i] = 2.0 * (double)b->m.R * K * (double)b->T * times / t * 1e-9;
+            ratio[i] = rate[i] / top[i];
+        }
+        printf("%-5s T=%-4zu %7.1f Gop/s, peak %5.0f Gop/s, %3.0f %%\n", dtype_info(type)->name, b->T, median(rate, RUNS),
+               median(top, RUNS), 100 * median(ratio, RUNS));
+    }
+}
+
+static void fill(struct bench *b, enum dtype type)
+{
+    float x[256];
+    uint64_t s = 1;
+    uint8_t block[4096];
+    size_t n = 256 / dtype_info(type)->block_values * dtype_info(type)->block_bytes;
+    for (size_t at = 0; at + n <= b->w_bytes; at += n) {
+        if (at / n < 64) {
+            for (int i = 0; i < 256; i++) {
+                s = s * 6364136223846793005u + 1442695040888963407u;
+                x[i] = (float)(int32_t)(s >> 32) * 0x1p-31f;
+            }
+            quant_pack(type)(x, block, 256);
+        }
+        memcpy(b->w + at, block, n);
+    }
+    for (size_t t = 0; t < MAX_T; t++) {
+        float row[K];
+        for (int i = 0; i < K; i++) {
+            s = s * 6364136223846793005u + 1442695040888963407u;
+            row[i] = (float)(int32_t)(s >> 32) * 0x1p-31f;
+        }
+        enum act_form form = matmul_act_form(type);
+        act_pack(form, row, b->act + t * act_row_bytes(form, K), K, b->cpu);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench b;
+    struct err err = { 0 };
+    b.threads = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
+    if (b.threads < 1 || b.threads > POOL_MAX_THREADS) b.threads = 1;
+    b.w_bytes = (size_t)READ_MIB << 20;
+    if (cpu_select(argc > 2 ? argv[2] : NULL, &b.cpu, &err) < 0 || pool_open(&b.pool, b.threads, &err) < 0) {
+        fprintf(stderr, "%s\n", err.msg);
+        return 1;
+    }
+    b.w = os_pages_new(b.w_bytes);
+    b.act = mem_new_aligned(MAX_T * act_row_bytes(ACT_Q32, K), 64);
+    b.y = mem_new_aligned(sizeof(float) * MAX_T * GEMM_R + (b.w_bytes / 1024), 64);
+    for (unsigned i = 0; i < b.threads; i++) b.scratch[i] = mem_new_aligned(SCRATCH, 64);
+    printf("%s, %u threads\n", cpu_features_name(b.cpu), b.threads);
+    for (size_t i = 0; i < N_TYPES; i++) {
+        fill(&b, types[i]);
+        decode(&b, types[i]);
+        prefill(&b, types[i]);
+    }
+    pool_close(b.pool);
+    return 0;
+}

@@ -1,0 +1,244 @@
+#include <string.h>
+
+#include "app/command.h"
+#include "app/input.h"
+#include "app/run.h"
+#include "app/signals.h"
+#include "app/stats.h"
+#include "app/term.h"
+#include "base/os.h"
+#include "base/utf8.h"
+
+#define AT(field) offsetof(struct run_options, field)
+enum { N_SETTINGS = 12 };
+static const struct opt row[] = {
+    { "temp", "temperature", 0, OPT_F32, "T", "the model's, else 0.8", "0: always the most likely token; higher: more daring",
+      "0.7", AT(sampler.temperature), 0, 100 },
+    { "top-k", NULL, 0, OPT_I32, "K", "the model's, else 40", "choose among the K most likely tokens; 0: all", NULL,
+      AT(sampler.top_k), 0, 1 << 24 },
+    { "top-p", NULL, 0, OPT_F32, "P", "the model's, else 0.95", "and among the most likely that share P; 1: all", NULL,
+      AT(sampler.top_p), 0, 1 },
+    { "min-p", NULL, 0, OPT_F32, "P", "the model's, else 0.05", "and those at least P times as likely as the best; 0: all", NULL,
+      AT(sampler.min_p), 0, 1 },
+    { "typical-p", NULL, 0, OPT_F32, "P", "1", "and those of typical surprise that share P; 1: all", NULL,
+      AT(sampler.typical_p), 0, 1 },
+    { "repeat-penalty", NULL, 0, OPT_F32, "X", "1", "above 1: avoid tokens that were there lately", NULL,
+      AT(sampler.repeat_penalty), 0.01, 100 },
+    { "repeat-last-n", NULL, 0, OPT_I32, "N", "64", "how many tokens \"lately\" is; -1: all", NULL, AT(sampler.repeat_last_n),
+      -1, 1 << 20 },
+    { "frequency-penalty", NULL, 0, OPT_F32, "X", "0", "taken off for each time a token was there lately", NULL,
+      AT(sampler.frequency_penalty), -100, 100 },
+    { "presence-penalty", NULL, 0, OPT_F32, "X", "0", "taken off when a token was there lately", NULL,
+      AT(sampler.presence_penalty), -100, 100 },
+    { "min-keep", NULL, 0, OPT_I32, "N", "0", "the filters leave at least N tokens", NULL, AT(sampler.min_keep), 0, 1 << 24 },
+    { "seed", NULL, 's', OPT_U64, "N", "random", "the same seed gives the same answer", NULL, AT(sampler.seed), 0,
+      9223372036854774784.0 },
+    { "max-tokens", NULL, 'n', OPT_I32, "N", "-1", "longest answer in tokens; -1: until the model is done", "200",
+      AT(max_tokens), -1, 1 << 24 },
+    { "stop", NULL, 0, OPT_STRS, "TEXT", NULL, "end the answer before this text; may be repeated", NULL, AT(stop), 0, 0 },
+    { "system", NULL, 0, OPT_STR, "TEXT", NULL, "what the model is told about its role", "You are brief.", AT(system), 0, 0 },
+    { "no-template", NULL, 0, OPT_FLAG, NULL, NULL, "continue the text as it is instead of answering it", NULL,
+      AT(no_template), 0, 0 },
+    { "ctx", NULL, 'c', OPT_U32, "N", "the model's, at most 4096", "tokens that prompt and answer together may have", NULL,
+      AT(ctx), 8, 1 << 24 },
+    { "kv", NULL, 0, OPT_CHOICE, "f16|f32", "f16", "how keys and values of past tokens are kept", NULL, AT(kv), 0, 0 },
+    { "batch", NULL, 'b', OPT_U32, "N", "512", "tokens of the prompt that are evaluated at once", NULL, AT(batch), 1, 512 },
+    { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads to compute with", NULL, AT(threads), 1, 256 },
+    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon", NULL, AT(cpu), 0, 0 },
+    { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print one JSON object with answer, counts and times", NULL, AT(json), 0, 0 },
+    { "stats", NULL, 0, OPT_FLAG, NULL, NULL, "print a line of statistics (always in a terminal)", NULL, AT(stats), 0, 0 },
+    { "verbose", NULL, 'v', OPT_FLAG, NULL, NULL, "the same, and what was loaded", NULL, AT(verbose), 0, 0 },
+};
+enum { N_ROWS = sizeof row / sizeof *row };
+const struct opt_table run_settings = { row, N_SETTINGS };
+static const struct opt_table all_rows = { row, N_ROWS };
+
+/* ---- shared with the chat ---- */
+
+int run_prompt(const struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
+               struct hearth_error *e)
+{
+    if (!r->raw) return hearth_chat_prompt(r->model, m, n, ids, n_ids, e);
+    const char *text = m[n - 1].content;
+    return hearth_tokenize(r->model, text, strlen(text), HEARTH_TOKENIZE_SPECIAL, ids, n_ids, e);
+}
+
+static bool print_text(void *arg, const char *text, size_t n)
+{
+    (void)arg;
+    return term_text(text, n);
+}
+
+int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result *out, struct hearth_error *e)
+{
+    if (r->new_seed) r->o.sampler.seed = os_random64() >> 32;
+    struct gen g = { .model = r->model, .session = r->session, .progress = &r->progress, .sampler = &r->o.sampler,
+                     .stop = r->o.stop.s, .n_stop = r->o.stop.n, .max_tokens = r->o.max_tokens, .continues = r->raw,
+                     .sink = r->o.json ? NULL : print_text };
+    return generate(&g, ids, n, out, e);
+}
+
+void run_remarks(const struct runner *r, const struct gen_result *g, bool stats)
+{
+    if (g->context_full)
+        term_note("hearth: the context of %u tokens is full; a larger one (--ctx) makes room for more",
+                  hearth_session_n_ctx(r->session));
+    struct stats s = { r->info.path, g, r->load_ns, r->o.sampler.seed };
+    if (stats) stats_line(&s);
+}
+
+/* ---- opening ---- */
+
+/* Settings that were not given take the model's recommendation. */
+static void fill_settings(struct runner *r, const struct parsed *p)
+{
+    struct hearth_sampler_options best, given = r->o.sampler;
+    hearth_sampler_defaults(r->model, &best);
+    r->o.sampler = best;
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        size_t at = row[i].at - AT(sampler), bytes = row[i].kind == OPT_U64 ? 8 : 4;
+        if (row[i].at < AT(sampler) + sizeof best && (p->given >> i & 1))
+            memcpy((char *)&r->o.sampler + at, (const char *)&given + at, bytes);
+    }
+    r->new_seed = !args_given(&all_rows, p, "seed");
+}
+
+static int open_runner(struct runner *r, const char *path, struct hearth_error *e)
+{
+    uint64_t start = os_now_ns();
+    struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu };
+    bool embedded = !path || (!strcmp(path, "spark") && !os_file_exists(path));
+    int rc = embedded ? hearth_model_open_embedded(&r->model, &mo, e) : hearth_model_open(&r->model, path, &mo, e);
+    if (rc < 0) return rc;
+    hearth_model_info(r->model, &r->info);
+    struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .n_batch = r->o.batch,
+                                         .progress = gen_on_progress, .progress_arg = &r->progress };
+    if ((rc = hearth_session_open(&r->session, r->model, &so, e)) < 0) return rc;
+    r->load_ns = os_now_ns() - start;
+    r->raw = r->o.no_template || !r->info.has_template;
+    return 0;
+}
+
+static void describe(const struct runner *r)
+{
+    uint32_t n_ctx = hearth_session_n_ctx(r->session);
+    term_note("%s: %s, %.2f M parameters, context %u (%.1f MB), %u threads, %s", r->info.path,
+              r->info.name && *r->info.name ? r->info.name : r->info.architecture, (double)r->info.n_parameters / 1e6, n_ctx,
+              (double)hearth_session_bytes(r->model, n_ctx, r->o.kv) / 1e6, r->info.threads, r->info.cpu);
+}
+
+/* ---- one answer ---- */
+
+static bool finish_output(const struct runner *r, const struct gen_result *g)
+{
+    if (!r->o.json) return (g->text.len && g->text.data[g->text.len - 1] == '\n') || term_puts("\n");
+    struct stats s = { r->info.path, g, r->load_ns, r->o.sampler.seed };
+    struct buf b = { 0 };
+    if (!stats_json(&s, &b)) b.bad = true;
+    return term_put(&b);
+}
+
+static int one_shot(struct runner *r, const char *prompt)
+{
+    struct hearth_message m[2] = { { "system", r->o.system }, { "user", prompt } };
+    bool system = r->o.system && *r->o.system;
+    struct hearth_error e;
+    int32_t *ids = NULL;
+    size_t n;
+    struct gen_result g = { 0 };
+    int code = EXIT_OK;
+    if (run_prompt(r, system ? m : m + 1, system ? 2 : 1, &ids, &n, &e) < 0 || run_answer(r, ids, n, &g, &e) < 0)
+        code = term_fail("%s", e.message);
+    else if (term_closed() || !finish_output(r, &g))
+        code = term_write_failed();
+    else {
+        run_remarks(r, &g, r->o.verbose || r->o.stats || (term_err_tty() && !r->o.json));
+        if (g.finish == FINISH_CANCELLED) code = 128 + signals_pending();
+    }
+    gen_result_release(&g);
+    hearth_free(ids);
+    return code;
+}
+
+/* prompt, an empty line, standard input; either may be missing. */
+static int gather_prompt(const char *prompt, struct buf *out, struct err *err)
+{
+    struct buf in = { 0 };
+    int rc = prompt && !input_waits() ? 0 : input_all(&in, err);
+    size_t n = in.len;
+    if (n && in.data[n - 1] == '\n') n--;
+    if (n && in.data[n - 1] == '\r') n--;
+    if (prompt) utf8_put_valid(out, prompt, strlen(prompt));
+    if (prompt && *prompt && n) buf_puts(out, "\n\n");
+    utf8_put_valid(out, in.data ? in.data : "", n);
+    if (rc == 0 && (out->bad || in.bad)) rc = err_set(err, ERR_NOMEM, "out of memory for the prompt");
+    if (rc == 0 && !out->len) rc = err_set(err, ERR_ARG, "the prompt is empty; give a text, or none for a chat in the terminal");
+    if (rc == 0 && strlen(out->data) != out->len) rc = err_set(err, ERR_ARG, "the prompt has a zero byte: is it a text?");
+    buf_release(&in);
+    return rc;
+}
+
+static int check(const struct command *self, const struct run_options *o, bool chat)
+{
+    for (size_t i = 0; i < o->stop.n; i++)
+        if (!*o->stop.s[i]) return term_usage(self->name, "--stop needs a text that is not empty");
+    if (o->no_template && o->system) return term_usage(self->name, "--system needs the chat template; leave --no-template out");
+    if (o->json && chat) return term_usage(self->name, "--json needs a prompt");
+    return EXIT_OK;
+}
+
+static int with_model(struct runner *r, const struct parsed *p, const char *prompt)
+{
+    struct hearth_error e;
+    int code;
+    if (open_runner(r, p->n_operands ? p->operand[0] : NULL, &e) < 0)
+        return e.code == HEARTH_ENOTFOUND && !p->n_operands
+                   ? term_fail("%s; name a model: hearth run model.gguf", e.message) : term_fail("%s", e.message);
+    fill_settings(r, p);
+    if (r->o.verbose) describe(r);
+    if (r->raw && !r->o.no_template) {
+        if (r->o.system) return term_fail("%s: has no chat template, so --system means nothing to it", r->info.path);
+        term_note("hearth: %s has no chat template; continuing the text as it is, as with --no-template", r->info.path);
+    }
+    code = prompt ? one_shot(r, prompt) : repl(r);
+    return code;
+}
+
+static int run(const struct command *self, int argc, char **argv)
+{
+    struct runner r = { .o = { .max_tokens = -1 } };
+    struct parsed p;
+    int code;
+    if (!command_parse(self, argc, argv, (struct command_operands){ 0, 2 }, &r.o, &p, &code)) return code;
+    const char *prompt = p.n_operands == 2 ? p.operand[1] : NULL;
+    bool chat = !prompt && term_in_tty();
+    if ((code = check(self, &r.o, chat)) != EXIT_OK) return code;
+    struct buf text = { 0 };
+    struct err e = { 0 };
+    int rc = chat ? 0 : gather_prompt(prompt, &text, &e);
+    if (rc == ERR_CANCELLED)
+        code = 128 + signals_pending();
+    else if (rc < 0)
+        code = rc == ERR_ARG ? term_usage(self->name, "%s", e.msg) : term_fail("%s", e.msg);
+    else
+        code = with_model(&r, &p, chat ? NULL : text.data);
+    hearth_session_close(r.session);
+    hearth_model_close(r.model);
+    buf_release(&text);
+    return code;
+}
+
+const struct command command_row_run = {
+    .name = "run",
+    .operands = "[MODEL] [PROMPT]",
+    .summary = "chat with a model, or get one answer",
+    .about = "MODEL is a GGUF file (of a split model the first part); without one, or with the name spark, the tiny\n"
+             "model inside this program answers.  With a prompt there is one answer; without, a chat.  Text from a\n"
+             "pipe is added to the prompt.\n",
+    .example = "model.gguf 'Why is the sky blue?'",
+    .more = (const char *const[]){ "hearth run model.gguf",
+                                   "cat letter.txt | hearth run model.gguf \"Summarise this letter.\"",
+                                   "hearth run base.gguf --no-template --seed 1 \"Once upon a time\"", NULL },
+    .options = { row, N_ROWS },
+    .run = run,
+};

@@ -1,0 +1,44 @@
+/* run.h - what `hearth run` holds: shared by the one-shot answer (cmd_run.c) and the chat (repl.c). */
+#ifndef HEARTH_APP_RUN_H
+#define HEARTH_APP_RUN_H
+
+#include "app/args.h"
+#include "app/generate.h"
+#include "hearth.h"
+
+struct run_options {
+    struct hearth_sampler_options sampler;
+    int32_t max_tokens;
+    uint32_t ctx, threads, batch;
+    int kv;                            /* HEARTH_KV_... */
+    const char *cpu, *system;
+    struct opt_strs stop;
+    bool no_template, json, verbose, stats;
+};
+
+/* The rows that /set can change too: sampling and the length of the answer.  Their fields are in run_options. */
+extern const struct opt_table run_settings;
+
+struct runner {
+    struct run_options o;
+    bool raw;                          /* complete the text as it is: no chat template */
+    bool new_seed;                     /* nobody chose a seed: each answer gets another */
+    struct hearth_model *model;
+    struct hearth_session *session;
+    struct hearth_model_info info;
+    struct gen_progress progress;
+    uint64_t load_ns;
+};
+
+/* The prompt's ids (hearth_free): the conversation by the model's template, or in raw mode the last message's text. */
+int run_prompt(const struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
+               struct hearth_error *e);
+/* Answers; the text goes to standard output while it comes unless json is set. */
+int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result *out, struct hearth_error *e);
+/* Says on standard error that the context was full, and prints the statistics when wanted. */
+void run_remarks(const struct runner *r, const struct gen_result *g, bool stats);
+
+/* The interactive chat; returns the exit code. */
+int repl(struct runner *r);
+
+#endif

@@ -1,0 +1,232 @@
+/* repl_test.c - the chat in a pseudo-terminal: answers, commands, Ctrl-C, Ctrl-D, history. */
+#define _XOPEN_SOURCE 700              /* posix_openpt and its family */
+#define _DARWIN_C_SOURCE
+#include "tests/program.h"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <termios.h>
+
+static char dir[64], model[512];
+
+struct screen { int fd; pid_t pid; char text[65536]; size_t n, seen; };
+
+/* The program with a new terminal as its controlling one. */
+static void begin(struct screen *s, const char *const *args)
+{
+    *s = (struct screen){ .fd = posix_openpt(O_RDWR | O_NOCTTY) };
+    assert_true(s->fd >= 0 && grantpt(s->fd) == 0 && unlockpt(s->fd) == 0);
+    const char *name = ptsname(s->fd);
+    fflush(NULL);
+    s->pid = fork();
+    if (s->pid == 0) {
+        setsid();
+        int fd = open(name, O_RDWR);
+        ioctl(fd, TIOCSCTTY, 0);
+        struct winsize size = { .ws_row = 24, .ws_col = 100 };
+        ioctl(fd, TIOCSWINSZ, &size);
+        for (int i = 0; i < 3; i++) dup2(fd, i);
+        if (fd > 2) close(fd);
+        close(s->fd);
+        setenv("TERM", "xterm", 1);
+        setenv("XDG_STATE_HOME", dir, 1);
+        program_exec(args);
+    }
+}
+#define BEGIN(s, ...) begin((s), (const char *const[]){ "run", __VA_ARGS__, NULL })
+
+static void type(struct screen *s, const char *keys) { assert_int_equal(write(s->fd, keys, strlen(keys)), strlen(keys)); }
+
+static bool take_more(struct screen *s, int ms)
+{
+    struct pollfd p = { .fd = s->fd, .events = POLLIN };
+    if (poll(&p, 1, ms) <= 0) return false;
+    ssize_t k = read(s->fd, s->text + s->n, sizeof s->text - 1 - s->n);
+    if (k <= 0) return false;
+    s->n += (size_t)k;
+    s->text[s->n] = 0;
+    return true;
+}
+
+/* Waits until `part` appears after what was seen so far. */
+static void expect(struct screen *s, const char *part)
+{
+    for (;;) {
+        char *at = strstr(s->text + s->seen, part);
+        if (at) {
+            s->seen = (size_t)(at - s->text) + strlen(part);
+            return;
+        }
+        if (!take_more(s, 20000)) fail_msg("no \"%s\" in: %s", part, s->text + s->seen);
+    }
+}
+
+static int end(struct screen *s)
+{
+    while (take_more(s, 5000)) { }
+    close(s->fd);
+    return program_wait(s->pid);
+}
+
+static void answers_commands_and_leaving(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    REF_OR_SKIP(model, "models/qwen3.gguf");
+    static struct screen s;
+    BEGIN(&s, model, "-n", "8", "--seed", "5", "--system", "Be kind.");
+    expect(&s, "/help lists the commands");
+    expect(&s, ">>> ");
+    type(&s, "hello\n");
+    expect(&s, "hello\r\n");
+    expect(&s, ">>> ");
+    type(&s, "/help\n");
+    expect(&s, "/verbose");
+    expect(&s, ">>> ");
+    type(&s, "/set temp 7777\n");
+    expect(&s, "from 0 to 100");
+    type(&s, "/set temperature 0.25\n");
+    expect(&s, ">>> ");
+    type(&s, "/show\n");
+    expect(&s, "qwen3");
+    expect(&s, "Be kind.");
+    expect(&s, "messages             3");
+    expect(&s, "0.25");
+    type(&s, "/hepl\n");
+    expect(&s, "did you mean /help?");
+    type(&s, "/verbose\n");
+    expect(&s, "statistics are on");
+    type(&s, "\"\"\"one\ntwo\"\"\"\n");
+    expect(&s, "... ");
+    expect(&s, "tokens/s");
+    expect(&s, "seed 5");
+    expect(&s, ">>> ");
+    type(&s, "\033[200~pasted\rlines\007\r\033[201~ and more\n");   /* one message, although it has line feeds */
+    expect(&s, "and more");
+    expect(&s, "tokens/s");
+    expect(&s, ">>> ");
+    type(&s, "/show\n");
+    expect(&s, "messages             7");
+    expect(&s, ">>> ");
+    type(&s, "/clear\n");
+    expect(&s, "a new conversation");
+    type(&s, "/show\n");
+    expect(&s, "messages             1");
+    expect(&s, ">>> ");
+    type(&s, "/bye\n");
+    assert_int_equal(end(&s), 0);
+}
+
+static void interrupts_keep_the_chat(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    REF_OR_SKIP(model, "models/qwen3.gguf");
+    static struct screen s;
+    BEGIN(&s, model, "--ctx", "512");
+    expect(&s, ">>> ");
+    type(&s, "tell me everything\n");
+    expect(&s, "everything\r\n");
+    take_more(&s, 20000);                                      /* the answer has begun */
+    type(&s, "\003");
+    expect(&s, ">>> ");
+    type(&s, "half a line\003");
+    expect(&s, ">>> ");
+    type(&s, "\003");
+    expect(&s, ">>> ");
+    type(&s, "\003");
+    expect(&s, "Ctrl-D");
+    expect(&s, ">>> ");
+    type(&s, "/show\n");
+    expect(&s, "messages");
+    expect(&s, ">>> ");
+    type(&s, "\004");
+    assert_int_equal(end(&s), 0);
+}
+
+static void a_chat_is_saved_and_loaded(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    REF_OR_SKIP(model, "models/qwen3.gguf");
+    static struct screen s;
+    char line[160];
+    BEGIN(&s, model, "-n", "4");
+    expect(&s, ">>> ");
+    type(&s, "first \xc3\xa9\n");
+    expect(&s, "\r\n");
+    expect(&s, ">>> ");
+    snprintf(line, sizeof line, "/save %s/chat.json\n", dir);
+    type(&s, line);
+    expect(&s, "kept 2 messages");
+    expect(&s, ">>> ");
+    type(&s, "/clear\n");
+    expect(&s, "new conversation");
+    snprintf(line, sizeof line, "/load %s/chat.json\n", dir);
+    type(&s, line);
+    expect(&s, "2 messages from");
+    type(&s, "/load /nonexistent.json\n");
+    expect(&s, "No such file");
+    expect(&s, ">>> ");
+    type(&s, "\033[A\033[A\033[A\033[A\033[A\n");                 /* the first line again, from the history */
+    expect(&s, "first \xc3\xa9");
+    expect(&s, ">>> ");
+    type(&s, "\004");
+    assert_int_equal(end(&s), 0);
+    char path[128], *text;
+    size_t n;
+    snprintf(path, sizeof path, "%s/hearth/history", dir);
+    assert_int_equal(os_read_file(path, 1 << 20, &text, &n, NULL), 0);
+    program_contains(text, "first \xc3\xa9\n");
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void a_signal_restores_the_terminal(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    REF_OR_SKIP(model, "models/qwen3.gguf");
+    static struct screen s;
+    struct termios before, after;
+    BEGIN(&s, model);
+    tcgetattr(s.fd, &before);
+    expect(&s, ">>> ");
+    kill(s.pid, SIGTERM);
+    while (take_more(&s, 5000)) { }
+    assert_int_equal(program_wait(s.pid), 143);
+    assert_int_equal(tcgetattr(s.fd, &after), 0);
+    assert_int_equal(before.c_lflag & (ECHO | ICANON), after.c_lflag & (ECHO | ICANON));
+    close(s.fd);
+}
+
+static int make_dir(void **unused)
+{
+    (void)unused;
+    snprintf(dir, sizeof dir, "/tmp/hearth-repl-%ld", (long)getpid());
+    return mkdir(dir, 0700);
+}
+
+static int remove_dir(void **unused)
+{
+    (void)unused;
+    static const char *const name[] = { "hearth/history", "chat.json" };
+    char path[128];
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, name[i]);
+        unlink(path);
+    }
+    snprintf(path, sizeof path, "%s/hearth", dir);
+    rmdir(path);
+    return rmdir(dir);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(answers_commands_and_leaving),
+    cmocka_unit_test(interrupts_keep_the_chat),
+    cmocka_unit_test(a_chat_is_saved_and_loaded),
+    cmocka_unit_test(a_signal_restores_the_terminal),
+};
+int main(void) { return cmocka_run_group_tests_name("repl", tests, make_dir, remove_dir); }
