@@ -16,8 +16,8 @@ include mk/install.mk
 .PHONY: all check clean help
 all: $(PROGRAM) $(BUILD)/libhearth.a
 
-check: check-style
-	@$(MAKE) --no-print-directory test
+check: tests
+	@$(RUN_TESTS) tools/selftest tools/check-layers tools/check-style $(TESTS)
 
 clean:
 	rm -rf build hearth compile_commands.json
@@ -25,5 +25,5 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile mk/*.mk
 ## make              build ./hearth and libhearth.a
-## make check        style and layer checks, then all tests
+## make check        style and layer checks and all tests
 ## make clean        remove everything that was built

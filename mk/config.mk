@@ -58,7 +58,8 @@ TEST_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
         -Wwrite-strings -Wvla -Wundef -Wformat=2 -Werror
-OPT  := $(if $(SAN),-O1,-O2)
+# Sanitizers: unrolled kernels with checks take minutes to optimise, and gcc warns of what its own checks do.
+OPT  := $(if $(SAN),-Og $(if $(CCTAG),,-Wno-maybe-uninitialized),-O2)
 CPPFLAGS += -Isrc -Iinclude -Ibuild/gen -D_DEFAULT_SOURCE -DHEARTH_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
 CFLAGS_ALL := -std=c11 $(OPT) -g $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno -fno-strict-aliasing \
         -fstack-protector-strong -fvisibility=hidden $(CFLAGS)

@@ -17,8 +17,9 @@ $(BUILD)/%_bench: $(BUILD)/%_bench.o $(BUILD)/libhearth.a
 
 .PHONY: test tests bench check-style
 tests: $(TESTS) $(EXAMPLES) $(PROGRAM)
+RUN_TESTS = ONLY='$(ONLY)' EMULATOR='$(EMULATOR)' BUILD='$(BUILD)' PROGRAM='./$(PROGRAM)' tools/run-tests
 test: tests
-	@ONLY='$(ONLY)' EMULATOR='$(EMULATOR)' BUILD='$(BUILD)' PROGRAM='./$(PROGRAM)' tools/run-tests $(TESTS)
+	@$(RUN_TESTS) $(TESTS)
 ## make test         all tests; ONLY='word...' runs those whose name contains one of the words
 
 bench: $(BENCHES) $(PROGRAM)

@@ -77,6 +77,14 @@ char *buf_take(struct buf *b)
     return d;
 }
 
+void fmt_into(char *dst, size_t n, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    os_vformat(dst, n, fmt, ap);
+    va_end(ap);
+}
+
 void ids_push(struct ids *v, int32_t id)
 {
     if (v->bad) return;

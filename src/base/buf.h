@@ -24,6 +24,9 @@ void buf_clear(struct buf *b);                                    /* len = 0, ke
 void buf_release(struct buf *b);                                  /* frees; ready again, limit kept */
 char *buf_take(struct buf *b);                                    /* the bytes become the caller's (mem_free); NULL when bad */
 
+/* printf into dst[n], always terminated, cut when longer; allocates nothing. */
+void fmt_into(char *dst, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 /* Growing array of token ids, same rules. */
 struct ids {
     int32_t *id;

@@ -68,6 +68,8 @@ int json_parse(struct json **out, const char *text, size_t n, struct err *err)
 
 void json_free(struct json *j) { json_decref(loose(j)); }
 
+struct json *json_share(const struct json *j) { return out_of(json_incref(loose(j))); }
+
 enum json_type json_type(const struct json *j)
 {
     if (!j) return JSON_NULL;

@@ -20,6 +20,7 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_INT, JSON_REAL, JSON_STRING, JSON_AR
  * errors that name line and column. */
 int  json_parse(struct json **out, const char *text, size_t n, struct err *err);
 void json_free(struct json *j);                                    /* NULL is fine */
+struct json *json_share(const struct json *j);                     /* one more owner of the same value; NULL gives NULL */
 
 enum json_type json_type(const struct json *j);                    /* NULL counts as JSON_NULL */
 bool        json_bool(const struct json *j);

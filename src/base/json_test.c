@@ -166,7 +166,11 @@ static void building(void **state)
     assert_false(json_put(NULL, "a", json_new_int(1)));
     assert_false(json_put(a, "a", json_new_int(1)));
     assert_false(json_push(o, json_new_int(1)));
+    struct json *again = json_share(a);
     assert_true(json_put(o, "list", a));
+    assert_ptr_equal(again, a);
+    json_free(again);
+    assert_null(json_share(NULL));
     assert_true(json_put(o, "one", json_new_int(1)));
     assert_true(json_put(o, "one", json_new_int(2)));
     struct buf b = { 0 };

@@ -102,10 +102,11 @@ static void threads_and_chunks_do_not_matter(void **state)
     static const uint32_t chunk[] = { 1, 7, 32, 512 };
     for (size_t i = 0; i < N_MODEL; i++) {
         uint64_t want = cold_hash(i, NULL, 1, 512);
-        for (uint32_t threads = 1; threads <= 16; threads += threads < 4 ? 1 : 4)
-            for (size_t c = 0; c < 4; c++)
-                if (cold_hash(i, NULL, threads, chunk[c]) != want)
-                    fail_msg("model %zu: %u threads, chunk %u give other bits", i, threads, chunk[c]);
+        for (size_t c = 0; c < 4; c++)
+            if (cold_hash(i, NULL, 2, chunk[c]) != want) fail_msg("model %zu: chunk %u gives other bits", i, chunk[c]);
+        for (uint32_t threads = 3; threads <= 16; threads++)
+            if (cold_hash(i, NULL, threads, threads % 2 ? 512 : 37) != want)
+                fail_msg("model %zu: %u threads give other bits", i, threads);
     }
 }
 

@@ -19,9 +19,10 @@ int graph_open(struct graph **out, uint32_t n_layer, struct err *err)
     if (!g) return err_set(err, ERR_NOMEM, "out of memory building the graph");
     g->n_layer = n_layer;
     g->kv = arena_new(&g->arena, struct kv_layer, n_layer);
-    g->cap_op = 256;
+    g->cap_op = g->cap_value = 256;
     g->op = mem_new_array(struct op, g->cap_op);
-    if (!g->kv || !g->op) {
+    g->value = mem_new_array(struct value, g->cap_value);
+    if (!g->kv || !g->op || !g->value) {
         graph_close(g);
         return err_set(err, ERR_NOMEM, "out of memory building the graph");
     }
@@ -53,9 +54,9 @@ static bool grow(struct graph *g, void **array, uint32_t *cap, size_t size)
 
 static vid push_value(struct graph *g, struct value v)
 {
-    if (g->n_value == g->cap_value) {
+    if (g->n_value + 1 >= g->cap_value) {
         void *array = g->value;
-        if (!grow(g, &array, &g->cap_value, sizeof *g->value)) return g->n_value ? 0 : -1;
+        if (!grow(g, &array, &g->cap_value, sizeof *g->value)) return (vid)g->n_value;   /* the spare slot */
         g->value = array;
     }
     g->value[g->n_value] = v;
@@ -69,8 +70,7 @@ vid graph_value(struct graph *g, enum rows rows, uint32_t width)
 
 vid graph_view(struct graph *g, vid base, uint32_t col, uint32_t width)
 {
-    if (g->bad || base < 0) return -1;
-    struct value v = g->value[base];
+    struct value v = g->value[base < 0 ? 0 : base];
     if (v.base >= 0) {
         col += v.col;
         base = v.base;

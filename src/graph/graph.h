@@ -86,6 +86,7 @@ struct graph {
 
 int  graph_open(struct graph **out, uint32_t n_layer, struct err *err);
 void graph_close(struct graph *g);
+/* Always a valid index; g->bad says whether it means anything. */
 vid  graph_value(struct graph *g, enum rows rows, uint32_t width);
 vid  graph_view(struct graph *g, vid base, uint32_t col, uint32_t width);
 /* Appends; the returned pointer is valid until the next call.  In-place operations pass out = in0. */

@@ -13,13 +13,8 @@ static step_fn *const step_table[] = {
 /* "blk.7.attn_q.weight", or the name itself when it has no layer ("output_norm" begins with '/'). */
 static void tensor_name(char *dst, size_t n, const struct builder *b, const char *name, const char *suffix)
 {
-    struct buf s = { 0 };
-    if (*name == '/') buf_printf(&s, "%s.%s", name + 1, suffix);
-    else buf_printf(&s, "blk.%u.%s.%s", b->il, name, suffix);
-    size_t k = s.len < n - 1 ? s.len : n - 1;
-    if (s.data) memcpy(dst, s.data, k);
-    dst[k] = 0;
-    buf_release(&s);
+    if (*name == '/') fmt_into(dst, n, "%s.%s", name + 1, suffix);
+    else fmt_into(dst, n, "blk.%u.%s.%s", b->il, name, suffix);
 }
 
 const struct weight *bind(struct builder *b, const char *name, const char *suffix, const uint64_t ne[3], bool required)

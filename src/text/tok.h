@@ -4,6 +4,7 @@
  *   tok_table.c   text -> id, trie of strings           tok_spm.c   SentencePiece BPE
  *   tok_special.c cutting special tokens out of text    tok_wpm.c   WordPiece
  *   tok_pre.c     splitting text into words             tok_ugm.c   Unigram
+ *   tok_pairs.c   the list of merges
  *   tok_merge.c   merging pairs by rank                 detok.c     ids -> text
  *
  * A symbol is a token id or, past n_vocab, a string that merges mention but the vocabulary lacks. */
@@ -29,7 +30,7 @@ enum {
 
 /* ---- tok_table.c ---- */
 
-/* Open addressing, at most half full; the strings live elsewhere, indexed by id. */
+/* Open addressing, at most three quarters full; the strings live elsewhere, indexed by id. */
 struct str_slot { uint32_t hash, id; };           /* id TOK_NONE: empty */
 struct str_table {
     struct str_slot *slot;
@@ -42,8 +43,23 @@ uint32_t str_table_find(const struct str_table *t, const struct gguf_str *text, 
 bool     str_table_put(struct str_table *t, const struct gguf_str *text, uint32_t id);
 uint32_t str_hash(const char *s, size_t n);
 #define STR_HASH_START 0x811c9dc5u
-static inline uint32_t str_hash_add(uint32_t h, uint8_t c) { return (h ^ c) * 0x01000193u; }
+/* Start bringing the slot of a hash into the cache; later, the string that the slot names. */
 static inline uint32_t str_hash_mix(uint32_t h) { return (h ^ h >> 15) * 0x2c1b3c6du; }
+static inline void str_table_fetch(const struct str_table *t, uint32_t hash)
+{
+    __builtin_prefetch(&t->slot[str_hash_mix(hash) & t->mask]);
+}
+static inline void str_table_fetch_text(const struct str_table *t, const struct gguf_str *text, uint32_t hash)
+{
+    uint32_t id = t->slot[str_hash_mix(hash) & t->mask].id;
+    if (id != TOK_NONE) __builtin_prefetch(&text[id]);
+}
+static inline void str_table_fetch_bytes(const struct str_table *t, const struct gguf_str *text, uint32_t hash)
+{
+    uint32_t id = t->slot[str_hash_mix(hash) & t->mask].id;
+    if (id != TOK_NONE) __builtin_prefetch(text[id].s);
+}
+static inline uint32_t str_hash_add(uint32_t h, uint8_t c) { return (h ^ c) * 0x01000193u; }
 
 /* Bytes to nodes; node 0 is the root. */
 struct trie {
@@ -71,12 +87,17 @@ struct special {
 };
 
 /* (left symbol, right symbol) -> rank; result by rank. */
+struct merge_slot { uint32_t left, right, rank; };      /* rank TOK_NONE: empty */
 struct merges {
-    uint64_t *key;              /* left << 32 | right; UINT64_MAX empty */
-    uint32_t *rank;
+    struct merge_slot *slot;
     uint32_t *result;
-    uint32_t mask, n;
+    uint32_t mask, n;           /* n 0: no list; the rank of a pair is the id of the token that it spells */
 };
+static inline uint32_t merge_hash(uint32_t left, uint32_t right)
+{
+    return (uint32_t)((((uint64_t)left << 32 | right) * 0x9e3779b97f4a7c15u) >> 32);
+}
+uint32_t merge_find(const struct merges *m, uint32_t left, uint32_t right);     /* TOK_NONE: no such pair */
 
 struct charsmap {
     const uint8_t *unit;        /* double array, little-endian u32, unaligned */

@@ -50,109 +50,19 @@ bool tok_repair(const char **s, size_t *n, struct buf *b)
     size_t ok = utf8_valid_prefix(*s, *n), len;
     if (ok == *n) return true;
     buf_clear(b);
-    buf_put(b, *s, ok);
+    if (!buf_reserve(b, ok + (*n - ok) * 3)) return false;      /* a bad byte takes three */
+    memcpy(b->data, *s, ok);
+    b->len = ok;
     for (size_t i = ok; i < *n; i += len) {
         char c[4];
-        buf_put(b, c, utf8_encode(tok_char(*s + i, *n - i, &len), c));
+        size_t k = utf8_encode(tok_char(*s + i, *n - i, &len), c);
+        memcpy(b->data + b->len, c, k);
+        b->len += k;
     }
+    b->data[b->len] = 0;
     *s = b->data;
     *n = b->len;
-    return !b->bad;
-}
-
-/* ---- opening ---- */
-
-/* The symbol with this text, which is made when there is none; keep: the text must be copied. */
-static uint32_t intern(struct tokenizer *t, const char *s, size_t n, bool keep)
-{
-    uint32_t id = tok_find(t, s, n);
-    if (id != TOK_NONE) return id;
-    if (t->n_sym == t->cap_sym) {
-        uint32_t cap = t->cap_sym + t->cap_sym / 2 + 256;
-        struct gguf_str *text = mem_resize(t->text, cap, sizeof *text);
-        if (!text) return TOK_NONE;
-        t->text = text;
-        t->cap_sym = cap;
-    }
-    if (keep && !(s = arena_strdup(&t->arena, s, n))) return TOK_NONE;
-    id = t->n_sym;
-    t->text[id] = (struct gguf_str){ s, n };
-    if (!str_table_put(&t->table, t->text, id)) return TOK_NONE;
-    t->n_sym++;
-    return id;
-}
-
-static bool merge_put(struct merges *m, uint32_t left, uint32_t right, uint32_t rank)
-{
-    uint64_t key = (uint64_t)left << 32 | right;
-    uint32_t at = (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & m->mask;
-    for (; m->key[at] != UINT64_MAX; at = (at + 1) & m->mask)
-        if (m->key[at] == key) return false;        /* the first of equal pairs counts */
-    m->key[at] = key;
-    m->rank[at] = rank;
     return true;
-}
-
-static int read_merge(struct tokenizer *t, struct gguf_str s, uint32_t rank, struct buf *b)
-{
-    const char *space = s.n > 2 ? memchr(s.s + 1, ' ', s.n - 2) : NULL;
-    if (!space) return ERR_FORMAT;
-    size_t left = (size_t)(space - s.s), right = s.n - left - 1;
-    buf_clear(b);
-    buf_put(b, s.s, left);
-    buf_put(b, space + 1, right);
-    if (b->bad) return ERR_NOMEM;
-    uint32_t l = intern(t, s.s, left, false), r = intern(t, space + 1, right, false);
-    uint32_t both = intern(t, b->data, b->len, true);
-    if (l == TOK_NONE || r == TOK_NONE || both == TOK_NONE) return ERR_NOMEM;
-    t->merges.result[rank] = both;
-    merge_put(&t->merges, l, r, rank);
-    return 0;
-}
-
-static int read_merges(struct tokenizer *t, const struct gguf *g, const struct gguf_kv *kv, struct err *err)
-{
-    struct merges *m = &t->merges;
-    uint64_t slots = 16;
-    while (slots < kv->count * 2) slots *= 2;
-    m->key = mem_new_array(uint64_t, slots);
-    m->rank = mem_new_array(uint32_t, slots);
-    m->result = mem_new_array(uint32_t, kv->count);
-    if (!m->key || !m->rank || !m->result) return err_set(err, ERR_NOMEM, "%s: out of memory for merges", gguf_path(g));
-    memset(m->key, 0xff, slots * sizeof *m->key);
-    m->mask = (uint32_t)(slots - 1);
-    m->n = t->n_ranks = (uint32_t)kv->count;
-    const uint8_t *at = kv->data;
-    struct gguf_str s;
-    struct buf b = { 0 };
-    int rc = 0;
-    for (uint32_t i = 0; !rc && i < m->n && gguf_next_str(kv, &at, &s); i++) {
-        rc = read_merge(t, s, i, &b);
-        if (rc == ERR_FORMAT)
-            err_set(err, rc, "%s: tokenizer.ggml.merges: entry %u is not 'left right'", gguf_path(g), (unsigned)i);
-        else if (rc)
-            err_set(err, rc, "%s: out of memory for merges", gguf_path(g));
-    }
-    buf_release(&b);
-    return rc;
-}
-
-int tok_merges_open(struct tokenizer *t, const struct gguf *g, struct err *err)
-{
-    const struct gguf_kv *kv = gguf_find(g, "tokenizer.ggml.merges");
-    int rc = 0;
-    if (kv && (kv->type != GGUF_ARRAY || kv->item != GGUF_STRING))
-        return err_set(err, ERR_FORMAT, "%s: tokenizer.ggml.merges is not a list of strings", gguf_path(g));
-    if (kv && kv->count > 1u << 24)
-        return err_set(err, ERR_LIMIT, "%s: more than 16 million merges", gguf_path(g));
-    t->n_ranks = (uint32_t)t->n_vocab;
-    if (kv && kv->count) rc = read_merges(t, g, kv, err);
-    for (unsigned b = 0; !rc && t->model == TOK_BPE && b < 256; b++) {
-        char c[4];
-        t->byte_sym[b] = intern(t, c, utf8_encode(tok_byte_char((uint8_t)b), c), true);
-        if (t->byte_sym[b] == TOK_NONE) rc = err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
-    }
-    return rc;
 }
 
 /* ---- encoding ---- */

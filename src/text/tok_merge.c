@@ -77,15 +77,6 @@ static uint32_t pair_by_id(const struct tokenizer *t, uint32_t a, uint32_t b)
     return id < (uint32_t)t->n_vocab ? id : TOK_NONE;
 }
 
-static uint32_t pair_by_merge(const struct merges *m, uint32_t a, uint32_t b)
-{
-    uint64_t key = (uint64_t)a << 32 | b;
-    for (uint32_t at = (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & m->mask; m->key[at] != UINT64_MAX;
-         at = (at + 1) & m->mask)
-        if (m->key[at] == key) return m->rank[at];
-    return TOK_NONE;
-}
-
 /* The rank of symbols a and b; `after` is the symbol behind them, which for SPM is where b ends. */
 static uint32_t pair_rank(const struct merge_job *job, uint32_t a, uint32_t b, uint32_t after)
 {
@@ -95,7 +86,7 @@ static uint32_t pair_rank(const struct merge_job *job, uint32_t a, uint32_t b, u
         uint32_t id = tok_find(t, job->text + a, after - a);
         return id == TOK_NONE ? TOK_NONE : t->rank_of[id];
     }
-    return t->merges.n ? pair_by_merge(&t->merges, a, b) : pair_by_id(t, a, b);
+    return t->merges.n ? merge_find(&t->merges, a, b) : pair_by_id(t, a, b);
 }
 
 static uint32_t merged(const struct tokenizer *t, uint32_t left, uint32_t rank)

@@ -16,18 +16,23 @@ struct scan {
     void *arg;
     /* the run of white space looked at last: expressions that take a bit of a long run must not read it all again */
     size_t space_lo, space_hi, space_line, space_last;
+    size_t group_at, group_n, group_stop;       /* likewise for runs of digits: what is left of the run */
 };
 
 struct ch { uint32_t cp; unsigned class, len; };        /* len 0: the end */
 
-static struct ch peek(const struct scan *c, size_t at, size_t end)
+static __attribute__((noinline)) struct ch peek_wide(const struct scan *c, size_t at, size_t end)
 {
-    if (at >= end) return (struct ch){ 0, 0, 0 };
-    uint8_t b = (uint8_t)c->s[at];
-    if (b < 0x80) return (struct ch){ b, c->t->class[b], 1 };
     size_t len;
     uint32_t cp = tok_char(c->s + at, end - at, &len);
     return (struct ch){ cp, tok_class(c->t, cp), (unsigned)len };
+}
+
+static inline struct ch peek(const struct scan *c, size_t at, size_t end)
+{
+    if (at >= end) return (struct ch){ 0, 0, 0 };
+    uint8_t b = (uint8_t)c->s[at];
+    return b < 0x80 ? (struct ch){ b, c->t->class[b], 1 } : peek_wide(c, at, end);
 }
 
 /* A stage looks at `at`: bytes matched there, or minus the bytes from there on in which no match begins. */
@@ -279,29 +284,31 @@ static const struct style exaone_moe = { C_ANY_CASE, .letters = W_EXAONE, .prefi
 
 struct range { uint32_t lo, hi; };
 
+/* r is in ascending order. */
 static bool in(const struct range *r, uint32_t cp)
 {
-    for (; r->hi; r++)
-        if (cp >= r->lo && cp <= r->hi) return true;
+    for (; r->hi && cp >= r->lo; r++)
+        if (cp <= r->hi) return true;
     return false;
 }
 
 typedef bool member_fn(struct ch x);
 
-/* optional white space, then members (at most max) */
-static ptrdiff_t members(const struct scan *c, size_t at, size_t end, member_fn *is, bool space, size_t max)
+/* Members (at most max), with optional white space before them.  Always inline: `is` is a constant of the caller. */
+static inline __attribute__((always_inline))
+ptrdiff_t members(const struct scan *c, size_t at, size_t end, member_fn *is, bool space, size_t max)
 {
-    struct ch x = peek(c, at, end);
     size_t e = at;
+    struct ch x = peek(c, at, end);
+    while (x.len && !is(x) && !(space && x.class & UNI_SPACE)) x = peek(c, e += x.len, end);
+    if (e > at) return -(ptrdiff_t)(e - at);            /* everything that cannot begin a match */
+    bool lone = is(x);
+    size_t first = x.len;
     if (space && x.class & UNI_SPACE) x = peek(c, e += x.len, end);
     size_t from = e;
     for (; x.len && max && is(x); max--) x = peek(c, e += x.len, end);
     if (e > from) return (ptrdiff_t)(e - at);
-    if (from > at) {
-        x = peek(c, at, end);               /* the space alone; when it is a member itself it may still match */
-        if (is(x)) return (ptrdiff_t)x.len;
-    }
-    return -(ptrdiff_t)(from > at ? from - at : x.len);
+    return lone ? (ptrdiff_t)first : -(ptrdiff_t)first;  /* only the white space, which may be a member itself */
 }
 
 #define STAGE(name, is, space, max) \
@@ -324,7 +331,7 @@ static bool is_punct_chameleon(struct ch x) { return x.class & UNI_P || (x.cp < 
 
 static bool is_cjk(struct ch x)
 {
-    static const struct range r[] = { { 0x4e00, 0x9fa5 }, { 0x3040, 0x309f }, { 0x30a0, 0x30ff }, { 0, 0 } };
+    static const struct range r[] = { { 0x3040, 0x309f }, { 0x30a0, 0x30ff }, { 0x4e00, 0x9fa5 }, { 0, 0 } };
     return in(r, x.cp);
 }
 
@@ -352,7 +359,7 @@ static bool is_cased(struct ch x)
 static bool is_punct_deepseek(struct ch x)
 {
     static const struct range r[] = {
-        { '!', '/' }, { ':', '~' }, { 0xff01, 0xff0f }, { 0xff1a, 0xff5e }, { 0x2018, 0x201f }, { 0x3000, 0x3002 }, { 0, 0 }
+        { '!', '/' }, { ':', '~' }, { 0x2018, 0x201f }, { 0x3000, 0x3002 }, { 0xff01, 0xff0f }, { 0xff1a, 0xff5e }, { 0, 0 }
     };
     return in(r, x.cp);
 }
@@ -360,9 +367,8 @@ static bool is_punct_deepseek(struct ch x)
 static bool is_bloom(struct ch x)
 {
     static const struct range out[] = {
-        { '!', '!' }, { '(', '(' }, { ',', ',' }, { '.', '.' }, { '?', '?' }, { '|', '|' }, { 0x2026, 0x2026 },
-        { 0x3002, 0x3002 }, { 0xff0c, 0xff0c }, { 0x3001, 0x3001 }, { 0x964, 0x964 }, { 0x6d4, 0x6d4 },
-        { 0x60c, 0x60c }, { 0, 0 }
+        { '!', '!' }, { '(', ')' }, { ',', ',' }, { '.', '.' }, { '?', '?' }, { '|', '|' }, { 0x60c, 0x60c },
+        { 0x6d4, 0x6d4 }, { 0x964, 0x964 }, { 0x2026, 0x2026 }, { 0x3001, 0x3002 }, { 0xff0c, 0xff0c }, { 0, 0 }
     };
     return !(x.class & UNI_SPACE) && !in(out, x.cp);
 }
@@ -370,9 +376,9 @@ static bool is_bloom(struct ch x)
 static bool is_afmoe_script(struct ch x)
 {
     static const struct range r[] = {
-        { 0x4e00, 0x9fff }, { 0x3400, 0x4dbf }, { 0xf900, 0xfaff }, { 0x3040, 0x309f }, { 0x30a0, 0x30ff },
-        { 0xff65, 0xff9f }, { 0x2f00, 0x2fdf }, { 0xe40, 0xe7f }, { 0xe80, 0xeff }, { 0x1780, 0x17ff },
-        { 0x1000, 0x109f }, { 0xaa60, 0xaa7f }, { 0xa9e0, 0xa9ff }, { 0xac00, 0xd7af }, { 0x1100, 0x11ff }, { 0, 0 }
+        { 0xe40, 0xe7f }, { 0xe80, 0xeff }, { 0x1000, 0x109f }, { 0x1100, 0x11ff }, { 0x1780, 0x17ff },
+        { 0x2f00, 0x2fdf }, { 0x3040, 0x309f }, { 0x30a0, 0x30ff }, { 0x3400, 0x4dbf }, { 0x4e00, 0x9fff },
+        { 0xa9e0, 0xa9ff }, { 0xaa60, 0xaa7f }, { 0xac00, 0xd7af }, { 0xf900, 0xfaff }, { 0xff65, 0xff9f }, { 0, 0 }
     };
     return in(r, x.cp);
 }
@@ -387,7 +393,7 @@ STAGE(spaced_cased, is_cased, true, SIZE_MAX)
 STAGE(spaced_punct_deepseek, is_punct_deepseek, true, SIZE_MAX)
 STAGE(asian, is_asian, false, SIZE_MAX)
 STAGE(cjk, is_cjk, false, SIZE_MAX)
-STAGE(afmoe_script, is_afmoe_script, false, 1)
+STAGE(afmoe_script, is_afmoe_script, false, SIZE_MAX)
 STAGE(punct_falcon, is_punct_falcon, false, SIZE_MAX)
 STAGE(punct_default, is_punct_default, false, SIZE_MAX)
 STAGE(each_punct_chameleon, is_punct_chameleon, false, 1)
@@ -427,18 +433,27 @@ static ptrdiff_t bloom(struct scan *c, const struct style *y, size_t at, size_t 
     return n > 0 ? n + (ptrdiff_t)(from - at) : no_match(c, at, end);
 }
 
-/* Characters of class from `at` on: their number, and where they end. */
-static size_t count(const struct scan *c, size_t at, size_t end, unsigned class, size_t *stop)
+/* The length of the run of class at `at`, in characters; its end goes to *stop.  Groups are taken from the left but
+ * counted from the right: the rest of the last run is remembered, so that a long one is not read for every group. */
+static size_t count(struct scan *c, size_t at, size_t end, unsigned class, size_t *stop)
 {
+    if (at == c->group_at && c->group_n && c->group_stop <= end) {
+        *stop = c->group_stop;
+        return c->group_n;
+    }
     size_t n = 0;
     for (struct ch x; (x = peek(c, at, end)).class & class; at += x.len) n++;
     *stop = at;
     return n;
 }
 
-static size_t skip_chars(const struct scan *c, size_t at, size_t end, size_t n)
+/* Where the first k of the n characters counted at `at` end. */
+static size_t take_group(struct scan *c, size_t at, size_t n, size_t k, size_t stop)
 {
-    for (; n; n--) at += peek(c, at, end).len;
+    for (size_t i = 0; i < k; i++) at += peek(c, at, stop).len;
+    c->group_at = at;
+    c->group_n = n - k;
+    c->group_stop = stop;
     return at;
 }
 
@@ -448,17 +463,21 @@ static ptrdiff_t thousands(struct scan *c, const struct style *y, size_t at, siz
     (void)y;
     size_t stop, n = count(c, at, end, UNI_ND, &stop);
     if (!n) return no_match(c, at, end);
-    if (n % 3) return -(ptrdiff_t)(n < 3 ? stop - at : skip_chars(c, at, end, n % 3) - at);
-    return (ptrdiff_t)(skip_chars(c, at, end, 3) - at);
+    if (n < 3) return -(ptrdiff_t)(stop - at);
+    ptrdiff_t len = (ptrdiff_t)(take_group(c, at, n, n % 3 ? n % 3 : 3, stop) - at);
+    return n % 3 ? -len : len;
 }
 
-/* a run of numbers in groups of three from the right */
+/* Numbers in groups of three from the right; the text before a run belongs to its first group, as in the tokenizer
+ * that this one agrees with. */
 static ptrdiff_t number_groups(struct scan *c, const struct style *y, size_t at, size_t end)
 {
     (void)y;
-    size_t stop, n = count(c, at, end, UNI_N, &stop);
-    if (!n) return no_match(c, at, end);
-    return (ptrdiff_t)(skip_chars(c, at, end, n < 3 ? n : n % 3 ? n % 3 : 3) - at);
+    size_t from = at, stop;
+    for (struct ch x; at < end && !((x = peek(c, at, end)).class & UNI_N);) at += x.len;
+    if (at == end) return -(ptrdiff_t)(end - from);
+    size_t n = count(c, at, end, UNI_N, &stop);
+    return (ptrdiff_t)(take_group(c, at, n, n % 3 ? n % 3 : 3, stop) - from);
 }
 
 /* \d{1,3}(?=(?:\d{3})*\b): groups from the right, when the run ends at the end of a word */
@@ -469,7 +488,7 @@ static ptrdiff_t digit_groups(struct scan *c, const struct style *y, size_t at, 
     if (!n) return no_match(c, at, end);
     struct ch x = peek(c, stop, end);
     if (x.class & (UNI_L | UNI_M | UNI_N) || x.cp == '_') return -(ptrdiff_t)(stop - at);
-    return (ptrdiff_t)(skip_chars(c, at, end, n % 3 ? n % 3 : 3) - at);
+    return (ptrdiff_t)(take_group(c, at, n, n % 3 ? n % 3 : 3, stop) - at);
 }
 
 /* [가-힣ㄱ-ㆎ]+|[punctuation]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+ */
@@ -478,8 +497,8 @@ static bool is_bopomofo(struct ch x) { return x.cp >= 0x3105 && x.cp <= 0x312f; 
 static bool is_punct_youtu(struct ch x)
 {
     static const struct range r[] = {
-        { 0xff01, 0xff01 }, { 0x2026, 0x2026 }, { 0x201c, 0x201d }, { 0x2018, 0x2019 }, { 0x2014, 0x2014 },
-        { 0xff1a, 0xff1b }, { 0xff0c, 0xff0c }, { 0x3001, 0x303f }, { 0xfe30, 0xfe4f }, { 0, 0 }
+        { 0x2014, 0x2014 }, { 0x2018, 0x2019 }, { 0x201c, 0x201d }, { 0x2026, 0x2026 }, { 0x3001, 0x303f },
+        { 0xfe30, 0xfe4f }, { 0xff01, 0xff01 }, { 0xff0c, 0xff0c }, { 0xff1a, 0xff1b }, { 0, 0 }
     };
     return in(r, x.cp);
 }
@@ -611,7 +630,7 @@ static const struct { const char *name; uint8_t set, flags; } names[] = {
     { "superbpe", SET_SUPERBPE, 0 },            { "tiny_aya", SET_TINYAYA, 0 },
     { "jais-2", SET_JAIS2, 0 },                 { "exaone-moe", SET_EXAONEMOE, 0 },
     { "youtu", SET_YOUTU, IGNORE },             { "chameleon", SET_CHAMELEON, BOS },
-    { "afmoe", SET_AFMOE, 0 },                  { "gemma4", SET_GEMMA4, 0 }
+    { "afmoe", SET_AFMOE, 0 },                  { "gemma4", SET_GEMMA4, CLEAN }
 };
 
 const struct pre_set *pre_find(const char *name, size_t n, struct pre_info *info)

@@ -38,7 +38,7 @@ static bool str_table_size(struct str_table *t, uint32_t slots)
 bool str_table_init(struct str_table *t, uint32_t expect)
 {
     *t = (struct str_table){ 0 };
-    return str_table_size(t, power_of_two((uint64_t)expect * 2));
+    return str_table_size(t, power_of_two((uint64_t)expect * 3 / 2));
 }
 
 void str_table_release(struct str_table *t)
@@ -64,7 +64,7 @@ uint32_t str_table_find(const struct str_table *t, const struct gguf_str *text, 
 
 bool str_table_put(struct str_table *t, const struct gguf_str *text, uint32_t id)
 {
-    if (t->used * 2 > t->mask && !str_table_size(t, (t->mask + 1) * 2)) return false;
+    if ((uint64_t)t->used * 4 > (uint64_t)t->mask * 3 && !str_table_size(t, (t->mask + 1) * 2)) return false;
     uint32_t hash = str_hash(text[id].s, text[id].n);
     struct str_slot *slot = find(t, text, hash, text[id].s, text[id].n);
     if (slot->id == TOK_NONE) t->used++;

@@ -156,37 +156,34 @@ static void set_flag_text(struct tokenizer *t, const char *text, unsigned flag, 
     set_flag(t, find_token(t, text), flag, on);
 }
 
-/* Texts that end a generation.  Those of the second list are also words people write: they count only when the file
- * gives the token a special kind. */
-static const char *const end_always[] = {
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
-    "<|endoftext|>", "<|eom_id|>", "<|end_of_text|>", "<end_of_utterance>", "<turn|>", "<|tool_response>",
-    "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
-    "<|fim_pad|>", "<|fim_repo|>", "<|repo_name|>", "<|file_sep|>"
-};
-static const char *const end_if_special[] = {
-    "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "[e~[", "</s>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]",
-    "<fim-repo>", "<REPO>", "<reponame>"
-};
+/* Ends a generation, and whatever the file says it is a control token: some files call these normal or user-defined. */
+static void mark_end_token(struct tokenizer *t, int32_t id)
+{
+    if (id < 0) return;
+    set_flag(t, id, TF_PLAIN, false);
+    set_flag(t, id, TF_EOG | TF_HIDDEN | TF_GUARD, true);
+}
 
 static void mark_end(struct tokenizer *t, const struct gguf *g)
 {
+    static const char *const texts[] = {
+        "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
+        "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>",
+        "<eos>", "<turn|>", "<|tool_response>", "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+        "[e~[",
+        "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>",
+        "<REPO>", "<reponame>", "<|file_sep|>"
+    };
     static const char *const keys[] = {
         KEY("eot_token_id"), KEY("eom_token_id"), KEY("fim_pad_token_id"), KEY("fim_rep_token_id"), KEY("fim_sep_token_id")
     };
-    bool kinds = gguf_find(g, KEY("token_type"));
-    for (size_t i = 0; i < sizeof end_always / sizeof end_always[0]; i++) {
-        /* some files call these normal or user-defined by mistake */
-        set_flag_text(t, end_always[i], TF_PLAIN, false);
-        set_flag_text(t, end_always[i], TF_EOG | TF_HIDDEN | TF_GUARD, true);
-    }
-    for (size_t i = 0; i < sizeof end_if_special / sizeof end_if_special[0]; i++) {
-        int32_t id = find_token(t, end_if_special[i]);
-        if (id >= 0 && (t->kind[id] != TOKEN_NORMAL || !kinds)) set_flag(t, id, TF_EOG, true);
-    }
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) mark_end_token(t, find_token(t, texts[i]));
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) set_flag(t, special_id(t, g, keys[i], -1), TF_EOG, true);
+    /* Gemma 4 writes </s> as HTML: there it is no more than text */
+    int32_t html = find_token(t, "</s>");
+    if (find_token(t, "<|tool_response>") < 0) mark_end_token(t, html);
+    else if (html >= 0) t->flag[html] = 0;
     set_flag(t, t->eos, TF_EOG, true);
-    if (find_token(t, "<|tool_response>") >= 0) set_flag_text(t, "</s>", TF_EOG, false);
 }
 
 /* Tokens that parsers of the model's output must see: written out like user-defined ones, and guarded like control
@@ -318,7 +315,7 @@ static int build(struct tokenizer *t, const struct gguf *g, struct err *err)
     if (!rc && t->model == TOK_SPM) rc = tok_spm_open(t, err);
     if (!rc && t->model == TOK_UGM) rc = tok_ugm_open(t, g, err);
     if (!rc) rc = special_open(t, err);
-    t->words_apart = all_words_apart(t);
+    t->words_apart = (t->model == TOK_SPM || t->model == TOK_GEMMA4) && all_words_apart(t);
     return rc;
 }
 
@@ -343,8 +340,7 @@ void tokenizer_close(struct tokenizer *t)
     special_close(&t->special);
     trie_release(&t->trie);
     trie_release(&t->user);
-    mem_free(t->merges.key);
-    mem_free(t->merges.rank);
+    mem_free(t->merges.slot);
     mem_free(t->merges.result);
     mem_free(t->rank_of);
     mem_free(t->score);

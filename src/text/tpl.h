@@ -250,6 +250,7 @@ int  v_append(struct tpl *t, struct list *l, const struct value *v);
 int  v_pair(struct tpl *t, const struct value *a, const struct value *b, struct value *out);    /* a tuple */
 int  v_dict(struct tpl *t, enum vtype type, struct value *out);
 int  v_dict_put(struct tpl *t, struct dict *d, const struct value *key, const struct value *v);
+int  v_hashable(struct tpl *t, const struct value *key);  /* an error for lists and dictionaries */
 struct value *v_dict_get(struct tpl *t, const struct dict *d, const struct value *key, int *rc);
 struct value *v_dict_find(const struct dict *d, struct str key);
 int  v_items(struct tpl *t, const struct value *v, struct list **out);     /* what iterating gives; borrowed or new */

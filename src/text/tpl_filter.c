@@ -183,6 +183,7 @@ FILTER(f_unique)
     for (size_t i = 0; rc == 0 && i < l->n; i++) {
         bool seen = false;
         rc = sort_key(t, &l->at[i], c->a[1], truth(c->a[0]), &key);
+        if (rc == 0) rc = v_hashable(t, &key);
         for (size_t k = 0; rc == 0 && !seen && k < keys.list->n; k++) rc = tpl_equal(t, &keys.list->at[k], &key, &seen);
         if (rc < 0 || seen) continue;
         rc = v_append(t, keys.list, &key);
@@ -226,6 +227,16 @@ FILTER(f_sum)
 
 /* ---- map, select, reject ---- */
 
+/* These take nothing from what is false, whether it can be iterated or not. */
+static int items_if_true(struct tpl *t, const struct value *v, struct list **out)
+{
+    struct value nothing;
+    if (v_true(v)) return v_items(t, v, out);
+    int rc = v_list(t, V_LIST, 0, &nothing);
+    *out = nothing.list;
+    return rc;
+}
+
 /* The arguments after the first n. */
 static struct call later_args(const struct call *c, size_t n)
 {
@@ -249,7 +260,7 @@ FILTER(f_map)
     const struct value *attr = c->n ? NULL : named(c, "attribute");
     if (!attr && (!c->n || c->pos[0].type != V_STR))
         return tpl_fail(t, ERR_FORMAT, "map needs the name of a filter or an attribute");
-    int rc = v_items(t, v, &l);
+    int rc = items_if_true(t, v, &l);
     if (rc == 0) rc = v_list(t, V_LIST, l->n, &items);
     for (size_t i = 0; rc == 0 && i < l->n; i++) {
         struct value *to = &items.list->at[items.list->n++];
@@ -272,7 +283,7 @@ static int select_items(struct tpl *t, const struct value *v, const struct call 
     size_t skip = by_attr;
     if (c->n < skip) return tpl_fail(t, ERR_FORMAT, "the name of an attribute is missing");
     if (c->n > skip && c->pos[skip].type != V_STR) return tpl_fail(t, ERR_FORMAT, "the name of a test must be a string");
-    int rc = v_items(t, v, &l);
+    int rc = items_if_true(t, v, &l);
     if (rc == 0) rc = v_list(t, V_LIST, 0, &items);
     for (size_t i = 0; rc == 0 && i < l->n; i++) {
         bool yes = false;
@@ -328,7 +339,7 @@ FILTER(f_length)
 {
     (void)c;
     switch ((enum vtype)v->type) {
-    case V_UNDEF: *out = v_int(0); return v->flag == UNDEF_UNSAFE ? v_undefined_error(t, v) : 0;
+    case V_UNDEF: *out = v_int(0); return 0;
     case V_STR: *out = v_int((int64_t)str_length(v->s)); return tpl_spend(t, v->s.n);
     case V_LIST:
     case V_TUPLE: *out = v_int((int64_t)v->list->n); return 0;
@@ -633,7 +644,7 @@ FILTER(f_indent)
     struct str s, fill;
     int64_t width = 4;
     struct value pad, lines;
-    int rc = v_text(t, v, &s);
+    int rc = v_str_arg(t, v, &s);
     if (rc == 0 && c->a[0] && c->a[0]->type == V_STR) pad = *c->a[0];
     else {
         if (rc == 0) rc = v_int_arg(t, c->a[0], 4, &width);
@@ -662,7 +673,7 @@ FILTER(f_truncate)
 {
     struct str s, end = STR("...");
     int64_t length, leeway;
-    int rc = v_text(t, v, &s);
+    int rc = v_str_arg(t, v, &s);
     if (rc == 0) rc = v_int_arg(t, c->a[0], 255, &length);
     if (rc == 0) rc = v_int_arg(t, c->a[3], 5, &leeway);
     if (rc == 0 && c->a[2]) rc = v_str_arg(t, c->a[2], &end);

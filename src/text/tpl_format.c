@@ -205,9 +205,9 @@ int str_percent(struct tpl *t, struct str fmt, const struct value *args, struct 
         rc = tpl_spend(t, 64);
         if (rc == 0) rc = percent_one(t, fmt, &i, args, &used, &b);
     }
-    if (rc == 0 && args->type == V_TUPLE && used < args->list->n)
+    if (rc == 0 && !b.bad && args->type == V_TUPLE && used < args->list->n)
         rc = tpl_fail(t, ERR_FORMAT, "not all values are used by the format");
-    if (rc == 0 && args->type != V_TUPLE && args->type != V_DICT && args->type != V_LIST && !used)
+    if (rc == 0 && !b.bad && args->type != V_TUPLE && args->type != V_DICT && args->type != V_LIST && !used)
         rc = tpl_fail(t, ERR_FORMAT, "not all values are used by the format");
     if (rc == 0) return str_take(t, &b, out);
     buf_release(&b);

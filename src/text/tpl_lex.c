@@ -105,11 +105,11 @@ static const char *strip_before(struct lexer *lx, const char *from, const char *
 /* Where a tag ends that closes at p with "%}" or the like (p is at the sign or the first closing character). */
 static const char *after_close(struct lexer *lx, const char *p, bool trim)
 {
-    bool minus = *p == '-';
-    if (*p == '-' || *p == '+') p++;
+    char sign = *p;
+    if (sign == '-' || sign == '+') p++;
     p += 2;
-    if (minus) p = skip_space(p, lx->end);
-    else if (trim && p < lx->end && *p == '\n') p++;
+    if (sign == '-') p = skip_space(p, lx->end);
+    else if (trim && sign != '+' && p < lx->end && *p == '\n') p++;
     lx->line_starting = p[-1] == '\n';
     return p;
 }

@@ -81,6 +81,7 @@ static int float_op(struct tpl *t, enum tok op, double a, double b, struct value
         break;
     }
     }
+    if (isinf(r) && isfinite(a) && op == T_POW) return tpl_fail(t, ERR_LIMIT, "a number is too large");
     *out = v_float(r);
     return 0;
 }
@@ -147,7 +148,7 @@ static int join_strings(struct tpl *t, const struct value *a, const struct value
 int tpl_binary(struct tpl *t, enum tok op, const struct value *a, const struct value *b, struct value *out)
 {
     struct value x = *a, y = *b;        /* out may be one of them */
-    if (v_number(&x) && v_number(&y)) {
+    if (v_number(&x) && v_number(&y) && op != T_TILDE) {
         if (x.type != V_FLOAT && y.type != V_FLOAT) return int_op(t, op, as_int(&x), as_int(&y), out);
         return float_op(t, op, v_double(&x), v_double(&y), out);
     }
@@ -438,10 +439,8 @@ int tpl_slice(struct tpl *t, const struct value *v, const struct value part[3], 
     int64_t r[3] = { 0, 0, 1 };
     size_t count = 0;
     if (on.type == V_UNDEF) return v_undefined_error(t, &on);
-    if (on.type != V_STR && on.type != V_LIST && on.type != V_TUPLE) {
-        no_member(&on, STR("slice"), out);
-        return 0;
-    }
+    if (on.type != V_STR && on.type != V_LIST && on.type != V_TUPLE)
+        return tpl_fail(t, ERR_FORMAT, "'%s' object cannot be sliced", v_type_name(&on));
     size_t n = on.type == V_STR ? str_length(on.s) : on.list->n;
     int rc = slice_range(t, part, (int64_t)n, r, &count);
     if (rc < 0) return rc;

@@ -17,9 +17,14 @@ void print_float(double v, struct buf *out)
     struct json *j = json_new_real(v);
     json_write(j, false, &b);
     json_free(j);
+    if (!j || b.bad) {
+        buf_release(&b);
+        out->bad = true;
+        return;
+    }
     char digit[40];
     int n = 0, point = -1, exp = 0;
-    const char *p = b.bad || !b.data ? "0" : b.data;
+    const char *p = b.data;
     if (signbit(v)) buf_putc(out, '-');
     for (p += *p == '-'; *p && *p != 'e'; p++) {
         if (*p == '.') point = n;
@@ -225,7 +230,7 @@ int v_repr(struct tpl *t, const struct value *v, struct buf *out)
 
 int v_print(struct tpl *t, const struct value *v, struct buf *out)
 {
-    if (v->type == V_UNDEF) return v->flag == UNDEF_UNSAFE ? v_undefined_error(t, v) : 0;
+    if (v->type == V_UNDEF) return 0;
     if (v->type != V_STR) return v_repr(t, v, out);
     buf_put(out, v->s.p, v->s.n);
     return tpl_spend(t, v->s.n);

@@ -143,6 +143,11 @@ static int bind_extra(struct tpl *t, const struct macro *m, const struct call *c
 static int bind_params(struct tpl *t, const struct macro *m, const struct call *c, struct scope *s)
 {
     int rc = bind_extra(t, m, c, s);
+    /* a default sees the parameters, not what has their names outside */
+    for (uint32_t i = 0; rc == 0 && i < m->def->n; i++) {
+        struct value none = v_undef(m->def->list[i]->text);
+        rc = tpl_set(t, s, m->def->list[i]->text, &none);
+    }
     for (uint32_t i = 0; rc == 0 && i < m->def->n; i++) {
         const struct node *param = m->def->list[i];
         struct value v = v_undef(param->text);

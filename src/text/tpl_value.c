@@ -98,7 +98,7 @@ int v_dict(struct tpl *t, enum vtype type, struct value *out)
     return 0;
 }
 
-static int hashable(struct tpl *t, const struct value *key)
+int v_hashable(struct tpl *t, const struct value *key)
 {
     if (key->type == V_LIST || key->type == V_DICT)
         return tpl_fail(t, ERR_FORMAT, "unhashable type: '%s'", v_type_name(key));
@@ -114,7 +114,7 @@ struct value *v_dict_find(const struct dict *d, struct str key)
 
 struct value *v_dict_get(struct tpl *t, const struct dict *d, const struct value *key, int *rc)
 {
-    *rc = hashable(t, key);
+    *rc = v_hashable(t, key);
     if (*rc == 0) *rc = tpl_spend(t, d->n * 8);
     if (*rc < 0) return NULL;
     if (key->type == V_STR) return v_dict_find(d, key->s);
@@ -177,7 +177,6 @@ int v_items(struct tpl *t, const struct value *v, struct list **out)
     case V_LIST:
     case V_TUPLE: *out = v->list; return 0;
     case V_UNDEF:
-        if (v->flag == UNDEF_UNSAFE) return v_undefined_error(t, v);
         rc = v_list(t, V_LIST, 0, &l);
         break;
     case V_STR:

@@ -10,21 +10,17 @@
 #include "kernel/matmul/kernel.h"
 #include "kernel/matmul/simd.h"
 
-enum { PANEL_ROWS = 16, PANEL_TOKENS = 256, PANEL_MIN_T = 8 };
+enum { PANEL_ROWS = 16, PANEL_TOKENS = 256, PANEL_MIN_T = 4 };
 
-/* Row r against 1, 2 or 4 tokens from t. */
+/* Row r against 1 or 2 tokens from t. */
 typedef void dot_fn(const struct matmul_job *j, size_t r, size_t t);
 
-/* The second group of four tokens finds the row in the cache. */
-INLINE void dot_rows(const struct matmul_job *j, size_t r0, size_t r1, dot_fn *one, dot_fn *two, dot_fn *four)
+/* The second pair of tokens finds the row in the cache. */
+INLINE void dot_rows(const struct matmul_job *j, size_t r0, size_t r1, dot_fn *one, dot_fn *two)
 {
     for (size_t r = r0; r < r1; r++) {
         size_t t = 0;
-        for (; j->T - t >= 4; t += 4) four(j, r, t);
-        if (j->T - t >= 2) {
-            two(j, r, t);
-            t += 2;
-        }
+        for (; j->T - t >= 2; t += 2) two(j, r, t);
         if (t < j->T) one(j, r, t);
     }
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { V16_ROWS = 2, V16_COLS = 3, V16_CHAINS = 4 };
+enum { V16_PART = 8, V16_ROWS = 3, V16_COLS = 4, V16_PANEL = 9 };
 
 typedef struct { __m256 a, b; } v16;      /* lanes 0..7, 8..15 */
 
@@ -157,5 +157,16 @@ static inline v16 v16_dup_n(const float *p, size_t n)
     return (v16){ _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
                   _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)) };
 }
+
+typedef __m256 v16p;
+static inline v16p v16p_set1(float x) { return _mm256_set1_ps(x); }
+static inline v16p v16p_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline v16p v16p_load_f32(const uint8_t *p)
+{
+    return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline v16p v16p_load_f16(const uint8_t *p) { return _mm256_cvtph_ps(v16_half_(p)); }
+static inline void v16p_store(float *p, v16p x) { _mm256_storeu_ps(p, x); }
+static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return _mm256_fmadd_ps(a, b, c); }
 
 #endif

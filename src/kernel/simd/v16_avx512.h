@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { V16_ROWS = 4, V16_COLS = 6, V16_CHAINS = 8 };
+enum { V16_PART = 16, V16_ROWS = 4, V16_COLS = 6, V16_PANEL = 8 };
 
 typedef __m512 v16;
 
@@ -96,5 +96,13 @@ static inline v16 v16_dup_n(const float *p, size_t n)
     __m512 x = v16_load_n(p, n < 8 ? n : 8);
     return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), x);
 }
+
+typedef __m512 v16p;
+static inline v16p v16p_set1(float x) { return v16_set1(x); }
+static inline v16p v16p_load(const float *p) { return v16_load(p); }
+static inline v16p v16p_load_f32(const uint8_t *p) { return v16_load_f32(p); }
+static inline v16p v16p_load_f16(const uint8_t *p) { return v16_load_f16(p); }
+static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
+static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { V16_ROWS = 2, V16_COLS = 2, V16_CHAINS = 4 };
+enum { V16_PART = 4, V16_ROWS = 4, V16_COLS = 6, V16_PANEL = 8 };
 
 typedef struct { float32x4_t a, b, c, d; } v16;      /* lanes 0..3, 4..7, 8..11, 12..15 */
 
@@ -153,5 +153,13 @@ static inline v16 v16_dup_n(const float *p, size_t n)
     float32x4_t x = vld1q_f32(p), y = vld1q_f32(p + 4);
     return (v16){ vzip1q_f32(x, x), vzip2q_f32(x, x), vzip1q_f32(y, y), vzip2q_f32(y, y) };
 }
+
+typedef float32x4_t v16p;
+static inline v16p v16p_set1(float x) { return vdupq_n_f32(x); }
+static inline v16p v16p_load(const float *p) { return vld1q_f32(p); }
+static inline v16p v16p_load_f32(const uint8_t *p) { return vreinterpretq_f32_u8(vld1q_u8(p)); }
+static inline v16p v16p_load_f16(const uint8_t *p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
+static inline void v16p_store(float *p, v16p x) { vst1q_f32(p, x); }
+static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return vfmaq_f32(c, a, b); }
 
 #endif

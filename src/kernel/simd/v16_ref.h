@@ -7,7 +7,8 @@
  *   ldexp             x * 2^n, rounded once, for 0.5 <= |x| <= 2 and whole |n| <= 200
  *   sum, top          lane i with i + 8, then + 4, + 2, + 1; sum4 does it for four vectors
  *   swap, dup         lanes (1 0 3 2 ...); elements (0 0 1 1 2 2 ...) of the first n of 8
- * V16_ROWS x V16_COLS accumulators fit the registers beside one vector of each side; V16_CHAINS of them hide the latency. */
+ * v16p, a part, is what one register holds: V16_PART of the sixteen lanes.  V16_ROWS x V16_COLS parts fit the registers beside
+ * V16_ROWS + 1 operands; V16_PANEL is how many rows of floats lie well in the first cache. */
 #ifndef HEARTH_KERNEL_V16
 #define HEARTH_KERNEL_V16
 
@@ -18,7 +19,7 @@
 
 #include "quant/quant.h"
 
-enum { V16_ROWS = 2, V16_COLS = 2, V16_CHAINS = 4 };
+enum { V16_PART = 16, V16_ROWS = 2, V16_COLS = 2, V16_PANEL = 8 };
 
 typedef struct { float f[16]; } v16;
 
@@ -156,6 +157,14 @@ static inline v16 v16_dup_n(const float *p, size_t n)
     V16_EACH r.f[i] = (size_t)i / 2 < n ? p[i / 2] : 0;
     return r;
 }
+
+typedef v16 v16p;
+static inline v16p v16p_set1(float x) { return v16_set1(x); }
+static inline v16p v16p_load(const float *p) { return v16_load(p); }
+static inline v16p v16p_load_f32(const uint8_t *p) { return v16_load_f32(p); }
+static inline v16p v16p_load_f16(const uint8_t *p) { return v16_load_f16(p); }
+static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
+static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
 
 #undef V16_EACH
 #endif

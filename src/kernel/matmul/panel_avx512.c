@@ -1,0 +1,110 @@
+/* Many tokens (AVX-512 VNNI): 16 rows are one register, eight tokens a tile; the activations are broadcast by the multiply itself.
+ * Two kernels: one for super-blocks of unsigned codes with integer scales, one for a float scale per 32. */
+#include "kernel/matmul/panel_x86.h"
+
+enum { TILE = 8, VNNI = 1 };
+
+INLINE __m512i load512(const void *p) { return _mm512_load_si512(p); }
+
+INLINE __m512i spread(const void *p)
+{
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+INLINE void store(float *acc, float da, __m512 value)
+{
+    _mm512_storeu_ps(acc, _mm512_fmadd_ps(_mm512_set1_ps(da), value, _mm512_loadu_ps(acc)));
+}
+
+/* dot[t] += 16 columns of 16 rows. */
+INLINE void group(const __m256i (*code)[HALVES], const struct act_block *const *a, int nt, int j, __m512i *dot)
+{
+    UNROLL for (int k = 0; k < 4; k++) {
+        __m512i w = load512(code[4 * j + k]);
+        UNROLL for (int t = 0; t < nt; t++) dot[t] = _mm512_dpbusd_epi32(dot[t], w, spread(a[t]->q + ACT_GROUP * j + 4 * k));
+    }
+}
+
+/* Codes 0..15: a group's dot fits 16 bits, so scales and sums are one instruction. */
+INLINE void tile_q4_k(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc)
+{
+    const struct act_block *a[TILE];
+    __m512i isum[TILE];
+    UNROLL for (int t = 0; t < nt; t++) {
+        a[t] = row[t] + s;
+        isum[t] = _mm512_setzero_si512();
+    }
+    for (int j = 0; j < ACT_GROUPS; j++) {
+        __m512i dot[TILE], sc = load512(w->sc[j / 2]);
+        UNROLL for (int t = 0; t < nt; t++) dot[t] = _mm512_setzero_si512();
+        group(w->code, a, nt, j, dot);
+        UNROLL for (int t = 0; t < nt; t++)
+            isum[t] = _mm512_dpwssd_epi32(isum[t], dot[t], _mm512_mullo_epi16(sc, spread(&a[t]->s[j])));
+    }
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+        UNROLL for (int i = 0; i < 4; i++) {
+            even = _mm512_dpwssd_epi32(even, load512(w->mn[i]), spread(a[t]->z.split + 2 * i));
+            odd = _mm512_dpwssd_epi32(odd, load512(w->mn[i]), spread(a[t]->z.split + 8 + 2 * i));
+        }
+        __m512 v = _mm512_mul_ps(_mm512_load_ps(w->d), _mm512_cvtepi32_ps(isum[t]));
+        v = _mm512_fnmadd_ps(_mm512_load_ps(w->dmin), _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), v);
+        store(acc + PANEL_ROWS * t, a[t]->d, v);
+    }
+}
+
+INLINE void tile_q6_k(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc)
+{
+    const struct act_block *a[TILE];
+    __m512i isum[TILE];
+    UNROLL for (int t = 0; t < nt; t++) {
+        a[t] = row[t] + s;
+        isum[t] = _mm512_setzero_si512();
+    }
+    for (int j = 0; j < ACT_GROUPS; j++) {
+        __m512i dot[TILE], sc = load512(w->sc[j]);
+        UNROLL for (int t = 0; t < nt; t++) dot[t] = spread(&a[t]->zero[j]);
+        group(w->code, a, nt, j, dot);
+        UNROLL for (int t = 0; t < nt; t++) {
+            __m512i c = _mm512_madd_epi16(sc, spread(&a[t]->s[j]));
+            isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot[t], c));
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+        store(acc + PANEL_ROWS * t, a[t]->d, _mm512_mul_ps(_mm512_load_ps(w->d), _mm512_cvtepi32_ps(isum[t])));
+}
+
+INLINE void tile_blocks(const struct panel_blocks *w, const struct act_block *const *row, size_t s, int nt, float *acc)
+{
+    const struct act_block *a[TILE];
+    __m512 value[TILE];
+    UNROLL for (int t = 0; t < nt; t++) {
+        a[t] = row[t] + s;
+        value[t] = _mm512_setzero_ps();
+    }
+    for (int b = 0; b < BLOCKS; b++) {
+        __m512i f[TILE];
+        __m512 d = _mm512_load_ps(w->d[b]);
+        UNROLL for (int g = 0; g < 2; g++) {
+            __m512i dot[TILE];
+            UNROLL for (int t = 0; t < nt; t++) dot[t] = spread(&a[t]->zero[2 * b + g]);
+            group(w->code, a, nt, 2 * b + g, dot);
+            UNROLL for (int t = 0; t < nt; t++) {
+                __m512i v = _mm512_mullo_epi32(dot[t], spread(&a[t]->s[2 * b + g]));
+                f[t] = g ? _mm512_add_epi32(f[t], v) : v;
+            }
+        }
+        UNROLL for (int t = 0; t < nt; t++) {
+            __m512 v = _mm512_cvtepi32_ps(f[t]);
+            value[t] = b ? _mm512_fmadd_ps(d, v, value[t]) : _mm512_mul_ps(d, v);
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++) store(acc + PANEL_ROWS * t, a[t]->d, value[t]);
+}
+
+PANEL_KERNEL(q8_0, avx512, panel_blocks, BLOCKS * Q8_0_BYTES, ACT_Q32, tile_blocks)
+PANEL_KERNEL(q4_0, avx512, panel_blocks, BLOCKS * Q4_0_BYTES, ACT_Q32, tile_blocks)
+PANEL_KERNEL(q4_k, avx512, panel_super, Q4_K_BYTES, ACT_Q256, tile_q4_k)
+PANEL_KERNEL(q6_k, avx512, panel_super, Q6_K_BYTES, ACT_Q256, tile_q6_k)
