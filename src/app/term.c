@@ -91,6 +91,8 @@ bool term_text(const char *s, size_t n)
 /* ---- standard error ---- */
 
 static void message(const char *before, const char *after, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+static void message(const char *before, const char *after, const char *fmt, va_list ap)
 {
     char text[1536];
     os_vformat(text, sizeof text, fmt, ap);

@@ -290,6 +290,26 @@ static void exact_filters(void **unused)
     }
 }
 
+/* Four equal tokens, so that sums are exact: reaching top_p is enough, typical_p must be exceeded, min_p may be equal. */
+static void boundaries(void **unused)
+{
+    (void)unused;
+    static const float z[5] = { 1, 1, 1, 1, 0 };
+    static const struct { int32_t top_k; float top_p, typical_p, min_p; int n; } row[] = {
+        { 4, 0.5f, 1, 0, 2 }, { 4, 1, 0.5f, 0, 3 }, { 4, 0.75f, 0.75f, 0, 3 }, { 0, 1, 1, 1, 4 }, { 4, 1, 1, 1, 4 },
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct sampler_options o = off();
+        o.top_k = row[i].top_k;
+        o.top_p = row[i].top_p;
+        o.typical_p = row[i].typical_p;
+        o.min_p = row[i].min_p;
+        double p[5] = { 0 };
+        for (int k = 0; k < row[i].n; k++) p[k] = 1.0 / row[i].n;
+        assert_true(chi_square(&o, z, 5, p, 20000) < 16.3);
+    }
+}
+
 /* ---- promises ---- */
 
 static void ties_go_to_the_smaller_id(void **unused)
@@ -462,6 +482,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(penalties_match_the_definition),
     cmocka_unit_test(draws_follow_the_distribution),
     cmocka_unit_test(exact_filters),
+    cmocka_unit_test(boundaries),
     cmocka_unit_test(ties_go_to_the_smaller_id),
     cmocka_unit_test(a_pick_depends_on_seed_and_position_only),
     cmocka_unit_test(hostile_values),
