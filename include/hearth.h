@@ -50,7 +50,7 @@ struct hearth_session;
 struct hearth_sampler;
 
 struct hearth_model_options {      /* zero-initialise: every zero is the default */
-    uint32_t threads;              /* 0: HEARTH_THREADS, else one per physical core; at most 256 */
+    uint32_t threads;              /* 0: HEARTH_THREADS, else one per physical core (one for a model under 16 MB); at most 256 */
     const char *cpu;               /* instruction set: "scalar", "avx2", "avx512", "neon"; NULL: HEARTH_CPU, else the best */
 };
 

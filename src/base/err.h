@@ -27,7 +27,7 @@ struct err {
 /* Fills *e (when not NULL) and returns code, so that `return err_set(...)` reads well. */
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " in front of the message that is already there. */
+/* Puts text in front of the message that is already there; the format brings its own ": ". */
 int err_prefix(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -105,10 +105,19 @@ static uint32_t env_threads(void)
     return n;
 }
 
+/* A model that fits into a processor's own cache is computed faster by one thread than several can meet at a barrier. */
+enum { SMALL_MODEL = 16 << 20 };
+
+static uint32_t default_threads(const struct hearth_model *m)
+{
+    uint32_t n = env_threads();
+    return n ? n : gguf_file_bytes(m->gguf) < SMALL_MODEL ? 1 : 0;
+}
+
 /* Takes m->gguf as already open. */
 static int open_rest(struct hearth_model *m, const struct hearth_model_options *o, struct err *err)
 {
-    struct device_options dev = { .threads = o && o->threads ? o->threads : env_threads(),
+    struct device_options dev = { .threads = o && o->threads ? o->threads : default_threads(m),
                                   .cpu = o && o->cpu ? o->cpu : env_get(ENV_CPU) };
     int rc = read_model(m, err);
     if (rc == 0) rc = tokenizer_open(&m->tokenizer, m->gguf, err);
