@@ -145,8 +145,8 @@ static void check_ids(struct tally *y, const struct tokenizer *t, const char *wh
     show(what, text, got, want);
 }
 
-static void check_text(struct tally *y, const struct tokenizer *t, const char *what, const struct json *c,
-                       const char *key, const struct buf *text, const struct json *ids, bool special)
+static void check_text(struct tally *y, const struct tokenizer *t, const struct json *c, const char *key,
+                       const struct buf *text, const struct json *ids, bool special)
 {
     struct buf want = { 0 }, got = { 0 };
     char hex[64];
@@ -161,7 +161,7 @@ static void check_text(struct tally *y, const struct tokenizer *t, const char *w
     y->checked++;
     if (got.len != want.len || memcmp(got.data, want.data, got.len) != 0) {
         y->wrong++;
-        print_error("%s: %s of '%s'\n  got '%s'\n want '%s'\n", what, key, text->data, got.data, want.data);
+        print_error("%s: %s of '%s'\n  got '%s'\n want '%s'\n", y->vocab, key, text->data, got.data, want.data);
     }
     buf_release(&want);
     buf_release(&got);
@@ -176,9 +176,9 @@ static void check_case(struct tally *y, const struct tokenizer *t, const char *n
     check_ids(y, t, name, &text, 0, ids, &got);
     check_ids(y, t, name, &text, TOK_SPECIAL | TOK_PARSE, both, &got);
     check_ids(y, t, name, &text, TOK_PARSE, parse ? parse : ids, &got);
-    check_text(y, t, name, c, "detok", &text, ids, true);
-    check_text(y, t, name, c, "detok_add_parse", &text, both, true);
-    check_text(y, t, name, c, "detok_add_parse_nospecial", &text, both, false);
+    check_text(y, t, c, "detok", &text, ids, true);
+    check_text(y, t, c, "detok_add_parse", &text, both, true);
+    check_text(y, t, c, "detok_add_parse_nospecial", &text, both, false);
     ids_release(&got);
     buf_release(&text);
 }
