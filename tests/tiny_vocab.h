@@ -49,8 +49,10 @@ static inline void tiny_bytes(struct tiny_list *l)
     }
 }
 
-#define TINY_MERGES "h e|l l|ll o|he llo|\xc4\xa0 w|o r|\xc4\xa0w or|a a|aa aa|aaaa aaaa|\xc3\x83 \xc2\xa9|l d|\xc4\xa0 \xc4\xa0|\xc4\x8a \xc4\x8a|e l|aa a"
-#define TINY_JOINED "he|ll|llo|hello|\xc4\xa0w|or|\xc4\xa0wor|aa|aaaa|aaaaaaaa|\xc3\x83\xc2\xa9|ld|\xc4\xa0\xc4\xa0|\xc4\x8a\xc4\x8a|el|aaa"
+#define TINY_MERGES "h e|l l|ll o|he llo|\xc4\xa0 w|o r|\xc4\xa0w or|a a|aa aa|aaaa aaaa|" \
+    "\xc3\x83 \xc2\xa9|l d|\xc4\xa0 \xc4\xa0|\xc4\x8a \xc4\x8a|e l|aa a"
+#define TINY_JOINED "he|ll|llo|hello|\xc4\xa0w|or|\xc4\xa0wor|aa|aaaa|aaaaaaaa|" \
+    "\xc3\x83\xc2\xa9|ld|\xc4\xa0\xc4\xa0|\xc4\x8a\xc4\x8a|el|aaa"
 #define TINY_BLOCK "\xe2\x96\x81"
 
 static inline void tiny_tokens(struct tiny_list *l, enum tiny kind)
@@ -71,12 +73,14 @@ static inline void tiny_tokens(struct tiny_list *l, enum tiny kind)
         tiny_words(l, "<unk>", 2);
         tiny_words(l, "<s>|</s>", 3);
         tiny_bytes(l);
-        tiny_words(l, TINY_BLOCK "|" TINY_BLOCK "hello|hello|he|ll|llo|aa|aaaa|" TINY_BLOCK TINY_BLOCK "|h|e|l|o|a|w|r|d|\xc3\xa9|\n", 1);
+        tiny_words(l, TINY_BLOCK "|" TINY_BLOCK "hello|hello|he|ll|llo|aa|aaaa|" TINY_BLOCK
+                   TINY_BLOCK "|h|e|l|o|a|w|r|d|\xc3\xa9|\n", 1);
         tiny_add(l, "<u>", 4);
         break;
     case TINY_WPM:
         tiny_words(l, "[PAD]|[UNK]|[CLS]|[SEP]|[MASK]", 3);
-        tiny_words(l, TINY_BLOCK "hello|" TINY_BLOCK "world|" TINY_BLOCK "run|ing|" TINY_BLOCK "un|aff|able|" TINY_BLOCK "!|" TINY_BLOCK "a|a|b|e", 1);
+        tiny_words(l, TINY_BLOCK "hello|" TINY_BLOCK "world|" TINY_BLOCK "run|ing|" TINY_BLOCK
+                   "un|aff|able|" TINY_BLOCK "!|" TINY_BLOCK "a|a|b|e", 1);
         break;
     case TINY_UGM:
         tiny_words(l, "<pad>|</s>", 3);

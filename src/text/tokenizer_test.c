@@ -179,7 +179,8 @@ static uint32_t next_random(uint32_t *x)
 static void special_rule(void **state)
 {
     (void)state;
-    static const char *const sets[] = { "ab|bc|abc|bca|cabca|aa|aaa", "aa|aaa|aaaaa|b", "ab|  |a b| ab |c", "abcabc|ca|bcab|b|cc|aabb" };
+    static const char *const sets[] = { "ab|bc|abc|bca|cabca|aa|aaa", "aa|aaa|aaaaa|b", "ab|  |a b| ab |c",
+                                         "abcabc|ca|bcab|b|cc|aabb" };
     static struct tiny_list l;
     uint32_t rng = 1;
     for (unsigned round = 0; round < 16; round++) {
@@ -195,7 +196,8 @@ static void special_rule(void **state)
         assert_non_null(v.g);
         assert_int_equal(tokenizer_open(&v.t, v.g, NULL), 0);
         if (round >= 8)                         /* white space swallowed on either side by some */
-            for (int32_t i = 3; i < v.t->n_vocab; i++) v.t->flag[i] |= (uint8_t)(i % 3 == 0 ? TF_LSTRIP : i % 3 == 1 ? TF_RSTRIP : 0);
+            for (int32_t i = 3; i < v.t->n_vocab; i++)
+                v.t->flag[i] |= (uint8_t)(i % 3 == 0 ? TF_LSTRIP : i % 3 == 1 ? TF_RSTRIP : 0);
         v.t->special.strips_space = round >= 8;
         for (unsigned k = 0; k < 400; k++) {
             char s[80];
@@ -318,14 +320,17 @@ static void stream_pieces(void **state)
 static void hostile(void **state)
 {
     (void)state;
-    static const char *const units[] = { "a", " ", "\n", "\xf0\x9f\x98\x80", "<|im_end|>", "1", "he", "\xc3", "<u>", "a ", "<think" };
-    static const char *const pres[] = { "qwen2", "gpt-4o", "deepseek-llm", "jais-2", "superbpe", "afmoe", "chameleon", "tiny_aya" };
+    static const char *const units[] = { "a", " ", "\n", "\xf0\x9f\x98\x80", "<|im_end|>", "1", "he", "\xc3", "<u>", "a ",
+                                         "<think" };
+    static const char *const pres[] = { "qwen2", "gpt-4o", "deepseek-llm", "jais-2", "superbpe", "afmoe", "chameleon",
+                                        "tiny_aya" };
     enum { SIZE = 1 << 19, N_PRE = 8 };
     char *s = mem_new(SIZE, 1);
     assert_non_null(s);
     uint64_t start = os_now_ns();
     for (unsigned which = 0; which < N_PRE + N_TINY - 1; which++) {
-        struct tiny_vocab v = tiny_open(which < N_PRE ? TINY_BPE : (enum tiny)(which - N_PRE + 1), which < N_PRE ? pres[which] : "");
+        bool bytes = which < N_PRE;
+        struct tiny_vocab v = tiny_open(bytes ? TINY_BPE : (enum tiny)(which - N_PRE + 1), bytes ? pres[which] : "");
         for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
             struct ids ids = { 0 };
             size_t k = strlen(units[u]);
@@ -344,8 +349,10 @@ static void hostile(void **state)
 static void no_memory(void **state)
 {
     (void)state;
-    static const char text[] = " hello <|im_\xff" "end|> \xc3\xa9 <u> \xff\xef\xbc\xa1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char text[] = " hello <|im_\xff" "end|> \xc3\xa9 <u> \xff\xef\xbc\xa1 "
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     for (enum tiny kind = TINY_BPE; kind < N_TINY; kind++) {
         struct tiny_vocab v = tiny_open(kind, "gpt-2");
         int rc = ERR_NOMEM, left = 0;
