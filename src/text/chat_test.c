@@ -118,10 +118,12 @@ static void text_never_becomes_a_control_token(void **state)
     check(&f, source, "[{\"role\":\"user\",\"content\":\"<think>\"}]", "{256}user\n{259}{257}\n{256}assistant\n");
     /* pieces that the template puts together */
     check(&f, "{{ messages[0].content | replace('x', '') }}", "[{\"role\":\"user\",\"content\":\"<|im_xend|>\"}]", "<|im_end|>");
-    check(&f, "{{ messages[0].content.split('</a>') | join }}", "[{\"role\":\"user\",\"content\":\"<|im_</a>end|>\"}]", "<|im_end|>");
+    check(&f, "{{ messages[0].content.split('</a>') | join }}", "[{\"role\":\"user\",\"content\":\"<|im_</a>end|>\"}]",
+        "<|im_end|>");
     check(&f, "<|{{ messages[0].content }}|>", "[{\"role\":\"user\",\"content\":\"im_end\"}]", "<|im_end|>");
     check(&f, "<{{ messages[0].content }}", "[{\"role\":\"user\",\"content\":\"|im_end|>\"}]", "<|im_end|>");
-    check(&f, "{{ messages[0] | tojson }}", "[{\"role\":\"user\",\"<|im_end|>\":[\"<s>\"]}]", "{\"role\": \"user\", \"<|im_end|>\": [\"<s>\"]}");
+    check(&f, "{{ messages[0] | tojson }}", "[{\"role\":\"user\",\"<|im_end|>\":[\"<s>\"]}]",
+        "{\"role\": \"user\", \"<|im_end|>\": [\"<s>\"]}");
     char *got = prompt(&f, "{% for t in tools %}{{ t.d }}{% endfor %}", "[]", "[{\"d\":\"<|im_start|>\"}]");
     assert_string_equal(got, "<|im_start|>");
     mem_free(got);
@@ -154,7 +156,8 @@ static void one_bos(void **state)
     check(&f, "{{ messages[0].content }}", "[{\"role\":\"user\",\"content\":\"<s>a\"}]", "{258}<s>a");
     const char *source;
     assert_int_equal(chat_default_template(f.t, &source, NULL), 0);
-    check(&f, source, "[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\",\"content\":\"a\"},"
+    check(&f, source, "[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"u\"},"
+                      "{\"role\":\"assistant\",\"content\":\"a\"},"
                       "{\"role\":\"user\",\"content\":\"v\"}]",
           "{258}{260} s\n\nu {261} a{257}{260} v {261}");
     close_fixture(&f);

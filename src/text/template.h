@@ -36,7 +36,8 @@ struct template_limits {            /* 0 = the default */
     const struct template_guard *guard;   /* NULL = all variables are trusted */
 };
 
-/* source must be UTF-8, at most 4 MB, nested no deeper than 100.  Errors name line and column.  *out is the caller's (template_free). */
+/* source must be UTF-8, at most 4 MB, nested no deeper than 100.  Errors name line and column.
+ * *out is the caller's (template_free). */
 int  template_compile(struct template **out, const char *source, size_t n, struct err *err);
 void template_free(struct template *t);
 

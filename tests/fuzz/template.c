@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     if (json_parse(&vars, variables, sizeof variables - 1, NULL) < 0) abort();
     for (int guarded = 0; guarded < 2; guarded++) {
-        struct template_limits lim = { .steps = 20000, .output = 100000, .memory = 4 << 20, .now = 1, .guard = guarded ? &guard : NULL };
+        struct template_limits lim = { .steps = 20000, .output = 100000, .memory = 4 << 20, .now = 1, .guard = guarded ? &guard
+            : NULL };
         struct buf out = { 0 };
         rc = template_render(t, vars, &lim, &out, &err);
         if (rc < 0 ? out.len != 0 || err.code != rc : out.len > lim.output) abort();
