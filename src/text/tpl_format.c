@@ -301,7 +301,7 @@ static int format_field(struct tpl *t, struct str field, const struct call *c, s
     while (colon < field.n && field.p[colon] != ':' && field.p[colon] != '!') colon++;
     struct str name = { field.p, colon }, spec = { "", 0 };
     bool repr = false;
-    struct value v, text;
+    struct value v, text = { 0 };
     if (colon < field.n && field.p[colon] == '!') {
         repr = colon + 1 < field.n && field.p[colon + 1] == 'r';
         colon += 2;
