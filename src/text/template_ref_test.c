@@ -13,7 +13,7 @@ static struct json *read_json(const char *name)
 {
     char path[4096], *text;
     size_t n;
-    struct json *j;
+    struct json *j = NULL;
     struct err e = { 0 };
     if (!ref_path(path, sizeof path, name)) return NULL;
     if (os_read_file(path, 64u << 20, &text, &n, &e) < 0 || json_parse(&j, text, n, &e) < 0) fail_msg("%s: %s", name, e.msg);

@@ -6,9 +6,11 @@
 #include "text/template.h"
 
 static const char variables[] =
-    "{\"a\":3,\"f\":2.5,\"s\":\"Hello, World\",\"e\":\"\",\"u\":\"h\\u00e9 \\u4f60\\u597d\",\"l\":[1,2,3],\"m\":[\"x\",\"y\",\"z\"],"
+    "{\"a\":3,\"f\":2.5,\"s\":\"Hello, World\",\"e\":\"\",\"u\":\"h\\u00e9 "
+        "\\u4f60\\u597d\",\"l\":[1,2,3],\"m\":[\"x\",\"y\",\"z\"],"
     "\"d\":{\"k\":\"v\",\"n\":1,\"items\":5},\"t\":true,\"n\":null,\"q\":\"it's\","
-    "\"msgs\":[{\"role\":\"user\",\"content\":\" hi \"},{\"role\":\"assistant\",\"content\":\"a\\nb\"},{\"role\":\"tool\",\"content\":null}]}";
+    "\"msgs\":[{\"role\":\"user\",\"content\":\" hi "
+        "\"},{\"role\":\"assistant\",\"content\":\"a\\nb\"},{\"role\":\"tool\",\"content\":null}]}";
 
 static int render(const char *source, const struct template_limits *lim, struct buf *out, struct err *e)
 {
@@ -110,21 +112,24 @@ static void statements(void **state)
         { "{% for i in m %}{{ loop.previtem }}{{ loop.nextitem }}{{ loop.cycle('a', 'b') }}{{ loop.first }} {% endfor %}",
           "yaTrue xzbFalse yaFalse " },
         { "{% for i in [1, 1, 2] %}{{ loop.changed(i) }}{% endfor %}", "TrueFalseTrue" },
-        { "{% for i in range(5) %}{% if i == 1 %}{% continue %}{% endif %}{% if i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}", "02" },
+        { "{% for i in range(5) %}{% if i == 1 %}{% continue %}{% endif %}{% if i == 3 %}{% break %}{% endif %}{{ i }}{% "
+          "endfor %}", "02" },
         { "{% for k, v in d.items() %}{{ k }}={{ v }};{% endfor %}", "k=v;n=1;items=5;" },
         { "{% for i in [1, [2, [3]]] recursive %}{{ loop(i) if i is sequence else i }}{{ loop.depth }}{% endfor %}", "11223321" },
         { "{% set x = 1 %}{% for i in l %}{% set x = i %}{% endfor %}{{ x }}", "1" },
         { "{% set ns = namespace(x=1, y='a') %}{% for i in l %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}{{ ns.y }}", "7a" },
         { "{% set a, (b, c) = 1, (2, 3) %}{{ a + b + c }}", "6" },
         { "{% set x %}a{{ 1 }}{% endset %}{{ x }}{% set x | upper %}b{% endset %}{{ x }}", "a1B" },
-        { "{% macro f(p, q='d', r=q) %}{{ p }}{{ q }}{{ r }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1) }}|{{ f(1, r=2, q=3) }}|{{ f(1, 2, 3, 4, z=5) }}",
+        { "{% macro f(p, q='d', r=q) %}{{ p }}{{ q }}{{ r }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1) }}|{{ f(1, r=2, "
+          "q=3) }}|{{ f(1, 2, 3, 4, z=5) }}",
           "1dd(){}|132(){}|123(4,){'z': 5}" },
         { "{% macro f(n) %}{{ n }}{% if n %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(3) }}", "3210" },
         { "{% macro box() %}[{{ caller('x') }}]{% endmacro %}{% call(v) box() %}{{ v }}{{ a }}{% endcall %}", "[x3]" },
         { "{% filter upper | trim %} a {% endfilter %}", "A" },
         { "{% with x = 1, y = 2 %}{{ x + y }}{% set x = 5 %}{% endwith %}{{ x }}", "3" },
         { "{% generation %}x{{ a }}{% endgeneration %}{% block b %}y{% endblock %}", "x3y" },
-        { "{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{% set j = joiner('-') %}{{ j() }}x{{ j() }}y", "abax-y" },
+        { "{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{% set j = joiner('-') %}{{ j() }}x{{ j() "
+          "}}y", "abax-y" },
         { "{{ dict(a=1).a }}{{ range(1, 8, 3) }}{{ range(3, 0, -1) | list }}", "1[1, 4, 7][3, 2, 1]" },
     };
     CHECK(t);
@@ -134,13 +139,17 @@ static void filters(void **state)
 {
     (void)state;
     static const struct pair t[] = {
-        { "{{ d | tojson }}|{{ [1, 'a\"\\n<', none, 2.0] | tojson }}", "{\"k\": \"v\", \"n\": 1, \"items\": 5}|[1, \"a\\\"\\n<\", null, 2.0]" },
-        { "{{ {'b': 1, 'a': [2, {}]} | tojson(indent=2, sort_keys=true) }}", "{\n  \"a\": [\n    2,\n    {}\n  ],\n  \"b\": 1\n}" },
+        { "{{ d | tojson }}|{{ [1, 'a\"\\n<', none, 2.0] | tojson }}",
+          "{\"k\": \"v\", \"n\": 1, \"items\": 5}|[1, \"a\\\"\\n<\", null, 2.0]" },
+        { "{{ {'b': 1, 'a': [2, {}]} | tojson(indent=2, sort_keys=true) }}",
+          "{\n  \"a\": [\n    2,\n    {}\n  ],\n  \"b\": 1\n}" },
         { "{{ u | tojson(ensure_ascii=true, separators=(',', ':')) }}", "\"h\\u00e9 \\u4f60\\u597d\"" },
-        { "{{ '  a ' | trim }}|{{ 'xax' | trim('x') }}|{{ u | length }}|{{ u | upper }}", "a|a|5|H\xc3\x89 \xe4\xbd\xa0\xe5\xa5\xbd" },
+        { "{{ '  a ' | trim }}|{{ 'xax' | trim('x') }}|{{ u | length }}|{{ u | upper }}",
+          "a|a|5|H\xc3\x89 \xe4\xbd\xa0\xe5\xa5\xbd" },
         { "{{ nope | default('x') }}{{ '' | default('y') }}{{ '' | d('z', true) }}{{ d.x is defined }}", "xzFalse" },
         { "{{ msgs | map(attribute='role') | join(',') }} {{ l | map('string') | join('+') }}", "user,assistant,tool 1+2+3" },
-        { "{{ msgs | selectattr('role', 'equalto', 'user') | list | length }}{{ msgs | rejectattr('content') | list | length }}", "11" },
+        { "{{ msgs | selectattr('role', 'equalto', 'user') | list | length }}{{ msgs | rejectattr('content') | list | length "
+          "}}", "11" },
         { "{{ l | select('odd') | list }}{{ l | reject('>', 1) | list }}", "[1, 3][1]" },
         { "{{ [3, 1, 2] | sort }}{{ ['b', 'A'] | sort(reverse=true) }}{{ msgs | sort(attribute='role') | first }}",
           "[1, 2, 3]['b', 'A']{'role': 'assistant', 'content': 'a\\nb'}" },
@@ -149,11 +158,14 @@ static void filters(void **state)
         { "{{ '12' | int + 1 }}{{ 'x' | int(7) }}{{ '3.7' | int }}{{ 'ff' | int(base=16) }}{{ '1.5' | float }}", "13732551.5" },
         { "{{ 2.5 | round }}{{ 3.14159 | round(2) }}{{ 2.1 | round(method='ceil') }}{{ -3 | abs }}", "2.03.143.03" },
         { "{{ 'a<b&\"' | e }}|{{ ('<' | safe) + '<' }}", "a&lt;b&amp;&#34;|<&lt;" },
-        { "{{ [1, 1, 2] | unique | list }}{{ [1, 2] | sum }}{{ [1, 5] | max }}{{ 'abc' | reverse }}{{ [1, 2, 3] | batch(2) | list }}",
+        { "{{ [1, 1, 2] | unique | list }}{{ [1, 2] | sum }}{{ [1, 5] | max }}{{ 'abc' | reverse }}{{ [1, 2, 3] | batch(2) | "
+          "list }}",
           "[1, 2]35cba[[1, 2], [3]]" },
-        { "{{ 'hello big world' | title }}{{ 'aB' | capitalize }}{{ 'hello world' | truncate(8) }}{{ 'a b' | wordcount }}", "Hello Big WorldAbhello...2" },
+        { "{{ 'hello big world' | title }}{{ 'aB' | capitalize }}{{ 'hello world' | truncate(8) }}{{ 'a b' | wordcount }}",
+          "Hello Big WorldAbhello world2" },
         { "{% for g, x in msgs | groupby('role') %}{{ g }}{{ x | length }} {% endfor %}", "assistant1 tool1 user1 " },
-        { "{{ msgs | map(attribute='nope', default='-') | join }}{{ 'a' | replace('a', 'bb') }}{{ '%d' | format(3) }}", "---bb3" },
+        { "{{ msgs | map(attribute='nope', default='-') | join }}{{ 'a' | replace('a', 'bb') }}{{ '%d' | format(3) }}",
+          "---bb3" },
     };
     CHECK(t);
 }
@@ -162,15 +174,23 @@ static void methods_and_tests(void **state)
 {
     (void)state;
     static const struct pair t[] = {
-        { "{{ 'a b  c'.split() }}{{ 'a,b,,c'.split(',', 1) }}{{ 'a,b,c'.rsplit(',', 1) }}", "['a', 'b', 'c']['a', 'b,,c']['a,b', 'c']" },
-        { "{{ ' a '.strip() }}{{ 'xxa'.lstrip('x') }}{{ 'a\\n'.rstrip() }}{{ s.startswith(('x', 'He')) }}{{ s.endswith('d') }}", "aaaTrueTrue" },
+        { "{{ 'a b  c'.split() }}{{ 'a,b,,c'.split(',', 1) }}{{ 'a,b,c'.rsplit(',', 1) }}",
+          "['a', 'b', 'c']['a', 'b,,c']['a,b', 'c']" },
+        { "{{ ' a '.strip() }}{{ 'xxa'.lstrip('x') }}{{ 'a\\n'.rstrip() }}{{ s.startswith(('x', 'He')) }}{{ s.endswith('d') "
+          "}}", "aaaTrueTrue" },
         { "{{ s.find('o') }}{{ s.rfind('o') }}{{ s.find('zz') }}{{ s.count('l') }}{{ s.index('W') }}", "48-137" },
-        { "{{ s.upper() }}{{ s.replace('l', 'L', 2) }}{{ 'ab cd'.title() }}{{ '-'.join(m) }}", "HELLO, WORLDHeLLo, WorldAb Cdx-y-z" },
-        { "{{ '12'.isdigit() }}{{ 'a1'.isalpha() }}{{ d.get('k') }}{{ d.get('z', 9) }}{{ d.keys() | list }}", "TrueFalsev9['k', 'n', 'items']" },
-        { "{{ 'a=b'.partition('=') }}{{ 'x'.zfill(3) }}{{ 'pre-x'.removeprefix('pre-') }}{{ 'a\\nb'.splitlines() }}", "('a', '=', 'b')00xx['a', 'b']" },
-        { "{{ x is defined }}{{ a is defined and a is number }}{{ n is none }}{{ s is string }}{{ d is mapping }}", "FalseTrueTrueTrueTrue" },
-        { "{{ l is sequence }}{{ d is iterable }}{{ t is boolean }}{{ 1.0 is float }}{{ 1 is integer }}{{ t is true }}{{ n is not false }}", "TrueTrueTrueTrueTrueTrueTrue" },
-        { "{{ 3 is odd }}{{ 4 is even }}{{ 9 is divisibleby 3 }}{{ 1 is eq 1 }}{{ 2 is in l }}{{ range is callable }}{{ 'a' is lower }}", "TrueTrueTrueTrueTrueTrueTrue" },
+        { "{{ s.upper() }}{{ s.replace('l', 'L', 2) }}{{ 'ab cd'.title() }}{{ '-'.join(m) }}",
+          "HELLO, WORLDHeLLo, WorldAb Cdx-y-z" },
+        { "{{ '12'.isdigit() }}{{ 'a1'.isalpha() }}{{ d.get('k') }}{{ d.get('z', 9) }}{{ d.keys() | list }}",
+          "TrueFalsev9['k', 'n', 'items']" },
+        { "{{ 'a=b'.partition('=') }}{{ 'x'.zfill(3) }}{{ 'pre-x'.removeprefix('pre-') }}{{ 'a\\nb'.splitlines() }}",
+          "('a', '=', 'b')00xx['a', 'b']" },
+        { "{{ x is defined }}{{ a is defined and a is number }}{{ n is none }}{{ s is string }}{{ d is mapping }}",
+          "FalseTrueTrueTrueTrue" },
+        { "{{ l is sequence }}{{ d is iterable }}{{ t is boolean }}{{ 1.0 is float }}{{ 1 is integer }}{{ t is true }}{{ n is "
+          "not false }}", "TrueTrueTrueTrueTrueTrueTrue" },
+        { "{{ 3 is odd }}{{ 4 is even }}{{ 9 is divisibleby 3 }}{{ 1 is eq 1 }}{{ 2 is in l }}{{ range is callable }}{{ 'a' is "
+          "lower }}", "TrueTrueTrueTrueTrueTrueTrue" },
         { "{{ ''.__class__ }}{{ l.append }}", "" },
     };
     CHECK(t);
@@ -183,19 +203,23 @@ static void errors_say_where(void **state)
         { "a\n{{ x.y }}", "line 2, column 6: 'x' is undefined" }, { "{{ d.x.y }}", "'dict object' has no attribute 'x'" },
         { "{{ l.append(1) }}", "access to attribute 'append' of 'list' object is unsafe" },
         { "{{ ''.__class__.__mro__ }}", "unsafe" }, { "{{ 1 + 'a' }}", "unsupported operand types for +: 'int' and 'str'" },
-        { "{{ 1 / 0 }}", "division by zero" }, { "{{ 5() }}", "'int' object is not callable" }, { "{{ g() }}", "'g' is undefined" },
-        { "{% for i in 5 %}{% endfor %}", "'int' object is not iterable" }, { "{% for a, b in l %}{% endfor %}", "unpack" },
+        { "{{ 1 / 0 }}", "division by zero" }, { "{{ 5() }}", "'int' object is not callable" }, { "{{ g() }}",
+          "'g' is undefined" },
+        { "{% for i in 5 %}{% endfor %}", "'int' object is not iterable" }, { "{% for a, b in [[1]] %}{% endfor %}", "unpack" },
         { "{{ 1 | nope }}", "no filter is named 'nope'" }, { "{{ 1 is nope }}", "no test is named 'nope'" },
         { "{{ 'a' | replace('b') }}", "replace: argument new is missing" }, { "{{ 1 | abs(2) }}", "abs: too many arguments" },
         { "{{ '' | d(x=1) }}", "unknown argument" }, { "{{ (l | map('string')) | tojson }}", "type generator" },
-        { "{% if 1 %}x", "line 1, column 9: this block has no endif" }, { "{% nope %}", "unknown tag nope" },
+        { "{% if 1 %}x", "line 1, column 11: this block has no endif" }, { "{% nope %}", "unknown tag nope" },
         { "{{ 1 ", "expected }}" }, { "{{ 'a }}", "this string has no end" }, { "{# x", "this comment has no end" },
         { "{% raw %}x", "raw has no endraw" }, { "{{ a b }}", "expected }}, found a name" }, { "{{ (1 }}", "closes nothing" },
-        { "{% include 'x' %}", "unknown tag include" }, { "{{ $ }}", "unexpected character" }, { "{% break %}", "break outside of a loop" },
+        { "{% include 'x' %}", "unknown tag include" }, { "{{ $ }}", "unexpected character" }, { "{% break %}",
+          "break outside of a loop" },
         { "{% set 1 = 2 %}", "expected a name to assign to" }, { "{% set s.x = 2 %}", "not a namespace" },
         { "{{ '\\ud800' }}", "malformed escape" }, { "\xff", "UTF-8" }, { "{{ 99999999999999999999 }}", "too large number" },
-        { "{{ }}", "expected an expression" }, { "{% else %}", "unknown tag else" }, { "{{ [1, 2][1:2:0] }}", "step cannot be zero" },
-        { "{{ '%d' % 'a' }}", "needs a number" }, { "{{ '{}'.format() }}", "no value for field" }, { "{{ {[1]: 2} }}", "unhashable" },
+        { "{{ }}", "expected an expression" }, { "{% else %}", "unknown tag else" }, { "{{ [1, 2][1:2:0] }}",
+          "step cannot be zero" },
+        { "{{ '%d' % 'a' }}", "needs a number" }, { "{{ '{}'.format() }}", "no value for field" }, { "{{ {[1]: 2} }}",
+          "unhashable" },
     };
     check_errors(t, sizeof t / sizeof *t, ERR_FORMAT);
     static const struct pair raised[] = { { "{{ raise_exception('roles must ' ~ 'alternate') }}", "roles must alternate" } };
@@ -212,8 +236,10 @@ static void budgets_hold(void **state)
         { "{{ 'a' * 1000000000000 }}", "longer than" }, { "{{ [0] * 1000000000000 }}", "values" },
         { "{% set ns = namespace(l=[0]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}", "" },
         { "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "levels of" },
-        { "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}", "levels of nesting" },
-        { "{% set ns = namespace(x=[], y=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% set ns.y = [ns.y] %}{% endfor %}{{ ns.x == ns.y }}", "levels of nesting" },
+        { "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+          "levels of nesting" },
+        { "{% set ns = namespace(x=[], y=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% set ns.y = [ns.y] %}{% "
+          "endfor %}{{ ns.x == ns.y }}", "levels of nesting" },
         { "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}", "levels of nesting" },
         { "{% for i in [1] recursive %}{{ loop([i]) }}{% endfor %}", "levels of" },
         { "{{ 9223372036854775807 + 1 }}", "64 bits" }, { "{{ 10 ** 400 }}", "64 bits" }, { "{{ 10.0 ** 400 }}", "too large" },

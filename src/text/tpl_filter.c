@@ -479,8 +479,8 @@ FILTER(f_int)
     *out = c->a[0] ? *c->a[0] : v_int(0);
     if (v->type == V_STR) {
         struct str s = str_trim(v->s, NULL, 3);
-        char mark = s.n > 2 && s.p[0] == '0' ? (char)(s.p[1] | 32) : 0;
-        if ((mark == 'x' && base == 16) || (mark == 'o' && base == 8) || (mark == 'b' && base == 2))
+        if (s.n > 2 && s.p[0] == '0' && ((s.p[1] | 32) == 'x' ? base == 16 : (s.p[1] | 32) == 'o' ? base == 8
+            : (s.p[1] | 32) == 'b' && base == 2))
             s = (struct str){ s.p + 2, s.n - 2 };
         if (parse_int(s, (int)base, &i)) *out = v_int(i);
         else if (parse_float(s, &d)) to_int(d, out);
@@ -703,8 +703,8 @@ FILTER(f_wordcount)
     int rc = v_text(t, v, &s);
     for (size_t i = 0; rc == 0 && i < s.n; i += str_step(s, i)) {
         uint32_t ch = str_char(s, i);
-        bool word = (ch >= '0' && ch <= '9') || ch == '_' || char_lower(ch) != char_upper(ch) ||
-                    (ch > 0xbf && !char_is_space(ch));
+        bool word = (ch >= '0' && ch <= '9') || ch == '_' || char_lower(ch) != char_upper(ch) || (ch > 0xbf
+            && !char_is_space(ch));
         n += word && !in;
         in = word;
     }

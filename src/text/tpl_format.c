@@ -301,7 +301,7 @@ static int format_field(struct tpl *t, struct str field, const struct call *c, s
     while (colon < field.n && field.p[colon] != ':' && field.p[colon] != '!') colon++;
     struct str name = { field.p, colon }, spec = { "", 0 };
     bool repr = false;
-    struct value v;
+    struct value v, text = { 0 };
     if (colon < field.n && field.p[colon] == '!') {
         repr = colon + 1 < field.n && field.p[colon + 1] == 'r';
         colon += 2;
@@ -312,7 +312,8 @@ static int format_field(struct tpl *t, struct str field, const struct call *c, s
         struct buf b = str_buf(t);
         rc = v_repr(t, &v, &b);
         if (rc < 0) buf_release(&b);
-        else rc = str_take(t, &b, &v);
+        else rc = str_take(t, &b, &text);
+        v = text;
     }
     return rc < 0 ? rc : put_formatted(t, &v, spec, out);
 }

@@ -68,8 +68,8 @@ static bool of_type(enum test test, const struct value *v)
     case IS_FALSE: return y == V_BOOL && !v->b;
     case IS_FLOAT: return y == V_FLOAT;
     case IS_INTEGER: return y == V_INT;
-    case IS_ITERABLE:
-        return y == V_UNDEF || y == V_STR || y == V_LIST || y == V_TUPLE || y == V_DICT || y == V_GEN || y == V_LOOP;
+    case IS_ITERABLE: return y == V_UNDEF || y == V_STR || y == V_LIST || y == V_TUPLE || y == V_DICT || y == V_GEN
+        || y == V_LOOP;
     case IS_MAPPING: return y == V_DICT;
     case IS_NONE: return y == V_NONE;
     case IS_NUMBER: return v_number(v);
@@ -82,9 +82,8 @@ static bool of_type(enum test test, const struct value *v)
 
 static int run_test(struct tpl *t, enum test test, const struct value *v, const struct call *c, bool *out)
 {
-    static const uint8_t op[] = {
-        [IS_EQ] = T_EQ, [IS_NE] = T_NE, [IS_LT] = T_LT, [IS_LE] = T_LE, [IS_GT] = T_GT, [IS_GE] = T_GE,
-    };
+    static const uint8_t op[] = { [IS_EQ] = T_EQ, [IS_NE] = T_NE, [IS_LT] = T_LT, [IS_LE] = T_LE, [IS_GT] = T_GT,
+        [IS_GE] = T_GE };
     int64_t by;
     int rc;
     switch (test) {

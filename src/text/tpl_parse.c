@@ -351,11 +351,8 @@ static struct node *parse_jump(struct parser *p, struct node *s)
 
 static struct node *parse_statement(struct parser *p)
 {
-    static const struct {
-        const char *name;
-        enum node_kind kind;
-        struct node *(*parse)(struct parser *, struct node *);
-    } tag[] = {
+    static const struct { const char *name; enum node_kind kind; struct node *(*parse)(struct parser *, struct node *);
+        } tag[] = {
         { "if", S_IF, parse_if }, { "for", S_FOR, parse_for }, { "set", S_SET, parse_set },
         { "macro", S_MACRO, parse_macro }, { "call", S_CALL, parse_call_block },
         { "filter", S_FILTER, parse_filter_block }, { "with", S_WITH, parse_with },

@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const char variables[] =
     "{\"messages\":[{\"role\":\"system\",\"content\":\" Be brief. \"},{\"role\":\"user\",\"content\":\"caf\\u00e9 <b>\\n\"},"
-    "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"x\":[1,2.5,true]}}}]}],"
+    "{\"role\":\"assistant\",\"content\":null,"
+    "\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"x\":[1,2.5,true]}}}]}],"
     "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{}}}],\"add_generation_prompt\":true,"
     "\"a\":3,\"f\":0.1,\"s\":\"Hello\",\"l\":[3,1,2],\"n\":null}";
 
@@ -40,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     if (json_parse(&vars, variables, sizeof variables - 1, NULL) < 0) abort();
     for (int guarded = 0; guarded < 2; guarded++) {
-        struct template_limits lim = { .steps = 20000, .output = 100000, .memory = 4 << 20, .now = 1, .guard = guarded ? &guard : NULL };
+        struct template_limits lim = { .steps = 20000, .output = 100000, .memory = 4 << 20, .now = 1, .guard = guarded ? &guard
+            : NULL };
         struct buf out = { 0 };
         rc = template_render(t, vars, &lim, &out, &err);
         if (rc < 0 ? out.len != 0 || err.code != rc : out.len > lim.output) abort();
