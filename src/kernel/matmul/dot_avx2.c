@@ -89,10 +89,11 @@ INLINE void q8_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
 /* The codes of a group add up in 16 bits; what comes out is in split order. */
 INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
 {
+    const __m256i upper = _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4);
     __m256i code[BLOCKS];
     UNROLL for (int b = 0; b < BLOCKS; b++) {
-        __m128i v = load128(w + Q4_0_BYTES * b + 2);
-        code[b] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
+        __m256i v = _mm256_broadcastsi128_si256(load128(w + Q4_0_BYTES * b + 2));
+        code[b] = _mm256_and_si256(_mm256_srlv_epi32(v, upper), _mm256_set1_epi8(15));
     }
     UNROLL for (int t = 0; t < nt; t++) {
         __m256i p[BLOCKS];

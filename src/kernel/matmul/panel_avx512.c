@@ -1,5 +1,5 @@
-/* Many tokens (AVX-512 VNNI): 16 rows are one register, eight tokens a tile; the activations are broadcast by the multiply
- * itself.  Two kernels: one for super-blocks of unsigned codes with integer scales, one for a float scale per 32. */
+/* Many tokens (AVX-512 VNNI): 16 rows are one register, eight tokens a tile; activations are broadcast on load.
+ * One kernel for each kind of super-block (their sums differ in width), one for a float scale per 32. */
 #include "kernel/matmul/panel_x86.h"
 
 enum { TILE = 8, VNNI = 1 };
