@@ -3,7 +3,7 @@
  * Few symbols: the ranks of all pairs lie in an array and the smallest is searched for each merge.
  * Many symbols: a doubly linked list; each pair that can merge is also in the bin of its rank, a doubly linked list
  * ordered by position.  Bins with something in them are in a heap of ranks.  In a trained vocabulary merging makes only
- * pairs of higher rank, so each bin is sorted once when its turn comes, and all is linear but for the heap of bins. */
+ * pairs of higher rank, so each bin is sorted at most once, when its turn comes, and all is linear but for the heap of bins. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -145,19 +145,35 @@ static void heap_pop(struct merge_work *w)
     if (w->n_heap) h[i] = last;
 }
 
+/* Puts `at` behind entry `prev` of the bin, TOK_NONE: in front. */
+static void bin_link(struct merge_work *w, struct bin *b, uint32_t prev, uint32_t at)
+{
+    uint32_t next = prev == TOK_NONE ? b->head : w->node[prev].bin_next;
+    w->node[at].bin_prev = prev;
+    w->node[at].bin_next = next;
+    if (prev == TOK_NONE) b->head = at;
+    else w->node[prev].bin_next = at;
+    if (next == TOK_NONE) b->tail = at;
+    else w->node[next].bin_prev = at;
+}
+
+/* New pairs appear in ascending order, but for two neighbours at a time; and where different pairs share a rank (equal
+ * scores), at the front of the bin that is being emptied.  All these places are near an end.  Anywhere else the entry
+ * goes to the end and the bin is sorted when its turn comes. */
 static bool bin_add(struct merge_work *w, uint32_t at, uint32_t rank)
 {
     struct bin *b = &w->bin[rank];
-    struct node *x = &w->node[at];
-    x->rank = rank;
-    x->bin_prev = b->tail;
-    x->bin_next = TOK_NONE;
-    if (b->tail == TOK_NONE) b->head = at;
+    w->node[at].rank = rank;
+    uint32_t head = b->head, tail = b->tail;
+    if (tail == TOK_NONE || tail < at) bin_link(w, b, tail, at);
+    else if (b->dirty) bin_link(w, b, tail, at);
+    else if (at < head) bin_link(w, b, TOK_NONE, at);
+    else if (w->node[tail].bin_prev < at) bin_link(w, b, w->node[tail].bin_prev, at);
+    else if (w->node[head].bin_next > at) bin_link(w, b, head, at);
     else {
-        w->node[b->tail].bin_next = at;
-        if (b->tail > at) b->dirty = 1;
+        bin_link(w, b, tail, at);
+        b->dirty = 1;
     }
-    b->tail = at;
     if (b->queued) return true;
     b->queued = 1;
     return heap_push(w, rank);

@@ -254,6 +254,54 @@ static void long_words(void **state)
     tiny_close(&v);
 }
 
+/* Equal scores: the leftmost pair merges first, whatever it becomes; runs of spaces are like that in real files. */
+static void equal_scores(void **state)
+{
+    (void)state;
+    static struct tiny_list l;
+    struct gguf_writer *w;
+    struct ids ids = { 0 };
+    assert_int_equal(gguf_writer_open(&w, NULL), 0);
+    memset(&l, 0, sizeof l);
+    tiny_words(&l, "<unk>|<s>|</s>", 3);
+    tiny_words(&l, "a|aa|aaa|aaaa|aaaaaa|b|ba|ab", 1);
+    for (size_t i = 0; i < l.n; i++) l.score[i] = -1e9f;
+    gguf_put_str(w, "tokenizer.ggml.model", "llama", 5);
+    gguf_put_strs(w, "tokenizer.ggml.tokens", l.s, l.n);
+    gguf_put_array(w, "tokenizer.ggml.token_type", GGUF_I32, l.type, l.n);
+    gguf_put_array(w, "tokenizer.ggml.scores", GGUF_F32, l.score, l.n);
+    gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", false);
+    struct tiny_vocab v = { tiny_gguf(w), NULL };
+    assert_int_equal(tokenizer_open(&v.t, v.g, NULL), 0);
+    uint32_t rng = 3;
+    for (unsigned round = 0; round < 200; round++) {
+        char s[300];
+        size_t at[301], n = 100 + next_random(&rng) % 200, k = n;
+        for (size_t i = 0; i < n; i++) s[i] = next_random(&rng) % (1 + round % 9) ? 'a' : round % 2 ? 'b' : 'a';
+        for (size_t i = 0; i <= n; i++) at[i] = i;
+        for (size_t i = 0; i + 1 < k;) {                /* all ranks are equal: merge the leftmost pair, start again */
+            if (tokenizer_find(v.t, s + at[i], at[i + 2] - at[i]) < 0) {
+                i++;
+                continue;
+            }
+            memmove(at + i + 1, at + i + 2, (k - i - 1) * sizeof *at);
+            k--;
+            i = 0;
+        }
+        encode_to(v.t, s, n, 0, &ids);
+        assert_int_equal(ids.n, k);
+        for (size_t i = 0; i < k; i++) assert_int_equal(ids.id[i], tokenizer_find(v.t, s + at[i], at[i + 1] - at[i]));
+    }
+    size_t n = 1 << 20;
+    char *s = mem_new(n, 1);
+    memset(s, 'a', n);
+    encode_to(v.t, s, n, 0, &ids);
+    assert_true(ids.n > n / 8);
+    mem_free(s);
+    ids_release(&ids);
+    tiny_close(&v);
+}
+
 /* ---- streams ---- */
 
 static void streams(void **state)
@@ -487,7 +535,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(byte_level), cmocka_unit_test(sentencepiece), cmocka_unit_test(word_pieces),
         cmocka_unit_test(unigram), cmocka_unit_test(gemma4), cmocka_unit_test(barriers), cmocka_unit_test(special_rule),
-        cmocka_unit_test(long_words), cmocka_unit_test(streams), cmocka_unit_test(stream_pieces), cmocka_unit_test(hostile),
+        cmocka_unit_test(long_words), cmocka_unit_test(equal_scores),
+        cmocka_unit_test(streams), cmocka_unit_test(stream_pieces), cmocka_unit_test(hostile),
         cmocka_unit_test(no_memory), cmocka_unit_test(damaged), cmocka_unit_test(odd_tokens),
         cmocka_unit_test(reference_models)
     };
