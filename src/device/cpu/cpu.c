@@ -8,9 +8,9 @@
 static void cpu_close(struct device *d)
 {
     if (!d) return;
-    pool_close(d->pool);
     os_pages_free(d->arena, d->arena_bytes);
     os_pages_free(d->scratch, d->scratch_bytes * (d->pool ? pool_size(d->pool) : 0));
+    pool_close(d->pool);
     mem_free(d);
 }
 
