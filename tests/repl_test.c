@@ -1,6 +1,7 @@
 /* repl_test.c - the chat in a pseudo-terminal: answers, commands, Ctrl-C, Ctrl-D, history. */
 #define _XOPEN_SOURCE 700              /* posix_openpt and its family */
 #define _DARWIN_C_SOURCE
+#include "base/mem.h"
 #include "tests/program.h"
 
 #include <poll.h>
@@ -179,6 +180,7 @@ static void a_chat_is_saved_and_loaded(void **unused)
     snprintf(path, sizeof path, "%s/hearth/history", dir);
     assert_int_equal(os_read_file(path, 1 << 20, &text, &n, NULL), 0);
     program_contains(text, "first \xc3\xa9\n");
+    mem_free(text);
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
