@@ -62,6 +62,8 @@ static void setup2(struct hparams *h, const struct gguf *g)
     setup1(h, g);
     h->window = 4096;
     hparam_u32(g, "attention.sliding_window", &h->window);
+    if (!hparam_f32(g, "attn_logit_softcapping", &h->attn_softcap)) h->attn_softcap = 50;
+    if (!hparam_f32(g, "final_logit_softcapping", &h->final_softcap)) h->final_softcap = 30;
     for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = i % 2 == 0;
     if (h->n_layer == 46) h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head[0]));   /* 27B */
 }

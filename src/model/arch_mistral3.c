@@ -19,6 +19,7 @@ static const struct step layer[] = {
 static void setup(struct hparams *h, const struct gguf *g)
 {
     hparam_f32(g, "attention.temperature_scale", &h->qtemp);
+    hparam_f32(g, "rope.scaling.yarn_log_multiplier", &h->yarn_log_multiplier);
     h->n_ff_expert = h->n_ff[0];
 }
 

@@ -85,7 +85,10 @@ static void head(struct builder *b)
     if (b->rc < 0) return;
     bool tied = !gguf_tensor(b->gguf, "output.weight");
     vid logits = matmul(b, b->cur, tied ? "/token_embd" : "/output", h->n_embd, h->n_vocab);
-    if (logits < 0 || h->final_softcap <= 0) return;
+    if (logits < 0) return;
+    const struct weight *bias = tied ? bind(b, "/output", "bias", (uint64_t[]){ h->n_vocab, 0, 0 }, false) : NULL;
+    if (bias) graph_op(b->g, OP_BIAS, logits, -1, logits)->w = bias;
+    if (h->final_softcap <= 0) return;
     graph_op(b->g, OP_SOFTCAP, logits, -1, logits)->f[0] = h->final_softcap;
 }
 

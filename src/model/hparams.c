@@ -60,7 +60,7 @@ static int need_u32(const struct gguf *g, const char *key, uint32_t lo, uint32_t
 static void read_scaling(struct hparams *h, const struct gguf *g)
 {
     const struct gguf_kv *type = find(g, "rope.scaling.type");
-    hparam_f32(g, "rope.scaling.factor", &h->rope_factor);
+    if (!hparam_f32(g, "rope.scaling.factor", &h->rope_factor)) hparam_f32(g, "rope.scale_linear", &h->rope_factor);
     struct gguf_str s = { "", 0 };
     const uint8_t *at;
     if (type && type->type == GGUF_STRING) {
@@ -71,10 +71,8 @@ static void read_scaling(struct hparams *h, const struct gguf *g)
     if (s.n == 6 && !memcmp(s.s, "linear", 6)) h->scaling = SCALING_LINEAR;
     if (s.n == 4 && !memcmp(s.s, "yarn", 4)) h->scaling = SCALING_YARN;
     hparam_f32(g, "rope.scaling.attn_factor", &h->rope_attn_factor);
-    hparam_f32(g, "rope.scaling.yarn_attn_factor", &h->rope_attn_factor);
     hparam_f32(g, "rope.scaling.yarn_beta_fast", &h->yarn_fast);
     hparam_f32(g, "rope.scaling.yarn_beta_slow", &h->yarn_slow);
-    hparam_f32(g, "rope.scaling.yarn_log_multiplier", &h->yarn_log_multiplier);
     hparam_u32(g, "rope.scaling.original_context_length", &h->n_ctx_orig);
     if (gguf_tensor(g, "rope_factors_long.weight") && gguf_tensor(g, "rope_factors_short.weight"))
         h->scaling = SCALING_LONGROPE;

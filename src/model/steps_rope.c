@@ -26,11 +26,11 @@ static void yarn(const struct hparams *h, double base, double *freq)
     }
 }
 
+/* mscale / mscale_all_dim, the latter only where a file has it. */
 static float yarn_magnitude(const struct hparams *h)
 {
-    /* With a log multiplier (mscale_all_dim) the magnitude of the angles cancels. */
-    if (h->yarn_log_multiplier != 0) return h->rope_attn_factor;
-    return (float)(h->rope_attn_factor * (1 + 0.1 * det_log(h->rope_factor)));
+    double ln = 0.1 * det_log(h->rope_factor);
+    return (float)(h->rope_attn_factor * (1 + ln) / (1 + h->yarn_log_multiplier * ln));
 }
 
 static const float *factors(struct builder *b)
@@ -49,7 +49,7 @@ static vid table(struct builder *b, double base, bool scaled)
     const float *ff = factors(b);
     if (!freq && b->rc == 0) b->rc = err_set(b->err, ERR_NOMEM, "out of memory");
     if (b->rc < 0) return -1;
-    float magnitude = scaled && h->scaling == SCALING_LONGROPE ? h->rope_attn_factor : 1;
+    float magnitude = scaled ? h->rope_attn_factor : 1;
     for (uint32_t i = 0; i < n; i++) {
         freq[i] = det_exp(-2.0 * i / h->n_rot * det_log(base));
         if (ff) freq[i] /= ff[i];

@@ -186,6 +186,24 @@ static void mark_end(struct tokenizer *t, const struct gguf *g)
     set_flag(t, t->eos, TF_EOG, true);
 }
 
+/* Marks of fill-in-the-middle prompts are control tokens, whatever the file calls them: user text must not spell them. */
+static void mark_fim(struct tokenizer *t)
+{
+    static const char *const texts[] = {
+        "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<\357\275\234fim\342\226\201begin\357\275\234>", "<PRE>",
+        "\342\226\201<PRE>", "<|code_prefix|>",
+        "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<\357\275\234fim\342\226\201hole\357\275\234>", "<SUF>",
+        "\342\226\201<SUF>", "<|code_suffix|>",
+        "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<\357\275\234fim\342\226\201end\357\275\234>", "<MID>",
+        "\342\226\201<MID>", "<|code_middle|>"
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        int32_t id = find_token(t, texts[i]);
+        set_flag(t, id, TF_PLAIN, false);
+        set_flag(t, id, TF_HIDDEN | TF_GUARD, true);
+    }
+}
+
 /* Tokens that parsers of the model's output must see: written out like user-defined ones, and guarded like control
  * tokens. */
 static void show(struct tokenizer *t, const char *text)
@@ -305,6 +323,7 @@ static int build(struct tokenizer *t, const struct gguf *g, struct err *err)
     read_ids(t, g, &info);
     mark_kinds(t);
     mark_end(t, g);
+    mark_fim(t);
     mark_visible(t);
     mark_strips(t, g, pre);
     find_bytes(t);
