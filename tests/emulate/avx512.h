@@ -65,6 +65,7 @@ EMU __m512 emu_sqrt_ps(__m512 va) { emu a = { .v = va }; LANES(16, a.f[k] = sqrt
 EMU __m512 emu_set1_ps(float x) { emu r; LANES(16, r.f[k] = x) return r.v; }
 EMU __m512 emu_setzero_ps(void) { return emu_set1_ps(0); }
 EMU __m512 emu_loadu_ps(const void *p) { emu r; memcpy(&r, p, 64); return r.v; }
+EMU __m512 emu_load_ps(const void *p) { return emu_loadu_ps(p); }
 EMU void emu_storeu_ps(void *p, __m512 v) { memcpy(p, &v, 64); }
 EMU __m512 emu_maskz_loadu_ps(__mmask16 m, const void *p)
 {
@@ -152,6 +153,7 @@ EMU __m512 emu_broadcast_f32x4(__m128 v) { emu r; LANES(4, r.xf[k] = v) return r
 
 /* ---- integers ---- */
 EMU __m512i emu_loadu_si512(const void *p) { emu r; memcpy(&r, p, 64); return r.i; }
+EMU __m512i emu_load_si512(const void *p) { return emu_loadu_si512(p); }
 EMU void emu_storeu_si512(void *p, __m512i v) { memcpy(p, &v, 64); }
 EMU __m512i emu_setzero_si512(void) { emu r = { .q = { 0 } }; return r.i; }
 EMU __m512i emu_set1_epi8(char x) { emu r; LANES(64, r.b[k] = (uint8_t)x) return r.i; }
@@ -183,6 +185,13 @@ I1(emu_srli_epi64, 8, r.q[k] = c > 63 ? 0 : a.q[k] >> c)
 I2(emu_srlv_epi32, 16, r.u[k] = b.u[k] > 31 ? 0 : a.u[k] >> b.u[k])
 I2(emu_sllv_epi32, 16, r.u[k] = b.u[k] > 31 ? 0 : a.u[k] << b.u[k])
 I2(emu_srlv_epi16, 32, r.h[k] = (uint16_t)(b.h[k] > 15 ? 0 : a.h[k] >> b.h[k]))
+I2(emu_sllv_epi16, 32, r.h[k] = (uint16_t)(b.h[k] > 15 ? 0 : a.h[k] << b.h[k]))
+EMU __m512i emu_mask_srli_epi16(__m512i vs, __mmask32 m, __m512i va, unsigned c)
+{
+    emu s = { .i = vs }, a = { .i = va };
+    LANES(32, if (m >> k & 1) s.h[k] = (uint16_t)(c > 15 ? 0 : a.h[k] >> c))
+    return s.i;
+}
 I2(emu_madd_epi16, 16, r.u[k] = (uint32_t)(a.sh[2 * k] * b.sh[2 * k]) + (uint32_t)(a.sh[2 * k + 1] * b.sh[2 * k + 1]))
 I2(emu_shuffle_epi8, 64, r.b[k] = b.b[k] & 128 ? 0 : a.b[(k & 48) | (b.b[k] & 15)])
 I2(emu_unpacklo_epi8, 64, r.b[k] = (k & 1 ? b : a).b[(k & 48) + (k & 15) / 2])
@@ -271,6 +280,8 @@ EMU __m512i emu_inserti64x4(__m512i v, __m256i y, int c) { emu a = { .i = v }; a
 EMU __m512i emu_inserti32x4(__m512i v, __m128i x, int c) { emu a = { .i = v }; a.x[c & 3] = x; return a.i; }
 EMU __m512i emu_broadcast_i32x4(__m128i v) { emu r; LANES(4, r.x[k] = v) return r.i; }
 EMU __m512i emu_broadcast_i64x4(__m256i v) { emu r; LANES(2, r.y[k] = v) return r.i; }
+EMU __m512i emu_broadcast_i32x8(__m256i v) { return emu_broadcast_i64x4(v); }
+EMU __m512i emu_shuffle_i64x2(__m512i a, __m512i b, int c) { return emu_shuffle_i32x4(a, b, c); }
 EMU __m512i emu_broadcastd_epi32(__m128i v) { emu1 a = { .i = v }; return emu_set1_epi32(a.s[0]); }
 EMU __m512i emu_broadcastq_epi64(__m128i v) { emu1 a = { .i = v }; return emu_set1_epi64((long long)a.q[0]); }
 EMU __m512i emu_cvtepi8_epi16(__m256i v) { emu2 a = { .i = v }; emu r; LANES(32, r.sh[k] = a.sb[k]) return r.i; }

@@ -265,3 +265,15 @@
 #define _mm512_xor_ps emu_xor_ps
 #undef _mm512_xor_si512
 #define _mm512_xor_si512 emu_xor_si512
+#undef _mm512_broadcast_i32x8
+#define _mm512_broadcast_i32x8 emu_broadcast_i32x8
+#undef _mm512_shuffle_i64x2
+#define _mm512_shuffle_i64x2 emu_shuffle_i64x2
+#undef _mm512_sllv_epi16
+#define _mm512_sllv_epi16 emu_sllv_epi16
+#undef _mm512_mask_srli_epi16
+#define _mm512_mask_srli_epi16 emu_mask_srli_epi16
+#undef _mm512_load_ps
+#define _mm512_load_ps emu_load_ps
+#undef _mm512_load_si512
+#define _mm512_load_si512 emu_load_si512

@@ -1,0 +1,27 @@
+/* bits_test.c - the logits of fixed models have the same 64-bit hash on every processor, system and compiler.  A change of the
+ * numerics changes these numbers; nothing else may. */
+#include "tests/engine_fixture.h"
+
+static void every_machine_gives_these_bits(void **state)
+{
+    (void)state;
+    static const uint64_t want[N_MODEL] = {
+        0x92488d6a0eaeaaeau, 0x5cd850c3843ba6f5u, 0x8a75c3803348196eu, 0x12744b1ef05c42bcu,
+        0x65f2e9c97260eb8au, 0x4938e11ba5e7bcf2u, 0x804a2f7e26dadf55u, 0x574d0020a1ad504au,
+    };
+    for (size_t i = 0; i < N_MODEL; i++) {
+        struct hearth_model *m = open_model(i, NULL, 1);
+        struct hearth_session *s = open_session(m, 16);
+        uint64_t got = sync_hash(s, 40);
+        hearth_session_close(s);
+        hearth_model_close(m);
+        if (got != want[i]) fail_msg("model %zu: hash %016llx, expected %016llx", i, (unsigned long long)got,
+                                     (unsigned long long)want[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_machine_gives_these_bits) };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
