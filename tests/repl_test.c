@@ -74,7 +74,7 @@ static void answers_commands_and_leaving(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    REF_OR_SKIP(model, "models/qwen3.gguf");
+    snprintf(model, sizeof model, "spark");
     static struct screen s;
     BEGIN(&s, model, "-n", "8", "--seed", "5", "--system", "Be kind.");
     expect(&s, "/help lists the commands");
@@ -123,7 +123,8 @@ static void interrupts_keep_the_chat(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    REF_OR_SKIP(model, "models/qwen3.gguf");
+    /* One that never ends, where there is one. */
+    if (!ref_path(model, sizeof model, "models/qwen3.gguf")) snprintf(model, sizeof model, "spark");
     static struct screen s;
     BEGIN(&s, model, "--ctx", "512");
     expect(&s, ">>> ");
@@ -150,7 +151,7 @@ static void a_chat_is_saved_and_loaded(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    REF_OR_SKIP(model, "models/qwen3.gguf");
+    snprintf(model, sizeof model, "spark");
     static struct screen s;
     char line[160];
     BEGIN(&s, model, "-n", "4");
@@ -190,7 +191,7 @@ static void a_signal_restores_the_terminal(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    REF_OR_SKIP(model, "models/qwen3.gguf");
+    snprintf(model, sizeof model, "spark");
     static struct screen s;
     struct termios before, after;
     BEGIN(&s, model);
