@@ -144,7 +144,7 @@ static void inspect_tells_what_is_there(void **unused)
 {
     (void)unused;
     NEED(stories, "models/stories260K.gguf");
-    struct result r = PROGRAM(NULL, "inspect", stories, "--metadata", "--tensors");
+    struct result r = PROGRAM(NULL, "inspect", stories);
     program_expect(&r, 0);
     static const char *const word[] = { "architecture   llama", "parameters     260032", "context        512",
                                         "runs here      yes", "tokenizer.ggml.tokens", "blk.4.ffn_down.weight", "172 x 64",
@@ -155,6 +155,11 @@ static void inspect_tells_what_is_there(void **unused)
     r = PROGRAM(NULL, "inspect", stories, "--metadata", "--full");
     program_expect(&r, 0);
     assert_null(strstr(r.out, "... ("));
+    program_free(&r);
+    r = PROGRAM(NULL, "inspect", stories, "--summary");
+    program_expect(&r, 0);
+    program_contains(r.out, "runs here      yes");
+    assert_null(strstr(r.out, "blk.4.ffn_down.weight"));
     program_free(&r);
     r = PROGRAM(NULL, "inspect", stories, "--json");
     struct json *j = parsed(r.out);

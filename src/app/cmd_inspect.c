@@ -9,12 +9,13 @@
 
 enum { SHORT_STRING = 72, SHORT_ARRAY = 6, SHORT_ITEM = 24 };
 
-struct fields { bool tensors, metadata, json, full; };
+struct fields { bool tensors, metadata, summary, json, full; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
-    { "metadata", NULL, 'm', OPT_FLAG, NULL, NULL, "all keys and their values", "", AT(metadata), 0, 0 },
-    { "tensors", NULL, 't', OPT_FLAG, NULL, NULL, "all tensors with type, shape and size", NULL, AT(tensors), 0, 0 },
+    { "metadata", NULL, 'm', OPT_FLAG, NULL, NULL, "the summary and all keys with their values", "", AT(metadata), 0, 0 },
+    { "tensors", NULL, 't', OPT_FLAG, NULL, NULL, "the summary and all tensors: type, shape, size", NULL, AT(tensors), 0, 0 },
+    { "summary", NULL, 's', OPT_FLAG, NULL, NULL, "only the summary", NULL, AT(summary), 0, 0 },
     { "full", NULL, 0, OPT_FLAG, NULL, NULL, "do not cut long strings and arrays", NULL, AT(full), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "everything as one JSON object", NULL, AT(json), 0, 0 },
 };
@@ -333,9 +334,10 @@ static int run(const struct command *self, int argc, char **argv)
     if (f.json)
         ok = put_json(g, &f, &b);
     else {
-        put_summary(g, &b);
-        if (f.metadata) put_metadata(g, f.full, &b);
-        if (f.tensors) put_tensors(g, &b);
+        bool all = !f.metadata && !f.tensors && !f.summary;
+        if (all || f.metadata) put_metadata(g, f.full, &b);
+        if (all || f.tensors) put_tensors(g, &b);
+        put_summary(g, &b);                      /* last, where a terminal shows it */
     }
     gguf_close(g);
     if (!ok || b.bad) {
