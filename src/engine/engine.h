@@ -30,6 +30,7 @@ struct hearth_model {
     const struct arch *arch;
     struct hparams h;
     struct arena arena;
+    const char *name;                 /* general.name, or NULL */
     const struct device_ops *ops;
     struct device *device;
     struct variant variant[2];        /* [1]: LongRoPE's long factors */

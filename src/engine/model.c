@@ -87,6 +87,9 @@ static int open_template(struct hearth_model *m, struct err *err)
 
 static int open_batch(struct hearth_model *m, struct err *err)
 {
+    struct gguf_str name;
+    if (gguf_get_str(m->gguf, "general.name", &name) && name.n)
+        m->name = arena_strdup(&m->arena, name.s, name.n < 256 ? name.n : 256);
     m->token = arena_new(&m->arena, int32_t, MAX_BATCH);
     m->pos = arena_new(&m->arena, int64_t, MAX_BATCH);
     m->seq = arena_new(&m->arena, uint32_t, MAX_BATCH);
@@ -202,21 +205,11 @@ int engine_can_run(const struct gguf *g, struct err *err)
     return rc;
 }
 
-static const char *string_of(struct hearth_model *m, const char *key, const char *fallback)
+void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *out)
 {
-    struct gguf_str s;
-    if (!gguf_get_str(m->gguf, key, &s) || !s.n) return fallback;
-    const char *copy = arena_strdup(&m->arena, s.s, s.n < 256 ? s.n : 256);
-    return copy ? copy : fallback;
-}
-
-void hearth_model_info(const struct hearth_model *cm, struct hearth_model_info *out)
-{
-    struct hearth_model *m = (struct hearth_model *)(uintptr_t)cm;      /* copies strings into the model's arena */
-    lock_take(&m->lock);
     *out = (struct hearth_model_info){
         .path = gguf_path(m->gguf),
-        .name = string_of(m, "general.name", gguf_path(m->gguf)),
+        .name = m->name ? m->name : gguf_path(m->gguf),
         .architecture = m->arch->name,
         .tokenizer = tokenizer_kind(m->tokenizer),
         .file_bytes = gguf_file_bytes(m->gguf),
@@ -238,5 +231,4 @@ void hearth_model_info(const struct hearth_model *cm, struct hearth_model_info *
         const struct gguf_tensor *t = gguf_tensor_at(m->gguf, i);
         out->n_parameters += t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
     }
-    lock_give(&m->lock);
 }
