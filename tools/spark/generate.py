@@ -289,7 +289,7 @@ def _setup():
     DEFINED.extend(words + words[:words.index("computer")] * 3)
     for func, weight in knowledge.MAKERS:
         KNOW.extend([func] * weight)
-    for func, weight in [(hearth_turn, 26), (small_turn, 26), (define_turn, 10), (story_turn, 9), (know_turn, 22), (joke_turn, 3), (fact_turn, 2), (advice_turn, 1), (poem_turn, 2),
+    for func, weight in [(hearth_turn, 34), (small_turn, 30), (define_turn, 12), (story_turn, 12), (know_turn, 10), (joke_turn, 3), (fact_turn, 2), (advice_turn, 1), (poem_turn, 2),
                          (riddle_turn, 1), (haiku_turn, 4), (refusal_turn, 14), (name_turn, 4), (ask_name_turn, 1), (keep_turn, 2), (ask_keep_turn, 1)]:
         KINDS.extend([func] * weight)
 

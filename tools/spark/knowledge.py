@@ -178,5 +178,16 @@ def misc(rng):
 
 
 # (function, weight)
-MAKERS = [(colour, 4), (opposite, 6), (sound, 4), (capital, 9), (country_of, 1), (rhyme, 2), (add, 16), (subtract, 6), (multiply, 2), (compare, 1), (count, 4), (next_number, 1),
-          (days, 5), (legs, 1), (baby, 1), (listing, 3), (say, 3), (misc, 6)]
+# A model of this size cannot learn tables of facts or arithmetic: it declines, and says what can help.
+_CANNOT = ["[That|This] is too [hard|much] for me: I am a very small model. [A larger one knows|Ask a larger one]: hearth run MODEL.gguf",
+           "I am too small to [know|answer] that. Try a larger model: hearth run MODEL.gguf"]
+
+
+def _declined(maker):
+    def declined(rng):
+        return maker(rng)[0], choose(rng, rng.choice(_CANNOT))
+    return declined
+
+
+MAKERS = [(colour, 4), (opposite, 2), (sound, 3), (days, 2), (say, 2), (listing, 2), (count, 2),
+          (_declined(capital), 5), (_declined(country_of), 1), (_declined(add), 6), (_declined(subtract), 2), (_declined(multiply), 2)]
