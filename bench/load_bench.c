@@ -47,24 +47,28 @@ static struct gguf_str put(const char *a, size_t na, const char *sep, const char
     return s;
 }
 
-/* Letters only, so that no byte alphabet is needed: enough for the cost of reading a vocabulary. */
+/* All words of one, two, three, ... letters in order, and their merges split at every place, as in Llama 3's own list. */
 static void vocabulary(struct gguf_writer *w)
 {
     struct gguf_str *tok = malloc(V * sizeof *tok), *merge = malloc(MERGES * sizeof *merge);
     int32_t *kind = malloc(V * sizeof *kind);
     texts = malloc(64u << 20);
     if (!tok || !merge || !kind || !texts) exit(1);
-    for (int i = 0; i < V; i++) {
-        char c[16];
-        int n = 0;
-        for (int x = i; n == 0 || x; x /= 26) c[n++] = (char)('a' + x % 26);
+    int n_merge = 0, first = 0, len = 1;
+    for (int i = 0, count = 26; i < V; i++) {
+        char c[8];
+        if (i - first == count) {
+            first = i;
+            count *= 26;
+            len++;
+        }
+        for (int k = len, x = i - first; k-- > 0; x /= 26) c[k] = (char)('a' + x % 26);
         kind[i] = 1;
-        tok[i] = put(c, (size_t)n, "", "", 0);
+        tok[i] = put(c, (size_t)len, "", "", 0);
+        for (int k = 1; k < len && n_merge < MERGES; k++)
+            merge[n_merge++] = put(c, (size_t)k, " ", c + k, (size_t)(len - k));
     }
-    for (int i = 0; i < MERGES; i++) {
-        struct gguf_str a = tok[26 + rnd(V - 26)];
-        merge[i] = put(a.s, a.n - 1, " ", a.s + a.n - 1, 1);
-    }
+    if (n_merge != MERGES) exit(1);
     gguf_put_str(w, "tokenizer.ggml.model", "gpt2", 4);
     gguf_put_str(w, "tokenizer.ggml.pre", "llama-bpe", 9);
     gguf_put_strs(w, "tokenizer.ggml.tokens", tok, V);
