@@ -188,15 +188,10 @@ void hearth_model_close(struct hearth_model *m)
 
 int engine_can_run(const struct gguf *g, struct err *err)
 {
-    struct hearth_model m = { 0 };
+    struct hearth_model m = { .ops = &device_cpu };
     m.gguf = (struct gguf *)(uintptr_t)g;         /* only read */
     int rc = read_model(&m, err);
-    for (uint32_t i = 0; rc == 0 && i < m.variant[0].graph->n_op; i++) {
-        const struct op *o = &m.variant[0].graph->op[i];
-        if (o->w && !device_cpu.supports(NULL, o->kind, o->w->type))
-            rc = err_set(err, ERR_UNSUPPORTED, "%s: tensor %s has type %s, which cannot be computed with", gguf_path(g),
-                         o->w->name, dtype_info(o->w->type)->name);
-    }
+    if (rc == 0) rc = check_types(&m, err);
     graph_close(m.variant[0].graph);
     graph_close(m.variant[1].graph);
     if (rc == 0) rc = tokenizer_open(&m.tokenizer, g, err);

@@ -13,10 +13,10 @@ void step_ffn(struct builder *b, const struct step *s)
     (void)s;
     uint32_t D = b->h->n_embd, F = b->h->n_ff[b->il];
     vid gate, up;
-    if (bind(b, "ffn_gate", "weight", (uint64_t[]){ D, F, 0 }, false)) {
-        const struct weight *wg = bind(b, "ffn_gate", "weight", (uint64_t[]){ D, F, 0 }, true);
+    const struct weight *wg = bind(b, "ffn_gate", "weight", (uint64_t[]){ D, F, 0 }, false);
+    if (wg) {
         const struct weight *wu = bind(b, "ffn_up", "weight", (uint64_t[]){ D, F, 0 }, true);
-        if (!wg || !wu) return;
+        if (!wu) return;
         gate = graph_value(b->g, ROWS_T, F);
         up = graph_value(b->g, ROWS_T, F);
         graph_op(b->g, OP_MATMUL, b->cur, -1, gate)->w = wg;
