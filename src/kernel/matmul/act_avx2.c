@@ -39,6 +39,36 @@ INLINE float top_of(__m256 a, __m256 b)
     return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
 }
 
+/* Lane c: the error of the codes of 16 columns under scale s[c], by the tree of act.h. */
+INLINE __m256 errors(const __m256 *x, __m256 s, __m256 v)
+{
+    __m256 p[ACT_TRIES];
+    float each[ACT_TRIES];
+    _mm256_storeu_ps(each, v);
+    UNROLL for (int c = 0; c < ACT_TRIES; c++) {
+        __m256 f = _mm256_set1_ps(each[c]), y0 = _mm256_mul_ps(x[0], f), y1 = _mm256_mul_ps(x[1], f);
+        y0 = _mm256_sub_ps(y0, _mm256_round_ps(y0, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        y1 = _mm256_sub_ps(y1, _mm256_round_ps(y1, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        p[c] = _mm256_fmadd_ps(y1, y1, _mm256_mul_ps(y0, y0));
+    }
+    UNROLL for (int c = 0; c < 8; c += 2)
+        p[c] = _mm256_add_ps(_mm256_unpacklo_ps(p[c], p[c + 1]), _mm256_unpackhi_ps(p[c], p[c + 1]));
+    UNROLL for (int c = 0; c < 8; c += 4)
+        p[c] = _mm256_add_ps(_mm256_shuffle_ps(p[c], p[c + 2], 0x44), _mm256_shuffle_ps(p[c], p[c + 2], 0xee));
+    __m256 sum = _mm256_add_ps(_mm256_permute2f128_ps(p[0], p[4], 0x20), _mm256_permute2f128_ps(p[0], p[4], 0x31));
+    return _mm256_mul_ps(sum, _mm256_mul_ps(s, s));
+}
+
+INLINE float best_scale(const __m256 *x, __m256 d, float s)
+{
+    __m256 tries = _mm256_add_ps(_mm256_set1_ps(s), _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7));
+    __m256 e = errors(x, tries, _mm256_div_ps(_mm256_set1_ps(1.0f), _mm256_mul_ps(d, tries)));
+    __m256 m = _mm256_min_ps(e, _mm256_permute2f128_ps(e, e, 1));
+    m = _mm256_min_ps(m, _mm256_shuffle_ps(m, m, 0x4e));
+    m = _mm256_min_ps(m, _mm256_shuffle_ps(m, m, 0xb1));
+    return s + (float)__builtin_ctz((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(e, m, _CMP_EQ_OQ)));
+}
+
 static void pack_block(const float *src, struct act_block *b, int S)
 {
     __m256 x[32];
@@ -57,11 +87,17 @@ static void pack_block(const float *src, struct act_block *b, int S)
         for (int i = 0; i < ACT_GROUPS; i++) b->s[i] = b->s8[i] = 1;
         return;
     }
-    b->d = all / (float)(127 * S);
+    const int tight = S == ACT_S_Q32 ? S - ACT_TRIES + 1 : S;
+    b->d = all / (float)(127 * tight);
     const __m256 d = _mm256_set1_ps(b->d), u = _mm256_set1_ps(127.0f * b->d), one = _mm256_set1_ps(1.0f);
     for (int i = 0; i < ACT_GROUPS; i += 8) {
         __m256 s = _mm256_ceil_ps(_mm256_div_ps(_mm256_loadu_ps(top + i), u));
-        s = _mm256_min_ps(_mm256_set1_ps((float)S), _mm256_max_ps(one, s));
+        s = _mm256_min_ps(_mm256_set1_ps((float)tight), _mm256_max_ps(one, s));
+        if (S == ACT_S_Q32) {
+            _mm256_storeu_ps(top + i, s);
+            for (int j = i; j < i + 8; j++) top[j] = best_scale(x + 2 * j, d, top[j]);
+            s = _mm256_loadu_ps(top + i);
+        }
         _mm256_storeu_ps(v + i, _mm256_div_ps(one, _mm256_mul_ps(d, s)));
         _mm256_storeu_si256((__m256i *)(void *)(b->s + i), _mm256_cvtps_epi32(s));
     }

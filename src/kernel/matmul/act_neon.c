@@ -24,6 +24,32 @@ INLINE int32_t quantize(const float32x4_t *x, float v, int8_t *q)
     return vaddlvq_s8(all);
 }
 
+/* The error of the codes of 16 columns under scale s, by the tree of act.h. */
+INLINE float error_of(const float32x4_t *x, float d, float s)
+{
+    float32x4_t e[4];
+    float v = 1.0f / (d * s);
+    UNROLL for (int i = 0; i < 4; i++) {
+        float32x4_t y = vmulq_n_f32(x[i], v);
+        e[i] = vsubq_f32(y, vrndnq_f32(y));
+    }
+    float32x4_t lo = vfmaq_f32(vmulq_f32(e[0], e[0]), e[2], e[2]), hi = vfmaq_f32(vmulq_f32(e[1], e[1]), e[3], e[3]);
+    float32x2_t a = vadd_f32(vget_low_f32(lo), vget_high_f32(lo)), b = vadd_f32(vget_low_f32(hi), vget_high_f32(hi));
+    a = vpadd_f32(a, b);
+    return (vget_lane_f32(a, 0) + vget_lane_f32(a, 1)) * (s * s);
+}
+
+INLINE float best_scale(const float32x4_t *x, float d, float s)
+{
+    float best = s, least = error_of(x, d, s);
+    for (int c = 1; c < ACT_TRIES; c++) {
+        float e = error_of(x, d, s + (float)c);
+        best = e < least ? s + (float)c : best;
+        least = e < least ? e : least;
+    }
+    return best;
+}
+
 static void pack_block(const float *src, struct act_block *b, int S)
 {
     float32x4_t x[64];
@@ -42,12 +68,18 @@ static void pack_block(const float *src, struct act_block *b, int S)
         for (int j = 0; j < ACT_GROUPS; j++) b->s[j] = b->s8[j] = 1;
         return;
     }
-    b->d = all / (float)(127 * S);
+    const int tight = S == ACT_S_Q32 ? S - ACT_TRIES + 1 : S;
+    b->d = all / (float)(127 * tight);
     const float32x4_t d = vdupq_n_f32(b->d), u = vdupq_n_f32(127.0f * b->d), one = vdupq_n_f32(1.0f);
     float v[ACT_GROUPS];
     for (int j = 0; j < ACT_GROUPS; j += 4) {
         float32x4_t s = vrndpq_f32(vdivq_f32(vld1q_f32(top + j), u));
-        s = vminq_f32(vdupq_n_f32((float)S), vmaxq_f32(one, s));
+        s = vminq_f32(vdupq_n_f32((float)tight), vmaxq_f32(one, s));
+        if (S == ACT_S_Q32) {
+            vst1q_f32(top + j, s);
+            for (int i = j; i < j + 4; i++) top[i] = best_scale(x + 4 * i, b->d, top[i]);
+            s = vld1q_f32(top + j);
+        }
         vst1q_f32(v + j, vdivq_f32(one, vmulq_f32(d, s)));
         vst1q_s32(b->s + j, vcvtq_s32_f32(s));
     }

@@ -24,8 +24,35 @@ static int32_t quantize(const float *x, float v, int8_t *q)
     return sum;
 }
 
+/* The error of the codes of x[16] under scale s, in units of d^2. */
+static float error_of(const float *x, float d, float s)
+{
+    float v = 1.0f / (d * s), e[ACT_GROUP], p[8];
+    for (size_t i = 0; i < ACT_GROUP; i++) {
+        float y = x[i] * v;
+        e[i] = y - rintf(y);
+    }
+    for (size_t i = 0; i < 8; i++) p[i] = fmaf(e[i + 8], e[i + 8], e[i] * e[i]);
+    float lo = (p[0] + p[2]) + (p[1] + p[3]), hi = (p[4] + p[6]) + (p[5] + p[7]);
+    return (lo + hi) * (s * s);
+}
+
+static float best_scale(const float *x, float d, float s)
+{
+    float best = s, least = error_of(x, d, s);
+    for (int c = 1; c < ACT_TRIES; c++) {
+        float e = error_of(x, d, s + (float)c);
+        if (e < least) {
+            least = e;
+            best = s + (float)c;
+        }
+    }
+    return best;
+}
+
 static void pack_block(const float *x, struct act_block *b, int S)
 {
+    int tight = S == ACT_S_Q32 ? S - ACT_TRIES + 1 : S;
     float top[ACT_GROUPS], a = 0.0f;
     memset(b, 0, sizeof *b);
     for (size_t j = 0; j < ACT_GROUPS; j++) {
@@ -36,10 +63,11 @@ static void pack_block(const float *x, struct act_block *b, int S)
     }
     if (a < ACT_TINY) return;
 
-    b->d = a / (float)(127 * S);
+    b->d = a / (float)(127 * tight);
     float u = 127.0f * b->d;
     for (size_t j = 0; j < ACT_GROUPS; j++) {
-        float s = fminf((float)S, fmaxf(1.0f, ceilf(top[j] / u)));
+        float s = fminf((float)tight, fmaxf(1.0f, ceilf(top[j] / u)));
+        if (S == ACT_S_Q32) s = best_scale(x + j * ACT_GROUP, b->d, s);
         b->s[j] = (int32_t)s;
         b->s8[act_split(j)] = (uint8_t)b->s[j];
         int32_t sum = quantize(x + j * ACT_GROUP, 1.0f / (b->d * s), b->q + j * ACT_GROUP);
