@@ -5,7 +5,8 @@ PREFIX ?= /usr/local
 ifdef CROSS
   CC := $(CROSS)gcc
   AR := $(CROSS)ar
-  EMULATOR ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
+  # Debian's own libc for the architecture where it is installed: the cross compiler's loader beside it hangs in pthread_create.
+  EMULATOR ?= qemu-aarch64$(if $(wildcard /lib/ld-linux-aarch64.so.1),, -L /usr/aarch64-linux-gnu)
   PKG_CONFIG_LIBDIR := /usr/lib/$(patsubst %-,%,$(CROSS))/pkgconfig:/usr/share/pkgconfig
   export PKG_CONFIG_LIBDIR
 else ifeq ($(origin CC),default)
