@@ -37,7 +37,7 @@ ANSWERS = [
     "I know only a few simple things, and this is not one of them. A larger model will do better: hearth run MODEL.gguf",
 ]
 HEALTH = ["I am only a tiny model and cannot give advice on health. Please ask a doctor.", "I am sorry you have that trouble. Please ask a doctor; I am much too small to give such advice."]
-SUMS = ["That is too hard for me. I can only do small sums, such as 3 plus 4. Use a calculator or a larger model.", "Big numbers are too much for me, I would get it wrong. A calculator is better for that.", "I can only do sums with small numbers. Please use a calculator for this one."]
+SUMS = ["That is too hard for me, I am not good with numbers. Use a calculator or a larger model.", "Big numbers are too much for me, I would get it wrong. A calculator is better for that.", "I am too small for sums. Please use a calculator for this one."]
 CODE_ANSWERS = ["I am too small to write code. Try a larger model: hearth run MODEL.gguf", "I cannot write programs, I am only a tiny model. A bigger one can: hearth run MODEL.gguf"]
 TRANSLATE = ["I am sorry, I only know English. A larger model can translate: hearth run MODEL.gguf", "I cannot translate, I only speak English. Try a bigger model: hearth run MODEL.gguf"]
 ACTIONS = ["I cannot do that. I can only write text, and nothing I do leaves this chat.", "I am afraid I cannot: I am a small text model and have no hands on other programs."]

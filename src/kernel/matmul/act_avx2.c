@@ -14,16 +14,19 @@ INLINE __m256 load_finite(const float *x)
 }
 
 /* 32 columns, two groups of 16: codes to q, their sums to sum[2]. */
-INLINE void quantize(const __m256 *x, const float *v, int8_t *q, int32_t *sum)
+INLINE void quantize(const __m256 *x, const float *v, int8_t *q, int8_t *pairs, int32_t *sum)
 {
+    const __m256i pair = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
+                                          0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     __m256i c[4];
     UNROLL for (int i = 0; i < 4; i++) c[i] = _mm256_cvtps_epi32(_mm256_mul_ps(x[i], _mm256_set1_ps(v[i / 2])));
     __m256i p = _mm256_packs_epi32(c[0], c[1]), r = _mm256_packs_epi32(c[2], c[3]);
     __m256i all = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(p, r), order);
     _mm256_storeu_si256((__m256i *)(void *)q, all);
-    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), all);
-    __m256i s = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    _mm256_storeu_si256((__m256i *)(void *)pairs, _mm256_shuffle_epi8(_mm256_permute4x64_epi64(all, 0xd8), pair));
+    __m256i two = _mm256_maddubs_epi16(_mm256_set1_epi8(1), all);
+    __m256i s = _mm256_madd_epi16(two, _mm256_set1_epi16(1));
     s = _mm256_hadd_epi32(s, s);
     s = _mm256_hadd_epi32(s, s);
     sum[0] = _mm256_extract_epi32(s, 0);
@@ -84,7 +87,7 @@ static void pack_block(const float *src, struct act_block *b, int S)
     float all = top_of(a, a);
     memset(b, 0, sizeof *b);
     if (all < ACT_TINY) {
-        for (int i = 0; i < ACT_GROUPS; i++) b->s[i] = b->s8[i] = 1;
+        for (int i = 0; i < ACT_GROUPS; i++) b->s[i] = b->s16[i] = b->s8[i] = 1;
         return;
     }
     const int tight = S == ACT_S_Q32 ? S - ACT_TRIES + 1 : S;
@@ -101,12 +104,13 @@ static void pack_block(const float *src, struct act_block *b, int S)
         _mm256_storeu_ps(v + i, _mm256_div_ps(one, _mm256_mul_ps(d, s)));
         _mm256_storeu_si256((__m256i *)(void *)(b->s + i), _mm256_cvtps_epi32(s));
     }
-    for (int i = 0; i < ACT_GROUPS; i += 2) quantize(x + 2 * i, v + i, b->q + ACT_GROUP * i, sum + i);
+    for (int i = 0; i < ACT_GROUPS; i += 2) quantize(x + 2 * i, v + i, b->q + ACT_GROUP * i, b->pairs + ACT_GROUP * i, sum + i);
     for (size_t j = 0; j < ACT_GROUPS; j++) {
         b->s8[act_split(j)] = (uint8_t)b->s[j];
-        b->zero[j] = (S == ACT_S_Q32 ? -128 : -32) * sum[j];
+        b->s16[j] = (int16_t)b->s[j];
+        b->zero[j] = -128 * sum[j];
         if (S == ACT_S_Q32) b->z.pair[j / 2] += b->s[j] * sum[j];
-        else b->z.split[act_split(j)] = (int16_t)(b->s[j] * sum[j]);
+        else b->z.z16[j] = b->split[act_split(j)] = (int16_t)(b->s[j] * sum[j]);
     }
 }
 

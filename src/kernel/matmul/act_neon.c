@@ -65,7 +65,7 @@ static void pack_block(const float *src, struct act_block *b, int S)
     }
     memset(b, 0, sizeof *b);
     if (all < ACT_TINY) {
-        for (int j = 0; j < ACT_GROUPS; j++) b->s[j] = b->s8[j] = 1;
+        for (int j = 0; j < ACT_GROUPS; j++) b->s[j] = b->s16[j] = b->s8[j] = 1;
         return;
     }
     const int tight = S == ACT_S_Q32 ? S - ACT_TRIES + 1 : S;
@@ -86,9 +86,15 @@ static void pack_block(const float *src, struct act_block *b, int S)
     for (size_t j = 0; j < ACT_GROUPS; j++) {
         int32_t sum = quantize(x + 4 * j, v[j], b->q + ACT_GROUP * j);
         b->s8[act_split(j)] = (uint8_t)b->s[j];
-        b->zero[j] = (S == ACT_S_Q32 ? -128 : -32) * sum;
+        b->s16[j] = (int16_t)b->s[j];
+        b->zero[j] = -128 * sum;
         if (S == ACT_S_Q32) b->z.pair[j / 2] += b->s[j] * sum;
-        else b->z.split[act_split(j)] = (int16_t)(b->s[j] * sum);
+        else b->z.z16[j] = b->split[act_split(j)] = (int16_t)(b->s[j] * sum);
+    }
+    for (int i = 0; i < ACT_COLS; i += 32) {
+        int16x8_t even = vreinterpretq_s16_s8(vld1q_s8(b->q + i)), odd = vreinterpretq_s16_s8(vld1q_s8(b->q + i + 16));
+        vst1q_s8(b->pairs + i, vreinterpretq_s8_s16(vzip1q_s16(even, odd)));
+        vst1q_s8(b->pairs + i + 16, vreinterpretq_s8_s16(vzip2q_s16(even, odd)));
     }
 }
 

@@ -59,7 +59,7 @@ static void pack_block(const float *x, struct act_block *b, int S)
         top[j] = 0.0f;
         for (size_t i = 0; i < ACT_GROUP; i++) top[j] = fmaxf(top[j], fabsf(x[j * ACT_GROUP + i]));
         a = fmaxf(a, top[j]);
-        b->s[j] = b->s8[j] = 1;
+        b->s[j] = b->s16[j] = b->s8[j] = 1;
     }
     if (a < ACT_TINY) return;
 
@@ -69,12 +69,14 @@ static void pack_block(const float *x, struct act_block *b, int S)
         float s = fminf((float)tight, fmaxf(1.0f, ceilf(top[j] / u)));
         if (S == ACT_S_Q32) s = best_scale(x + j * ACT_GROUP, b->d, s);
         b->s[j] = (int32_t)s;
+        b->s16[j] = (int16_t)s;
         b->s8[act_split(j)] = (uint8_t)b->s[j];
         int32_t sum = quantize(x + j * ACT_GROUP, 1.0f / (b->d * s), b->q + j * ACT_GROUP);
-        b->zero[j] = (S == ACT_S_Q32 ? -128 : -32) * sum;
+        b->zero[j] = -128 * sum;
         if (S == ACT_S_Q32) b->z.pair[j / 2] += b->s[j] * sum;
-        else b->z.split[act_split(j)] = (int16_t)(b->s[j] * sum);
+        else b->z.z16[j] = b->split[act_split(j)] = (int16_t)(b->s[j] * sum);
     }
+    for (size_t c = 0; c < ACT_COLS; c++) b->pairs[act_pair_of(c)] = b->q[c];
 }
 
 void act_pack_ref(const float *x, struct act_block *out, size_t K, int S)

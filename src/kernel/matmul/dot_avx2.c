@@ -2,12 +2,6 @@
  * multiply that widens them. */
 #include "kernel/matmul/dot_x86.h"
 
-/* The coefficients of groups 2i and 2i+1, each filling one half, from 16 in split order. */
-INLINE __m256i coef(__m256i c, int i)
-{
-    return _mm256_shuffle_epi8(c, _mm256_set1_epi16((short)(0x0100 + 0x0202 * i)));
-}
-
 INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     const __m256i low = _mm256_set1_epi8(15);
@@ -19,7 +13,7 @@ INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
     __m256i c[4];
     UNROLL for (int t = 0; t < nt; t++) {
         c[t] = _mm256_mullo_epi16(sc2, _mm256_cvtepu8_epi16(load128(a[t]->s8)));
-        msum[t] = _mm256_madd_epi16(mn2, load256(a[t]->z.split));
+        msum[t] = _mm256_madd_epi16(mn2, load256(a[t]->split));
         isum[t] = _mm256_setzero_si256();
     }
     UNROLL for (int g = 0; g < 4; g++) {
@@ -44,7 +38,7 @@ INLINE void q6_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
     __m256i c[4];
     UNROLL for (int t = 0; t < nt; t++) {
         c[t] = _mm256_mullo_epi16(sc, _mm256_cvtepu8_epi16(load128(a[t]->s8)));
-        isum[t] = _mm256_slli_epi32(_mm256_madd_epi16(sc, load256(a[t]->z.split)), 5);
+        isum[t] = _mm256_slli_epi32(_mm256_madd_epi16(sc, load256(a[t]->split)), 5);
         isum[t] = _mm256_sub_epi32(_mm256_setzero_si256(), isum[t]);
     }
     UNROLL for (int half = 0; half < 2; half++) {
@@ -110,3 +104,10 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
 
 #define SUFFIX avx2
 #include "kernel/matmul/dot_x86.inc"
+
+#define DOT_OF_BLOCK     block_dot
+#define DOT_OF_BLOCK_ADD block_dot
+#define DOT_OF_SUPER     super_dot
+#define DOT_OF_SUPER_MIN super_dot
+#define INT_TYPE(name, bytes, family, top, offset) DOT_KERNEL(name, DOT_OF_##family, bytes, family, codes_##name)
+#include "kernel/matmul/int_types.inc"

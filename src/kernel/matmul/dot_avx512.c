@@ -48,7 +48,7 @@ INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
     UNROLL for (int t = 0; t < nt; t++) {
         __m512i c = _mm512_madd_epi16(sc, _mm512_cvtepu8_epi32(load128(a[t]->s8)));
         isum[t] = halves(_mm512_madd_epi16(group_dots(code, a[t]), c));
-        msum[t] = _mm256_madd_epi16(mn, load256(a[t]->z.split));
+        msum[t] = _mm256_madd_epi16(mn, load256(a[t]->split));
     }
 }
 
@@ -70,7 +70,7 @@ INLINE void q6_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
     }
     UNROLL for (int t = 0; t < nt; t++) {
         __m512i c = _mm512_madd_epi16(_mm512_cvtepi8_epi32(sc), _mm512_cvtepu8_epi32(load128(a[t]->s8)));
-        __m256i z = _mm256_madd_epi16(_mm256_cvtepi8_epi16(sc), load256(a[t]->z.split));
+        __m256i z = _mm256_madd_epi16(_mm256_cvtepi8_epi16(sc), load256(a[t]->split));
         isum[t] = halves(_mm512_mullo_epi32(group_dots(code, a[t]), c));
         isum[t] = _mm256_sub_epi32(isum[t], _mm256_slli_epi32(z, 5));
     }

@@ -11,8 +11,12 @@
 
 #include "kernel/matmul/dot.h"
 #include "kernel/matmul/rows.h"
+#define CODES_F16(half) _cvtsh_ss(half)
+#include "quant/codes.h"
 
 enum { UNITS = 4 };
+
+typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
 
 INLINE __m256i load256(const void *p) { return _mm256_loadu_si256(p); }
 INLINE __m128i load128(const void *p) { return _mm_loadu_si128(p); }
@@ -40,6 +44,51 @@ INLINE __m128i sum4(const __m256i *v)
 {
     __m256i h = fold4(v);
     return _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+}
+
+/* The coefficients of groups 2i and 2i+1, each filling one half, from 16 in split order. */
+INLINE __m256i coef(__m256i c, int i)
+{
+    return _mm256_shuffle_epi8(c, _mm256_set1_epi16((short)(0x0100 + 0x0202 * i)));
+}
+
+/* ---- types made from codes.h --------------------------------------------------------------------------------------- */
+
+/* Products of 32 columns, pairs in 16 bits; codes with minimums are unsigned. */
+INLINE __m256i products(__m256i code, bool is_unsigned, const int8_t *q)
+{
+    if (is_unsigned) return _mm256_maddubs_epi16(code, load256(q));
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(load256(q), code));
+}
+
+INLINE void super_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, enum family family,
+                       __m256i *isum, __m256i *msum)
+{
+    const __m256i halves = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
+                                            0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    __m256i sc = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(load256(w->sc), halves), 0xd8), c[4];
+    UNROLL for (int t = 0; t < nt; t++) {
+        c[t] = _mm256_mullo_epi16(sc, _mm256_cvtepu8_epi16(load128(a[t]->s8)));
+        isum[t] = _mm256_setzero_si256();
+        if (family == SUPER_MIN) msum[t] = _mm256_madd_epi16(load256(w->mn), load256(a[t]->z.z16));
+    }
+    UNROLL for (int i = 0; i < 8; i++) {
+        __m256i code = load256(w->code + 32 * i);
+        UNROLL for (int t = 0; t < nt; t++) {
+            __m256i p = products(code, family == SUPER_MIN, a[t]->q + 32 * i);
+            isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(p, coef(c[t], i)));
+        }
+    }
+}
+
+INLINE void block_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, enum family family, __m256i *f)
+{
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m256i s = _mm256_cvtepu8_epi16(load128(a[t]->s8)), p[BLOCKS];
+        UNROLL for (int b = 0; b < BLOCKS; b++)
+            p[b] = _mm256_madd_epi16(products(load256(w->code + 32 * b), family == BLOCK_ADD, a[t]->q + 32 * b), coef(s, b));
+        f[t] = sum8(p);
+    }
 }
 
 #endif

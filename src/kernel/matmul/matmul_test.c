@@ -54,31 +54,43 @@ static void fill(uint8_t *p, size_t n, enum pattern how, uint8_t min)
         p[i] = how == RANDOM ? (uint8_t)rnd() : how == ALL_ONES ? (uint8_t)(min == 0x80 ? 0x7f : 0xff) : how == ALL_MIN ? min : 0;
 }
 
+/* Where the float scales of a block lie, and bytes of signed numbers whose least is 0x80. */
+static const struct layout { enum dtype type; int half, half2, signed_from, signed_to; } layouts[] = {
+    { DT_Q8_0, 0, -1, 2, 34 },     { DT_Q4_0, 0, -1, 0, 0 },    { DT_Q4_K, 0, 2, 0, 0 },      { DT_Q6_K, 208, -1, 192, 208 },
+    { DT_Q4_1, 0, 2, 0, 0 },       { DT_Q5_0, 0, -1, 0, 0 },    { DT_Q5_1, 0, 2, 0, 0 },      { DT_IQ4_NL, 0, -1, 0, 0 },
+    { DT_MXFP4, -1, -1, 0, 0 },    { DT_Q1_0, 0, -1, 0, 0 },    { DT_Q2_0, 0, -1, 0, 0 },     { DT_Q2_K, 80, 82, 0, 0 },
+    { DT_Q3_K, 108, -1, 0, 0 },    { DT_Q5_K, 0, 2, 0, 0 },     { DT_IQ1_S, 0, -1, 0, 0 },    { DT_IQ1_M, -1, -1, 0, 0 },
+    { DT_IQ2_XXS, 0, -1, 0, 0 },   { DT_IQ2_XS, 0, -1, 0, 0 },  { DT_IQ2_S, 0, -1, 0, 0 },    { DT_IQ3_XXS, 0, -1, 0, 0 },
+    { DT_IQ3_S, 0, -1, 0, 0 },     { DT_IQ4_XS, 0, -1, 0, 0 },  { DT_TQ1_0, 52, -1, 0, 0 },   { DT_TQ2_0, 64, -1, 0, 0 },
+};
+enum { N_LAYOUTS = sizeof layouts / sizeof *layouts };
+
+static const struct layout *layout_of(enum dtype type)
+{
+    size_t i = 0;
+    while (layouts[i].type != type) i++;
+    return &layouts[i];
+}
+
+/* IQ1_M keeps its scale in the top nibbles of four words. */
+static void put_iq1_m_scale(uint8_t *p, float d)
+{
+    uint16_t h = f32_to_f16(d);
+    for (int k = 0; k < 4; k++) p[49 + 2 * k] = (uint8_t)((p[49 + 2 * k] & 15) | (h >> 4 * k & 15) << 4);
+}
+
 /* One block of a type: everything but the float scales comes from the pattern. */
 static void make_block(enum dtype type, uint8_t *p, enum pattern how)
 {
+    const struct layout *l = layout_of(type);
     float d = 0.01f * (1.0f + (float)(rnd() % 1000) / 1000.0f) * (rnd() % 2 ? 1.0f : -1.0f);
     if (rnd() % 50 == 0) d = 0x1p-24f * (float)(rnd() % 5);          /* subnormal or zero */
-    switch (type) {
-    case DT_Q8_0:
-        fill(p + 2, 32, how, 0x80);
-        put_f16(p, d);
-        break;
-    case DT_Q4_0:
-        fill(p + 2, 16, how, 0);
-        put_f16(p, d);
-        break;
-    case DT_Q4_K:
-        fill(p, 144, how, 0);
-        put_f16(p, d);
-        put_f16(p + 2, d * 0.7f);
-        break;
-    default:
-        fill(p, 192, how, 0);
-        fill(p + 192, 16, how, 0x80);
-        put_f16(p + 208, d);
-        break;
-    }
+    fill(p, dtype_info(type)->block_bytes, how, 0);
+    fill(p + l->signed_from, (size_t)(l->signed_to - l->signed_from), how, 0x80);
+    if (l->half >= 0) put_f16(p + l->half, d);
+    if (l->half2 >= 0) put_f16(p + l->half2, d * 0.7f);
+    if (type == DT_MXFP4) p[0] = (uint8_t)(118 + rnd() % 6);
+    if (type == DT_IQ1_M) put_iq1_m_scale(p, d);
 }
 
 static uint8_t *make_weights(enum dtype type, size_t R, size_t K, enum pattern how)
@@ -174,10 +186,13 @@ static void test_act_fields(void **unused)
                 if (isfinite(v) && fabsf(v) < 1e30f)
                     assert_true(fabs(v - (double)b->d * b->s[j] * q) <= 0.5001 * b->d * b->s[j] + ACT_TINY);
             }
+            for (size_t i = 0; i < 16; i++) assert_int_equal(b->pairs[act_pair_of(16 * j + i)], b->q[16 * j + i]);
             assert_in_range(b->s[j], 1, S);
             assert_int_equal(b->s8[act_split(j)], b->s[j]);
-            assert_int_equal(b->zero[j], (form == ACT_Q32 ? -128 : -32) * sum);
-            if (form == ACT_Q256) assert_int_equal(b->z.split[act_split(j)], b->s[j] * sum);
+            assert_int_equal(b->s16[j], b->s[j]);
+            assert_int_equal(b->zero[j], -128 * sum);
+            if (form == ACT_Q256) assert_int_equal(b->z.z16[j], b->s[j] * sum);
+            if (form == ACT_Q256) assert_int_equal(b->split[act_split(j)], b->s[j] * sum);
         }
     }
 }
@@ -280,10 +295,11 @@ static void check_extremes(enum dtype type)
             }
 }
 
-static void test_q8_0(void **unused) { (void)unused; check_type(DT_Q8_0); check_extremes(DT_Q8_0); }
-static void test_q4_0(void **unused) { (void)unused; check_type(DT_Q4_0); check_extremes(DT_Q4_0); }
-static void test_q4_k(void **unused) { (void)unused; check_type(DT_Q4_K); check_extremes(DT_Q4_K); }
-static void test_q6_k(void **unused) { (void)unused; check_type(DT_Q6_K); check_extremes(DT_Q6_K); }
+static void test_type(void **type)
+{
+    check_type(*(const enum dtype *)*type);
+    check_extremes(*(const enum dtype *)*type);
+}
 
 /* ---- accuracy ---------------------------------------------------------------------------------------------------- */
 
@@ -291,7 +307,7 @@ static void test_q6_k(void **unused) { (void)unused; check_type(DT_Q6_K); check_
 static void check_accuracy(enum dtype type, enum x_kind kind)
 {
     enum { R = 8, T = 3 };
-    size_t K = dtype_info(type)->block_values == 256 ? 1024 : 1056;
+    size_t block = dtype_info(type)->block_values, K = block == 32 ? 1056 : 1152 / block * block;
     struct scene s = { type, T, R, K, RANDOM, kind, false };
     uint8_t *w = make_weights(type, R, K, RANDOM);
     float *x = take(T * K * sizeof *x), *y = take((T * (R + 3) + GUARD) * sizeof *y), *v = take(K * sizeof *v);
@@ -326,12 +342,8 @@ static void check_accuracy(enum dtype type, enum x_kind kind)
 static void test_accuracy(void **unused)
 {
     (void)unused;
-    for (int round = 0; round < 20; round++) {
-        check_accuracy(DT_Q8_0, round % 2 ? X_GAUSS : X_OUTLIER);
-        check_accuracy(DT_Q4_0, round % 2 ? X_GAUSS : X_OUTLIER);
-        check_accuracy(DT_Q4_K, round % 2 ? X_GAUSS : X_OUTLIER);
-        check_accuracy(DT_Q6_K, round % 2 ? X_GAUSS : X_OUTLIER);
-    }
+    for (int round = 0; round < 20; round++)
+        for (size_t i = 0; i < N_LAYOUTS; i++) check_accuracy(layouts[i].type, round % 2 ? X_GAUSS : X_OUTLIER);
 }
 
 /* Squared error of x as int8 codes with one scale per n columns: what other engines do. */
@@ -390,15 +402,14 @@ static void test_smaller_error(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    struct CMUnitTest tests[N_LAYOUTS + 4] = {
         cmocka_unit_test(test_act_bits),
         cmocka_unit_test(test_act_fields),
-        cmocka_unit_test(test_q8_0),
-        cmocka_unit_test(test_q4_0),
-        cmocka_unit_test(test_q4_k),
-        cmocka_unit_test(test_q6_k),
         cmocka_unit_test(test_accuracy),
         cmocka_unit_test(test_smaller_error),
     };
+    for (size_t i = 0; i < N_LAYOUTS; i++)
+        tests[4 + i] = (struct CMUnitTest){ .name = dtype_info(layouts[i].type)->name, .test_func = test_type,
+                                            .initial_state = (void *)(uintptr_t)&layouts[i].type };
     return run_tests(tests);
 }

@@ -9,15 +9,24 @@
 #include "kernel/matmul/dot.h"
 #include "kernel/matmul/rows.h"
 
-INLINE float half_at(const uint8_t *p)
+static inline float neon_half(uint16_t bits)
 {
     __fp16 h;
-    memcpy(&h, p, sizeof h);
+    memcpy(&h, &bits, sizeof h);
     return (float)h;
+}
+#define CODES_F16(half) neon_half(half)
+#include "quant/codes.h"
+
+typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
+
+INLINE float half_at(const uint8_t *p)
+{
+    return neon_half(load16(p));
 }
 
 /* Each fills code[16]: the groups of one super-block in column order. */
-INLINE void codes_q4_k(const uint8_t *w, int8x16_t *code)
+INLINE void neon_q4_k(const uint8_t *w, int8x16_t *code)
 {
     const uint8x16_t low = vdupq_n_u8(15);
     UNROLL for (int g = 0; g < 4; g++) {
@@ -34,7 +43,7 @@ INLINE int8x16_t minus(uint8x16_t v, int8_t n)
     return vsubq_s8(vreinterpretq_s8_u8(v), vdupq_n_s8(n));
 }
 
-INLINE void codes_q6_k(const uint8_t *w, int8x16_t *code)
+INLINE void neon_q6_k(const uint8_t *w, int8x16_t *code)
 {
     const uint8x16_t low = vdupq_n_u8(15), high = vdupq_n_u8(0x30);
     UNROLL for (int half = 0; half < 2; half++) {
@@ -50,7 +59,7 @@ INLINE void codes_q6_k(const uint8_t *w, int8x16_t *code)
     }
 }
 
-INLINE void codes_q8_0(const uint8_t *w, int8x16_t *code)
+INLINE void neon_q8_0(const uint8_t *w, int8x16_t *code)
 {
     UNROLL for (int b = 0; b < BLOCKS; b++) {
         code[2 * b] = vreinterpretq_s8_u8(vld1q_u8(w + Q8_0_BYTES * b + 2));
@@ -58,7 +67,7 @@ INLINE void codes_q8_0(const uint8_t *w, int8x16_t *code)
     }
 }
 
-INLINE void codes_q4_0(const uint8_t *w, int8x16_t *code)
+INLINE void neon_q4_0(const uint8_t *w, int8x16_t *code)
 {
     UNROLL for (int b = 0; b < BLOCKS; b++) {
         uint8x16_t v = vld1q_u8(w + Q4_0_BYTES * b + 2);

@@ -1,9 +1,11 @@
-/* Many tokens (AVX2): 2 x 3 tiles (two registers of 8 rows, three tokens).  Codes of 4 bits add up in 16 bits over a whole
- * group of 16 columns (16 * 15 * 127 = 30480), those of 6 bits over half of one; the product of the integer scales does the
- * widening. */
+/* Many tokens (AVX2): two registers of 8 rows by TILE tokens.  Products of codes add up in 16 bits for as long as they fit,
+ * which pair order makes 32 columns for codes of 4 bits; the multiply that widens them applies the integer scales of two
+ * groups at once. */
+#include <stddef.h>
+
 #include "kernel/matmul/panel_x86.h"
 
-enum { TILE = 3, VNNI = 0 };
+enum { TILE = 4, VNNI = 0, PREFETCH_FROM = offsetof(struct act_block, pairs), PREFETCH_BYTES = ACT_COLS };
 
 /* Sums stay in the order written: the compiler would make trees of them, which need more registers than there are. */
 #define KEEP(v) __asm__("" : "+x"(v))
@@ -15,36 +17,64 @@ INLINE __m256i spread32(const void *p)
     return _mm256_set1_epi32(v);
 }
 
-INLINE __m256i spread16(const void *p)
-{
-    int16_t v;
-    memcpy(&v, p, sizeof v);
-    return _mm256_set1_epi16(v);
-}
-
 /* acc = fma(da, value, acc). */
 INLINE void store(float *acc, float da, __m256 value)
 {
     _mm256_storeu_ps(acc, _mm256_fmadd_ps(_mm256_set1_ps(da), value, _mm256_loadu_ps(acc)));
 }
 
-/* Codes of 4 bits against 16 columns: sums in 16 bits. */
-INLINE void group4(const __m256i (*code)[HALVES], const struct act_block *const *a, int nt, int group, __m256i (*p)[HALVES])
+/* How many products of unsigned codes up to top and activations fit into 16 bits: 2 * top * 127 each. */
+#define DEPTH(top) ((top) == 15 ? 8 : (top) == 31 ? 4 : 2)
+
+/* sum[t][h] += 32 columns (block b) of 8 rows, group sums times coefficients c[t][h] of 16 bits. */
+INLINE void columns32(const __m256i (*code)[HALVES], const struct act_block *const *a, int nt, int b, int top,
+                      __m256i (*c)[HALVES], __m256i (*sum)[HALVES])
 {
-    UNROLL for (int k = 0; k < 4; k++) {
-        __m256i w0 = code[4 * group + k][0], w1 = code[4 * group + k][1];
+    if (top == 127) {               /* absolute codes times activations with their signs; a pair fits 16 bits */
+        UNROLL for (int k = 0; k < 8; k++) {
+            UNROLL for (int h = 0; h < HALVES; h++) {
+                __m256i w = code[8 * b + k][h], size = _mm256_abs_epi8(w);
+                UNROLL for (int t = 0; t < nt; t++) {
+                    __m256i x = _mm256_sign_epi8(spread32(a[t]->pairs + 32 * b + 4 * k), w);
+                    sum[t][h] = _mm256_add_epi32(sum[t][h], _mm256_madd_epi16(_mm256_maddubs_epi16(size, x), c[t][h]));
+                    KEEP(sum[t][h]);
+                }
+            }
+        }
+        return;
+    }
+    __m256i p[TILE][HALVES];
+    UNROLL for (int k = 0; k < 8; k++) {
+        __m256i w0 = code[8 * b + k][0], w1 = code[8 * b + k][1];
         UNROLL for (int t = 0; t < nt; t++) {
-            __m256i x = spread32(a[t]->q + ACT_GROUP * group + 4 * k);
+            __m256i x = spread32(a[t]->pairs + 32 * b + 4 * k);
             __m256i u = _mm256_maddubs_epi16(w0, x), v = _mm256_maddubs_epi16(w1, x);
-            p[t][0] = k ? _mm256_add_epi16(p[t][0], u) : u;
-            p[t][1] = k ? _mm256_add_epi16(p[t][1], v) : v;
+            p[t][0] = k % DEPTH(top) ? _mm256_add_epi16(p[t][0], u) : u;
+            p[t][1] = k % DEPTH(top) ? _mm256_add_epi16(p[t][1], v) : v;
             KEEP(p[t][0]);
             KEEP(p[t][1]);
+        }
+        if ((k + 1) % DEPTH(top)) continue;
+        UNROLL for (int t = 0; t < nt; t++) {
+            UNROLL for (int h = 0; h < HALVES; h++) {
+                sum[t][h] = _mm256_add_epi32(sum[t][h], _mm256_madd_epi16(p[t][h], c[t][h]));
+                KEEP(sum[t][h]);
+            }
         }
     }
 }
 
-INLINE void tile_q4_k(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc)
+/* Pairs of 16-bit numbers of the rows times the group sums. */
+INLINE __m256i times_sums(const __m256i (*n)[HALVES], int h, const struct act_block *a)
+{
+    __m256i sum = _mm256_setzero_si256();
+    UNROLL for (int i = 0; i < BLOCKS; i++)
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(n[i][h], spread32(a->z.z16 + 2 * i)));
+    return sum;
+}
+
+INLINE void tile_super(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc,
+                       enum family family, int top)
 {
     const struct act_block *a[TILE];
     __m256i isum[TILE][HALVES];
@@ -52,72 +82,26 @@ INLINE void tile_q4_k(const struct panel_super *w, const struct act_block *const
         a[t] = row[t] + s;
         isum[t][0] = isum[t][1] = _mm256_setzero_si256();
     }
-    for (int j = 0; j < ACT_GROUPS; j++) {
-        __m256i p[TILE][HALVES];
-        group4(w->code, a, nt, j, p);
-        UNROLL for (int t = 0; t < nt; t++) {
-            __m256i scale = spread16(&a[t]->s[j]);
-            UNROLL for (int h = 0; h < HALVES; h++) {
-                __m256i c = _mm256_mullo_epi16(w->sc[j / 2][h], scale);
-                isum[t][h] = _mm256_add_epi32(isum[t][h], _mm256_madd_epi16(p[t][h], c));
-            }
-        }
+    for (int b = 0; b < BLOCKS; b++) {
+        __m256i c[TILE][HALVES];
+        UNROLL for (int t = 0; t < nt; t++)
+            UNROLL for (int h = 0; h < HALVES; h++) c[t][h] = _mm256_mullo_epi16(w->sc[b][h], spread32(a[t]->s16 + 2 * b));
+        columns32(w->code, a, nt, b, top, c, isum);
     }
     UNROLL for (int t = 0; t < nt; t++) {
         UNROLL for (int h = 0; h < HALVES; h++) {
-            __m256i msum = _mm256_setzero_si256();
-            UNROLL for (int i = 0; i < 4; i++) {
-                msum = _mm256_add_epi32(msum, _mm256_madd_epi16(w->mn[i][h], spread32(a[t]->z.split + 2 * i)));
-                msum = _mm256_add_epi32(msum, _mm256_madd_epi16(w->mn[i][h], spread32(a[t]->z.split + 8 + 2 * i)));
-            }
-            __m256 v = _mm256_mul_ps(w->d[h], _mm256_cvtepi32_ps(isum[t][h]));
-            v = _mm256_fnmadd_ps(w->dmin[h], _mm256_cvtepi32_ps(msum), v);
+            __m256i sum = isum[t][h];
+            if (family == SUPER && top != 127)
+                sum = _mm256_sub_epi32(sum, _mm256_mullo_epi32(_mm256_set1_epi32(w->offset), times_sums(w->sc, h, a[t])));
+            __m256 v = _mm256_mul_ps(w->d[h], _mm256_cvtepi32_ps(sum));
+            if (family == SUPER_MIN) v = _mm256_fnmadd_ps(w->dmin[h], _mm256_cvtepi32_ps(times_sums(w->mn, h, a[t])), v);
             store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, v);
         }
     }
 }
 
-INLINE void tile_q6_k(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc)
-{
-    const struct act_block *a[TILE];
-    __m256i isum[TILE][HALVES];
-    UNROLL for (int t = 0; t < nt; t++) {
-        a[t] = row[t] + s;
-        UNROLL for (int h = 0; h < HALVES; h++) {
-            __m256i z = _mm256_setzero_si256();
-            UNROLL for (int i = 0; i < 8; i++)
-                z = _mm256_sub_epi32(z, _mm256_madd_epi16(w->mn[i][h], spread32(a[t]->z.split + 2 * i)));
-            isum[t][h] = _mm256_slli_epi32(z, 5);
-        }
-    }
-    for (int j = 0; j < ACT_GROUPS; j++) {
-        UNROLL for (int k = 0; k < 4; k += 2) {
-            const __m256i *code = w->code[4 * j + k];
-            UNROLL for (int t = 0; t < nt; t++) {
-                const int8_t *q = a[t]->q + ACT_GROUP * j + 4 * k;
-                __m256i x0 = spread32(q), x1 = spread32(q + 4), scale = spread16(&a[t]->s[j]);
-                UNROLL for (int h = 0; h < HALVES; h++) {
-                    __m256i p = _mm256_add_epi16(_mm256_maddubs_epi16(code[h], x0), _mm256_maddubs_epi16(code[2 + h], x1));
-                    __m256i c = _mm256_mullo_epi16(w->sc[j][h], scale);
-                    isum[t][h] = _mm256_add_epi32(isum[t][h], _mm256_madd_epi16(p, c));
-                    KEEP(isum[t][h]);
-                }
-            }
-        }
-    }
-    UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int h = 0; h < HALVES; h++)
-            store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, _mm256_mul_ps(w->d[h], _mm256_cvtepi32_ps(isum[t][h])));
-}
-
-/* t = d_i * f, or a fused step once i > 0. */
-INLINE __m256 step(int i, __m256 d, __m256i f, __m256 t)
-{
-    __m256 v = _mm256_cvtepi32_ps(f);
-    return i ? _mm256_fmadd_ps(d, v, t) : _mm256_mul_ps(d, v);
-}
-
-INLINE void tile_q4_0(const struct panel_blocks *w, const struct act_block *const *row, size_t s, int nt, float *acc)
+INLINE void tile_block(const struct panel_block *w, const struct act_block *const *row, size_t s, int nt, float *acc,
+                       enum family family, int top)
 {
     const struct act_block *a[TILE];
     __m256 value[TILE][HALVES];
@@ -126,61 +110,56 @@ INLINE void tile_q4_0(const struct panel_blocks *w, const struct act_block *cons
         value[t][0] = value[t][1] = _mm256_setzero_ps();
     }
     for (int b = 0; b < BLOCKS; b++) {
-        __m256i f[TILE][HALVES];
+        __m256i f[TILE][HALVES], c[TILE][HALVES];
         UNROLL for (int t = 0; t < nt; t++) {
-            __m256i z = _mm256_slli_epi32(spread32(&a[t]->z.pair[b]), 3);
-            f[t][0] = f[t][1] = _mm256_sub_epi32(_mm256_setzero_si256(), z);
+            f[t][0] = _mm256_setzero_si256();
+            if (family == BLOCK && top != 127)
+                f[t][0] = _mm256_mullo_epi32(_mm256_set1_epi32(-w->offset), spread32(a[t]->z.pair + b));
+            f[t][1] = f[t][0];
+            c[t][0] = c[t][1] = spread32(a[t]->s16 + 2 * b);
         }
-        UNROLL for (int g = 0; g < 2; g++) {
-            __m256i p[TILE][HALVES];
-            group4(w->code, a, nt, 2 * b + g, p);
-            UNROLL for (int t = 0; t < nt; t++) {
-                __m256i scale = spread16(&a[t]->s[2 * b + g]);
-                UNROLL for (int h = 0; h < HALVES; h++)
-                    f[t][h] = _mm256_add_epi32(f[t][h], _mm256_madd_epi16(p[t][h], scale));
+        columns32(w->code, a, nt, b, top, c, f);
+        UNROLL for (int t = 0; t < nt; t++) {
+            UNROLL for (int h = 0; h < HALVES; h++) {
+                __m256 v = _mm256_cvtepi32_ps(f[t][h]);
+                value[t][h] = b ? _mm256_fmadd_ps(w->d[b][h], v, value[t][h]) : _mm256_mul_ps(w->d[b][h], v);
             }
         }
-        UNROLL for (int t = 0; t < nt; t++)
-            UNROLL for (int h = 0; h < HALVES; h++) value[t][h] = step(b, w->d[b][h], f[t][h], value[t][h]);
     }
-    UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int h = 0; h < HALVES; h++) store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
-}
-
-/* Codes of 8 bits: their absolute values times the activations with their signs; a pair fits 16 bits. */
-INLINE void tile_q8_0(const struct panel_blocks *w, const struct act_block *const *row, size_t s, int nt, float *acc)
-{
-    const struct act_block *a[TILE];
-    __m256 value[TILE][HALVES];
     UNROLL for (int t = 0; t < nt; t++) {
-        a[t] = row[t] + s;
-        value[t][0] = value[t][1] = _mm256_setzero_ps();
-    }
-    for (int b = 0; b < BLOCKS; b++) {
-        __m256i f[TILE][HALVES];
-        UNROLL for (int t = 0; t < nt; t++) f[t][0] = f[t][1] = _mm256_setzero_si256();
-        UNROLL for (int g = 0; g < 2; g++) {
-            __m256i scale[TILE];
-            UNROLL for (int t = 0; t < nt; t++) scale[t] = spread16(&a[t]->s[2 * b + g]);
-            UNROLL for (int k = 0; k < 4; k++) {
-                UNROLL for (int h = 0; h < HALVES; h++) {
-                    __m256i code = w->code[8 * b + 4 * g + k][h], size = _mm256_abs_epi8(code);
-                    UNROLL for (int t = 0; t < nt; t++) {
-                        __m256i x = _mm256_sign_epi8(spread32(a[t]->q + 32 * b + 16 * g + 4 * k), code);
-                        f[t][h] = _mm256_add_epi32(f[t][h], _mm256_madd_epi16(_mm256_maddubs_epi16(size, x), scale[t]));
-                        KEEP(f[t][h]);
-                    }
-                }
-            }
+        UNROLL for (int h = 0; h < HALVES; h++) {
+            if (family == BLOCK_ADD)
+                for (int b = 0; b < BLOCKS; b++)
+                    value[t][h] = _mm256_fmadd_ps(w->add[b][h], _mm256_cvtepi32_ps(spread32(a[t]->z.pair + b)), value[t][h]);
+            store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
         }
-        UNROLL for (int t = 0; t < nt; t++)
-            UNROLL for (int h = 0; h < HALVES; h++) value[t][h] = step(b, w->d[b][h], f[t][h], value[t][h]);
     }
-    UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int h = 0; h < HALVES; h++) store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
 }
 
-PANEL_KERNEL(q8_0, avx2, panel_blocks, BLOCKS * Q8_0_BYTES, ACT_Q32, tile_q8_0)
-PANEL_KERNEL(q4_0, avx2, panel_blocks, BLOCKS * Q4_0_BYTES, ACT_Q32, tile_q4_0)
-PANEL_KERNEL(q4_k, avx2, panel_super, Q4_K_BYTES, ACT_Q256, tile_q4_k)
-PANEL_KERNEL(q6_k, avx2, panel_super, Q6_K_BYTES, ACT_Q256, tile_q6_k)
+#define SUPERS(family, top) MULTIPLY(multiply_##family##_##top, panel_super, tile_super(p, a, s, nt, acc, family, top))
+#define BLOCKED(family, top) MULTIPLY(multiply_##family##_##top, panel_block, tile_block(p, a, s, nt, acc, family, top))
+SUPERS(SUPER, 15)
+SUPERS(SUPER, 31)
+SUPERS(SUPER, 63)
+SUPERS(SUPER, 127)
+SUPERS(SUPER_MIN, 15)
+SUPERS(SUPER_MIN, 31)
+BLOCKED(BLOCK, 15)
+BLOCKED(BLOCK, 31)
+BLOCKED(BLOCK, 127)
+BLOCKED(BLOCK_ADD, 15)
+BLOCKED(BLOCK_ADD, 31)
+
+UNPACK(q8_0, BLOCK, x86_unpack_q8_0(p, rows, VNNI))
+UNPACK(q4_0, BLOCK, x86_unpack_q4_0(p, rows, VNNI))
+UNPACK(q4_k, SUPER_MIN, x86_unpack_q4_k(p, rows, VNNI))
+UNPACK(q6_k, SUPER, x86_unpack_q6_k(p, rows, VNNI))
+PANEL_KERNEL(q8_0, avx2, avx2, BLOCKS * Q8_0_BYTES, BLOCK, 127)
+PANEL_KERNEL(q4_0, avx2, avx2, BLOCKS * Q4_0_BYTES, BLOCK, 15)
+PANEL_KERNEL(q4_k, avx2, avx2, Q4_K_BYTES, SUPER_MIN, 15)
+PANEL_KERNEL(q6_k, avx2, avx2, Q6_K_BYTES, SUPER, 63)
+
+#define INT_TYPE(name, bytes, family, top, offset)                                         \
+    UNPACK(name, family, UNPACK_OF_##family(p, rows, codes_##name, family, offset, VNNI))  \
+    PANEL_KERNEL(name, avx2, avx2, bytes, family, top)
+#include "kernel/matmul/int_types.inc"

@@ -1,8 +1,8 @@
 /* Many tokens (AVX-512 VNNI): 16 rows are one register, eight tokens a tile; activations are broadcast on load.
- * One kernel for each kind of super-block (their sums differ in width), one for a float scale per 32. */
+ * One kernel for super-blocks, one for a float scale per 32. */
 #include "kernel/matmul/panel_x86.h"
 
-enum { TILE = 8, VNNI = 1 };
+enum { TILE = 8, VNNI = 1, PREFETCH_FROM = 0, PREFETCH_BYTES = ACT_COLS };
 
 INLINE __m512i load512(const void *p) { return _mm512_load_si512(p); }
 
@@ -27,35 +27,9 @@ INLINE void group(const __m256i (*code)[HALVES], const struct act_block *const *
     }
 }
 
-/* Codes 0..15: a group's dot fits 16 bits, so scales and sums are one instruction. */
-INLINE void tile_q4_k(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc)
-{
-    const struct act_block *a[TILE];
-    __m512i isum[TILE];
-    UNROLL for (int t = 0; t < nt; t++) {
-        a[t] = row[t] + s;
-        isum[t] = _mm512_setzero_si512();
-    }
-    for (int j = 0; j < ACT_GROUPS; j++) {
-        __m512i dot[TILE], sc = load512(w->sc[j / 2]);
-        UNROLL for (int t = 0; t < nt; t++) dot[t] = _mm512_setzero_si512();
-        group(w->code, a, nt, j, dot);
-        UNROLL for (int t = 0; t < nt; t++)
-            isum[t] = _mm512_dpwssd_epi32(isum[t], dot[t], _mm512_mullo_epi16(sc, spread(&a[t]->s[j])));
-    }
-    UNROLL for (int t = 0; t < nt; t++) {
-        __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-        UNROLL for (int i = 0; i < 4; i++) {
-            even = _mm512_dpwssd_epi32(even, load512(w->mn[i]), spread(a[t]->z.split + 2 * i));
-            odd = _mm512_dpwssd_epi32(odd, load512(w->mn[i]), spread(a[t]->z.split + 8 + 2 * i));
-        }
-        __m512 v = _mm512_mul_ps(_mm512_load_ps(w->d), _mm512_cvtepi32_ps(isum[t]));
-        v = _mm512_fnmadd_ps(_mm512_load_ps(w->dmin), _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), v);
-        store(acc + PANEL_ROWS * t, a[t]->d, v);
-    }
-}
-
-INLINE void tile_q6_k(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc)
+/* narrow: codes 0..15, a group's dot fits 16 bits, so that scales and sums are one instruction. */
+INLINE void tile_super(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc,
+                       enum family family, bool narrow)
 {
     const struct act_block *a[TILE];
     __m512i isum[TILE];
@@ -65,18 +39,30 @@ INLINE void tile_q6_k(const struct panel_super *w, const struct act_block *const
     }
     for (int j = 0; j < ACT_GROUPS; j++) {
         __m512i dot[TILE], sc = load512(w->sc[j]);
-        UNROLL for (int t = 0; t < nt; t++) dot[t] = spread(&a[t]->zero[j]);
+        UNROLL for (int t = 0; t < nt; t++) dot[t] = family == SUPER ? spread(&a[t]->zero[j]) : _mm512_setzero_si512();
         group(w->code, a, nt, j, dot);
         UNROLL for (int t = 0; t < nt; t++) {
-            __m512i c = _mm512_madd_epi16(sc, spread(&a[t]->s[j]));
-            isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot[t], c));
+            __m512i c = _mm512_mullo_epi16(sc, spread(&a[t]->s[j]));
+            if (narrow) isum[t] = _mm512_dpwssd_epi32(isum[t], dot[t], c);
+            else isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot[t], _mm512_madd_epi16(sc, spread(&a[t]->s[j]))));
         }
     }
-    UNROLL for (int t = 0; t < nt; t++)
-        store(acc + PANEL_ROWS * t, a[t]->d, _mm512_mul_ps(_mm512_load_ps(w->d), _mm512_cvtepi32_ps(isum[t])));
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m512 v = _mm512_mul_ps(_mm512_load_ps(w->d), _mm512_cvtepi32_ps(isum[t]));
+        if (family == SUPER_MIN) {
+            __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+            UNROLL for (int i = 0; i < BLOCKS; i += 2) {
+                even = _mm512_dpwssd_epi32(even, load512(w->mn[i]), spread(a[t]->z.z16 + 2 * i));
+                odd = _mm512_dpwssd_epi32(odd, load512(w->mn[i + 1]), spread(a[t]->z.z16 + 2 * i + 2));
+            }
+            v = _mm512_fnmadd_ps(_mm512_load_ps(w->dmin), _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), v);
+        }
+        store(acc + PANEL_ROWS * t, a[t]->d, v);
+    }
 }
 
-INLINE void tile_blocks(const struct panel_blocks *w, const struct act_block *const *row, size_t s, int nt, float *acc)
+INLINE void tile_block(const struct panel_block *w, const struct act_block *const *row, size_t s, int nt, float *acc,
+                       enum family family)
 {
     const struct act_block *a[TILE];
     __m512 value[TILE];
@@ -89,7 +75,8 @@ INLINE void tile_blocks(const struct panel_blocks *w, const struct act_block *co
         __m512 d = _mm512_load_ps(w->d[b]);
         UNROLL for (int g = 0; g < 2; g++) {
             __m512i dot[TILE];
-            UNROLL for (int t = 0; t < nt; t++) dot[t] = spread(&a[t]->zero[2 * b + g]);
+            UNROLL for (int t = 0; t < nt; t++)
+                dot[t] = family == BLOCK ? spread(&a[t]->zero[2 * b + g]) : _mm512_setzero_si512();
             group(w->code, a, nt, 2 * b + g, dot);
             UNROLL for (int t = 0; t < nt; t++) {
                 __m512i v = _mm512_mullo_epi32(dot[t], spread(&a[t]->s[2 * b + g]));
@@ -101,10 +88,39 @@ INLINE void tile_blocks(const struct panel_blocks *w, const struct act_block *co
             value[t] = b ? _mm512_fmadd_ps(d, v, value[t]) : _mm512_mul_ps(d, v);
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) store(acc + PANEL_ROWS * t, a[t]->d, value[t]);
+    UNROLL for (int t = 0; t < nt; t++) {
+        for (int b = 0; family == BLOCK_ADD && b < BLOCKS; b++)
+            value[t] = _mm512_fmadd_ps(_mm512_load_ps(w->add[b]), _mm512_cvtepi32_ps(spread(a[t]->z.pair + b)), value[t]);
+        store(acc + PANEL_ROWS * t, a[t]->d, value[t]);
+    }
 }
 
-PANEL_KERNEL(q8_0, avx512, panel_blocks, BLOCKS * Q8_0_BYTES, ACT_Q32, tile_blocks)
-PANEL_KERNEL(q4_0, avx512, panel_blocks, BLOCKS * Q4_0_BYTES, ACT_Q32, tile_blocks)
-PANEL_KERNEL(q4_k, avx512, panel_super, Q4_K_BYTES, ACT_Q256, tile_q4_k)
-PANEL_KERNEL(q6_k, avx512, panel_super, Q6_K_BYTES, ACT_Q256, tile_q6_k)
+MULTIPLY(multiply_super, panel_super, tile_super(p, a, s, nt, acc, SUPER, false))
+MULTIPLY(multiply_SUPER_MIN_15, panel_super, tile_super(p, a, s, nt, acc, SUPER_MIN, true))
+MULTIPLY(multiply_SUPER_MIN_31, panel_super, tile_super(p, a, s, nt, acc, SUPER_MIN, false))
+MULTIPLY(multiply_block, panel_block, tile_block(p, a, s, nt, acc, BLOCK))
+MULTIPLY(multiply_block_add, panel_block, tile_block(p, a, s, nt, acc, BLOCK_ADD))
+#define multiply_SUPER_15 multiply_super
+#define multiply_SUPER_31 multiply_super
+#define multiply_SUPER_63 multiply_super
+#define multiply_SUPER_127 multiply_super
+#define multiply_BLOCK_15 multiply_block
+#define multiply_BLOCK_31 multiply_block
+#define multiply_BLOCK_127 multiply_block
+#define multiply_BLOCK_ADD_15 multiply_block_add
+#define multiply_BLOCK_ADD_31 multiply_block_add
+
+UNPACK(q8_0, BLOCK, x86_unpack_q8_0(p, rows, VNNI))
+UNPACK(q4_0, BLOCK, x86_unpack_q4_0(p, rows, VNNI))
+UNPACK(q4_k, SUPER_MIN, x86_unpack_q4_k(p, rows, VNNI))
+UNPACK(q6_k, SUPER, x86_unpack_q6_k(p, rows, VNNI))
+PANEL_KERNEL(q8_0, avx512, avx512, BLOCKS * Q8_0_BYTES, BLOCK, 127)
+PANEL_KERNEL(q4_0, avx512, avx512, BLOCKS * Q4_0_BYTES, BLOCK, 15)
+PANEL_KERNEL(q4_k, avx512, avx512, Q4_K_BYTES, SUPER_MIN, 15)
+PANEL_KERNEL(q6_k, avx512, avx512, Q6_K_BYTES, SUPER, 63)
+
+/* Few tokens of these types: the kernels for 256 bits. */
+#define INT_TYPE(name, bytes, family, top, offset)                                         \
+    UNPACK(name, family, UNPACK_OF_##family(p, rows, codes_##name, family, offset, VNNI))  \
+    PANEL_KERNEL(name, avx512, avx2, bytes, family, top)
+#include "kernel/matmul/int_types.inc"

@@ -7,12 +7,13 @@ enum { TILE = 4, QUADS = ACT_COLS / 4, VECS = 2, PARTS = PANEL_ROWS / 4 };     /
 struct panel_super {
     int8x16_t code[QUADS][PARTS];
     int32_t sc[ACT_GROUPS][PANEL_ROWS];
-    int32_t mn[BLOCKS][PANEL_ROWS];
+    int32_t mn[ACT_GROUPS][PANEL_ROWS];
     float d[PANEL_ROWS], dmin[PANEL_ROWS];
 };
-struct panel_blocks {
+struct panel_block {
     int8x16_t code[QUADS][PARTS];
     float d[BLOCKS][PANEL_ROWS];
+    float add[BLOCKS][PANEL_ROWS];
 };
 
 /* Four rows of 16 columns become four steps of 4 columns. */
@@ -28,17 +29,13 @@ INLINE void put_group(int8x16_t (*out)[PARTS], int part, const int8x16_t *row)
     out[3][part] = vreinterpretq_s8_s64(vtrn2q_s64(ab1, cd1));
 }
 
-INLINE void unpack_codes(int8x16_t (*out)[PARTS], const uint8_t *const *rows, enum dtype type)
+typedef void read_fn(const uint8_t *w, int8x16_t *code);
+
+INLINE void put_rows(int8x16_t (*out)[PARTS], const uint8_t *const *rows, read_fn *read)
 {
     for (int part = 0; part < PARTS; part++) {
         int8x16_t code[4][ACT_GROUPS];
-        for (int i = 0; i < 4; i++) {
-            const uint8_t *w = rows[4 * part + i];
-            if (type == DT_Q4_K) codes_q4_k(w, code[i]);
-            else if (type == DT_Q6_K) codes_q6_k(w, code[i]);
-            else if (type == DT_Q8_0) codes_q8_0(w, code[i]);
-            else codes_q4_0(w, code[i]);
-        }
+        for (int i = 0; i < 4; i++) read(rows[4 * part + i], code[i]);
         for (int g = 0; g < ACT_GROUPS; g++) {
             int8x16_t row[4] = { code[0][g], code[1][g], code[2][g], code[3][g] };
             put_group(out + 4 * g, part, row);
@@ -46,41 +43,85 @@ INLINE void unpack_codes(int8x16_t (*out)[PARTS], const uint8_t *const *rows, en
     }
 }
 
-static void unpack_q4_k(void *panel, const uint8_t *const *rows)
+static void fill_q4_k(void *panel, const uint8_t *const *rows)
 {
     struct panel_super *p = panel;
-    unpack_codes(p->code, rows, DT_Q4_K);
+    put_rows(p->code, rows, neon_q4_k);
     for (int r = 0; r < PANEL_ROWS; r++) {
         uint64_t scales, mins;
         q4_k_scales(rows[r] + 4, &scales, &mins);
         for (int i = 0; i < BLOCKS; i++) {
             p->sc[2 * i][r] = p->sc[2 * i + 1][r] = (int32_t)(scales >> 8 * i & 63);
-            p->mn[i][r] = (int32_t)(mins >> 8 * i & 63);
+            p->mn[2 * i][r] = p->mn[2 * i + 1][r] = (int32_t)(mins >> 8 * i & 63);
         }
         p->d[r] = half_at(rows[r]);
         p->dmin[r] = half_at(rows[r] + 2);
     }
 }
 
-static void unpack_q6_k(void *panel, const uint8_t *const *rows)
+static void fill_q6_k(void *panel, const uint8_t *const *rows)
 {
     struct panel_super *p = panel;
-    unpack_codes(p->code, rows, DT_Q6_K);
+    put_rows(p->code, rows, neon_q6_k);
     for (int r = 0; r < PANEL_ROWS; r++) {
         for (int j = 0; j < ACT_GROUPS; j++) p->sc[j][r] = (int8_t)rows[r][192 + j];
         p->d[r] = half_at(rows[r] + 208);
     }
 }
 
-INLINE void unpack_blocks(struct panel_blocks *p, const uint8_t *const *rows, enum dtype type, size_t bytes)
+INLINE void fill_block(struct panel_block *p, const uint8_t *const *rows, read_fn *read, size_t bytes)
 {
-    unpack_codes(p->code, rows, type);
+    put_rows(p->code, rows, read);
     for (int r = 0; r < PANEL_ROWS; r++)
         for (size_t b = 0; b < BLOCKS; b++) p->d[b][r] = half_at(rows[r] + bytes * b);
 }
 
-static void unpack_q8_0(void *panel, const uint8_t *const *rows) { unpack_blocks(panel, rows, DT_Q8_0, Q8_0_BYTES); }
-static void unpack_q4_0(void *panel, const uint8_t *const *rows) { unpack_blocks(panel, rows, DT_Q4_0, Q4_0_BYTES); }
+static void fill_q8_0(void *panel, const uint8_t *const *rows) { fill_block(panel, rows, neon_q8_0, Q8_0_BYTES); }
+static void fill_q4_0(void *panel, const uint8_t *const *rows) { fill_block(panel, rows, neon_q4_0, Q4_0_BYTES); }
+
+/* Types made from codes.h: four rows at a time. */
+INLINE void put_codes(int8x16_t (*out)[PARTS], int part, const struct weight_codes *w)
+{
+    for (int g = 0; g < ACT_GROUPS; g++) {
+        int8x16_t row[4];
+        UNROLL for (int i = 0; i < 4; i++) row[i] = vld1q_s8(w[i].code + ACT_GROUP * g);
+        put_group(out + 4 * g, part, row);
+    }
+}
+
+INLINE void fill_super_codes(struct panel_super *p, const uint8_t *const *rows, codes_fn *codes, enum family family)
+{
+    for (int part = 0; part < PARTS; part++) {
+        struct weight_codes w[4];
+        for (int i = 0; i < 4; i++) {
+            int r = 4 * part + i;
+            codes(rows[r], &w[i]);
+            for (int g = 0; g < ACT_GROUPS; g++) {
+                p->sc[g][r] = w[i].sc[g];
+                if (family == SUPER_MIN) p->mn[g][r] = w[i].mn[g];
+            }
+            p->d[r] = w[i].d;
+            if (family == SUPER_MIN) p->dmin[r] = w[i].dmin;
+        }
+        put_codes(p->code, part, w);
+    }
+}
+
+INLINE void fill_block_codes(struct panel_block *p, const uint8_t *const *rows, codes_fn *codes, enum family family)
+{
+    for (int part = 0; part < PARTS; part++) {
+        struct weight_codes w[4];
+        for (int i = 0; i < 4; i++) {
+            int r = 4 * part + i;
+            codes(rows[r], &w[i]);
+            for (int b = 0; b < BLOCKS; b++) {
+                p->d[b][r] = w[i].scale[b];
+                if (family == BLOCK_ADD) p->add[b][r] = w[i].add[b];
+            }
+        }
+        put_codes(p->code, part, w);
+    }
+}
 
 /* dot[t][v]: 16 columns of 8 rows. */
 INLINE void group(const int8x16_t (*code)[PARTS], int v0, const struct act_block *const *a, int nt, int j,
@@ -121,8 +162,8 @@ INLINE void half_super(const struct panel_super *w, int v0, const struct act_blo
             float32x4_t value = vmulq_f32(vld1q_f32(w->d + at), vcvtq_f32_s32(isum[t][v]));
             if (mins) {
                 int32x4_t msum = vdupq_n_s32(0);
-                UNROLL for (int i = 0; i < BLOCKS; i++)
-                    msum = vmlaq_n_s32(msum, vld1q_s32(w->mn[i] + at), a[t]->z.split[i] + a[t]->z.split[i + 8]);
+                UNROLL for (int i = 0; i < ACT_GROUPS; i++)
+                    msum = vmlaq_n_s32(msum, vld1q_s32(w->mn[i] + at), a[t]->z.z16[i]);
                 value = vfmsq_f32(value, vld1q_f32(w->dmin + at), vcvtq_f32_s32(msum));
             }
             store(acc + PANEL_ROWS * t + at, a[t]->d, value);
@@ -130,7 +171,7 @@ INLINE void half_super(const struct panel_super *w, int v0, const struct act_blo
     }
 }
 
-INLINE void half_blocks(const struct panel_blocks *w, int v0, const struct act_block *const *a, int nt, float *acc)
+INLINE void half_block(const struct panel_block *w, int v0, const struct act_block *const *a, int nt, bool add, float *acc)
 {
     float32x4_t value[TILE][VECS];
     UNROLL for (int t = 0; t < nt; t++) UNROLL for (int v = 0; v < VECS; v++) value[t][v] = vdupq_n_f32(0.0f);
@@ -149,29 +190,48 @@ INLINE void half_blocks(const struct panel_blocks *w, int v0, const struct act_b
         }
     }
     UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int v = 0; v < VECS; v++) store(acc + PANEL_ROWS * t + 4 * (v0 + v), a[t]->d, value[t][v]);
+        UNROLL for (int v = 0; v < VECS; v++) {
+            int at = 4 * (v0 + v);
+            for (int b = 0; add && b < BLOCKS; b++)
+                value[t][v] = vfmaq_n_f32(value[t][v], vld1q_f32(w->add[b] + at), (float)a[t]->z.pair[b]);
+            store(acc + PANEL_ROWS * t + at, a[t]->d, value[t][v]);
+        }
 }
-
-enum family { BLOCK_SCALES, SUPER_SCALES, SUPER_MINS };
 
 INLINE void tile(const void *p, const struct act_block *const *row, size_t s, int nt, enum family family, float *acc)
 {
     const struct act_block *a[TILE];
     UNROLL for (int t = 0; t < nt; t++) a[t] = row[t] + s;
     for (int v0 = 0; v0 < PARTS; v0 += VECS) {
-        if (family == BLOCK_SCALES) half_blocks(p, v0, a, nt, acc);
-        else half_super(p, v0, a, nt, family == SUPER_MINS, acc);
+        if (family <= BLOCK_ADD) half_block(p, v0, a, nt, family == BLOCK_ADD, acc);
+        else half_super(p, v0, a, nt, family == SUPER_MIN, acc);
     }
 }
 
-#define PANEL_KERNEL(name, kind, bytes, form, family)                                                               \
-    static void multiply_##name(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc)    \
+#define MULTIPLY(family)                                                                                            \
+    static void multiply_##family(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc)  \
     {                                                                                                               \
         size_t t = 0;                                                                                               \
         for (; t + TILE <= T; t += TILE) tile(p, a + t, s, TILE, family, acc + PANEL_ROWS * t);                     \
         for (; t < T; t++) tile(p, a + t, s, 1, family, acc + PANEL_ROWS * t);                                      \
-    }                                                                                                               \
-    static const struct panel_type panel_##name = { bytes, sizeof(struct kind), unpack_##name, multiply_##name };   \
+    }
+MULTIPLY(BLOCK)
+MULTIPLY(BLOCK_ADD)
+MULTIPLY(SUPER)
+MULTIPLY(SUPER_MIN)
+
+#define PANEL_OF_BLOCK     panel_block
+#define PANEL_OF_BLOCK_ADD panel_block
+#define PANEL_OF_SUPER     panel_super
+#define PANEL_OF_SUPER_MIN panel_super
+#define FILL_OF_BLOCK     fill_block_codes
+#define FILL_OF_BLOCK_ADD fill_block_codes
+#define FILL_OF_SUPER     fill_super_codes
+#define FILL_OF_SUPER_MIN fill_super_codes
+
+#define PANEL_KERNEL(name, bytes, family)                                                                           \
+    static const struct panel_type panel_##name = {                                                                 \
+        bytes, sizeof(struct PANEL_OF_##family), fill_##name, multiply_##family };                                  \
     static size_t scratch_##name(const struct matmul *m, size_t T)                                                  \
     {                                                                                                               \
         (void)m;                                                                                                    \
@@ -182,9 +242,17 @@ INLINE void tile(const void *p, const struct act_block *const *row, size_t s, in
         if (j->T < PANEL_MIN_T) dot_##name##_neon(j, r0, r1);                                                       \
         else panel_rows(j, r0, r1, &panel_##name);                                                                  \
     }                                                                                                               \
-    const struct matmul_kernel matmul_##name##_neon = { form, scratch_##name, rows_##name };
+    const struct matmul_kernel matmul_##name##_neon = { FAMILY_FORM(family), scratch_##name, rows_##name };
 
-PANEL_KERNEL(q8_0, panel_blocks, BLOCKS * Q8_0_BYTES, ACT_Q32, BLOCK_SCALES)
-PANEL_KERNEL(q4_0, panel_blocks, BLOCKS * Q4_0_BYTES, ACT_Q32, BLOCK_SCALES)
-PANEL_KERNEL(q4_k, panel_super, Q4_K_BYTES, ACT_Q256, SUPER_MINS)
-PANEL_KERNEL(q6_k, panel_super, Q6_K_BYTES, ACT_Q256, SUPER_SCALES)
+PANEL_KERNEL(q8_0, BLOCKS * Q8_0_BYTES, BLOCK)
+PANEL_KERNEL(q4_0, BLOCKS * Q4_0_BYTES, BLOCK)
+PANEL_KERNEL(q4_k, Q4_K_BYTES, SUPER_MIN)
+PANEL_KERNEL(q6_k, Q6_K_BYTES, SUPER)
+
+#define INT_TYPE(name, bytes, family, top, offset)                                      \
+    static void fill_##name(void *panel, const uint8_t *const *rows)                    \
+    {                                                                                   \
+        FILL_OF_##family(panel, rows, codes_##name, family);                            \
+    }                                                                                   \
+    PANEL_KERNEL(name, bytes, family)
+#include "kernel/matmul/int_types.inc"

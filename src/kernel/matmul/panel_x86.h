@@ -1,8 +1,8 @@
 /* panel_x86.h - panels of 16 rows for x86; private to kernel/matmul.
  *
- * 16 rows x 256 columns as bytes [columns / 4][16 rows][4].  For AVX2 codes are as the file means them (4 and 6 bits unsigned, 8
- * bits signed); for VNNI the types with a scale per 32 are unsigned with a zero point of 128: Q8_0 by flipping the sign bit, Q4_0
- * as 16 times its code with a sixteenth of the scale, which is exact. */
+ * 16 rows x 256 columns as bytes [columns / 4][16 rows][4].  For VNNI the columns are in order and codes are unsigned: signed
+ * ones by flipping the sign bit, a zero point of 128.  For AVX2 the columns are in pair order (act.h) and codes unsigned by
+ * their type's offset, or signed where they need all 8 bits. */
 #ifndef HEARTH_KERNEL_MATMUL_PANEL_X86_H
 #define HEARTH_KERNEL_MATMUL_PANEL_X86_H
 
@@ -11,19 +11,26 @@
 
 #include "kernel/matmul/dot.h"
 #include "kernel/matmul/rows.h"
+#define CODES_F16(half) _cvtsh_ss(half)
+#include "quant/codes.h"
 
 enum { HALVES = 2, QUADS = ACT_COLS / 4 };
 
-/* sc: 32 bits per row, or (AVX2) twice 16 bits; mn: pairs of 16 bits per row, two neighbours in split order. */
+typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
+
+/* sc: for VNNI 32 bits per row and group; for AVX2 only [BLOCKS], pairs of 16 bits for groups 2i and 2i + 1, as in mn. */
 struct panel_super {
-    __m256i code[QUADS][HALVES];
+    _Alignas(64) __m256i code[QUADS][HALVES];
     __m256i sc[ACT_GROUPS][HALVES];
-    __m256i mn[ACT_GROUPS / 2][HALVES];
+    __m256i mn[BLOCKS][HALVES];
     __m256 d[HALVES], dmin[HALVES];
+    int32_t offset;
 };
-struct panel_blocks {
-    __m256i code[QUADS][HALVES];
+struct panel_block {
+    _Alignas(64) __m256i code[QUADS][HALVES];
     __m256 d[BLOCKS][HALVES];
+    __m256 add[BLOCKS][HALVES];
+    int32_t offset;
 };
 
 INLINE __m256i load256(const void *p) { return _mm256_loadu_si256(p); }
@@ -49,9 +56,17 @@ INLINE void transpose8(__m256i *v)
     }
 }
 
-INLINE void load_rows(const uint8_t *const *row, size_t at, __m256i *v)
+/* 32 columns in pair order. */
+INLINE __m256i pair_order(__m256i v)
 {
-    UNROLL for (int i = 0; i < 8; i++) v[i] = load256(row[i] + at);
+    const __m256i pair = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
+                                          0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+    return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(v, 0xd8), pair);
+}
+
+INLINE void load_rows(const uint8_t *const *row, size_t at, __m256i *v, bool vnni)
+{
+    UNROLL for (int i = 0; i < 8; i++) v[i] = vnni ? load256(row[i] + at) : pair_order(load256(row[i] + at));
     transpose8(v);
 }
 
@@ -63,20 +78,32 @@ INLINE __m256 load_scales(const uint8_t *const *row, size_t at)
     return _mm256_cvtph_ps(load128(h));
 }
 
-INLINE __m256i twice(__m256i v, bool vnni)
+/* Pairs of 16 bits for groups 2i and 2i + 1, v[i] of 8 rows. */
+INLINE void put_scales(struct panel_super *p, int h, const __m256i *v, bool vnni)
 {
-    return vnni ? v : _mm256_blend_epi16(v, _mm256_slli_epi32(v, 16), 0xaa);
+    UNROLL for (int i = 0; i < BLOCKS; i++) {
+        if (vnni) {
+            p->sc[2 * i][h] = _mm256_srai_epi32(_mm256_slli_epi32(v[i], 16), 16);
+            p->sc[2 * i + 1][h] = _mm256_srai_epi32(v[i], 16);
+        } else {
+            p->sc[i][h] = v[i];
+        }
+    }
 }
 
-INLINE void x86_unpack_q4_k(void *panel, const uint8_t *const *rows, bool vnni)
+INLINE __m256i twice(__m256i v)
 {
-    struct panel_super *p = panel;
+    return _mm256_or_si256(v, _mm256_slli_epi32(v, 16));
+}
+
+INLINE void x86_unpack_q4_k(struct panel_super *p, const uint8_t *const *rows, bool vnni)
+{
     const __m256i low = _mm256_set1_epi8(15);
     for (int h = 0; h < HALVES; h++) {
         const uint8_t *const *row = rows + 8 * h;
         __m256i v[8], sc[8], mn[8];
         for (int g = 0; g < 4; g++) {
-            load_rows(row, (size_t)(16 + 32 * g), v);
+            load_rows(row, (size_t)(16 + 32 * g), v, vnni);
             UNROLL for (int k = 0; k < 8; k++) {
                 p->code[16 * g + k][h] = _mm256_and_si256(v[k], low);
                 p->code[16 * g + 8 + k][h] = _mm256_and_si256(_mm256_srli_epi16(v[k], 4), low);
@@ -85,107 +112,185 @@ INLINE void x86_unpack_q4_k(void *panel, const uint8_t *const *rows, bool vnni)
         for (int i = 0; i < 8; i++) {
             uint64_t scales, mins;
             q4_k_scales(row[i] + 4, &scales, &mins);
-            sc[i] = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scales));
-            mn[i] = _mm256_castsi128_si256(_mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)mins)));
+            sc[i] = twice(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scales)));
+            mn[i] = twice(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)mins)));
         }
         transpose8(sc);
         transpose8(mn);
-        UNROLL for (int i = 0; i < 8; i++) p->sc[i][h] = twice(sc[i], vnni);
-        UNROLL for (int i = 0; i < 4; i++) p->mn[i][h] = mn[i];
+        put_scales(p, h, sc, vnni);
+        UNROLL for (int i = 0; i < BLOCKS; i++) p->mn[i][h] = mn[i];
         p->d[h] = load_scales(row, 0);
         p->dmin[h] = load_scales(row, 2);
     }
 }
 
-INLINE void x86_unpack_q6_k(void *panel, const uint8_t *const *rows, bool vnni)
+INLINE void x86_unpack_q6_k(struct panel_super *p, const uint8_t *const *rows, bool vnni)
 {
-    struct panel_super *p = panel;
     const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(0x30);
-    const __m128i split = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    const __m256i flip = _mm256_set1_epi8(vnni ? 96 : 0);            /* code - 32, and the sign bit flipped */
+    p->offset = 32;
     for (int h = 0; h < HALVES; h++) {
         const uint8_t *const *row = rows + 8 * h;
         __m256i l0[8], l1[8], up[8];
         for (int half = 0; half < 2; half++) {
-            load_rows(row, (size_t)(64 * half), l0);
-            load_rows(row, (size_t)(64 * half + 32), l1);
-            load_rows(row, (size_t)(128 + 32 * half), up);
+            load_rows(row, (size_t)(64 * half), l0, vnni);
+            load_rows(row, (size_t)(64 * half + 32), l1, vnni);
+            load_rows(row, (size_t)(128 + 32 * half), up, vnni);
             UNROLL for (int k = 0; k < 8; k++) {
                 __m256i *out = &p->code[32 * half + k][h];
-                __m256i a = l0[k], b = l1[k], u = up[k];
-                out[0] = _mm256_or_si256(_mm256_and_si256(a, low), _mm256_and_si256(_mm256_slli_epi16(u, 4), high));
-                out[8 * HALVES] = _mm256_or_si256(_mm256_and_si256(b, low), _mm256_and_si256(_mm256_slli_epi16(u, 2), high));
-                out[16 * HALVES] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(a, 4), low), _mm256_and_si256(u, high));
-                out[24 * HALVES] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(b, 4), low),
-                                                   _mm256_and_si256(_mm256_srli_epi16(u, 2), high));
+                __m256i a = l0[k], b = l1[k], u = up[k], c[4];
+                c[0] = _mm256_or_si256(_mm256_and_si256(a, low), _mm256_and_si256(_mm256_slli_epi16(u, 4), high));
+                c[1] = _mm256_or_si256(_mm256_and_si256(b, low), _mm256_and_si256(_mm256_slli_epi16(u, 2), high));
+                c[2] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(a, 4), low), _mm256_and_si256(u, high));
+                c[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(b, 4), low),
+                                       _mm256_and_si256(_mm256_srli_epi16(u, 2), high));
+                UNROLL for (int i = 0; i < 4; i++) out[8 * HALVES * i] = _mm256_add_epi8(c[i], flip);
             }
         }
-        for (int i = 0; i < 8; i++) {
-            __m128i sc = load128(row[i] + 192);
-            l0[i] = _mm256_cvtepi8_epi32(sc);
-            l1[i] = _mm256_cvtepi8_epi32(_mm_srli_si128(sc, 8));
-            up[i] = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(sc, split));
-        }
+        for (int i = 0; i < 8; i++) l0[i] = _mm256_cvtepi8_epi16(load128(row[i] + 192));
         transpose8(l0);
-        transpose8(l1);
-        transpose8(up);
-        UNROLL for (int i = 0; i < 8; i++) {
-            p->sc[i][h] = twice(l0[i], vnni);
-            p->sc[i + 8][h] = twice(l1[i], vnni);
-            p->mn[i][h] = up[i];
-        }
+        put_scales(p, h, l0, vnni);
         p->d[h] = load_scales(row, 208);
     }
 }
 
-INLINE void x86_unpack_q8_0(void *panel, const uint8_t *const *rows, bool vnni)
+INLINE void x86_unpack_q8_0(struct panel_block *p, const uint8_t *const *rows, bool vnni)
 {
-    struct panel_blocks *p = panel;
     const __m256i flip = _mm256_set1_epi8(vnni ? -128 : 0);
     for (int h = 0; h < HALVES; h++) {
         for (int b = 0; b < BLOCKS; b++) {
             __m256i v[8];
-            load_rows(rows + 8 * h, (size_t)(Q8_0_BYTES * b + 2), v);
+            load_rows(rows + 8 * h, (size_t)(Q8_0_BYTES * b + 2), v, vnni);
             UNROLL for (int k = 0; k < 8; k++) p->code[8 * b + k][h] = _mm256_xor_si256(v[k], flip);
             p->d[b][h] = load_scales(rows + 8 * h, (size_t)(Q8_0_BYTES * b));
         }
     }
 }
 
-INLINE void x86_unpack_q4_0(void *panel, const uint8_t *const *rows, bool vnni)
+/* The two halves of a byte are one column of each group, so that pair order needs no shuffle. */
+INLINE void x86_unpack_q4_0(struct panel_block *p, const uint8_t *const *rows, bool vnni)
 {
-    struct panel_blocks *p = panel;
-    const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(-16);
-    const __m256 factor = _mm256_set1_ps(vnni ? 0.0625f : 1.0f);
+    const __m256i low = _mm256_set1_epi8(15), flip = _mm256_set1_epi8(120);
+    p->offset = 8;
     for (int h = 0; h < HALVES; h++) {
         const uint8_t *const *row = rows + 8 * h;
-        for (int b = 0; b < BLOCKS; b += 2) {
+        for (int b = 0; b < BLOCKS; b++) {
             __m256i v[8];
             UNROLL for (int i = 0; i < 8; i++) {
-                const uint8_t *w = row[i] + Q4_0_BYTES * b + 2;
-                v[i] = _mm256_set_m128i(load128(w + Q4_0_BYTES), load128(w));
+                __m128i q = load128(row[i] + Q4_0_BYTES * b + 2);
+                if (vnni) v[i] = _mm256_set_m128i(_mm_srli_epi16(q, 4), q);
+                else v[i] = _mm256_or_si256(_mm256_cvtepu16_epi32(q), _mm256_slli_epi32(_mm256_cvtepu16_epi32(q), 12));
+                v[i] = _mm256_and_si256(v[i], low);
             }
             transpose8(v);
-            UNROLL for (int k = 0; k < 8; k++) {
-                int at = 8 * (b + k / 4) + k % 4;
-                p->code[at][h] = vnni ? _mm256_slli_epi16(_mm256_and_si256(v[k], low), 4) : _mm256_and_si256(v[k], low);
-                p->code[at + 4][h] = _mm256_and_si256(vnni ? v[k] : _mm256_srli_epi16(v[k], 4), vnni ? high : low);
-            }
+            UNROLL for (int k = 0; k < 8; k++) p->code[8 * b + k][h] = vnni ? _mm256_add_epi8(v[k], flip) : v[k];
+            p->d[b][h] = load_scales(row, (size_t)(Q4_0_BYTES * b));
         }
-        for (int b = 0; b < BLOCKS; b++) p->d[b][h] = _mm256_mul_ps(load_scales(row, (size_t)(Q4_0_BYTES * b)), factor);
     }
 }
 
-/* The kernel of one type: tiles of TILE tokens, then 2, then 1.  VNNI says which panels. */
-#define PANEL_KERNEL(name, isa, kind, bytes, form, tile)                                                            \
-    static void unpack_##name(void *panel, const uint8_t *const *rows) { x86_unpack_##name(panel, rows, VNNI); }    \
-    static void multiply_##name(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc)    \
+/* ---- types made from codes.h --------------------------------------------------------------------------------------- */
+
+/* 8 rows; add: what makes codes unsigned. */
+INLINE void put_codes(__m256i (*code)[HALVES], int h, const struct weight_codes *w, __m256i add, bool vnni)
+{
+    for (int b = 0; b < BLOCKS; b++) {
+        __m256i v[8];
+        UNROLL for (int i = 0; i < 8; i++) {
+            v[i] = load256(w[i].code + 32 * b);
+            if (!vnni) v[i] = pair_order(v[i]);
+        }
+        transpose8(v);
+        UNROLL for (int k = 0; k < 8; k++) code[8 * b + k][h] = _mm256_add_epi8(v[k], add);
+    }
+}
+
+INLINE void x86_unpack_super(struct panel_super *p, const uint8_t *const *rows, codes_fn *codes, enum family family,
+                             int offset, bool vnni)
+{
+    const __m256i add = _mm256_set1_epi8((char)(!vnni ? offset : family == SUPER ? -128 : 0));
+    p->offset = offset;
+    for (int h = 0; h < HALVES; h++) {
+        struct weight_codes w[8];
+        __m256i v[8];
+        float d[8], dmin[8];
+        for (int i = 0; i < 8; i++) {
+            codes(rows[8 * h + i], &w[i]);
+            d[i] = w[i].d;
+            if (family == SUPER_MIN) dmin[i] = w[i].dmin;
+        }
+        put_codes(p->code, h, w, add, vnni);
+        UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].sc);
+        transpose8(v);
+        put_scales(p, h, v, vnni);
+        p->d[h] = _mm256_loadu_ps(d);
+        if (family != SUPER_MIN) continue;
+        UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].mn);
+        transpose8(v);
+        UNROLL for (int i = 0; i < BLOCKS; i++) p->mn[i][h] = v[i];
+        p->dmin[h] = _mm256_loadu_ps(dmin);
+    }
+}
+
+INLINE void x86_unpack_block(struct panel_block *p, const uint8_t *const *rows, codes_fn *codes, enum family family,
+                             int offset, bool vnni)
+{
+    const __m256i add = _mm256_set1_epi8((char)(!vnni ? offset : family == BLOCK ? -128 : 0));
+    p->offset = offset;
+    for (int h = 0; h < HALVES; h++) {
+        struct weight_codes w[8];
+        __m256i v[8];
+        for (int i = 0; i < 8; i++) codes(rows[8 * h + i], &w[i]);
+        put_codes(p->code, h, w, add, vnni);
+        UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].scale);
+        transpose8(v);
+        UNROLL for (int i = 0; i < BLOCKS; i++) p->d[i][h] = _mm256_castsi256_ps(v[i]);
+        if (family != BLOCK_ADD) continue;
+        UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].add);
+        transpose8(v);
+        UNROLL for (int i = 0; i < BLOCKS; i++) p->add[i][h] = _mm256_castsi256_ps(v[i]);
+    }
+}
+
+/* ---- a kernel per type ------------------------------------------------------------------------------------------------ */
+
+/* The tokens of the next tile, while this one is multiplied: rows of activations are far apart. */
+INLINE void prefetch_tile(const struct act_block *const *a, size_t s, size_t n, size_t from, size_t bytes)
+{
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)(a[t] + s) + from + i, 0, 3);
+}
+
+/* Tiles of TILE tokens, then 2, then 1; tile(panel, activations, super-block, tokens, results). */
+#define MULTIPLY(name, kind, tile_of)                                                                               \
+    INLINE void name##_tile(const struct kind *p, const struct act_block *const *a, size_t s, int nt, float *acc)   \
+    {                                                                                                               \
+        tile_of;                                                                                                    \
+    }                                                                                                               \
+    static void name(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc)               \
     {                                                                                                               \
         size_t t = 0;                                                                                               \
-        for (; t + TILE <= T; t += TILE) tile(p, a + t, s, TILE, acc + PANEL_ROWS * t);                             \
-        for (; t + 2 <= T; t += 2) tile(p, a + t, s, 2, acc + PANEL_ROWS * t);                                      \
-        if (t < T) tile(p, a + t, s, 1, acc + PANEL_ROWS * t);                                                      \
-    }                                                                                                               \
-    static const struct panel_type panel_##name = { bytes, sizeof(struct kind), unpack_##name, multiply_##name };   \
+        for (; t + TILE <= T; t += TILE) {                                                                          \
+            size_t left = T - t - TILE;                                                                             \
+            prefetch_tile(a + t + TILE, s, left < TILE ? left : TILE, PREFETCH_FROM, PREFETCH_BYTES);               \
+            name##_tile(p, a + t, s, TILE, acc + PANEL_ROWS * t);                                                   \
+        }                                                                                                           \
+        for (; t + 2 <= T; t += 2) name##_tile(p, a + t, s, 2, acc + PANEL_ROWS * t);                               \
+        if (t < T) name##_tile(p, a + t, s, 1, acc + PANEL_ROWS * t);                                               \
+    }
+
+#define PANEL_OF_BLOCK     panel_block
+#define PANEL_OF_BLOCK_ADD panel_block
+#define PANEL_OF_SUPER     panel_super
+#define PANEL_OF_SUPER_MIN panel_super
+#define UNPACK_OF_BLOCK     x86_unpack_block
+#define UNPACK_OF_BLOCK_ADD x86_unpack_block
+#define UNPACK_OF_SUPER     x86_unpack_super
+#define UNPACK_OF_SUPER_MIN x86_unpack_super
+
+#define PANEL_KERNEL(name, isa, dot_isa, bytes, family, top)                                                        \
+    static const struct panel_type panel_##name = {                                                                 \
+        bytes, sizeof(struct PANEL_OF_##family), fill_##name, multiply_##family##_##top };                        \
     static size_t scratch_##name(const struct matmul *m, size_t T)                                                  \
     {                                                                                                               \
         (void)m;                                                                                                    \
@@ -193,9 +298,16 @@ INLINE void x86_unpack_q4_0(void *panel, const uint8_t *const *rows, bool vnni)
     }                                                                                                               \
     static void rows_##name(const struct matmul_job *j, size_t r0, size_t r1)                                       \
     {                                                                                                               \
-        if (j->T < PANEL_MIN_T) dot_##name##_##isa(j, r0, r1);                                                      \
+        if (j->T < PANEL_MIN_T) dot_##name##_##dot_isa(j, r0, r1);                                                  \
         else panel_rows(j, r0, r1, &panel_##name);                                                                  \
     }                                                                                                               \
-    const struct matmul_kernel matmul_##name##_##isa = { form, scratch_##name, rows_##name };
+    const struct matmul_kernel matmul_##name##_##isa = { FAMILY_FORM(family), scratch_##name, rows_##name };
+
+#define UNPACK(name, family, call)                                                                                  \
+    static void fill_##name(void *panel, const uint8_t *const *rows)                                              \
+    {                                                                                                               \
+        struct PANEL_OF_##family *p = panel;                                                                        \
+        call;                                                                                                       \
+    }
 
 #endif

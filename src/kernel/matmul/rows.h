@@ -10,6 +10,10 @@
 #include "kernel/matmul/kernel.h"
 #include "kernel/matmul/simd.h"
 
+/* How the scales of a type work (codes.h). */
+enum family { BLOCK, BLOCK_ADD, SUPER, SUPER_MIN };
+#define FAMILY_FORM(family) ((family) <= BLOCK_ADD ? ACT_Q32 : ACT_Q256)
+
 enum { PANEL_ROWS = 16, PANEL_TOKENS = 256, PANEL_MIN_T = 4 };
 
 /* Row r against 1 or 2 tokens from t. */

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "quant/block.h"
+
 /* Loops over a constant number of tokens must become straight code, or their registers become memory. */
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
@@ -15,20 +17,6 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum { Q8_0_BYTES = 34, Q4_0_BYTES = 18, Q4_K_BYTES = 144, Q6_K_BYTES = 210, BLOCKS = 8 };
-
-INLINE uint16_t load16(const uint8_t *p)
-{
-    uint16_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-INLINE uint32_t load32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
 
 /* The 6-bit scales and minimums of Q4_K: eight bytes each, byte j for sub-block j. */
 INLINE void q4_k_scales(const uint8_t *p, uint64_t *scales, uint64_t *mins)

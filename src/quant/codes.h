@@ -1,0 +1,359 @@
+/* codes.h - 256 weights as small integers with their scales: what the integer kernels multiply.  Private to quant and kernel.
+ *
+ * Types with a float scale per block (32, 64 or 128 columns):   w[j] = scale[j / 32] * code[j] + add[j / 32]
+ * Types with super-blocks of 256:                                w[j] = d * sc[j / 16] * code[j] - dmin * mn[j / 16]
+ * Codes are integers by nature or made so by a power of two that moves into the scale (IQ2: d/8, IQ1: codes times 8), so
+ * these forms are exact; quant_unpack says what the value is after its own roundings.
+ * Every function reads 256 columns.  They are inline so that each instruction set's file gets its own vector code;
+ * CODES_F16 may name a faster exact conversion.  Types without minimums leave mn, dmin and add alone. */
+#ifndef HEARTH_QUANT_CODES_H
+#define HEARTH_QUANT_CODES_H
+
+#include "quant/block.h"
+
+#ifndef CODES_F16
+#define CODES_F16(half) f16_to_f32(half)
+#endif
+
+struct weight_codes {
+    _Alignas(32) int8_t code[256];
+    _Alignas(32) int16_t sc[16];
+    _Alignas(32) int16_t mn[16];
+    float d, dmin;
+    _Alignas(32) float scale[8];
+    _Alignas(32) float add[8];
+};
+
+static inline float codes_half(const uint8_t *p) { return CODES_F16(load16(p)); }
+
+/* ---- blocks of 32 ------------------------------------------------------------------------------------------------ */
+
+/* 16 bytes: low nibbles are columns 0..15, high nibbles 16..31. */
+static inline void codes_nibbles(const uint8_t *q, int8_t *out)
+{
+    for (unsigned j = 0; j < 16; j++) {
+        out[j] = (int8_t)(q[j] & 15);
+        out[j + 16] = (int8_t)(q[j] >> 4);
+    }
+}
+
+static inline void codes_table(const uint8_t *q, const int8_t *table, int8_t *out)
+{
+    for (unsigned j = 0; j < 16; j++) {
+        out[j] = table[q[j] & 15];
+        out[j + 16] = table[q[j] >> 4];
+    }
+}
+
+/* Adds bit j of `high` as `one` to out[j], and subtracts `less` from all 32. */
+static inline void codes_high_bits(uint32_t high, int one, int less, int8_t *out)
+{
+    for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(out[j] + (high >> j & 1 ? one : 0) - less);
+}
+
+static inline void codes_q8_0(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 8; b++, w += 34) {
+        o->scale[b] = codes_half(w);
+        for (unsigned j = 0; j < 32; j++) o->code[32 * b + j] = (int8_t)w[2 + j];
+    }
+}
+
+static inline void codes_q4_0(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 8; b++, w += 18) {
+        o->scale[b] = codes_half(w);
+        codes_nibbles(w + 2, o->code + 32 * b);
+        for (unsigned j = 0; j < 32; j++) o->code[32 * b + j] = (int8_t)(o->code[32 * b + j] - 8);
+    }
+}
+
+static inline void codes_q4_1(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 8; b++, w += 20) {
+        o->scale[b] = codes_half(w);
+        o->add[b] = codes_half(w + 2);
+        codes_nibbles(w + 4, o->code + 32 * b);
+    }
+}
+
+static inline void codes_q5_0(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 8; b++, w += 22) {
+        o->scale[b] = codes_half(w);
+        codes_nibbles(w + 6, o->code + 32 * b);
+        codes_high_bits(load32(w + 2), 16, 16, o->code + 32 * b);
+    }
+}
+
+static inline void codes_q5_1(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 8; b++, w += 24) {
+        o->scale[b] = codes_half(w);
+        o->add[b] = codes_half(w + 2);
+        codes_nibbles(w + 8, o->code + 32 * b);
+        codes_high_bits(load32(w + 4), 16, 0, o->code + 32 * b);
+    }
+}
+
+static inline void codes_iq4_nl(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 8; b++, w += 18) {
+        o->scale[b] = codes_half(w);
+        codes_table(w + 2, iq4_codes, o->code + 32 * b);
+    }
+}
+
+static inline void codes_mxfp4(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 8; b++, w += 17) {
+        o->scale[b] = fp4_e8m0_half(w[0]);
+        codes_table(w + 1, fp4_codes, o->code + 32 * b);
+    }
+}
+
+static inline void codes_q1_0(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 2; b++, w += 18)
+        for (unsigned i = 0; i < 4; i++) {
+            int8_t *out = o->code + 128 * b + 32 * i;
+            o->scale[4 * b + i] = codes_half(w);
+            for (unsigned j = 0; j < 32; j++) out[j] = 0;
+            codes_high_bits(load32(w + 2 + 4 * i), 2, 1, out);
+        }
+}
+
+static inline void codes_q2_0(const uint8_t *w, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 4; b++, w += 18) {
+        o->scale[2 * b] = o->scale[2 * b + 1] = codes_half(w);
+        for (unsigned j = 0; j < 64; j++) o->code[64 * b + j] = (int8_t)((w[2 + j / 4] >> 2 * (j % 4) & 3) - 1);
+    }
+}
+
+/* ---- super-blocks ------------------------------------------------------------------------------------------------- */
+
+/* The same number for both halves of a block of 32. */
+static inline void codes_both(int16_t *of, unsigned b, int v) { of[2 * b] = of[2 * b + 1] = (int16_t)v; }
+
+static inline void codes_q2_k(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w + 80);
+    o->dmin = codes_half(w + 82);
+    for (unsigned j = 0; j < 16; j++) {
+        o->sc[j] = w[j] & 15;
+        o->mn[j] = w[j] >> 4;
+    }
+    for (unsigned h = 0; h < 2; h++)
+        for (unsigned p = 0; p < 4; p++)
+            for (unsigned l = 0; l < 32; l++) o->code[128 * h + 32 * p + l] = (int8_t)(w[16 + 32 * h + l] >> 2 * p & 3);
+}
+
+static inline void codes_q3_k(const uint8_t *w, struct weight_codes *o)
+{
+    const uint8_t *sc = w + 96;
+    o->d = codes_half(w + 108);
+    for (unsigned j = 0; j < 16; j++) {
+        int low = j < 8 ? sc[j] & 15 : sc[j - 8] >> 4, high = sc[8 + j % 4] >> 2 * (j / 4) & 3;
+        o->sc[j] = (int16_t)((low | high << 4) - 32);
+    }
+    for (unsigned h = 0; h < 2; h++)
+        for (unsigned p = 0; p < 4; p++)
+            for (unsigned l = 0; l < 32; l++) {
+                int low = w[32 + 32 * h + l] >> 2 * p & 3, high = w[l] >> (4 * h + p) & 1;
+                o->code[128 * h + 32 * p + l] = (int8_t)(low + 4 * high - 4);
+            }
+}
+
+static inline void codes_k_scales(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w);
+    o->dmin = codes_half(w + 2);
+    for (unsigned b = 0; b < 8; b++) {
+        uint8_t s, m;
+        k_scale_min(w + 4, b, &s, &m);
+        codes_both(o->sc, b, s);
+        codes_both(o->mn, b, m);
+    }
+}
+
+static inline void codes_q4_k(const uint8_t *w, struct weight_codes *o)
+{
+    codes_k_scales(w, o);
+    for (unsigned g = 0; g < 4; g++)
+        for (unsigned l = 0; l < 32; l++) {
+            o->code[64 * g + l] = (int8_t)(w[16 + 32 * g + l] & 15);
+            o->code[64 * g + 32 + l] = (int8_t)(w[16 + 32 * g + l] >> 4);
+        }
+}
+
+static inline void codes_q5_k(const uint8_t *w, struct weight_codes *o)
+{
+    codes_k_scales(w, o);
+    for (unsigned g = 0; g < 4; g++)
+        for (unsigned l = 0; l < 32; l++) {
+            int q = w[48 + 32 * g + l], h = w[16 + l] >> 2 * g;
+            o->code[64 * g + l] = (int8_t)((q & 15) | (h & 1) << 4);
+            o->code[64 * g + 32 + l] = (int8_t)(q >> 4 | (h & 2) << 3);
+        }
+}
+
+static inline void codes_q6_k(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w + 208);
+    for (unsigned j = 0; j < 16; j++) o->sc[j] = (int8_t)w[192 + j];
+    for (unsigned h = 0; h < 2; h++)
+        for (unsigned l = 0; l < 32; l++) {
+            int a = w[64 * h + l], b = w[64 * h + 32 + l], u = w[128 + 32 * h + l];
+            int8_t *c = o->code + 128 * h + l;
+            c[0] = (int8_t)(((a & 15) | (u & 3) << 4) - 32);
+            c[32] = (int8_t)(((b & 15) | (u >> 2 & 3) << 4) - 32);
+            c[64] = (int8_t)((a >> 4 | (u >> 4 & 3) << 4) - 32);
+            c[96] = (int8_t)((b >> 4 | (u >> 6) << 4) - 32);
+        }
+}
+
+/* n values of a codebook entry; bit j of signs negates value j. */
+static inline void codes_signed(int8_t *out, const uint8_t *grid, unsigned n, unsigned signs)
+{
+    for (unsigned j = 0; j < n; j++) {
+        int negate = -(int)(signs >> j & 1);
+        out[j] = (int8_t)((grid[j] ^ negate) - negate);
+    }
+}
+
+static inline void codes_iq2_xxs(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w) * 0.125f;
+    for (unsigned b = 0; b < 8; b++) {
+        const uint8_t *q = w + 2 + 8 * b;
+        uint32_t v = load32(q + 4);
+        codes_both(o->sc, b, 2 * (int)(v >> 28) + 1);
+        for (unsigned l = 0; l < 4; l++)
+            codes_signed(o->code + 32 * b + 8 * l, iq2_xxs_grid[q[l]], 8, iq_sign8(v >> 7 * l & 127));
+    }
+}
+
+static inline void codes_iq2_scales(const uint8_t *scales, struct weight_codes *o)
+{
+    for (unsigned b = 0; b < 8; b++) {
+        o->sc[2 * b] = (int16_t)(2 * (scales[b] & 15) + 1);
+        o->sc[2 * b + 1] = (int16_t)(2 * (scales[b] >> 4) + 1);
+    }
+}
+
+static inline void codes_iq2_xs(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w) * 0.125f;
+    codes_iq2_scales(w + 66, o);
+    for (unsigned v = 0; v < 32; v++) {
+        unsigned q = load16(w + 2 + 2 * v);
+        codes_signed(o->code + 8 * v, iq2_xs_grid[q & 511], 8, iq_sign8(q >> 9));
+    }
+}
+
+static inline void codes_iq2_s(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w) * 0.125f;
+    codes_iq2_scales(w + 74, o);
+    for (unsigned v = 0; v < 32; v++) {
+        unsigned q = w[2 + v] | ((unsigned)w[66 + v / 4] >> 2 * (v % 4) & 3) << 8;
+        codes_signed(o->code + 8 * v, iq2_s_grid[q], 8, w[34 + v]);
+    }
+}
+
+static inline void codes_iq3_xxs(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w) * 0.25f;
+    for (unsigned b = 0; b < 8; b++) {
+        uint32_t v = load32(w + 66 + 4 * b);
+        codes_both(o->sc, b, 2 * (int)(v >> 28) + 1);
+        for (unsigned l = 0; l < 4; l++) {
+            const uint8_t *q = w + 2 + 8 * b + 2 * l;
+            unsigned signs = iq_sign8(v >> 7 * l & 127);
+            codes_signed(o->code + 32 * b + 8 * l, iq3_xxs_grid[q[0]], 4, signs);
+            codes_signed(o->code + 32 * b + 8 * l + 4, iq3_xxs_grid[q[1]], 4, signs >> 4);
+        }
+    }
+}
+
+static inline void codes_iq3_s(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w);
+    for (unsigned b = 0; b < 8; b++) codes_both(o->sc, b, 1 + 2 * (w[106 + b / 2] >> 4 * (b % 2) & 15));
+    for (unsigned v = 0; v < 64; v++) {
+        unsigned q = w[2 + v] | ((unsigned)w[66 + v / 8] >> v % 8 & 1) << 8;
+        codes_signed(o->code + 4 * v, iq3_s_grid[q], 4, (unsigned)w[74 + v / 2] >> 4 * (v % 2));
+    }
+}
+
+/* -1, 0 or 1, plus or minus an eighth, times 8. */
+static inline void codes_shifted(int8_t *out, const int8_t *grid, int delta)
+{
+    for (unsigned j = 0; j < 8; j++) out[j] = (int8_t)(8 * grid[j] + delta);
+}
+
+static inline void codes_iq1_s(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w) * 0.125f;
+    for (unsigned b = 0; b < 8; b++) {
+        unsigned h = load16(w + 34 + 2 * b);
+        codes_both(o->sc, b, 2 * (int)(h >> 12 & 7) + 1);
+        for (unsigned l = 0; l < 4; l++) {
+            unsigned q = w[2 + 4 * b + l] | (h >> 3 * l & 7) << 8;
+            codes_shifted(o->code + 32 * b + 8 * l, iq1_grid[q], h & 0x8000 ? -1 : 1);
+        }
+    }
+}
+
+static inline void codes_iq1_m(const uint8_t *w, struct weight_codes *o)
+{
+    unsigned bits = 0;
+    for (unsigned k = 0; k < 4; k++) bits |= (unsigned)load16(w + 48 + 2 * k) >> 12 << 4 * k;
+    o->d = CODES_F16((uint16_t)bits) * 0.125f;
+    for (unsigned j = 0; j < 16; j++) o->sc[j] = (int16_t)(2 * (load16(w + 48 + j / 4 * 2) >> 3 * (j % 4) & 7) + 1);
+    for (unsigned v = 0; v < 32; v++) {
+        unsigned h = (unsigned)w[32 + v / 2] >> 4 * (v % 2) & 15;
+        codes_shifted(o->code + 8 * v, iq1_grid[w[v] | (h & 7) << 8], h & 8 ? -1 : 1);
+    }
+}
+
+static inline void codes_iq4_xs(const uint8_t *w, struct weight_codes *o)
+{
+    unsigned high = load16(w + 2);
+    o->d = codes_half(w);
+    for (unsigned b = 0; b < 8; b++) {
+        int s = (w[4 + b / 2] >> 4 * (b % 2) & 15) | (int)(high >> 2 * b & 3) << 4;
+        codes_both(o->sc, b, s - 32);
+        codes_table(w + 8 + 16 * b, iq4_codes, o->code + 32 * b);
+    }
+}
+
+/* Digit i (3^i = power) of five base-3 digits that are stored as a fixed-point fraction in one byte. */
+static inline int8_t codes_digit(uint8_t byte, unsigned power)
+{
+    return (int8_t)((int)((byte * power & 255) * 3 >> 8) - 1);
+}
+
+static inline void codes_tq1_0(const uint8_t *w, struct weight_codes *o)
+{
+    static const uint8_t power[5] = { 1, 3, 9, 27, 81 };
+    o->d = codes_half(w + 52);
+    for (unsigned j = 0; j < 16; j++) o->sc[j] = 1;
+    for (unsigned p = 0; p < 5; p++) {
+        for (unsigned i = 0; i < 32; i++) o->code[32 * p + i] = codes_digit(w[i], power[p]);
+        for (unsigned i = 0; i < 16; i++) o->code[160 + 16 * p + i] = codes_digit(w[32 + i], power[p]);
+    }
+    for (unsigned i = 0; i < 16; i++) o->code[240 + i] = codes_digit(w[48 + i % 4], power[i / 4]);
+}
+
+static inline void codes_tq2_0(const uint8_t *w, struct weight_codes *o)
+{
+    o->d = codes_half(w + 64);
+    for (unsigned j = 0; j < 16; j++) o->sc[j] = 1;
+    for (unsigned h = 0; h < 2; h++)
+        for (unsigned p = 0; p < 4; p++)
+            for (unsigned l = 0; l < 32; l++) o->code[128 * h + 32 * p + l] = (int8_t)((w[32 * h + l] >> 2 * p & 3) - 1);
+}
+
+#endif
