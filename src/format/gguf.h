@@ -104,6 +104,13 @@ void gguf_put_strs(struct gguf_writer *w, const char *key, const struct gguf_str
 void gguf_copy_kv(struct gguf_writer *w, const struct gguf_kv *kv);              /* from another file, as it is */
 void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, uint32_t n_dims,
                      const uint64_t *ne, const void *data);
+/* A tensor whose bytes are made while the file is written, so that a model need not fit into memory.  Of t the name, type and
+ * shape count.  fill(arg, t, at, dst, n) makes the bytes [at, at + n) of it, always whole blocks and in order; a negative
+ * code ends the writing. */
+typedef int gguf_fill_fn(void *arg, const struct gguf_tensor *t, uint64_t at, uint8_t *dst, size_t n, struct err *err);
+void gguf_put_filled(struct gguf_writer *w, const struct gguf_tensor *t, gguf_fill_fn *fill, void *arg);
+/* What the tensors so far take in the file, padding included. */
+uint64_t gguf_writer_data_bytes(const struct gguf_writer *w);
 int  gguf_writer_save(struct gguf_writer *w, const char *path, struct err *err);
 /* The same into memory; what out held is lost. */
 int  gguf_writer_bytes(struct gguf_writer *w, struct buf *out, struct err *err);

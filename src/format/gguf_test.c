@@ -203,6 +203,54 @@ static void a_copy_is_equal(void **state)
     buf_release(&second);
 }
 
+struct filler { const uint8_t *from; uint64_t next; unsigned calls, stop_at; };
+
+static int fill(void *arg, const struct gguf_tensor *t, uint64_t at, uint8_t *dst, size_t n, struct err *err)
+{
+    struct filler *f = arg;
+    size_t unit = dtype_info(t->type)->block_bytes;
+    if (++f->calls == f->stop_at) return err_set(err, ERR_CANCELLED, "enough");
+    assert_true(at == f->next && n > 0 && at % unit == 0 && n % unit == 0 && at + n <= t->bytes);
+    f->next = at + n;
+    memcpy(dst, f->from + at, n);
+    return 0;
+}
+
+/* A tensor that is made while it is written gives the file of one that was there before. */
+static void filled_tensors_are_equal(void **state)
+{
+    (void)state;
+    enum { ROWS = 20000 };                                 /* 20000 * 144 bytes: three pieces */
+    struct gguf_tensor t = { .name = "t", .type = DT_Q4_K, .n_dims = 2, .ne = { 256, ROWS } };
+    struct buf want = { 0 }, got = { 0 };
+    struct err err = { 0 };
+    static uint8_t data[ROWS * 144];
+    static const float one[1] = { 1 };
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 7 >> 3);
+    for (int filled = 0; filled < 2; filled++) {
+        struct gguf_writer *w = new_writer();
+        struct filler f = { .from = data };
+        gguf_put_tensor(w, "a", DT_F32, 1, (uint64_t[]){ 1 }, one);
+        if (filled) gguf_put_filled(w, &t, fill, &f);
+        else gguf_put_tensor(w, "t", DT_Q4_K, 2, t.ne, data);
+        gguf_put_tensor(w, "z", DT_F32, 1, (uint64_t[]){ 1 }, one);
+        assert_int_equal(gguf_writer_data_bytes(w), 32 + sizeof data + 32);
+        assert_int_equal(gguf_writer_bytes(w, filled ? &got : &want, &err), 0);
+        if (filled) assert_true(f.calls == 3 && f.next == sizeof data);
+        gguf_writer_close(w);
+    }
+    assert_int_equal(want.len, got.len);
+    assert_memory_equal(want.data, got.data, got.len);
+    buf_release(&want);
+    buf_release(&got);
+    struct gguf_writer *w = new_writer();
+    struct filler f = { .from = data, .stop_at = 2 };
+    gguf_put_filled(w, &t, fill, &f);
+    assert_int_equal(gguf_writer_save(w, in_folder("stopped.gguf"), &err), ERR_CANCELLED);
+    assert_false(os_file_exists(in_folder("stopped.gguf")));
+    gguf_writer_close(w);
+}
+
 /* Writes w, expecting a refusal that says so; w is closed. */
 static void refuse(struct gguf_writer *w, int code, const char *says)
 {
@@ -549,6 +597,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(a_copy_is_equal),
+        cmocka_unit_test(filled_tensors_are_equal),
         cmocka_unit_test(the_writer_refuses_what_the_reader_would),
         cmocka_unit_test(version_2_is_read),
         cmocka_unit_test(other_files_are_recognised),

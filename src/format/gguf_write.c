@@ -6,11 +6,15 @@
 #include "base/mem.h"
 #include "format/gguf_impl.h"
 
+/* Who makes a tensor's bytes; fn NULL: they are there already. */
+struct source { gguf_fill_fn *fn; void *arg; };
+
 struct gguf_writer {
     struct buf kv;                          /* the encoded records */
     struct gguf_kv *key;                    /* .key and .data are offsets into kv until the file is built */
     struct gguf_tensor *tensor;             /* .name is ours, .data the caller's, .offset relative */
-    size_t n_kv, cap_kv, n_tensors, cap_tensors;
+    struct source *source;                  /* of each tensor */
+    size_t n_kv, cap_kv, n_tensors, cap_tensors, cap_sources;
     uint64_t data_bytes;
     uint32_t alignment;
     struct err bad;                         /* the first failure */
@@ -30,6 +34,7 @@ void gguf_writer_close(struct gguf_writer *w)
     if (!w) return;
     for (size_t i = 0; i < w->n_tensors; i++) mem_free((void *)(uintptr_t)w->tensor[i].name);
     mem_free(w->tensor);
+    mem_free(w->source);
     mem_free(w->key);
     buf_release(&w->kv);
     mem_free(w);
@@ -193,30 +198,44 @@ static bool tensor_bytes(struct gguf_writer *w, struct gguf_tensor *t)
     return !w->bad.code;
 }
 
-void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, uint32_t n_dims, const uint64_t *ne,
-                     const void *data)
+static void put_tensor(struct gguf_writer *w, struct gguf_tensor t, const uint64_t *ne, struct source from)
 {
     if (w->bad.code) return;
-    struct gguf_tensor t = { .name = name, .type = type, .n_dims = n_dims, .ne = { 1, 1, 1, 1 }, .data = data };
-    for (unsigned i = 0; i < n_dims && n_dims <= 4; i++) t.ne[i] = ne[i];
+    for (unsigned i = 0; i < 4; i++) t.ne[i] = i < t.n_dims && t.n_dims <= 4 ? ne[i] : 1;
     if (!tensor_bytes(w, &t)) return;
     uint64_t end;
     t.offset = w->data_bytes;
     if (!ck_add(t.offset, t.bytes, &end) || !ck_align(end, w->alignment, &end)) {
-        err_set(&w->bad, ERR_LIMIT, "tensor '%s': the file becomes too large", name);
+        err_set(&w->bad, ERR_LIMIT, "tensor '%s': the file becomes too large", t.name);
         return;
     }
-    void *v = w->tensor;
+    void *v = w->tensor, *s = w->source;
     bool ok = grow(w, &v, w->n_tensors, &w->cap_tensors, sizeof t);
     w->tensor = v;
+    ok = ok && grow(w, &s, w->n_tensors, &w->cap_sources, sizeof from);
+    w->source = s;
     if (!ok) return;
-    if (!(t.name = mem_strdup(name, strlen(name)))) {
+    if (!(t.name = mem_strdup(t.name, strlen(t.name)))) {
         err_set(&w->bad, ERR_NOMEM, "out of memory writing a model");
         return;
     }
+    w->source[w->n_tensors] = from;
     w->tensor[w->n_tensors++] = t;
     w->data_bytes = end;
 }
+
+void gguf_put_tensor(struct gguf_writer *w, const char *name, enum dtype type, uint32_t n_dims, const uint64_t *ne,
+                     const void *data)
+{
+    put_tensor(w, (struct gguf_tensor){ .name = name, .type = type, .n_dims = n_dims, .data = data }, ne, (struct source){ 0 });
+}
+
+void gguf_put_filled(struct gguf_writer *w, const struct gguf_tensor *t, gguf_fill_fn *fill, void *arg)
+{
+    put_tensor(w, *t, t->ne, (struct source){ fill, arg });
+}
+
+uint64_t gguf_writer_data_bytes(const struct gguf_writer *w) { return w->data_bytes; }
 
 /* ---- the file ---- */
 
@@ -288,6 +307,24 @@ static int write_padding(sink_fn *sink, void *to, size_t n, struct err *err)
     return rc;
 }
 
+/* Whole blocks, so that whoever makes them never has to cut one. */
+enum { PIECE = 1 << 20 };
+
+static int write_filled(const struct gguf_tensor *t, struct source from, sink_fn *sink, void *to, struct err *err)
+{
+    size_t block = dtype_info(t->type)->block_bytes, piece = PIECE / block * block;
+    uint8_t *p = mem_new(piece, 1);
+    if (!p) return err_set(err, ERR_NOMEM, "out of memory writing a model");
+    int rc = 0;
+    for (uint64_t at = 0; at < t->bytes && rc == 0; at += piece) {
+        size_t n = t->bytes - at < piece ? (size_t)(t->bytes - at) : piece;
+        rc = from.fn(from.arg, t, at, p, n, err);
+        if (rc == 0) rc = sink(to, p, n, err);
+    }
+    mem_free(p);
+    return rc;
+}
+
 static int write_all(struct gguf_writer *w, sink_fn *sink, void *to, struct err *err)
 {
     struct buf head = { 0 };
@@ -297,7 +334,8 @@ static int write_all(struct gguf_writer *w, sink_fn *sink, void *to, struct err 
     for (size_t i = 0; i < w->n_tensors && rc == 0; i++) {
         const struct gguf_tensor *t = &w->tensor[i];
         uint64_t next = i + 1 < w->n_tensors ? t[1].offset : w->data_bytes;
-        rc = sink(to, t->data, (size_t)t->bytes, err);
+        if (w->source[i].fn) rc = write_filled(t, w->source[i], sink, to, err);
+        else rc = sink(to, t->data, (size_t)t->bytes, err);
         if (rc == 0) rc = write_padding(sink, to, (size_t)(next - t->offset - t->bytes), err);
     }
     return rc;
