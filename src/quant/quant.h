@@ -5,6 +5,7 @@
 #ifndef HEARTH_QUANT_QUANT_H
 #define HEARTH_QUANT_QUANT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,21 @@ typedef void pack_fn(const float *src, uint8_t *dst, size_t n);
 
 unpack_fn *quant_unpack(enum dtype t);       /* NULL for PLAIN types */
 pack_fn   *quant_pack(enum dtype t);         /* NULL where no packer exists yet */
+
+/* Random valid blocks of any type that weights can have, for measuring speed: the codes are uniform, the scales such that the
+ * values have about this standard deviation and mean 0 (F32, F16, BF16: nearly normal around mean).  Block i is a function
+ * of the arguments of init and of i, and is the same on every machine. */
+enum { QUANT_RANDOM_VALUES = 4096 };
+struct quant_random {
+    enum dtype type;
+    uint64_t seed;
+    unsigned n_set;
+    struct { uint8_t at, keep, bits; } set[4];       /* bytes of a block that hold its scales */
+    uint32_t value[QUANT_RANDOM_VALUES];             /* plain numbers: the bits of those that are drawn from */
+};
+/* False for types that are no weights: integers, and the blocks of activations. */
+bool quant_random_init(struct quant_random *r, enum dtype t, float mean, float sigma, uint64_t seed);
+void quant_random_blocks(const struct quant_random *r, uint64_t first, size_t n, uint8_t *dst);
 
 float    f16_to_f32(uint16_t h);             /* exact, subnormals and infinities included */
 uint16_t f32_to_f16(float f);                /* round to nearest even */

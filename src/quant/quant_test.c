@@ -320,6 +320,69 @@ static void packers_survive_anything(void **state)
     }
 }
 
+/* ---- random blocks ---- */
+
+/* Blocks [0, 96) of the stream as values, and that any cut of the stream gives the same bytes. */
+static void random_values(const struct quant_random *r, float *x)
+{
+    const struct dtype_info *d = dtype_info(r->type);
+    static uint8_t whole[96 * 256], part[96 * 256 + 1];
+    static const size_t cut[] = { 0, 1, 6, 31, 50, 96 };
+    quant_random_blocks(r, 0, 96, whole);
+    memset(part, 0xa5, sizeof part);
+    for (size_t i = 0; i + 1 < sizeof cut / sizeof *cut; i++)
+        quant_random_blocks(r, cut[i], cut[i + 1] - cut[i], part + cut[i] * d->block_bytes);
+    assert_memory_equal(whole, part, 96 * d->block_bytes);
+    assert_int_equal(part[96 * d->block_bytes], 0xa5);
+    quant_unpack(r->type)(whole, x, 96 * d->block_values);
+}
+
+static void random_blocks_have_the_wanted_size(void **state)
+{
+    (void)state;
+    static float x[96 * 256], y[96 * 256];
+    static struct quant_random r;
+    unsigned n_types = 0;
+    for (unsigned t = 0; t < N_DTYPE; t++) {
+        for (float sigma = 0.005f; sigma < 0.2f; sigma *= 4) {
+            if (!quant_random_init(&r, (enum dtype)t, 0, sigma, 7)) continue;
+            n_types += sigma == 0.005f;
+            size_t n = 96 * dtype_info(r.type)->block_values;
+            double sum = 0, square = 0;
+            random_values(&r, x);
+            for (size_t i = 0; i < n; i++) {
+                assert_true(isfinite(x[i]));
+                sum += (double)x[i];
+                square += (double)x[i] * (double)x[i];
+            }
+            /* A scale that is a power of two (or has 3 bits of mantissa) comes no nearer than this; few numbers scatter. */
+            double s = sqrt(square / (double)n) / (double)sigma, m = sum / (double)n / (double)sigma;
+            if (s < 0.7 || s > 1.45 || fabs(m) > 0.15)
+                fail_msg("%s: spread %g and mean %g of %g", dtype_info(r.type)->name, s, m, (double)sigma);
+            assert_true(quant_random_init(&r, (enum dtype)t, 0, sigma, 8));
+            random_values(&r, y);
+            assert_memory_not_equal(x, y, n * sizeof *x);
+        }
+        assert_true(quant_random_init(&r, DT_F32, 1, 0.1f, 7));
+    }
+    assert_int_equal(n_types, N_DTYPE - 7);           /* all but five integers, Q8_1 and Q8_K */
+    random_values(&r, x);
+    for (size_t i = 0; i < 96; i++) assert_true(x[i] > 0.3f && x[i] < 1.7f);
+}
+
+/* Formats mean the same bytes everywhere: this is what the first block of a seed is. */
+static void random_blocks_are_the_same_everywhere(void **state)
+{
+    (void)state;
+    struct quant_random r;
+    uint8_t b[144];
+    uint64_t h = 0;
+    assert_true(quant_random_init(&r, DT_Q4_K, 0, 0.02f, 1));
+    quant_random_blocks(&r, 0, 1, b);
+    for (size_t i = 0; i < sizeof b; i++) h = h * 31 + b[i];
+    assert_true(h == 0xf8270f43fa01c760u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +395,8 @@ int main(void)
         cmocka_unit_test(packers_are_accurate),
         cmocka_unit_test(packers_keep_what_fits),
         cmocka_unit_test(packers_survive_anything),
+        cmocka_unit_test(random_blocks_have_the_wanted_size),
+        cmocka_unit_test(random_blocks_are_the_same_everywhere),
     };
     return run_tests(tests);
 }
