@@ -34,6 +34,9 @@ int  os_write(struct os_writer *w, const void *p, size_t n, struct err *err);
 int  os_write_commit(struct os_writer *w, struct err *err);      /* releases w either way */
 void os_write_abort(struct os_writer *w);                        /* removes the temporary file; NULL is fine */
 
+/* Bytes that may still be written to the folder where this file is, or would be; 0 = unknown. */
+uint64_t os_disk_free(const char *path);
+
 /* ---- time, machine ---- */
 uint64_t os_now_ns(void);                  /* monotonic */
 int64_t  os_wall_s(void);                  /* seconds since 1970, UTC */

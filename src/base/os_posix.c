@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -178,6 +179,16 @@ int os_write_commit(struct os_writer *w, struct err *err)
     w->fd = -1;
     os_write_abort(w);
     return 0;
+}
+
+uint64_t os_disk_free(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? mem_strdup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".", 1);
+    struct statvfs v;
+    bool ok = folder && statvfs(folder, &v) == 0;
+    mem_free(folder);
+    return ok ? (uint64_t)v.f_bavail * v.f_frsize : 0;
 }
 
 uint64_t os_now_ns(void)
