@@ -46,6 +46,7 @@ unsigned os_cpu_count(void);               /* logical processors this process ma
 unsigned os_core_count(void);              /* physical cores among them, >= 1 */
 uint64_t os_memory_total(void);            /* bytes; 0 = unknown */
 uint64_t os_memory_available(void);        /* bytes that can be had without swapping; 0 = unknown */
+uint64_t os_memory_peak(void);             /* most bytes that this process ever had in memory, mapped files included */
 uint64_t os_random64(void);
 
 /* ---- anonymous memory in large pages where the system has them; zeroed ---- */

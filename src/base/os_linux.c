@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,6 +65,12 @@ static uint64_t meminfo(const char *key)
 
 uint64_t os_memory_total(void) { return meminfo("MemTotal"); }
 uint64_t os_memory_available(void) { return meminfo("MemAvailable"); }
+
+uint64_t os_memory_peak(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;      /* kilobytes here */
+}
 
 uint64_t os_random64(void)
 {

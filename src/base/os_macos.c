@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sysctl.h>
 #include <unistd.h>
 
@@ -44,6 +45,12 @@ uint64_t os_memory_available(void)
     if (host_statistics64(mach_host_self(), HOST_VM_INFO64, (host_info64_t)&s, &n) != KERN_SUCCESS) return 0;
     uint64_t pages = (uint64_t)s.free_count + s.inactive_count + s.purgeable_count;
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t os_memory_peak(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss : 0;             /* bytes here */
 }
 
 uint64_t os_random64(void)

@@ -19,6 +19,9 @@ struct device_options {
     const char *cpu;          /* instruction set by name, NULL: the best */
 };
 
+/* What a machine can do at best, per second: bytes read, multiply-adds of 8-bit integers, of 32-bit floats. */
+enum device_limit { DEVICE_READ, DEVICE_INT8, DEVICE_F32 };
+
 struct device_ops {
     const char *name;
     int  (*open)(struct device **out, const struct device_options *o, struct err *err);
@@ -38,6 +41,8 @@ struct device_ops {
     void (*run)(struct device *d, const struct plan *p, const struct params *v);
     /* What it computes with, for people ("avx512"), and how many threads. */
     const char *(*describe)(const struct device *d, unsigned *threads);
+    /* Measured now, in some milliseconds, with all the device's threads; DEVICE_READ reads p[bytes]. */
+    double (*limit)(struct device *d, enum device_limit what, const void *p, size_t bytes);
 };
 
 extern const struct device_ops device_cpu;

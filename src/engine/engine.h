@@ -34,6 +34,7 @@ struct hearth_model {
     const struct device_ops *ops;
     struct device *device;
     struct variant variant[2];        /* [1]: LongRoPE's long factors */
+    uint64_t limit_at;                /* engine_limit: where it reads next */
     struct lock lock;                 /* one evaluation at a time; guards everything below */
     int32_t *token;                   /* [MAX_BATCH] the batch being built */
     int64_t *pos;
@@ -65,6 +66,17 @@ struct hearth_sampler {
 
 /* 0 when Hearth can run this file; otherwise says what is missing. */
 int engine_can_run(const struct gguf *g, struct err *err);
+
+/* What a step must at least do: S sequences get T tokens each behind `depth` earlier ones, and n_out rows of logits are made. */
+struct engine_step { uint32_t T, S, n_out; double depth; int kv_type; };
+struct engine_work {
+    double int_macs, float_macs;      /* multiply-adds of the matrices, by the kind of their weights; attention is left out */
+    double bytes;                     /* of weights (of experts as many as T * S random choices meet) and of the KV cache read */
+};
+void engine_work(const struct hearth_model *m, const struct engine_step *s, struct engine_work *out);
+/* The limit of the machine, measured now with the model's threads; DEVICE_READ reads a part of its weights, another at each
+ * call.  One call at a time. */
+double engine_limit(struct hearth_model *m, enum device_limit what);
 
 /* The plan for T tokens, compiled on first use. */
 int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err);

@@ -128,4 +128,5 @@ const struct device_ops device_cpu = {
     .forget = cpu_forget,
     .run = cpu_run,
     .describe = cpu_describe,
+    .limit = cpu_limit,
 };

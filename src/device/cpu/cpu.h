@@ -39,6 +39,7 @@ static inline float *float_row(const struct run *r, vid v, size_t row) { return 
 /* One row operation for token (or wanted row) t. */
 void cpu_row_op(const struct run *r, const struct op *o, size_t t);
 void cpu_run(struct device *d, const struct plan *p, const struct params *v);
+double cpu_limit(struct device *d, enum device_limit what, const void *p, size_t bytes);
 /* SORT. */
 void cpu_sort(const struct run *r, const struct op *o);
 

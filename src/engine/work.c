@@ -1,0 +1,85 @@
+/* work.c - what a model asks of a machine, and what the machine can do: for measuring, never for computing. */
+#include "engine/engine.h"
+
+/* Larger than caches, and read in some milliseconds. */
+enum { READ_PART = 256 << 20 };
+
+static void add_macs(struct engine_work *out, const struct weight *w, double rows)
+{
+    double macs = (double)w->ne[0] * (double)w->ne[1] * rows;
+    if (dtype_info(w->type)->family == DTF_FLOAT) out->float_macs += macs;
+    else out->int_macs += macs;
+}
+
+/* How many of E experts are chosen by somebody when n tokens choose k each at random. */
+static double experts_met(double E, double k, double n)
+{
+    double none = 1;
+    for (double i = 0; i < n && none > 1e-9; i++) none *= 1 - k / E;
+    return E * (1 - none);
+}
+
+static void add_op(const struct graph *g, const struct op *o, const struct engine_step *s, struct engine_work *out)
+{
+    double tokens = (double)s->T * s->S;
+    switch (o->kind) {
+    case OP_MATMUL:
+        add_macs(out, o->w, g->value[o->out].rows == ROWS_OUT ? s->n_out : tokens);
+        if (g->value[o->out].rows != ROWS_OUT || s->n_out) out->bytes += (double)o->w->bytes;
+        return;
+    case OP_MATMUL_ID: {
+        double E = (double)o->w->ne[2];
+        add_macs(out, o->w, tokens * g->n_slot);
+        out->bytes += (double)o->w->bytes / E * experts_met(E, g->n_slot, tokens);
+        return;
+    }
+    case OP_EMBED:
+        out->bytes += (double)o->w->bytes / (double)o->w->ne[1] * tokens;
+        return;
+    case OP_ATTN: {
+        const struct kv_layer *kv = &g->kv[o->n[0]];
+        double seen = s->depth + s->T, window = o->n[1];
+        if (window > 0 && seen > window + s->T - 1) seen = window + s->T - 1;
+        out->bytes += seen * s->S * kv->n_kv * (kv->dk + kv->dv) * (s->kv_type == HEARTH_KV_F32 ? 4 : 2);
+        return;
+    }
+    default: return;
+    }
+}
+
+void engine_work(const struct hearth_model *m, const struct engine_step *s, struct engine_work *out)
+{
+    const struct graph *g = m->variant[0].graph;
+    *out = (struct engine_work){ 0 };
+    for (uint32_t i = 0; i < g->n_op; i++) add_op(g, &g->op[i], s, out);
+}
+
+/* All tensors of the first file: they lie one behind the other. */
+static const uint8_t *weights(const struct hearth_model *m, uint64_t *bytes)
+{
+    const uint8_t *lo = NULL, *hi = NULL;
+    for (size_t i = 0; i < gguf_n_tensors(m->gguf); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(m->gguf, i);
+        if (t->file != 0) continue;
+        if (!lo || t->data < lo) lo = t->data;
+        if (!hi || t->data + t->bytes > hi) hi = t->data + t->bytes;
+    }
+    *bytes = lo ? (uint64_t)(hi - lo) : 0;
+    return lo;
+}
+
+double engine_limit(struct hearth_model *m, enum device_limit what)
+{
+    uint64_t bytes = 0;
+    const uint8_t *p = what == DEVICE_READ ? weights(m, &bytes) : NULL;
+    if (bytes > READ_PART) {
+        if (m->limit_at + READ_PART > bytes) m->limit_at = 0;
+        p += m->limit_at;
+        m->limit_at += READ_PART;
+        bytes = READ_PART;
+    }
+    lock_take(&m->lock);
+    double v = m->ops->limit(m->device, what, p, (size_t)bytes);
+    lock_give(&m->lock);
+    return v;
+}
