@@ -95,6 +95,29 @@ static void shapes_are_the_published_ones(void **unused)
     }
 }
 
+/* Of 16 layers the first two, the last two, and the third of each three between. */
+static void mixtures_choose_their_layers(void **unused)
+{
+    (void)unused;
+    struct made m = make("llama-1b", "q4_k_m", 0);
+    for (unsigned i = 0; i < 16; i++) {
+        static const char *const name[] = { "attn_v", "ffn_down", "attn_k" };
+        bool more = i < 2 || i >= 14 || i == 4 || i == 7 || i == 10 || i == 13;
+        for (int k = 0; k < 3; k++) {
+            char full[64];
+            snprintf(full, sizeof full, "blk.%u.%s.weight", i, name[k]);
+            assert_int_equal(gguf_tensor(m.g, full)->type, more && k < 2 ? DT_Q6_K : DT_Q4_K);
+        }
+    }
+    release(&m);
+    m = make("llama-1b", "Q4_K_S", 0);
+    assert_int_equal(gguf_tensor(m.g, "blk.3.attn_v.weight")->type, DT_Q5_K);
+    assert_int_equal(gguf_tensor(m.g, "blk.4.attn_v.weight")->type, DT_Q4_K);
+    assert_int_equal(gguf_tensor(m.g, "blk.1.ffn_down.weight")->type, DT_Q5_K);
+    assert_int_equal(gguf_tensor(m.g, "blk.2.ffn_down.weight")->type, DT_Q4_K);
+    release(&m);
+}
+
 static void rows_that_are_no_super_blocks_get_another_type(void **unused)
 {
     (void)unused;
@@ -174,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_shape_runs_here),
         cmocka_unit_test(shapes_are_the_published_ones),
+        cmocka_unit_test(mixtures_choose_their_layers),
         cmocka_unit_test(rows_that_are_no_super_blocks_get_another_type),
         cmocka_unit_test(rotary_factors_are_llama_3s),
         cmocka_unit_test(vocabularies_are_whole),
