@@ -1,6 +1,8 @@
 # build.mk - sources are found, not listed; an instruction-set or system file that does not belong here is left out.
 FOREIGN := $(foreach i,$(filter-out $(ISA),$(ISA_ALL)),%_$(i).c) $(if $(filter macos,$(SYSTEM)),%/os_linux.c,%/os_macos.c)
-SRC     := $(filter-out %_test.c %_bench.c $(FOREIGN),$(sort $(shell find src -name '*.c')))
+# x_bench.c is a benchmark of its own; src/app/cmd_bench.c is a subcommand.
+BENCH_SRC := $(filter-out src/app/cmd_%,$(sort $(shell find src bench -name '*_bench.c' 2>/dev/null)))
+SRC     := $(filter-out %_test.c $(BENCH_SRC) $(FOREIGN),$(sort $(shell find src -name '*.c')))
 ifeq ($(EMULATE),avx512)
   SRC := $(filter-out src/base/cpu_detect.c,$(SRC)) tests/emulate/cpu_emulated.c
 endif
@@ -9,7 +11,6 @@ LIB_SRC := $(filter-out src/app/%,$(SRC))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 APP_OBJ := $(APP_SRC:%.c=$(BUILD)/%.o)
 TEST_SRC    := $(sort $(shell find src tests -name '*_test.c'))
-BENCH_SRC   := $(sort $(shell find src bench -name '*_bench.c' 2>/dev/null))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 PROGRAM := $(if $(SAN)$(CROSS)$(CCTAG)$(EMULATE),$(BUILD)/hearth,hearth)

@@ -134,6 +134,164 @@ static void synth_leaves_nothing_when_stopped(void **unused)
     assert_int_equal(files_in_dir(), 0);
 }
 
+/* ---- bench ---- */
+
+static void check_stat(const struct json *j, double most)
+{
+    double median = json_num(json_get(j, "median")), min = json_num(json_get(j, "min")), max = json_num(json_get(j, "max"));
+    if (!(min > 0 && min <= median && median <= max && max < most)) fail_msg("%g, %g, %g", min, median, max);
+}
+
+static void check_result(const struct json *j, const char *test, int64_t tokens, int64_t depth, int64_t batch)
+{
+    assert_string_equal(json_str(json_get(j, "test"), NULL), test);
+    assert_int_equal(json_int(json_get(j, "tokens")), tokens);
+    assert_int_equal(json_int(json_get(j, "depth")), depth);
+    assert_int_equal(json_int(json_get(j, "batch")), batch);
+    assert_int_equal(json_int(json_get(j, "repetitions")), 2);
+    check_stat(json_get(j, "tok_s"), 1e9);
+    check_stat(json_get(j, "pct_of_limit"), 1e4);              /* a busy machine can make the limit look small, not absurd */
+}
+
+static void bench_measures_every_combination(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    struct result r = PROGRAM(NULL, "bench", "--json", "-p", "8,20", "-n", "4", "--depth", "12,0", "--batch", "1,3", "-r", "2",
+                              "-t", "1,2", "--kv", "f32");
+    program_expect(&r, 0);
+    assert_string_equal(r.err, "");
+    struct json *j = parsed(r.out), *results = json_get(j, "results"), *limits = json_get(j, "limits");
+    assert_int_equal(json_len(results), 16);
+    for (size_t t = 0; t < 2; t++)
+        for (size_t d = 0; d < 2; d++) {
+            int64_t depth = d ? 0 : 12;
+            size_t at = 8 * t + 4 * d;
+            check_result(json_at(results, at), "prefill", 8, depth, 1);
+            check_result(json_at(results, at + 1), "prefill", 20, depth, 1);
+            check_result(json_at(results, at + 2), "decode", 4, depth, 1);
+            check_result(json_at(results, at + 3), "decode", 4, depth, 3);
+            assert_int_equal(json_int(json_get(json_at(results, at), "threads")), (int64_t)t + 1);
+            assert_string_equal(json_str(json_get(json_at(results, at), "kv"), NULL), "f32");
+        }
+    assert_int_equal(json_len(limits), 2);
+    for (size_t i = 0; i < 2; i++) {
+        check_stat(json_get(json_at(limits, i), "read_gb_s"), 1e6);
+        check_stat(json_get(json_at(limits, i), "int8_gop_s"), 1e9);
+        check_stat(json_get(json_at(limits, i), "float_gop_s"), 1e9);
+    }
+    /* The figures at the top are those without depth and batch. */
+    const struct json *prefill = json_at(results, 4), *decode = json_at(results, 6);
+    assert_true(json_num(json_get(j, "prefill_tok_s")) == json_num(json_get(json_get(prefill, "tok_s"), "median")));
+    assert_true(json_num(json_get(j, "decode_tok_s")) == json_num(json_get(json_get(decode, "tok_s"), "median")));
+    assert_true(json_num(json_get(j, "prefill_pct_of_limit")) == json_num(json_get(json_get(prefill, "pct_of_limit"), "median")));
+    assert_true(json_num(json_get(j, "decode_pct_of_limit")) == json_num(json_get(json_get(decode, "pct_of_limit"), "median")));
+    assert_true(json_num(json_get(j, "load_ms")) > 0);
+    assert_true(json_num(json_get(j, "first_token_ms")) > json_num(json_get(j, "load_ms")));
+    assert_int_equal(json_int(json_get(j, "first_token_prompt")), 8);
+    assert_true(json_int(json_get(j, "peak_memory_bytes")) > 1 << 20);
+    assert_string_equal(json_str(json_get(j, "model"), NULL), "spark");
+    json_free(j);
+    program_free(&r);
+}
+
+static unsigned lines_with(const char *text, const char *word)
+{
+    unsigned n = 0;
+    for (const char *s = text; (s = strstr(s, word)) != NULL; s++) n++;
+    return n;
+}
+
+static void bench_prints_in_four_formats(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+#define BENCH(...) PROGRAM(NULL, "bench", "spark", "-r1", "-p4", "-n2", "--batch=1,2", __VA_ARGS__)
+    struct result r = BENCH("--format", "csv");
+    program_expect(&r, 0);
+    assert_int_equal(lines_with(r.out, "\n"), 4);
+    program_contains(r.out, "\n\"spark\",prefill,4,0,1,1,f16,1,");
+    program_contains(r.out, "\n\"spark\",decode,2,0,2,1,f16,1,");
+    program_free(&r);
+    r = BENCH("--format", "markdown");
+    program_expect(&r, 0);
+    assert_int_equal(lines_with(r.out, "\n| decode | 2 | 0 | "), 2);
+    program_free(&r);
+    r = BENCH("--format", "table");
+    program_expect(&r, 0);
+    assert_int_equal(lines_with(r.out, "\ndecode "), 2);
+    program_contains(r.out, "limit of 1 thread: read ");
+    program_free(&r);
+    r = PROGRAM(NULL, "bench", "-p0", "-n2", "-r1", "--format=json");
+    program_expect(&r, 0);
+    struct json *j = parsed(r.out);
+    assert_int_equal(json_type(json_get(j, "prefill_tok_s")), JSON_NULL);
+    assert_true(json_num(json_get(j, "decode_tok_s")) > 0);
+    json_free(j);
+    program_free(&r);
+#undef BENCH
+}
+
+static void bench_explains_wrong_usage(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    static const struct { const char *args[6], *word; int code; } row[] = {
+        { { "bench", "-p", "512;3" }, "--prefill needs whole numbers", 2 },
+        { { "bench", "-n", "" }, "--decode needs", 2 },
+        { { "bench", "--depth", "1," }, "--depth needs", 2 },
+        { { "bench", "--batch", "0" }, "from 1 to 512", 2 },
+        { { "bench", "-t", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17" }, "at most 16 values", 2 },
+        { { "bench", "--kv", "f16,f64" }, "--kv needs", 2 },
+        { { "bench", "--json", "--format", "csv" }, "choose one", 2 },
+        { { "bench", "--format", "xml" }, "table|json|csv|markdown", 2 },
+        { { "bench", "/nowhere.gguf" }, "/nowhere.gguf", 1 },
+        { { "bench", "--depth", "16000000", "--batch", "512" }, "use a smaller --depth or --batch", 1 },
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct result r = program_run(NULL, row[i].args);
+        program_expect(&r, row[i].code);
+        assert_int_equal(r.n_out, 0);
+        program_contains(r.err, row[i].word);
+        program_free(&r);
+    }
+}
+
+/* What it prints when it is interrupted after some seconds. */
+static char *stopped_after(unsigned seconds, size_t *n)
+{
+    const char *const args[] = { "bench", "--json", "-p0", "-n", "20", "-r", "1000", NULL };
+    FILE *f = tmpfile();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fileno(f), 1);
+        program_exec(args);
+    }
+    sleep(seconds);
+    kill(pid, SIGINT);
+    assert_int_equal(program_wait(pid), 130);
+    return program_slurp(f, n);
+}
+
+/* Stopped in the middle of far too many repetitions, it prints those that it has; a slow machine gets more time for the first. */
+static void bench_stopped_prints_what_it_has(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    size_t n = 0;
+    char *text = NULL;
+    for (unsigned seconds = 1; seconds < 100 && !n; seconds *= 4) {
+        free(text);
+        text = stopped_after(seconds, &n);
+    }
+    struct json *j = parsed(text);
+    int64_t times = json_int(json_get(json_at(json_get(j, "results"), 0), "repetitions"));
+    assert_true(times > 0 && times < 1000);
+    json_free(j);
+    free(text);
+}
+
 /* ---- */
 
 static int make_dir(void **unused)
@@ -155,5 +313,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(synth_writes_a_model_that_runs),
     cmocka_unit_test(synth_explains_wrong_usage),
     cmocka_unit_test(synth_leaves_nothing_when_stopped),
+    cmocka_unit_test(bench_measures_every_combination),
+    cmocka_unit_test(bench_prints_in_four_formats),
+    cmocka_unit_test(bench_explains_wrong_usage),
+    cmocka_unit_test(bench_stopped_prints_what_it_has),
 };
 int main(void) { return cmocka_run_group_tests_name("bench_cli", tests, make_dir, remove_dir); }
