@@ -16,7 +16,7 @@ EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 PROGRAM := $(if $(SAN)$(CROSS)$(CCTAG)$(EMULATE),$(BUILD)/hearth,hearth)
 RULES   := Makefile mk/config.mk mk/build.mk
 
-isa-flags = $(foreach i,$(ISA) ref,$(if $(filter %_$(i).c,$(1)),$(FLAGS_$(i))))
+isa-flags = $(if $(filter $(UNPACKERS),$(1)),$(FLAGS_unpack)) $(foreach i,$(ISA) ref,$(if $(filter %_$(i).c,$(1)),$(FLAGS_$(i))))
 
 # One short line for each step; V=1 shows the commands.
 Q   := $(if $(V),,@)

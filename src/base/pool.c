@@ -1,7 +1,5 @@
 #include "base/pool.h"
 
-#include <stdbool.h>
-
 #include "base/cpu_relax.h"
 #include "base/mem.h"
 #include "base/os.h"
@@ -19,6 +17,7 @@ struct pool {
     _Alignas(64) _Atomic uint32_t arrived;      /* threads inside the current barrier */
     _Alignas(64) _Atomic uint32_t phase;        /* counts finished barriers */
     _Alignas(64) _Atomic uint32_t sleepers;
+    _Alignas(64) _Atomic size_t next;           /* the first item that nobody took since the last barrier */
 };
 
 /* Waits until *word differs from old. */
@@ -41,14 +40,30 @@ static void change(struct pool *p, _Atomic uint32_t *word)
 
 void pool_barrier(struct pool *p)
 {
-    if (p->n == 1) return;
+    if (p->n == 1) {
+        atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+        return;
+    }
     uint32_t phase = atomic_load_explicit(&p->phase, memory_order_acquire);
     if (atomic_fetch_add(&p->arrived, 1) + 1 == p->n) {
         atomic_store(&p->arrived, 0);
+        atomic_store_explicit(&p->next, 0, memory_order_relaxed);
         change(p, &p->phase);
     } else {
         wait_change(p, &p->phase, phase);
     }
+}
+
+/* Parts small enough that the last ones end together, and large enough to be read as one stream. */
+bool pool_take(struct pool *p, size_t n, size_t *lo, size_t *hi)
+{
+    enum { PARTS = 8 };
+    size_t part = p->n == 1 ? n : n / (PARTS * p->n);
+    if (!part) part = 1;
+    *lo = atomic_fetch_add_explicit(&p->next, part, memory_order_relaxed);
+    if (*lo >= n) return false;
+    *hi = n - *lo < part ? n : *lo + part;
+    return true;
 }
 
 static void worker_main(void *arg)

@@ -7,6 +7,7 @@
 #define HEARTH_BASE_POOL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,10 @@ void pool_run(struct pool *p, pool_fn *fn, void *arg);
 
 /* Inside pool_run: returns when all n threads have called it. */
 void pool_barrier(struct pool *p);
+
+/* Inside pool_run: the next part [*lo, *hi) of n items that nobody has taken since the last barrier; false when none is left.
+ * Threads that are slower (other programs, small cores) take fewer parts.  All threads pass the same n and parts. */
+bool pool_take(struct pool *p, size_t n, size_t *lo, size_t *hi);
 
 /* The part [*lo, *hi) of n items, in multiples of grain, that belongs to this thread. */
 static inline void pool_share(size_t n, size_t grain, unsigned thread, unsigned n_threads, size_t *lo, size_t *hi)

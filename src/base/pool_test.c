@@ -34,6 +34,42 @@ static void all_threads_meet_at_every_barrier(void **state)
     }
 }
 
+enum { ITEMS = 1000 };
+
+struct taken { struct pool *p; _Atomic unsigned char times[ITEMS]; _Atomic unsigned wrong; };
+
+static void take_all(void *arg, unsigned thread, unsigned n)
+{
+    struct taken *w = arg;
+    (void)thread, (void)n;
+    for (size_t r = 1; r <= ROUNDS; r++) {
+        size_t items = 1 + (r * 37) % ITEMS, lo, hi;
+        while (pool_take(w->p, items, &lo, &hi)) {
+            w->wrong += lo >= hi || hi > items;
+            for (size_t i = lo; i < hi; i++) w->times[i]++;
+        }
+        pool_barrier(w->p);
+        for (size_t i = thread; i < ITEMS; i += n) {
+            w->wrong += w->times[i] != (i < items);
+            w->times[i] = 0;
+        }
+        pool_barrier(w->p);
+    }
+}
+
+/* Between two barriers every item is handed out once, to whoever asks. */
+static void items_are_taken_once(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 4; n++) {
+        struct taken w = { 0 };
+        assert_int_equal(pool_open(&w.p, n, NULL), 0);
+        for (int k = 0; k < 2; k++) pool_run(w.p, take_all, &w);
+        assert_int_equal(w.wrong, 0);
+        pool_close(w.p);
+    }
+}
+
 static void shares_cover_everything_once(void **state)
 {
     (void)state;
@@ -66,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_threads_meet_at_every_barrier),
+        cmocka_unit_test(items_are_taken_once),
         cmocka_unit_test(shares_cover_everything_once),
         cmocka_unit_test(impossible_numbers_are_refused),
     };

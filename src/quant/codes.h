@@ -4,12 +4,17 @@
  * Types with super-blocks of 256:                                w[j] = d * sc[j / 16] * code[j] - dmin * mn[j / 16]
  * Codes are integers by nature or made so by a power of two that moves into the scale (IQ2: d/8, IQ1: codes times 8), so
  * these forms are exact; quant_unpack says what the value is after its own roundings.
- * Every function reads 256 columns.  They are inline so that each instruction set's file gets its own vector code;
- * CODES_F16 may name a faster exact conversion.  Types without minimums leave mn, dmin and add alone. */
+ * Every function reads 256 columns.  They are inline so that each instruction set's file gets its own vector code; CODES_F16
+ * may name a faster exact conversion, and CODES_PRIMITIVES says that the primitives below are defined already.  Types without
+ * minimums leave mn, dmin and add alone. */
 #ifndef HEARTH_QUANT_CODES_H
 #define HEARTH_QUANT_CODES_H
 
+#include <string.h>
+
 #include "quant/block.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are used in place");
 
 #ifndef CODES_F16
 #define CODES_F16(half) f16_to_f32(half)
@@ -26,7 +31,28 @@ struct weight_codes {
 
 static inline float codes_half(const uint8_t *p) { return CODES_F16(load16(p)); }
 
-/* ---- blocks of 32 ------------------------------------------------------------------------------------------------ */
+/* ---- primitives ---------------------------------------------------------------------------------------------------- */
+
+/* An instruction set's file may bring its own. */
+#ifndef CODES_PRIMITIVES
+
+/* Bits [shift, shift + bits) of 32 bytes. */
+static inline void codes_field(const uint8_t *in, unsigned shift, unsigned bits, int8_t *out)
+{
+    for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(in[j] >> shift & ((1u << bits) - 1));
+}
+
+/* Adds `one` to out[j] where bit `shift` of in[j] is set, and subtracts `less` from all 32. */
+static inline void codes_add_bit(const uint8_t *in, unsigned shift, int one, int less, int8_t *out)
+{
+    for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(out[j] + (in[j] >> shift & 1 ? one : 0) - less);
+}
+
+/* The same with bit j of a word. */
+static inline void codes_high_bits(uint32_t high, int one, int less, int8_t *out)
+{
+    for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(out[j] + (high >> j & 1 ? one : 0) - less);
+}
 
 /* 16 bytes: low nibbles are columns 0..15, high nibbles 16..31. */
 static inline void codes_nibbles(const uint8_t *q, int8_t *out)
@@ -45,11 +71,19 @@ static inline void codes_table(const uint8_t *q, const int8_t *table, int8_t *ou
     }
 }
 
-/* Adds bit j of `high` as `one` to out[j], and subtracts `less` from all 32. */
-static inline void codes_high_bits(uint32_t high, int one, int less, int8_t *out)
+/* The 6-bit scales and minimums of 12 bytes, each for two groups. */
+static inline void codes_k_scales(const uint8_t *p, int16_t *sc, int16_t *mn)
 {
-    for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(out[j] + (high >> j & 1 ? one : 0) - less);
+    for (unsigned b = 0; b < 8; b++) {
+        uint8_t s, m;
+        k_scale_min(p, b, &s, &m);
+        sc[2 * b] = sc[2 * b + 1] = s;
+        mn[2 * b] = mn[2 * b + 1] = m;
+    }
 }
+#endif
+
+/* ---- blocks of 32 -------------------------------------------------------------------------------------------------- */
 
 static inline void codes_q8_0(const uint8_t *w, struct weight_codes *o)
 {
@@ -64,7 +98,7 @@ static inline void codes_q4_0(const uint8_t *w, struct weight_codes *o)
     for (unsigned b = 0; b < 8; b++, w += 18) {
         o->scale[b] = codes_half(w);
         codes_nibbles(w + 2, o->code + 32 * b);
-        for (unsigned j = 0; j < 32; j++) o->code[32 * b + j] = (int8_t)(o->code[32 * b + j] - 8);
+        codes_high_bits(0, 0, 8, o->code + 32 * b);
     }
 }
 
@@ -133,7 +167,7 @@ static inline void codes_q2_0(const uint8_t *w, struct weight_codes *o)
 
 /* ---- super-blocks ------------------------------------------------------------------------------------------------- */
 
-/* The same number for both halves of a block of 32. */
+/* For both halves of a block of 32. */
 static inline void codes_both(int16_t *of, unsigned b, int v) { of[2 * b] = of[2 * b + 1] = (int16_t)v; }
 
 static inline void codes_q2_k(const uint8_t *w, struct weight_codes *o)
@@ -145,57 +179,44 @@ static inline void codes_q2_k(const uint8_t *w, struct weight_codes *o)
         o->mn[j] = w[j] >> 4;
     }
     for (unsigned h = 0; h < 2; h++)
-        for (unsigned p = 0; p < 4; p++)
-            for (unsigned l = 0; l < 32; l++) o->code[128 * h + 32 * p + l] = (int8_t)(w[16 + 32 * h + l] >> 2 * p & 3);
+        for (unsigned p = 0; p < 4; p++) codes_field(w + 16 + 32 * h, 2 * p, 2, o->code + 128 * h + 32 * p);
 }
 
 static inline void codes_q3_k(const uint8_t *w, struct weight_codes *o)
 {
     const uint8_t *sc = w + 96;
     o->d = codes_half(w + 108);
-    for (unsigned j = 0; j < 16; j++) {
-        int low = j < 8 ? sc[j] & 15 : sc[j - 8] >> 4, high = sc[8 + j % 4] >> 2 * (j / 4) & 3;
-        o->sc[j] = (int16_t)((low | high << 4) - 32);
+    for (unsigned i = 0; i < 4; i++) {
+        int a = sc[i], b = sc[4 + i], high = sc[8 + i];
+        o->sc[i] = (int16_t)(((a & 15) | (high & 3) << 4) - 32);
+        o->sc[4 + i] = (int16_t)(((b & 15) | (high >> 2 & 3) << 4) - 32);
+        o->sc[8 + i] = (int16_t)((a >> 4 | (high >> 4 & 3) << 4) - 32);
+        o->sc[12 + i] = (int16_t)((b >> 4 | high >> 6 << 4) - 32);
     }
     for (unsigned h = 0; h < 2; h++)
-        for (unsigned p = 0; p < 4; p++)
-            for (unsigned l = 0; l < 32; l++) {
-                int low = w[32 + 32 * h + l] >> 2 * p & 3, high = w[l] >> (4 * h + p) & 1;
-                o->code[128 * h + 32 * p + l] = (int8_t)(low + 4 * high - 4);
-            }
-}
-
-static inline void codes_k_scales(const uint8_t *w, struct weight_codes *o)
-{
-    o->d = codes_half(w);
-    o->dmin = codes_half(w + 2);
-    for (unsigned b = 0; b < 8; b++) {
-        uint8_t s, m;
-        k_scale_min(w + 4, b, &s, &m);
-        codes_both(o->sc, b, s);
-        codes_both(o->mn, b, m);
-    }
+        for (unsigned p = 0; p < 4; p++) {
+            codes_field(w + 32 + 32 * h, 2 * p, 2, o->code + 128 * h + 32 * p);
+            codes_add_bit(w, 4 * h + p, 4, 4, o->code + 128 * h + 32 * p);
+        }
 }
 
 static inline void codes_q4_k(const uint8_t *w, struct weight_codes *o)
 {
-    codes_k_scales(w, o);
-    for (unsigned g = 0; g < 4; g++)
-        for (unsigned l = 0; l < 32; l++) {
-            o->code[64 * g + l] = (int8_t)(w[16 + 32 * g + l] & 15);
-            o->code[64 * g + 32 + l] = (int8_t)(w[16 + 32 * g + l] >> 4);
-        }
+    o->d = codes_half(w);
+    o->dmin = codes_half(w + 2);
+    codes_k_scales(w + 4, o->sc, o->mn);
+    for (unsigned b = 0; b < 8; b++) codes_field(w + 16 + b / 2 * 32, b % 2 * 4, 4, o->code + 32 * b);
 }
 
 static inline void codes_q5_k(const uint8_t *w, struct weight_codes *o)
 {
-    codes_k_scales(w, o);
-    for (unsigned g = 0; g < 4; g++)
-        for (unsigned l = 0; l < 32; l++) {
-            int q = w[48 + 32 * g + l], h = w[16 + l] >> 2 * g;
-            o->code[64 * g + l] = (int8_t)((q & 15) | (h & 1) << 4);
-            o->code[64 * g + 32 + l] = (int8_t)(q >> 4 | (h & 2) << 3);
-        }
+    o->d = codes_half(w);
+    o->dmin = codes_half(w + 2);
+    codes_k_scales(w + 4, o->sc, o->mn);
+    for (unsigned b = 0; b < 8; b++) {
+        codes_field(w + 48 + b / 2 * 32, b % 2 * 4, 4, o->code + 32 * b);
+        codes_add_bit(w + 16, b, 16, 0, o->code + 32 * b);
+    }
 }
 
 static inline void codes_q6_k(const uint8_t *w, struct weight_codes *o)
@@ -213,13 +234,21 @@ static inline void codes_q6_k(const uint8_t *w, struct weight_codes *o)
         }
 }
 
-/* n values of a codebook entry; bit j of signs negates value j. */
-static inline void codes_signed(int8_t *out, const uint8_t *grid, unsigned n, unsigned signs)
+/* Eight values, none of them 0, in the bytes of a word; bit j of signs negates value j.  No carry leaves a byte. */
+static inline void codes_signed(int8_t *out, uint64_t values, unsigned signs)
 {
-    for (unsigned j = 0; j < n; j++) {
-        int negate = -(int)(signs >> j & 1);
-        out[j] = (int8_t)((grid[j] ^ negate) - negate);
-    }
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t bit = signs * ones & UINT64_C(0x8040201008040201), one = (bit + 0x7f * ones) >> 7 & ones;
+    values = (values ^ one * 0xff) + one;
+    memcpy(out, &values, 8);
+}
+
+static inline uint64_t codes_entry(const uint8_t *first, const uint8_t *second)
+{
+    uint32_t v[2];
+    memcpy(v, first, 4);
+    memcpy(v + 1, second, 4);
+    return v[0] | (uint64_t)v[1] << 32;
 }
 
 static inline void codes_iq2_xxs(const uint8_t *w, struct weight_codes *o)
@@ -229,8 +258,10 @@ static inline void codes_iq2_xxs(const uint8_t *w, struct weight_codes *o)
         const uint8_t *q = w + 2 + 8 * b;
         uint32_t v = load32(q + 4);
         codes_both(o->sc, b, 2 * (int)(v >> 28) + 1);
-        for (unsigned l = 0; l < 4; l++)
-            codes_signed(o->code + 32 * b + 8 * l, iq2_xxs_grid[q[l]], 8, iq_sign8(v >> 7 * l & 127));
+        for (unsigned l = 0; l < 4; l++) {
+            const uint8_t *g = iq2_xxs_grid[q[l]];
+            codes_signed(o->code + 32 * b + 8 * l, codes_entry(g, g + 4), iq_sign8(v >> 7 * l & 127));
+        }
     }
 }
 
@@ -248,7 +279,7 @@ static inline void codes_iq2_xs(const uint8_t *w, struct weight_codes *o)
     codes_iq2_scales(w + 66, o);
     for (unsigned v = 0; v < 32; v++) {
         unsigned q = load16(w + 2 + 2 * v);
-        codes_signed(o->code + 8 * v, iq2_xs_grid[q & 511], 8, iq_sign8(q >> 9));
+        codes_signed(o->code + 8 * v, codes_entry(iq2_xs_grid[q & 511], iq2_xs_grid[q & 511] + 4), iq_sign8(q >> 9));
     }
 }
 
@@ -258,7 +289,7 @@ static inline void codes_iq2_s(const uint8_t *w, struct weight_codes *o)
     codes_iq2_scales(w + 74, o);
     for (unsigned v = 0; v < 32; v++) {
         unsigned q = w[2 + v] | ((unsigned)w[66 + v / 4] >> 2 * (v % 4) & 3) << 8;
-        codes_signed(o->code + 8 * v, iq2_s_grid[q], 8, w[34 + v]);
+        codes_signed(o->code + 8 * v, codes_entry(iq2_s_grid[q], iq2_s_grid[q] + 4), w[34 + v]);
     }
 }
 
@@ -270,9 +301,8 @@ static inline void codes_iq3_xxs(const uint8_t *w, struct weight_codes *o)
         codes_both(o->sc, b, 2 * (int)(v >> 28) + 1);
         for (unsigned l = 0; l < 4; l++) {
             const uint8_t *q = w + 2 + 8 * b + 2 * l;
-            unsigned signs = iq_sign8(v >> 7 * l & 127);
-            codes_signed(o->code + 32 * b + 8 * l, iq3_xxs_grid[q[0]], 4, signs);
-            codes_signed(o->code + 32 * b + 8 * l + 4, iq3_xxs_grid[q[1]], 4, signs >> 4);
+            uint64_t values = codes_entry(iq3_xxs_grid[q[0]], iq3_xxs_grid[q[1]]);
+            codes_signed(o->code + 32 * b + 8 * l, values, iq_sign8(v >> 7 * l & 127));
         }
     }
 }
@@ -281,16 +311,22 @@ static inline void codes_iq3_s(const uint8_t *w, struct weight_codes *o)
 {
     o->d = codes_half(w);
     for (unsigned b = 0; b < 8; b++) codes_both(o->sc, b, 1 + 2 * (w[106 + b / 2] >> 4 * (b % 2) & 15));
-    for (unsigned v = 0; v < 64; v++) {
-        unsigned q = w[2 + v] | ((unsigned)w[66 + v / 8] >> v % 8 & 1) << 8;
-        codes_signed(o->code + 4 * v, iq3_s_grid[q], 4, (unsigned)w[74 + v / 2] >> 4 * (v % 2));
+    for (unsigned v = 0; v < 32; v++) {
+        unsigned high = (unsigned)w[66 + v / 4] >> v % 4 * 2;
+        unsigned a = w[2 + 2 * v] | (high & 1) << 8, b = w[3 + 2 * v] | (high >> 1 & 1) << 8;
+        codes_signed(o->code + 8 * v, codes_entry(iq3_s_grid[a], iq3_s_grid[b]), w[74 + v]);
     }
 }
 
-/* -1, 0 or 1, plus or minus an eighth, times 8. */
+/* -1, 0 or 1, plus or minus an eighth, times 8: eight bytes in a word, whose upper bits are added without a carry. */
 static inline void codes_shifted(int8_t *out, const int8_t *grid, int delta)
 {
-    for (unsigned j = 0; j < 8; j++) out[j] = (int8_t)(8 * grid[j] + delta);
+    const uint64_t ones = UINT64_C(0x0101010101010101), low = 0x7f * ones;
+    uint64_t v, add = delta < 0 ? 0xff * ones : ones;
+    memcpy(&v, grid, 8);
+    v = v << 3 & 0xf8 * ones;
+    v = ((v & low) + (add & low)) ^ ((v ^ add) & 0x80 * ones);
+    memcpy(out, &v, 8);
 }
 
 static inline void codes_iq1_s(const uint8_t *w, struct weight_codes *o)
@@ -344,7 +380,8 @@ static inline void codes_tq1_0(const uint8_t *w, struct weight_codes *o)
         for (unsigned i = 0; i < 32; i++) o->code[32 * p + i] = codes_digit(w[i], power[p]);
         for (unsigned i = 0; i < 16; i++) o->code[160 + 16 * p + i] = codes_digit(w[32 + i], power[p]);
     }
-    for (unsigned i = 0; i < 16; i++) o->code[240 + i] = codes_digit(w[48 + i % 4], power[i / 4]);
+    for (unsigned p = 0; p < 4; p++)
+        for (unsigned i = 0; i < 4; i++) o->code[240 + 4 * p + i] = codes_digit(w[48 + i], power[p]);
 }
 
 static inline void codes_tq2_0(const uint8_t *w, struct weight_codes *o)
@@ -352,8 +389,10 @@ static inline void codes_tq2_0(const uint8_t *w, struct weight_codes *o)
     o->d = codes_half(w + 64);
     for (unsigned j = 0; j < 16; j++) o->sc[j] = 1;
     for (unsigned h = 0; h < 2; h++)
-        for (unsigned p = 0; p < 4; p++)
-            for (unsigned l = 0; l < 32; l++) o->code[128 * h + 32 * p + l] = (int8_t)((w[32 * h + l] >> 2 * p & 3) - 1);
+        for (unsigned p = 0; p < 4; p++) {
+            codes_field(w + 32 * h, 2 * p, 2, o->code + 128 * h + 32 * p);
+            for (unsigned l = 0; l < 32; l++) o->code[128 * h + 32 * p + l]--;
+        }
 }
 
 #endif

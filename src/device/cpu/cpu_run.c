@@ -7,12 +7,13 @@ _Static_assert((int)KV_PAGE == (int)ATTN_PAGE, "a page of the cache is the unit 
 
 static size_t domain_rows(const struct run *r, enum rows d) { return d == ROWS_OUT ? r->v->n_out : r->v->T; }
 
-static void run_rows(const struct run *r, const struct plan_step *s, unsigned thread, unsigned n_threads)
+/* Steps hand out their work in parts (pool_take): any division gives the same bits. */
+static void run_rows(const struct run *r, const struct plan_step *s)
 {
     size_t lo, hi;
-    pool_share(domain_rows(r, s->domain), 1, thread, n_threads, &lo, &hi);
-    for (size_t t = lo; t < hi; t++)
-        for (uint32_t i = 0; i < s->n; i++) cpu_row_op(r, &r->p->op[s->first + i], t);
+    while (pool_take(r->d->pool, domain_rows(r, s->domain), &lo, &hi))
+        for (size_t t = lo; t < hi; t++)
+            for (uint32_t i = 0; i < s->n; i++) cpu_row_op(r, &r->p->op[s->first + i], t);
 }
 
 static struct matmul_job job_of(const struct run *r, uint32_t i, unsigned thread)
@@ -30,70 +31,95 @@ static struct matmul_job job_of(const struct run *r, uint32_t i, unsigned thread
     };
 }
 
-/* The matrices of a step lie end to end; each thread takes one contiguous range of their rows. */
-static void run_matmuls(const struct run *r, const struct plan_step *s, unsigned thread, unsigned n_threads)
+static size_t blocks_of(size_t R) { return (R + MATMUL_GRAIN - 1) / MATMUL_GRAIN; }
+
+static void matmul_blocks(const struct matmul_job *j, size_t lo, size_t hi)
+{
+    size_t R = j->m->R;
+    matmul_rows(j, lo * MATMUL_GRAIN, hi * MATMUL_GRAIN < R ? hi * MATMUL_GRAIN : R);
+}
+
+/* Blocks [lo, hi) of rows of the matrices of a step, which lie end to end. */
+static void run_blocks(const struct run *r, const struct plan_step *s, unsigned thread, size_t lo, size_t hi)
 {
     const struct cpu_plan *c = r->p->device;
-    size_t units = 0, lo, hi, at = 0;
-    for (uint32_t i = s->first; i < s->first + s->n; i++) units += (c->mm[i].R + MATMUL_GRAIN - 1) / MATMUL_GRAIN;
-    pool_share(units, 1, thread, n_threads, &lo, &hi);
+    size_t at = 0;
     for (uint32_t i = s->first; i < s->first + s->n; i++) {
-        size_t R = c->mm[i].R, n = (R + MATMUL_GRAIN - 1) / MATMUL_GRAIN;
-        size_t a = lo > at ? lo - at : 0, b = hi > at ? hi - at : 0;
+        size_t n = blocks_of(c->mm[i].R), a = lo > at ? lo - at : 0, b = hi > at ? hi - at : 0;
         at += n;
         if (b > n) b = n;
         if (a >= b) continue;
         struct matmul_job j = job_of(r, i, thread);
-        matmul_rows(&j, a * MATMUL_GRAIN, b * MATMUL_GRAIN < R ? b * MATMUL_GRAIN : R);
+        matmul_blocks(&j, a, b);
     }
 }
 
-/* Work of one expert: reading its rows costs about as much as multiplying them with a few tokens. */
-static size_t expert_cost(int32_t tokens) { return tokens ? (size_t)tokens + 4 : 0; }
-
-/* Threads divide (matrix, expert, block of rows) by cost. */
-static void run_experts(const struct run *r, const struct plan_step *s, unsigned thread, unsigned n_threads)
+static void run_matmuls(const struct run *r, const struct plan_step *s, unsigned thread)
 {
     const struct cpu_plan *c = r->p->device;
-    size_t total = 0, at = 0, K = r->p->n_slot;
-    for (int pass = 0; pass < 2; pass++) {
-        size_t lo = total * thread / n_threads, hi = total * (thread + 1) / n_threads;
-        for (uint32_t i = s->first; i < s->first + s->n; i++) {
-            const struct op *o = &r->p->op[i];
-            size_t E = r->p->value[o->in[1]].width - 1;
-            const int32_t *begin = (const int32_t *)(const void *)value_row(r, o->in[1], 0);
-            const int32_t *slot = begin + E + 1, *token = slot + r->v->T * K;
-            size_t blocks = (c->mm[i].R + MATMUL_GRAIN - 1) / MATMUL_GRAIN;
-            for (size_t e = 0; e < E; e++) {
-                int32_t n = begin[e + 1] - begin[e];
-                size_t cost = expert_cost(n), b0, b1;
-                if (pass == 0 || !n) {
-                    total += pass == 0 ? cost * blocks : 0;
-                    continue;
-                }
-                b0 = lo <= at ? 0 : (lo - at + cost - 1) / cost;
-                b1 = hi <= at ? 0 : (hi - at + cost - 1) / cost;
-                at += cost * blocks;
-                if (b1 > blocks) b1 = blocks;
-                if (b0 >= b1) continue;
-                struct matmul m = c->mm[i];
-                m.w += e * m.R * m.row_bytes;
-                struct matmul_job j = job_of(r, i, thread);
-                j.m = &m;
-                j.T = (size_t)n;
-                j.in = (o->n[0] ? slot : token) + begin[e];
-                j.out = slot + begin[e];
-                matmul_rows(&j, b0 * MATMUL_GRAIN, b1 * MATMUL_GRAIN < m.R ? b1 * MATMUL_GRAIN : m.R);
-            }
+    size_t units = 0, lo, hi;
+    for (uint32_t i = s->first; i < s->first + s->n; i++) units += blocks_of(c->mm[i].R);
+    while (pool_take(r->d->pool, units, &lo, &hi)) run_blocks(r, s, thread, lo, hi);
+}
+
+/* The experts of one operation: where the tokens of each begin. */
+struct experts { const struct op *op; const struct matmul *mm; const int32_t *begin; size_t n; };
+
+static struct experts experts_of(const struct run *r, uint32_t i)
+{
+    const struct op *o = &r->p->op[i];
+    return (struct experts){ o, &((const struct cpu_plan *)r->p->device)->mm[i],
+                             (const int32_t *)(const void *)value_row(r, o->in[1], 0), r->p->value[o->in[1]].width - 1 };
+}
+
+/* Work of a block of rows of expert e: reading them costs about as much as multiplying them with a few tokens. */
+static size_t expert_cost(const struct experts *x, size_t e)
+{
+    int32_t tokens = x->begin[e + 1] - x->begin[e];
+    return tokens ? (size_t)tokens + 4 : 0;
+}
+
+/* The blocks whose work begins in [lo, hi) of the whole step's. */
+static void run_expert_blocks(const struct run *r, const struct plan_step *s, unsigned thread, size_t lo, size_t hi)
+{
+    size_t at = 0;
+    for (uint32_t i = s->first; i < s->first + s->n; i++) {
+        struct experts x = experts_of(r, i);
+        const int32_t *slot = x.begin + x.n + 1, *token = slot + r->v->T * r->p->n_slot;
+        size_t blocks = blocks_of(x.mm->R);
+        for (size_t e = 0; e < x.n; e++) {
+            size_t cost = expert_cost(&x, e);
+            if (!cost) continue;
+            size_t a = lo <= at ? 0 : (lo - at + cost - 1) / cost, b = hi <= at ? 0 : (hi - at + cost - 1) / cost;
+            at += cost * blocks;
+            if (b > blocks) b = blocks;
+            if (a >= b) continue;
+            struct matmul m = *x.mm;
+            m.w += e * m.R * m.row_bytes;
+            struct matmul_job j = job_of(r, i, thread);
+            j.m = &m;
+            j.T = (size_t)(x.begin[e + 1] - x.begin[e]);
+            j.in = (x.op->n[0] ? slot : token) + x.begin[e];
+            j.out = slot + x.begin[e];
+            matmul_blocks(&j, a, b);
         }
     }
 }
 
-static void run_attention(const struct run *r, const struct op *o, unsigned thread, unsigned n_threads)
+/* Threads divide (matrix, expert, block of rows) by cost. */
+static void run_experts(const struct run *r, const struct plan_step *s, unsigned thread)
+{
+    size_t total = 0, lo, hi;
+    for (uint32_t i = s->first; i < s->first + s->n; i++) {
+        struct experts x = experts_of(r, i);
+        for (size_t e = 0; e < x.n; e++) total += expert_cost(&x, e) * blocks_of(x.mm->R);
+    }
+    while (pool_take(r->d->pool, total, &lo, &hi)) run_expert_blocks(r, s, thread, lo, hi);
+}
+
+static void run_heads(const struct run *r, const struct op *o, unsigned thread, size_t lo, size_t hi)
 {
     const struct kv_layer *l = &r->p->kv[o->n[0]];
-    size_t lo, hi;
-    pool_share(r->v->T * l->n_kv, 1, thread, n_threads, &lo, &hi);
     for (size_t i = lo; i < hi;) {
         size_t t = i / l->n_kv, h0 = i % l->n_kv, h1 = h0 + (hi - i);
         if (h1 > l->n_kv) h1 = l->n_kv;
@@ -120,16 +146,22 @@ static void run_attention(const struct run *r, const struct op *o, unsigned thre
     }
 }
 
-static void run_step(const struct run *r, const struct plan_step *s, unsigned thread, unsigned n_threads)
+static void run_attention(const struct run *r, const struct op *o, unsigned thread)
+{
+    size_t lo, hi;
+    while (pool_take(r->d->pool, r->v->T * r->p->kv[o->n[0]].n_kv, &lo, &hi)) run_heads(r, o, thread, lo, hi);
+}
+
+static void run_step(const struct run *r, const struct plan_step *s, unsigned thread)
 {
     const struct op *o = &r->p->op[s->first];
     switch (s->shape) {
-    case OP_ROW: run_rows(r, s, thread, n_threads); return;
+    case OP_ROW: run_rows(r, s); return;
     case OP_MAT:
-        if (o->kind == OP_MATMUL_ID) run_experts(r, s, thread, n_threads);
-        else run_matmuls(r, s, thread, n_threads);
+        if (o->kind == OP_MATMUL_ID) run_experts(r, s, thread);
+        else run_matmuls(r, s, thread);
         return;
-    case OP_ATT: run_attention(r, o, thread, n_threads); return;
+    case OP_ATT: run_attention(r, o, thread); return;
     case OP_ONE:
         if (thread == 0) cpu_sort(r, o);
         return;
@@ -142,7 +174,7 @@ static void run_thread(void *arg, unsigned thread, unsigned n_threads)
     for (uint32_t i = 0; i < r->p->n_step; i++) {
         const struct plan_step *s = &r->p->step[i];
         if (s->domain == ROWS_OUT && !r->v->n_out) continue;
-        run_step(r, s, thread, n_threads);
+        run_step(r, s, thread);
         pool_barrier(r->d->pool);
     }
     size_t lo, hi;

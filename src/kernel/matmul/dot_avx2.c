@@ -5,11 +5,8 @@
 INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     const __m256i low = _mm256_set1_epi8(15);
-    uint64_t scales, mins;
-    q4_k_scales(w + 4, &scales, &mins);
-    __m128i sc = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)scales));
-    __m128i mn = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)mins));
-    __m256i sc2 = _mm256_broadcastsi128_si256(sc), mn2 = _mm256_broadcastsi128_si256(mn);
+    __m256i both = _mm256_cvtepu8_epi16(k_scales(w + 4));
+    __m256i sc2 = _mm256_permute4x64_epi64(both, 0x44), mn2 = _mm256_permute4x64_epi64(both, 0xee);
     __m256i c[4];
     UNROLL for (int t = 0; t < nt; t++) {
         c[t] = _mm256_mullo_epi16(sc2, _mm256_cvtepu8_epi16(load128(a[t]->s8)));
@@ -102,6 +99,7 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
     }
 }
 
+#define AHEAD 2048
 #define SUFFIX avx2
 #include "kernel/matmul/dot_x86.inc"
 

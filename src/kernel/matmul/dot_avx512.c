@@ -110,5 +110,6 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
     }
 }
 
+#define AHEAD 0
 #define SUFFIX avx512
 #include "kernel/matmul/dot_x86.inc"

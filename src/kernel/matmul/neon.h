@@ -16,6 +16,7 @@ static inline float neon_half(uint16_t bits)
     return (float)h;
 }
 #define CODES_F16(half) neon_half(half)
+
 #include "quant/codes.h"
 
 typedef void codes_fn(const uint8_t *w, struct weight_codes *out);

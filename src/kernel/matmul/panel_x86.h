@@ -11,8 +11,7 @@
 
 #include "kernel/matmul/dot.h"
 #include "kernel/matmul/rows.h"
-#define CODES_F16(half) _cvtsh_ss(half)
-#include "quant/codes.h"
+#include "kernel/matmul/codes_x86.h"
 
 enum { HALVES = 2, QUADS = ACT_COLS / 4 };
 
