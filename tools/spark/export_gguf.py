@@ -141,9 +141,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work", default="build/spark")
     parser.add_argument("--out", default="models/spark.gguf")
+    parser.add_argument("--average", help="another work folder: the mean of both runs' weights is written")
     args = parser.parse_args()
     tok = Tokenizer.load(os.path.join(args.work, "tokenizer.json"))
     weights = torch.load(os.path.join(args.work, "spark.pt"), map_location="cpu")
+    if args.average:
+        other = torch.load(os.path.join(args.average, "spark.pt"), map_location="cpu")
+        weights = {name: (w + other[name]) / 2 for name, w in weights.items()}
     data = build(weights, Config(vocab=len(tok.tokens)), tok)
     with open(args.out, "wb") as out:
         out.write(data)
