@@ -1,7 +1,9 @@
 /* How near the integer matrix products come to the machine's limits.
  *   decode   GB/s of weights for one token, against a plain read of the same memory by the same threads
  *   prefill  Gop/s (two per multiply-add) for T tokens, against the peak of the 8-bit multiply instruction
- * Everything that is compared runs interleaved; medians.  Arguments: threads (1), instruction set (auto). */
+ * Everything that is compared runs interleaved; medians.  Arguments: threads (1), instruction set ("best"), types (all that have
+ * integer kernels). */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +18,8 @@
 
 enum { RUNS = 9, K = 4096, MAX_T = 512, GEMM_R = 1024, READ_MIB = 192, SCRATCH = 1 << 20 };
 
-static const enum dtype types[] = { DT_Q4_K, DT_Q6_K, DT_Q4_0, DT_Q8_0 };
 static const size_t tokens[] = { 1, 2, 4, 7, 8, 16, 32, 128, 512 };
-enum { N_TYPES = sizeof types / sizeof *types, N_TOKENS = sizeof tokens / sizeof *tokens };
+enum { N_TOKENS = sizeof tokens / sizeof *tokens };
 
 struct bench {
     struct pool *pool;
@@ -113,7 +114,7 @@ static void decode(struct bench *b, enum dtype type)
         rate[i] = bytes / seconds(b, work) * 1e-9;
         ratio[i] = rate[i] / plain[i];
     }
-    printf("%-5s T=1    %7.1f GB/s of weights, plain read %5.1f GB/s, %3.0f %%\n", dtype_info(type)->name, median(rate, RUNS),
+    printf("%-7s T=1    %7.1f GB/s of weights, plain read %5.1f GB/s, %3.0f %%\n", dtype_info(type)->name, median(rate, RUNS),
            median(plain, RUNS), 100 * median(ratio, RUNS));
 }
 
@@ -132,27 +133,17 @@ static void prefill(struct bench *b, enum dtype type)
             rate[i] = 2.0 * (double)b->m.R * K * (double)b->T * times / t * 1e-9;
             ratio[i] = rate[i] / top[i];
         }
-        printf("%-5s T=%-4zu %7.1f Gop/s, peak %5.0f Gop/s, %3.0f %%\n", dtype_info(type)->name, b->T, median(rate, RUNS),
+        printf("%-7s T=%-4zu %7.1f Gop/s, peak %5.0f Gop/s, %3.0f %%\n", dtype_info(type)->name, b->T, median(rate, RUNS),
                median(top, RUNS), 100 * median(ratio, RUNS));
     }
 }
 
 static void fill(struct bench *b, enum dtype type)
 {
-    float x[256];
+    struct quant_random random;
     uint64_t s = 1;
-    uint8_t block[4096];
-    size_t n = 256 / dtype_info(type)->block_values * dtype_info(type)->block_bytes;
-    for (size_t at = 0; at + n <= b->w_bytes; at += n) {
-        if (at / n < 64) {
-            for (int i = 0; i < 256; i++) {
-                s = s * 6364136223846793005u + 1442695040888963407u;
-                x[i] = (float)(int32_t)(s >> 32) * 0x1p-31f;
-            }
-            quant_pack(type)(x, block, 256);
-        }
-        memcpy(b->w + at, block, n);
-    }
+    quant_random_init(&random, type, 0, 0.02f, 1);
+    quant_random_blocks(&random, 0, b->w_bytes / dtype_info(type)->block_bytes, b->w);
     for (size_t t = 0; t < MAX_T; t++) {
         float row[K];
         for (int i = 0; i < K; i++) {
@@ -164,6 +155,13 @@ static void fill(struct bench *b, enum dtype type)
     }
 }
 
+static bool wanted(enum dtype type, int argc, char **argv)
+{
+    bool found = argc <= 3;
+    for (int i = 3; i < argc; i++) found |= !strcmp(argv[i], dtype_info(type)->name);
+    return found;
+}
+
 int main(int argc, char **argv)
 {
     static struct bench b;
@@ -171,7 +169,8 @@ int main(int argc, char **argv)
     b.threads = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
     if (b.threads < 1 || b.threads > POOL_MAX_THREADS) b.threads = 1;
     b.w_bytes = (size_t)READ_MIB << 20;
-    if (cpu_select(argc > 2 ? argv[2] : NULL, &b.cpu, &err) < 0 || pool_open(&b.pool, b.threads, &err) < 0) {
+    const char *cpu = argc > 2 && strcmp(argv[2], "best") ? argv[2] : NULL;
+    if (cpu_select(cpu, &b.cpu, &err) < 0 || pool_open(&b.pool, b.threads, &err) < 0) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
@@ -180,10 +179,11 @@ int main(int argc, char **argv)
     b.y = mem_new_aligned(sizeof(float) * MAX_T * GEMM_R + (b.w_bytes / 1024), 64);
     for (unsigned i = 0; i < b.threads; i++) b.scratch[i] = mem_new_aligned(SCRATCH, 64);
     printf("%s, %u threads\n", cpu_features_name(b.cpu), b.threads);
-    for (size_t i = 0; i < N_TYPES; i++) {
-        fill(&b, types[i]);
-        decode(&b, types[i]);
-        prefill(&b, types[i]);
+    for (enum dtype t = 0; t < N_DTYPE; t++) {
+        if (!quant_unpack(t) || matmul_act_form(t) == ACT_F32 || !wanted(t, argc, argv)) continue;
+        fill(&b, t);
+        decode(&b, t);
+        prefill(&b, t);
     }
     pool_close(b.pool);
     return 0;

@@ -25,8 +25,7 @@ struct weight_codes {
     _Alignas(32) int16_t sc[16];
     _Alignas(32) int16_t mn[16];
     float d, dmin;
-    _Alignas(32) float scale[8];
-    _Alignas(32) float add[8];
+    _Alignas(32) float scale[8], add[8];
 };
 
 static inline float codes_half(const uint8_t *p) { return CODES_F16(load16(p)); }
@@ -161,13 +160,16 @@ static inline void codes_q2_0(const uint8_t *w, struct weight_codes *o)
 {
     for (unsigned b = 0; b < 4; b++, w += 18) {
         o->scale[2 * b] = o->scale[2 * b + 1] = codes_half(w);
-        for (unsigned j = 0; j < 64; j++) o->code[64 * b + j] = (int8_t)((w[2 + j / 4] >> 2 * (j % 4) & 3) - 1);
+        for (unsigned j = 0; j < 16; j++) {             /* four codes in a word; the top bits keep each borrow in its byte */
+            uint32_t q = w[2 + j], v = (q | q << 6 | q << 12 | q << 18) & 0x03030303;
+            v = ((v | 0x80808080) - 0x01010101) ^ 0x80808080;
+            memcpy(o->code + 64 * b + 4 * j, &v, 4);
+        }
     }
 }
 
 /* ---- super-blocks ------------------------------------------------------------------------------------------------- */
 
-/* For both halves of a block of 32. */
 static inline void codes_both(int16_t *of, unsigned b, int v) { of[2 * b] = of[2 * b + 1] = (int16_t)v; }
 
 static inline void codes_q2_k(const uint8_t *w, struct weight_codes *o)
