@@ -1,30 +1,11 @@
 /* bench_cli_test.c - synth and bench from outside: a model is made, is what it says it is, and its speed is measured. */
-#include "tests/program.h"
+#include "tests/program_files.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
 
 #include "base/json.h"
 #include "base/mem.h"
-
-static char dir[64];
-
-static const char *in_dir(const char *name)
-{
-    static char path[4][128];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
-
-static struct json *parsed(const char *text)
-{
-    struct json *j;
-    struct err e = { 0 };
-    if (json_parse(&j, text, strlen(text), &e) < 0) fail_msg("%s in: %s", e.msg, text);
-    return j;
-}
 
 static unsigned files_in_dir(void)
 {
@@ -34,6 +15,20 @@ static unsigned files_in_dir(void)
     while (readdir(d)) n++;
     closedir(d);
     return n - 2;                                              /* . and .. */
+}
+
+struct refusal { const char *args[6], *word; int code; };
+
+/* Nothing on standard output; the word and the code say what was wrong. */
+static void expect_refusals(const struct refusal *row, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct result r = program_run(NULL, row[i].args);
+        program_expect(&r, row[i].code);
+        assert_int_equal(r.n_out, 0);
+        program_contains(r.err, row[i].word);
+        program_free(&r);
+    }
 }
 
 /* ---- synth ---- */
@@ -98,7 +93,7 @@ static void synth_explains_wrong_usage(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    static const struct { const char *args[6], *word; int code; } row[] = {
+    static const struct refusal row[] = {
         { { "synth" }, "SHAPE TYPE FILE", 2 },
         { { "synth", "lama-1b", "F16", "x" }, "no shape \"lama-1b\"", 2 },
         { { "synth", "llama-1b", "Q9", "x" }, "Q4_K_M", 2 },
@@ -107,13 +102,7 @@ static void synth_explains_wrong_usage(void **unused)
         { { "synth", "--list", "x" }, "--list", 2 },
         { { "synth", "llama-1b", "F16", "/nowhere/at/all" }, "/nowhere/at/all", 1 },
     };
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        struct result r = program_run(NULL, row[i].args);
-        program_expect(&r, row[i].code);
-        assert_int_equal(r.n_out, 0);
-        program_contains(r.err, row[i].word);
-        program_free(&r);
-    }
+    expect_refusals(row, sizeof row / sizeof *row);
     struct result r = PROGRAM(NULL, "synth", "--list");
     program_expect(&r, 0);
     program_contains(r.out, "\nqwen3-30b-a3b  Qwen3-30B-A3B    48          18.55   32.48   61.09\n");
@@ -236,7 +225,7 @@ static void bench_explains_wrong_usage(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    static const struct { const char *args[6], *word; int code; } row[] = {
+    static const struct refusal row[] = {
         { { "bench", "-p", "512;3" }, "--prefill needs whole numbers", 2 },
         { { "bench", "-n", "" }, "--decode needs", 2 },
         { { "bench", "--depth", "1," }, "--depth needs", 2 },
@@ -248,13 +237,7 @@ static void bench_explains_wrong_usage(void **unused)
         { { "bench", "/nowhere.gguf" }, "/nowhere.gguf", 1 },
         { { "bench", "--depth", "16000000", "--batch", "512" }, "use a smaller --depth or --batch", 1 },
     };
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        struct result r = program_run(NULL, row[i].args);
-        program_expect(&r, row[i].code);
-        assert_int_equal(r.n_out, 0);
-        program_contains(r.err, row[i].word);
-        program_free(&r);
-    }
+    expect_refusals(row, sizeof row / sizeof *row);
 }
 
 /* What it prints when it is interrupted after some seconds. */
@@ -304,9 +287,7 @@ static int make_dir(void **unused)
 static int remove_dir(void **unused)
 {
     (void)unused;
-    static const char *const name[] = { "a.gguf", "b.gguf", "c.gguf" };
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++) unlink(in_dir(name[i]));
-    return rmdir(dir);                                         /* fails when something was left behind */
+    return program_remove_dir((const char *const[]){ "a.gguf", "b.gguf", "c.gguf", NULL });
 }
 
 static const struct CMUnitTest tests[] = {

@@ -1,5 +1,5 @@
 /* cli_test.c - the program from outside: arguments, pipes, exit codes, and what it prints. */
-#include "tests/program.h"
+#include "tests/program_files.h"
 
 #include <sys/stat.h>
 
@@ -8,26 +8,9 @@
 #include "base/utf8.h"
 #include "format/gguf.h"
 
-static char dir[64], stories[512], qwen3[512];
-
-static const char *in_dir(const char *name)
-{
-    static char path[4][128];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
+static char stories[512], qwen3[512];
 
 #define NEED(path, name) do { NEED_PROGRAM(); REF_OR_SKIP(path, name); } while (0)
-
-static struct json *parsed(const char *text)
-{
-    struct json *j;
-    struct err e = { 0 };
-    if (json_parse(&j, text, strlen(text), &e) < 0) fail_msg("%s in: %s", e.msg, text);
-    return j;
-}
 
 /* ---- help and usage ---- */
 
@@ -492,9 +475,7 @@ static int make_dir(void **unused)
 static int remove_dir(void **unused)
 {
     (void)unused;
-    static const char *const name[] = { "bad.gguf", "vocabulary.gguf", "rows.f32", "ids.txt" };
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++) unlink(in_dir(name[i]));
-    return rmdir(dir);                                         /* fails when something was left behind */
+    return program_remove_dir((const char *const[]){ "bad.gguf", "vocabulary.gguf", "rows.f32", "ids.txt", NULL });
 }
 
 static const struct CMUnitTest tests[] = {

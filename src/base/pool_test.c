@@ -41,7 +41,6 @@ struct taken { struct pool *p; _Atomic unsigned char times[ITEMS]; _Atomic unsig
 static void take_all(void *arg, unsigned thread, unsigned n)
 {
     struct taken *w = arg;
-    (void)thread, (void)n;
     for (size_t r = 1; r <= ROUNDS; r++) {
         size_t items = 1 + (r * 37) % ITEMS, lo, hi;
         while (pool_take(w->p, items, &lo, &hi)) {

@@ -295,6 +295,18 @@ static void check_extremes(enum dtype type)
             }
 }
 
+/* A type that got an integer kernel is tested, or this fails. */
+static void test_no_type_is_missing(void **unused)
+{
+    (void)unused;
+    for (enum dtype t = 0; t < N_DTYPE; t++) {
+        size_t i = 0;
+        if (!quant_unpack(t) || matmul_act_form(t) == ACT_F32) continue;
+        while (i < N_LAYOUTS && layouts[i].type != t) i++;
+        if (i == N_LAYOUTS) fail_msg("%s has an integer kernel and no row in layouts", dtype_info(t)->name);
+    }
+}
+
 static void test_type(void **type)
 {
     check_type(*(const enum dtype *)*type);
@@ -402,14 +414,16 @@ static void test_smaller_error(void **unused)
 
 int main(void)
 {
-    struct CMUnitTest tests[N_LAYOUTS + 4] = {
+    enum { OTHERS = 5 };
+    struct CMUnitTest tests[N_LAYOUTS + OTHERS] = {
+        cmocka_unit_test(test_no_type_is_missing),
         cmocka_unit_test(test_act_bits),
         cmocka_unit_test(test_act_fields),
         cmocka_unit_test(test_accuracy),
         cmocka_unit_test(test_smaller_error),
     };
     for (size_t i = 0; i < N_LAYOUTS; i++)
-        tests[4 + i] = (struct CMUnitTest){ .name = dtype_info(layouts[i].type)->name, .test_func = test_type,
+        tests[OTHERS + i] = (struct CMUnitTest){ .name = dtype_info(layouts[i].type)->name, .test_func = test_type,
                                             .initial_state = (void *)(uintptr_t)&layouts[i].type };
     return run_tests(tests);
 }
