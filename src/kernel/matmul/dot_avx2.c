@@ -107,5 +107,5 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
 #define DOT_OF_BLOCK_ADD block_dot
 #define DOT_OF_SUPER     super_dot
 #define DOT_OF_SUPER_MIN super_dot
-#define INT_TYPE(name, bytes, family, top, offset) DOT_KERNEL(name, DOT_OF_##family, bytes, family, codes_##name)
+#define INT_TYPE(name, type, bytes, family, top, offset) DOT_KERNEL(name, DOT_OF_##family, bytes, family, codes_##name)
 #include "kernel/matmul/int_types.inc"

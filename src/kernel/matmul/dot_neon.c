@@ -142,6 +142,6 @@ ROW_DOT(q8_0, BLOCKS * Q8_0_BYTES, neon_q8_0(p, code), q8_0_unit(p, code, x))
 ROW_DOT(q4_0, BLOCKS * Q4_0_BYTES, neon_q4_0(p, code), q4_0_unit(p, code, x))
 ROW_DOT(q4_k, Q4_K_BYTES, neon_q4_k(p, code), q4_k_unit(p, code, x))
 ROW_DOT(q6_k, Q6_K_BYTES, neon_q6_k(p, code), q6_k_unit(p, code, x))
-#define INT_TYPE(name, bytes, family, top, offset) \
+#define INT_TYPE(name, type, bytes, family, top, offset) \
     ROW_DOT(name, bytes, codes_##name(p, &c); load_codes(&c, code), codes_unit(&c, code, x, family))
 #include "kernel/matmul/int_types.inc"

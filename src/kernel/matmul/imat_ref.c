@@ -68,14 +68,14 @@ static void row_dot(const struct matmul_job *j, size_t r, codes_fn *codes, size_
     }
 }
 
-#define INT_TYPE(name, bytes, family, top, offset)                                              \
+#define INT_TYPE(name, type, bytes, family, top, offset)                                              \
     static void rows_##name(const struct matmul_job *j, size_t r0, size_t r1)                   \
     {                                                                                           \
         for (size_t r = r0; r < r1; r++) row_dot(j, r, codes_##name, bytes, family);            \
     }                                                                                           \
     const struct matmul_kernel matmul_##name##_ref = { FAMILY_FORM(family), NULL, rows_##name };
 #include "kernel/matmul/int_types.inc"
-INT_TYPE(q8_0, BLOCKS * Q8_0_BYTES, BLOCK, 127, 0)
-INT_TYPE(q4_0, BLOCKS * Q4_0_BYTES, BLOCK, 15, 8)
-INT_TYPE(q4_k, Q4_K_BYTES, SUPER_MIN, 15, 0)
-INT_TYPE(q6_k, Q6_K_BYTES, SUPER, 63, 32)
+INT_TYPE(q8_0, DT_Q8_0, BLOCKS * Q8_0_BYTES, BLOCK, 127, 0)
+INT_TYPE(q4_0, DT_Q4_0, BLOCKS * Q4_0_BYTES, BLOCK, 15, 8)
+INT_TYPE(q4_k, DT_Q4_K, Q4_K_BYTES, SUPER_MIN, 15, 0)
+INT_TYPE(q6_k, DT_Q6_K, Q6_K_BYTES, SUPER, 63, 32)

@@ -159,7 +159,7 @@ PANEL_KERNEL(q4_0, avx2, avx2, BLOCKS * Q4_0_BYTES, BLOCK, 15)
 PANEL_KERNEL(q4_k, avx2, avx2, Q4_K_BYTES, SUPER_MIN, 15)
 PANEL_KERNEL(q6_k, avx2, avx2, Q6_K_BYTES, SUPER, 63)
 
-#define INT_TYPE(name, bytes, family, top, offset)                                         \
+#define INT_TYPE(name, type, bytes, family, top, offset)                                         \
     UNPACK(name, family, UNPACK_OF_##family(p, rows, codes_##name, family, offset, VNNI))  \
     PANEL_KERNEL(name, avx2, avx2, bytes, family, top)
 #include "kernel/matmul/int_types.inc"

@@ -120,7 +120,7 @@ PANEL_KERNEL(q4_k, avx512, avx512, Q4_K_BYTES, SUPER_MIN, 15)
 PANEL_KERNEL(q6_k, avx512, avx512, Q6_K_BYTES, SUPER, 63)
 
 /* Few tokens of these types: the kernels for 256 bits. */
-#define INT_TYPE(name, bytes, family, top, offset)                                         \
+#define INT_TYPE(name, type, bytes, family, top, offset)                                         \
     UNPACK(name, family, UNPACK_OF_##family(p, rows, codes_##name, family, offset, VNNI))  \
     PANEL_KERNEL(name, avx512, avx2, bytes, family, top)
 #include "kernel/matmul/int_types.inc"

@@ -249,7 +249,7 @@ PANEL_KERNEL(q4_0, BLOCKS * Q4_0_BYTES, BLOCK)
 PANEL_KERNEL(q4_k, Q4_K_BYTES, SUPER_MIN)
 PANEL_KERNEL(q6_k, Q6_K_BYTES, SUPER)
 
-#define INT_TYPE(name, bytes, family, top, offset)                                      \
+#define INT_TYPE(name, type, bytes, family, top, offset)                                      \
     static void fill_##name(void *panel, const uint8_t *const *rows)                    \
     {                                                                                   \
         FILL_OF_##family(panel, rows, codes_##name, family);                            \
