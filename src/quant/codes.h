@@ -5,7 +5,7 @@
  * Codes are integers by nature or made so by a power of two that moves into the scale (IQ2: d/8, IQ1: codes times 8), so
  * these forms are exact; quant_unpack says what the value is after its own roundings.
  * Every function reads 256 columns.  They are inline so that each instruction set's file gets its own vector code; CODES_F16
- * may name a faster exact conversion, and CODES_PRIMITIVES says that the primitives below are defined already.  Types without
+ * may name a faster exact conversion, and CODES_PRIMITIVES says that those of codes_plain.h are defined already.  Types without
  * minimums leave mn, dmin and add alone. */
 #ifndef HEARTH_QUANT_CODES_H
 #define HEARTH_QUANT_CODES_H
@@ -28,58 +28,12 @@ struct weight_codes {
     _Alignas(32) float scale[8], add[8];
 };
 
+typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
+
 static inline float codes_half(const uint8_t *p) { return CODES_F16(load16(p)); }
 
-/* ---- primitives ---------------------------------------------------------------------------------------------------- */
-
-/* An instruction set's file may bring its own. */
 #ifndef CODES_PRIMITIVES
-
-/* Bits [shift, shift + bits) of 32 bytes. */
-static inline void codes_field(const uint8_t *in, unsigned shift, unsigned bits, int8_t *out)
-{
-    for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(in[j] >> shift & ((1u << bits) - 1));
-}
-
-/* Adds `one` to out[j] where bit `shift` of in[j] is set, and subtracts `less` from all 32. */
-static inline void codes_add_bit(const uint8_t *in, unsigned shift, int one, int less, int8_t *out)
-{
-    for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(out[j] + (in[j] >> shift & 1 ? one : 0) - less);
-}
-
-/* The same with bit j of a word. */
-static inline void codes_high_bits(uint32_t high, int one, int less, int8_t *out)
-{
-    for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(out[j] + (high >> j & 1 ? one : 0) - less);
-}
-
-/* 16 bytes: low nibbles are columns 0..15, high nibbles 16..31. */
-static inline void codes_nibbles(const uint8_t *q, int8_t *out)
-{
-    for (unsigned j = 0; j < 16; j++) {
-        out[j] = (int8_t)(q[j] & 15);
-        out[j + 16] = (int8_t)(q[j] >> 4);
-    }
-}
-
-static inline void codes_table(const uint8_t *q, const int8_t *table, int8_t *out)
-{
-    for (unsigned j = 0; j < 16; j++) {
-        out[j] = table[q[j] & 15];
-        out[j + 16] = table[q[j] >> 4];
-    }
-}
-
-/* The 6-bit scales and minimums of 12 bytes, each for two groups. */
-static inline void codes_k_scales(const uint8_t *p, int16_t *sc, int16_t *mn)
-{
-    for (unsigned b = 0; b < 8; b++) {
-        uint8_t s, m;
-        k_scale_min(p, b, &s, &m);
-        sc[2 * b] = sc[2 * b + 1] = s;
-        mn[2 * b] = mn[2 * b + 1] = m;
-    }
-}
+#include "quant/codes_plain.h"
 #endif
 
 /* ---- blocks of 32 -------------------------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernel/matmul/act.h"
-#include "kernel/matmul/simd.h"
+#include "kernel/matmul/x86.h"
 
 INLINE __m256 load_finite(const float *x)
 {
@@ -16,15 +16,13 @@ INLINE __m256 load_finite(const float *x)
 /* 32 columns, two groups of 16: codes to q, their sums to sum[2]. */
 INLINE void quantize(const __m256 *x, const float *v, int8_t *q, int8_t *pairs, int32_t *sum)
 {
-    const __m256i pair = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
-                                          0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     __m256i c[4];
     UNROLL for (int i = 0; i < 4; i++) c[i] = _mm256_cvtps_epi32(_mm256_mul_ps(x[i], _mm256_set1_ps(v[i / 2])));
     __m256i p = _mm256_packs_epi32(c[0], c[1]), r = _mm256_packs_epi32(c[2], c[3]);
     __m256i all = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(p, r), order);
     _mm256_storeu_si256((__m256i *)(void *)q, all);
-    _mm256_storeu_si256((__m256i *)(void *)pairs, _mm256_shuffle_epi8(_mm256_permute4x64_epi64(all, 0xd8), pair));
+    store256(pair_order(all), pairs);
     __m256i two = _mm256_maddubs_epi16(_mm256_set1_epi8(1), all);
     __m256i s = _mm256_madd_epi16(two, _mm256_set1_epi16(1));
     s = _mm256_hadd_epi32(s, s);

@@ -11,14 +11,9 @@
 
 #include "kernel/matmul/dot.h"
 #include "kernel/matmul/rows.h"
-#include "kernel/matmul/codes_x86.h"
+#include "kernel/matmul/x86.h"
 
 enum { UNITS = 4 };
-
-typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
-
-INLINE __m256i load256(const void *p) { return _mm256_loadu_si256(p); }
-INLINE __m128i load128(const void *p) { return _mm_loadu_si128(p); }
 
 /* Sums of neighbours, a's in even and b's in odd places.  Blends run on every port, shuffles on few. */
 #define FOLD32(add, a, b) add(_mm256_blend_epi32(a, b, 0xaa), _mm256_shuffle_epi32(_mm256_blend_epi32(b, a, 0xaa), 0xb1))

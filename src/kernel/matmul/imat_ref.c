@@ -6,8 +6,6 @@
 #include "kernel/matmul/rows.h"
 #include "quant/codes.h"
 
-typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
-
 static int32_t group_dot(const struct weight_codes *w, const struct act_block *a, size_t j)
 {
     int32_t dot = 0;

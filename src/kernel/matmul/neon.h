@@ -19,7 +19,13 @@ static inline float neon_half(uint16_t bits)
 
 #include "quant/codes.h"
 
-typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
+/* The 6-bit scales and minimums of Q4_K: eight bytes each, byte j for sub-block j. */
+INLINE void q4_k_scales(const uint8_t *p, uint64_t *scales, uint64_t *mins)
+{
+    uint32_t a = load32(p), b = load32(p + 4), c = load32(p + 8);
+    *scales = (a & 0x3f3f3f3f) | (uint64_t)((c & 0x0f0f0f0f) | ((a >> 2) & 0x30303030)) << 32;
+    *mins = (b & 0x3f3f3f3f) | (uint64_t)(((c >> 4) & 0x0f0f0f0f) | ((b >> 2) & 0x30303030)) << 32;
+}
 
 INLINE float half_at(const uint8_t *p)
 {

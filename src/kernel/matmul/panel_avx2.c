@@ -150,16 +150,6 @@ BLOCKED(BLOCK, 127)
 BLOCKED(BLOCK_ADD, 15)
 BLOCKED(BLOCK_ADD, 31)
 
-UNPACK(q8_0, BLOCK, x86_unpack_q8_0(p, rows, VNNI))
-UNPACK(q4_0, BLOCK, x86_unpack_q4_0(p, rows, VNNI))
-UNPACK(q4_k, SUPER_MIN, x86_unpack_q4_k(p, rows, VNNI))
-UNPACK(q6_k, SUPER, x86_unpack_q6_k(p, rows, VNNI))
-PANEL_KERNEL(q8_0, avx2, avx2, BLOCKS * Q8_0_BYTES, BLOCK, 127)
-PANEL_KERNEL(q4_0, avx2, avx2, BLOCKS * Q4_0_BYTES, BLOCK, 15)
-PANEL_KERNEL(q4_k, avx2, avx2, Q4_K_BYTES, SUPER_MIN, 15)
-PANEL_KERNEL(q6_k, avx2, avx2, Q6_K_BYTES, SUPER, 63)
-
-#define INT_TYPE(name, type, bytes, family, top, offset)                                         \
-    UNPACK(name, family, UNPACK_OF_##family(p, rows, codes_##name, family, offset, VNNI))  \
-    PANEL_KERNEL(name, avx2, avx2, bytes, family, top)
-#include "kernel/matmul/int_types.inc"
+#define SUFFIX avx2
+#define FEW avx2
+#include "kernel/matmul/panel_x86.inc"

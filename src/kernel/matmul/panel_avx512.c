@@ -110,17 +110,6 @@ MULTIPLY(multiply_block_add, panel_block, tile_block(p, a, s, nt, acc, BLOCK_ADD
 #define multiply_BLOCK_ADD_15 multiply_block_add
 #define multiply_BLOCK_ADD_31 multiply_block_add
 
-UNPACK(q8_0, BLOCK, x86_unpack_q8_0(p, rows, VNNI))
-UNPACK(q4_0, BLOCK, x86_unpack_q4_0(p, rows, VNNI))
-UNPACK(q4_k, SUPER_MIN, x86_unpack_q4_k(p, rows, VNNI))
-UNPACK(q6_k, SUPER, x86_unpack_q6_k(p, rows, VNNI))
-PANEL_KERNEL(q8_0, avx512, avx512, BLOCKS * Q8_0_BYTES, BLOCK, 127)
-PANEL_KERNEL(q4_0, avx512, avx512, BLOCKS * Q4_0_BYTES, BLOCK, 15)
-PANEL_KERNEL(q4_k, avx512, avx512, Q4_K_BYTES, SUPER_MIN, 15)
-PANEL_KERNEL(q6_k, avx512, avx512, Q6_K_BYTES, SUPER, 63)
-
-/* Few tokens of these types: the kernels for 256 bits. */
-#define INT_TYPE(name, type, bytes, family, top, offset)                                         \
-    UNPACK(name, family, UNPACK_OF_##family(p, rows, codes_##name, family, offset, VNNI))  \
-    PANEL_KERNEL(name, avx512, avx2, bytes, family, top)
-#include "kernel/matmul/int_types.inc"
+#define SUFFIX avx512
+#define FEW avx2
+#include "kernel/matmul/panel_x86.inc"

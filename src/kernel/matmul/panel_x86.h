@@ -11,11 +11,9 @@
 
 #include "kernel/matmul/dot.h"
 #include "kernel/matmul/rows.h"
-#include "kernel/matmul/codes_x86.h"
+#include "kernel/matmul/x86.h"
 
 enum { HALVES = 2, QUADS = ACT_COLS / 4 };
-
-typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
 
 /* sc: for VNNI 32 bits per row and group; for AVX2 only [BLOCKS], pairs of 16 bits for groups 2i and 2i + 1, as in mn. */
 struct panel_super {
@@ -31,9 +29,6 @@ struct panel_block {
     __m256 add[BLOCKS][HALVES];
     int32_t offset;
 };
-
-INLINE __m256i load256(const void *p) { return _mm256_loadu_si256(p); }
-INLINE __m128i load128(const void *p) { return _mm_loadu_si128(p); }
 
 /* v[row] of 8 numbers of 32 bits becomes v[number] of 8 rows. */
 INLINE void transpose8(__m256i *v)
@@ -53,14 +48,6 @@ INLINE void transpose8(__m256i *v)
         v[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
         v[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
     }
-}
-
-/* 32 columns in pair order. */
-INLINE __m256i pair_order(__m256i v)
-{
-    const __m256i pair = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
-                                          0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
-    return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(v, 0xd8), pair);
 }
 
 INLINE void load_rows(const uint8_t *const *row, size_t at, __m256i *v, bool vnni)
@@ -90,11 +77,6 @@ INLINE void put_scales(struct panel_super *p, int h, const __m256i *v, bool vnni
     }
 }
 
-INLINE __m256i twice(__m256i v)
-{
-    return _mm256_or_si256(v, _mm256_slli_epi32(v, 16));
-}
-
 INLINE void x86_unpack_q4_k(struct panel_super *p, const uint8_t *const *rows, bool vnni)
 {
     const __m256i low = _mm256_set1_epi8(15);
@@ -109,10 +91,9 @@ INLINE void x86_unpack_q4_k(struct panel_super *p, const uint8_t *const *rows, b
             }
         }
         for (int i = 0; i < 8; i++) {
-            uint64_t scales, mins;
-            q4_k_scales(row[i] + 4, &scales, &mins);
-            sc[i] = twice(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scales)));
-            mn[i] = twice(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)mins)));
+            __m128i both = k_scales(row[i] + 4);
+            sc[i] = twice(both);
+            mn[i] = twice(upper_half(both));
         }
         transpose8(sc);
         transpose8(mn);
@@ -276,37 +257,6 @@ INLINE void prefetch_tile(const struct act_block *const *a, size_t s, size_t n, 
         }                                                                                                           \
         for (; t + 2 <= T; t += 2) name##_tile(p, a + t, s, 2, acc + PANEL_ROWS * t);                               \
         if (t < T) name##_tile(p, a + t, s, 1, acc + PANEL_ROWS * t);                                               \
-    }
-
-#define PANEL_OF_BLOCK     panel_block
-#define PANEL_OF_BLOCK_ADD panel_block
-#define PANEL_OF_SUPER     panel_super
-#define PANEL_OF_SUPER_MIN panel_super
-#define UNPACK_OF_BLOCK     x86_unpack_block
-#define UNPACK_OF_BLOCK_ADD x86_unpack_block
-#define UNPACK_OF_SUPER     x86_unpack_super
-#define UNPACK_OF_SUPER_MIN x86_unpack_super
-
-#define PANEL_KERNEL(name, isa, dot_isa, bytes, family, top)                                                        \
-    static const struct panel_type panel_##name = {                                                                 \
-        bytes, sizeof(struct PANEL_OF_##family), fill_##name, multiply_##family##_##top };                        \
-    static size_t scratch_##name(const struct matmul *m, size_t T)                                                  \
-    {                                                                                                               \
-        (void)m;                                                                                                    \
-        return T < PANEL_MIN_T ? 0 : panel_scratch_bytes(&panel_##name);                                            \
-    }                                                                                                               \
-    static void rows_##name(const struct matmul_job *j, size_t r0, size_t r1)                                       \
-    {                                                                                                               \
-        if (j->T < PANEL_MIN_T) dot_##name##_##dot_isa(j, r0, r1);                                                  \
-        else panel_rows(j, r0, r1, &panel_##name);                                                                  \
-    }                                                                                                               \
-    const struct matmul_kernel matmul_##name##_##isa = { FAMILY_FORM(family), scratch_##name, rows_##name };
-
-#define UNPACK(name, family, call)                                                                                  \
-    static void fill_##name(void *panel, const uint8_t *const *rows)                                              \
-    {                                                                                                               \
-        struct PANEL_OF_##family *p = panel;                                                                        \
-        call;                                                                                                       \
     }
 
 #endif
