@@ -2,6 +2,8 @@
 #ifndef HEARTH_QUANT_BLOCK_H
 #define HEARTH_QUANT_BLOCK_H
 
+#include <string.h>
+
 #include "quant/quant.h"
 
 static inline uint16_t load16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
@@ -41,7 +43,13 @@ static inline void k_scale_min(const uint8_t *sc, unsigned j, uint8_t *scale, ui
 }
 
 /* Factors for the doubled 4-bit float codes in fp4_codes: 2^(e - 128), and half of an unsigned E4M3. */
-float fp4_e8m0_half(uint8_t e);
+static inline float fp4_e8m0_half(uint8_t e)
+{
+    uint32_t u = e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
 float fp4_ue4m3_half(uint8_t s);
 
 /* Codebooks: magnitudes (IQ1: values) of the elements of each entry. */

@@ -93,10 +93,8 @@ static inline void codes_iq4_nl(const uint8_t *w, struct weight_codes *o)
 
 static inline void codes_mxfp4(const uint8_t *w, struct weight_codes *o)
 {
-    for (unsigned b = 0; b < 8; b++, w += 17) {
-        o->scale[b] = fp4_e8m0_half(w[0]);
-        codes_table(w + 1, fp4_codes, o->code + 32 * b);
-    }
+    codes_mxfp4_scales(w, o->scale);
+    for (unsigned b = 0; b < 8; b++) codes_table(w + 17 * b + 1, fp4_codes, o->code + 32 * b);
 }
 
 static inline void codes_q1_0(const uint8_t *w, struct weight_codes *o)
@@ -140,15 +138,8 @@ static inline void codes_q2_k(const uint8_t *w, struct weight_codes *o)
 
 static inline void codes_q3_k(const uint8_t *w, struct weight_codes *o)
 {
-    const uint8_t *sc = w + 96;
     o->d = codes_half(w + 108);
-    for (unsigned i = 0; i < 4; i++) {
-        int a = sc[i], b = sc[4 + i], high = sc[8 + i];
-        o->sc[i] = (int16_t)(((a & 15) | (high & 3) << 4) - 32);
-        o->sc[4 + i] = (int16_t)(((b & 15) | (high >> 2 & 3) << 4) - 32);
-        o->sc[8 + i] = (int16_t)((a >> 4 | (high >> 4 & 3) << 4) - 32);
-        o->sc[12 + i] = (int16_t)((b >> 4 | high >> 6 << 4) - 32);
-    }
+    codes_q3_scales(w + 96, o->sc);
     for (unsigned h = 0; h < 2; h++)
         for (unsigned p = 0; p < 4; p++) {
             codes_field(w + 32 + 32 * h, 2 * p, 2, o->code + 128 * h + 32 * p);
@@ -312,13 +303,9 @@ static inline void codes_iq1_m(const uint8_t *w, struct weight_codes *o)
 
 static inline void codes_iq4_xs(const uint8_t *w, struct weight_codes *o)
 {
-    unsigned high = load16(w + 2);
     o->d = codes_half(w);
-    for (unsigned b = 0; b < 8; b++) {
-        int s = (w[4 + b / 2] >> 4 * (b % 2) & 15) | (int)(high >> 2 * b & 3) << 4;
-        codes_both(o->sc, b, s - 32);
-        codes_table(w + 8 + 16 * b, iq4_codes, o->code + 32 * b);
-    }
+    codes_iq4_scales(w + 2, o->sc);
+    for (unsigned b = 0; b < 8; b++) codes_table(w + 8 + 16 * b, iq4_codes, o->code + 32 * b);
 }
 
 /* Digit i (3^i = power) of five base-3 digits that are stored as a fixed-point fraction in one byte. */

@@ -50,4 +50,32 @@ static inline void codes_k_scales(const uint8_t *p, int16_t *sc, int16_t *mn)
     }
 }
 
+/* Q3_K: the 6-bit scales of 12 bytes, less 32. */
+static inline void codes_q3_scales(const uint8_t *p, int16_t *sc)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        int a = p[i], b = p[4 + i], high = p[8 + i];
+        sc[i] = (int16_t)(((a & 15) | (high & 3) << 4) - 32);
+        sc[4 + i] = (int16_t)(((b & 15) | (high >> 2 & 3) << 4) - 32);
+        sc[8 + i] = (int16_t)((a >> 4 | (high >> 4 & 3) << 4) - 32);
+        sc[12 + i] = (int16_t)((b >> 4 | high >> 6 << 4) - 32);
+    }
+}
+
+/* IQ4_XS: scale b is 4 bits at p + 2 and 2 bits in the word at p, less 32; each for two groups. */
+static inline void codes_iq4_scales(const uint8_t *p, int16_t *sc)
+{
+    unsigned high = load16(p);
+    for (unsigned b = 0; b < 8; b++) {
+        unsigned s = (p[2 + b / 2] >> 4 * (b % 2) & 15u) | (high >> 2 * b & 3) << 4;
+        sc[2 * b] = sc[2 * b + 1] = (int16_t)((int)s - 32);
+    }
+}
+
+/* MXFP4: the first of each 17 bytes. */
+static inline void codes_mxfp4_scales(const uint8_t *p, float *scale)
+{
+    for (unsigned b = 0; b < 8; b++) scale[b] = fp4_e8m0_half(p[17 * b]);
+}
+
 #endif

@@ -5,14 +5,6 @@
 
 const int8_t fp4_codes[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
 
-float fp4_e8m0_half(uint8_t e)
-{
-    uint32_t u = e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23;
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-}
-
 float fp4_ue4m3_half(uint8_t s)
 {
     if (s == 127) return 0;

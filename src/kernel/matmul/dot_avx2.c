@@ -5,23 +5,23 @@
 INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     const __m256i low = _mm256_set1_epi8(15);
-    __m256i both = _mm256_cvtepu8_epi16(k_scales(w + 4));
-    __m256i sc2 = _mm256_permute4x64_epi64(both, 0x44), mn2 = _mm256_permute4x64_epi64(both, 0xee);
-    __m256i c[4];
+    __m256i scales = k_scales_both(w + 4), sc2 = low_words(scales), mn2 = high_words(scales), c[4];
     UNROLL for (int t = 0; t < nt; t++) {
-        c[t] = _mm256_mullo_epi16(sc2, _mm256_cvtepu8_epi16(load128(a[t]->s8)));
+        c[t] = _mm256_mullo_epi16(sc2, act_scales(a[t]));
         msum[t] = _mm256_madd_epi16(mn2, load256(a[t]->split));
         isum[t] = _mm256_setzero_si256();
     }
     UNROLL for (int g = 0; g < 4; g++) {
         __m256i v = load256(w + 16 + 32 * g);
+        KEEP(v);
         __m256i lo = _mm256_and_si256(v, low), hi = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
         UNROLL for (int t = 0; t < nt; t++) {
             __m256i p = _mm256_maddubs_epi16(lo, load256(a[t]->q + 64 * g));
             __m256i q = _mm256_maddubs_epi16(hi, load256(a[t]->q + 64 * g + 32));
-            p = _mm256_madd_epi16(p, coef(c[t], 2 * g));
-            q = _mm256_madd_epi16(q, coef(c[t], 2 * g + 1));
-            isum[t] = _mm256_add_epi32(isum[t], _mm256_add_epi32(p, q));
+            isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(p, coef(c[t], 2 * g)));
+            KEEP(isum[t]);
+            isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(q, coef(c[t], 2 * g + 1)));
+            KEEP(isum[t]);
         }
     }
 }
@@ -30,11 +30,11 @@ INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
 INLINE void q6_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum)
 {
     const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(0x30);
-    const __m128i split = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-    __m256i sc = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(load128(w + 192), split));
-    __m256i c[4];
+    const __m256i split = _mm256_setr_epi8(-1, 0, -1, 2, -1, 4, -1, 6, -1, 8, -1, 10, -1, 12, -1, 14,
+                                           -1, 1, -1, 3, -1, 5, -1, 7, -1, 9, -1, 11, -1, 13, -1, 15);
+    __m256i sc = _mm256_srai_epi16(_mm256_shuffle_epi8(load_both(w + 192), split), 8), c[4];
     UNROLL for (int t = 0; t < nt; t++) {
-        c[t] = _mm256_mullo_epi16(sc, _mm256_cvtepu8_epi16(load128(a[t]->s8)));
+        c[t] = _mm256_mullo_epi16(sc, act_scales(a[t]));
         isum[t] = _mm256_slli_epi32(_mm256_madd_epi16(sc, load256(a[t]->split)), 5);
         isum[t] = _mm256_sub_epi32(_mm256_setzero_si256(), isum[t]);
     }
@@ -50,6 +50,7 @@ INLINE void q6_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
             UNROLL for (int t = 0; t < nt; t++) {
                 __m256i p = _mm256_maddubs_epi16(code[i], load256(a[t]->q + 128 * half + 32 * i));
                 isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(p, coef(c[t], 4 * half + i)));
+                KEEP(isum[t]);
             }
         }
     }
@@ -67,7 +68,7 @@ INLINE __m256i fold16(__m256i a, __m256i b)
 INLINE void q8_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
 {
     UNROLL for (int t = 0; t < nt; t++) {
-        __m256i s = _mm256_cvtepu8_epi16(load128(a[t]->s8)), p[BLOCKS];
+        __m256i s = act_scales(a[t]), p[BLOCKS];
         UNROLL for (int b = 0; b < BLOCKS; b++) {
             __m256i code = load256(w + Q8_0_BYTES * b + 2);
             __m256i q = _mm256_sign_epi8(load256(a[t]->q + 32 * b), code);
@@ -83,7 +84,7 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
     const __m256i upper = _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4);
     __m256i code[BLOCKS];
     UNROLL for (int b = 0; b < BLOCKS; b++) {
-        __m256i v = _mm256_broadcastsi128_si256(load128(w + Q4_0_BYTES * b + 2));
+        __m256i v = load_both(w + Q4_0_BYTES * b + 2);
         code[b] = _mm256_and_si256(_mm256_srlv_epi32(v, upper), _mm256_set1_epi8(15));
     }
     UNROLL for (int t = 0; t < nt; t++) {
@@ -92,7 +93,7 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
         UNROLL for (int b = 0; b < BLOCKS; b += 2) p[b] = fold16(p[b], p[b + 1]);
         __m256i lo = FOLD32(_mm256_add_epi16, p[0], p[2]), hi = FOLD32(_mm256_add_epi16, p[4], p[6]);
         __m256i dot = _mm256_permute4x64_epi64(FOLD64(_mm256_add_epi16, lo, hi), 0xd8);
-        __m256i s = _mm256_permute4x64_epi64(_mm256_cvtepu8_epi16(load128(a[t]->s8)), 0xd8);
+        __m256i s = _mm256_permute4x64_epi64(act_scales(a[t]), 0xd8);
         dot = _mm256_unpacklo_epi16(dot, _mm256_srli_si256(dot, 8));
         s = _mm256_unpacklo_epi16(s, _mm256_srli_si256(s, 8));
         f[t] = _mm256_sub_epi32(_mm256_madd_epi16(dot, s), _mm256_slli_epi32(load256(a[t]->z.pair), 3));

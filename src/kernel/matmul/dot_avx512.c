@@ -34,9 +34,9 @@ INLINE __m512i group_dots(const __m512i *code, const struct act_block *a)
 INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     const __m512i low = _mm512_set1_epi8(15);
-    __m128i both = k_scales(w + 4);
-    __m512i sc = _mm512_broadcast_i32x8(_mm256_cvtepu8_epi32(both));
-    __m256i mn = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(upper_half(both)));
+    __m128i scales = k_scales(w + 4);
+    __m512i sc = _mm512_broadcast_i32x8(_mm256_cvtepu8_epi32(scales));
+    __m256i mn = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(upper_half(scales)));
     __m512i code[4];
     UNROLL for (int i = 0; i < 2; i++) {
         __m512i v = load512(w + 16 + 64 * i);

@@ -7,9 +7,6 @@
 
 enum { TILE = 4, VNNI = 0, PREFETCH_FROM = offsetof(struct act_block, pairs), PREFETCH_BYTES = ACT_COLS };
 
-/* Sums stay in the order written: the compiler would make trees of them, which need more registers than there are. */
-#define KEEP(v) __asm__("" : "+x"(v))
-
 INLINE __m256i spread32(const void *p)
 {
     int32_t v;

@@ -91,9 +91,9 @@ INLINE void x86_unpack_q4_k(struct panel_super *p, const uint8_t *const *rows, b
             }
         }
         for (int i = 0; i < 8; i++) {
-            __m128i both = k_scales(row[i] + 4);
-            sc[i] = twice(both);
-            mn[i] = twice(upper_half(both));
+            __m128i scales = k_scales(row[i] + 4);
+            sc[i] = twice(scales);
+            mn[i] = twice(upper_half(scales));
         }
         transpose8(sc);
         transpose8(mn);

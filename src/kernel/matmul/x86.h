@@ -6,6 +6,9 @@
 
 #include "kernel/matmul/simd.h"
 
+/* Sums stay in the order written: the compiler would make trees of them, which need more registers than there are. */
+#define KEEP(v) __asm__("" : "+x"(v))
+
 INLINE __m256i load256(const void *p) { return _mm256_loadu_si256(p); }
 INLINE __m128i load128(const void *p) { return _mm_loadu_si128(p); }
 INLINE void store256(__m256i v, void *p) { _mm256_storeu_si256(p, v); }
@@ -18,16 +21,21 @@ INLINE __m256i pair_order(__m256i v)
     return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(v, 0xd8), pair);
 }
 
-/* The 6-bit numbers of Q4_K and Q5_K from their 12 bytes (16 are read): 8 scales, 8 minimums. */
-INLINE __m128i k_scales(const uint8_t *p)
+/* 16 bytes in both halves. */
+INLINE __m256i load_both(const void *p) { return _mm256_broadcastsi128_si256(load128(p)); }
+INLINE __m256i both(__m128i v) { return _mm256_broadcastsi128_si256(v); }
+
+/* The 6-bit numbers of Q4_K and Q5_K from their 12 bytes (16 are read): 8 scales, 8 minimums, in both halves. */
+INLINE __m256i k_scales_both(const uint8_t *p)
 {
-    const __m128i low = _mm_setr_epi8(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 8, 9, 10, 11);
-    const __m128i top = _mm_setr_epi8(-1, -1, -1, -1, 0, 1, 2, 3, -1, -1, -1, -1, 4, 5, 6, 7);
-    __m128i v = load128(p), a = _mm_srlv_epi32(_mm_shuffle_epi8(v, low), _mm_setr_epi32(0, 0, 0, 4));
-    a = _mm_and_si128(a, _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
-    __m128i b = _mm_srli_epi16(_mm_shuffle_epi8(v, top), 2);
-    return _mm_or_si128(a, _mm_and_si128(b, _mm_set1_epi8(0x30)));
+    const __m256i low = both(_mm_setr_epi8(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 8, 9, 10, 11));
+    const __m256i top = both(_mm_setr_epi8(-1, -1, -1, -1, 0, 1, 2, 3, -1, -1, -1, -1, 4, 5, 6, 7));
+    const __m256i bits = both(_mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
+    __m256i v = load_both(p), a = _mm256_srlv_epi32(_mm256_shuffle_epi8(v, low), both(_mm_setr_epi32(0, 0, 0, 4)));
+    __m256i b = _mm256_srli_epi16(_mm256_shuffle_epi8(v, top), 2);
+    return _mm256_or_si256(_mm256_and_si256(a, bits), _mm256_and_si256(b, _mm256_set1_epi8(0x30)));
 }
+INLINE __m128i k_scales(const uint8_t *p) { return _mm256_castsi256_si128(k_scales_both(p)); }
 
 /* Eight bytes, each twice as 16 bits. */
 INLINE __m256i twice(__m128i bytes)
@@ -46,37 +54,37 @@ INLINE void codes_field(const uint8_t *in, unsigned shift, unsigned bits, int8_t
     store256(_mm256_and_si256(v, _mm256_set1_epi8((char)((1 << bits) - 1))), out);
 }
 
-/* set: any bits where `one` is to be added, none elsewhere. */
-INLINE void codes_add_where(__m256i set, int one, int less, int8_t *out)
-{
-    __m256i add = _mm256_andnot_si256(_mm256_cmpeq_epi8(set, _mm256_setzero_si256()), _mm256_set1_epi8((char)one));
-    store256(_mm256_sub_epi8(_mm256_add_epi8(load256(out), add), _mm256_set1_epi8((char)less)), out);
-}
-
+/* one: a power of two */
 INLINE void codes_add_bit(const uint8_t *in, unsigned shift, int one, int less, int8_t *out)
 {
-    codes_add_where(_mm256_and_si256(load256(in), _mm256_set1_epi8((char)(1 << shift))), one, less, out);
+    const unsigned to = (unsigned)__builtin_ctz((unsigned)one);
+    const __m128i by = _mm_cvtsi32_si128((int)(shift > to ? shift - to : to - shift));
+    __m256i v = shift > to ? _mm256_srl_epi16(load256(in), by) : _mm256_sll_epi16(load256(in), by);
+    v = _mm256_add_epi8(load256(out), _mm256_and_si256(v, _mm256_set1_epi8((char)one)));
+    store256(less ? _mm256_sub_epi8(v, _mm256_set1_epi8((char)less)) : v, out);
 }
 
 INLINE void codes_high_bits(uint32_t high, int one, int less, int8_t *out)
 {
     const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
     const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
-    codes_add_where(_mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32((int)high), byte), bit), one, less, out);
+    __m256i set = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32((int)high), byte), bit);
+    __m256i add = _mm256_andnot_si256(_mm256_cmpeq_epi8(set, _mm256_setzero_si256()), _mm256_set1_epi8((char)one));
+    store256(_mm256_sub_epi8(_mm256_add_epi8(load256(out), add), _mm256_set1_epi8((char)less)), out);
 }
 
 /* Always one store of 32 bytes: two of 16 would keep a load of all waiting. */
 INLINE __m256i codes_halves(const uint8_t *q)
 {
-    __m128i v = load128(q);
-    return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
+    const __m256i upper = _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4);
+    return _mm256_and_si256(_mm256_srlv_epi32(load_both(q), upper), _mm256_set1_epi8(15));
 }
 
 INLINE void codes_nibbles(const uint8_t *q, int8_t *out) { store256(codes_halves(q), out); }
 
 INLINE void codes_table(const uint8_t *q, const int8_t *table, int8_t *out)
 {
-    store256(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(load128(table)), codes_halves(q)), out);
+    store256(_mm256_shuffle_epi8(load_both(table), codes_halves(q)), out);
 }
 
 INLINE void codes_k_scales(const uint8_t *p, int16_t *sc, int16_t *mn)
@@ -84,6 +92,35 @@ INLINE void codes_k_scales(const uint8_t *p, int16_t *sc, int16_t *mn)
     __m128i v = k_scales(p);
     store256(twice(v), sc);
     store256(twice(upper_half(v)), mn);
+}
+
+INLINE void codes_q3_scales(const uint8_t *p, int16_t *sc)
+{
+    uint64_t low;
+    memcpy(&low, p, sizeof low);
+    __m128i v = _mm_and_si128(_mm_set_epi64x((long long)(low >> 4), (long long)low), _mm_set1_epi8(15));
+    __m128i high = _mm_srlv_epi32(_mm_set1_epi32((int)load32(p + 8)), _mm_setr_epi32(0, 2, 4, 6));
+    high = _mm_slli_epi16(_mm_and_si128(high, _mm_set1_epi8(3)), 4);
+    store256(_mm256_cvtepi8_epi16(_mm_sub_epi8(_mm_or_si128(v, high), _mm_set1_epi8(32))), sc);
+}
+
+INLINE void codes_iq4_scales(const uint8_t *p, int16_t *sc)
+{
+    const __m256i by = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28), half = _mm256_srli_epi32(by, 1);
+    __m256i low = _mm256_srlv_epi32(_mm256_set1_epi32((int)load32(p + 2)), by);
+    __m256i high = _mm256_srlv_epi32(_mm256_set1_epi32(load16(p)), half);
+    low = _mm256_and_si256(low, _mm256_set1_epi32(15));
+    high = _mm256_slli_epi32(_mm256_and_si256(high, _mm256_set1_epi32(3)), 4);
+    __m256i v = _mm256_or_si256(low, high);
+    store256(_mm256_sub_epi16(_mm256_or_si256(v, _mm256_slli_epi32(v, 16)), _mm256_set1_epi16(32)), sc);
+}
+
+INLINE void codes_mxfp4_scales(const uint8_t *p, float *scale)
+{
+    __m256i e = _mm256_setr_epi32(p[0], p[17], p[34], p[51], p[68], p[85], p[102], p[119]);
+    __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    store256(_mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)), scale);
 }
 
 #define CODES_F16(half) _cvtsh_ss(half)
