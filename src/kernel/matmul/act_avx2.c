@@ -6,6 +6,14 @@
 #include "kernel/matmul/act.h"
 #include "kernel/matmul/x86.h"
 
+/* 32 columns of act.h's pair order. */
+INLINE __m256i pair_order(__m256i v)
+{
+    const __m256i pair = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
+                                          0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+    return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(v, 0xd8), pair);
+}
+
 INLINE __m256 load_finite(const float *x)
 {
     __m256 v = _mm256_loadu_ps(x);

@@ -70,20 +70,20 @@ INLINE __m256i times_sums(const __m256i (*n)[HALVES], int h, const struct act_bl
     return sum;
 }
 
-INLINE void tile_super(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc,
-                       enum family family, int top)
+INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt, enum family family, int top)
 {
     const struct act_block *a[TILE];
     __m256i isum[TILE][HALVES];
     UNROLL for (int t = 0; t < nt; t++) {
-        a[t] = row[t] + s;
+        a[t] = c->a[t] + c->s;
         isum[t][0] = isum[t][1] = _mm256_setzero_si256();
     }
     for (int b = 0; b < BLOCKS; b++) {
-        __m256i c[TILE][HALVES];
+        __m256i f[TILE][HALVES];
+        ask(c->x);
         UNROLL for (int t = 0; t < nt; t++)
-            UNROLL for (int h = 0; h < HALVES; h++) c[t][h] = _mm256_mullo_epi16(w->sc[b][h], spread32(a[t]->s16 + 2 * b));
-        columns32(w->code, a, nt, b, top, c, isum);
+            UNROLL for (int h = 0; h < HALVES; h++) f[t][h] = _mm256_mullo_epi16(w->sc[b][h], spread32(a[t]->s16 + 2 * b));
+        columns32(w->code, a, nt, b, top, f, isum);
     }
     UNROLL for (int t = 0; t < nt; t++) {
         UNROLL for (int h = 0; h < HALVES; h++) {
@@ -92,30 +92,30 @@ INLINE void tile_super(const struct panel_super *w, const struct act_block *cons
                 sum = _mm256_sub_epi32(sum, _mm256_mullo_epi32(_mm256_set1_epi32(w->offset), times_sums(w->sc, h, a[t])));
             __m256 v = _mm256_mul_ps(w->d[h], _mm256_cvtepi32_ps(sum));
             if (family == SUPER_MIN) v = _mm256_fnmadd_ps(w->dmin[h], _mm256_cvtepi32_ps(times_sums(w->mn, h, a[t])), v);
-            store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, v);
+            store(c->acc + PANEL_ROWS * t + 8 * h, a[t]->d, v);
         }
     }
 }
 
-INLINE void tile_block(const struct panel_block *w, const struct act_block *const *row, size_t s, int nt, float *acc,
-                       enum family family, int top)
+INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt, enum family family, int top)
 {
     const struct act_block *a[TILE];
     __m256 value[TILE][HALVES];
     UNROLL for (int t = 0; t < nt; t++) {
-        a[t] = row[t] + s;
+        a[t] = c->a[t] + c->s;
         value[t][0] = value[t][1] = _mm256_setzero_ps();
     }
     for (int b = 0; b < BLOCKS; b++) {
-        __m256i f[TILE][HALVES], c[TILE][HALVES];
+        __m256i f[TILE][HALVES], k[TILE][HALVES];
+        ask(c->x);
         UNROLL for (int t = 0; t < nt; t++) {
             f[t][0] = _mm256_setzero_si256();
             if (family == BLOCK && top != 127)
                 f[t][0] = _mm256_mullo_epi32(_mm256_set1_epi32(-w->offset), spread32(a[t]->z.pair + b));
             f[t][1] = f[t][0];
-            c[t][0] = c[t][1] = spread32(a[t]->s16 + 2 * b);
+            k[t][0] = k[t][1] = spread32(a[t]->s16 + 2 * b);
         }
-        columns32(w->code, a, nt, b, top, c, f);
+        columns32(w->code, a, nt, b, top, k, f);
         UNROLL for (int t = 0; t < nt; t++) {
             UNROLL for (int h = 0; h < HALVES; h++) {
                 __m256 v = _mm256_cvtepi32_ps(f[t][h]);
@@ -128,13 +128,13 @@ INLINE void tile_block(const struct panel_block *w, const struct act_block *cons
             if (family == BLOCK_ADD)
                 for (int b = 0; b < BLOCKS; b++)
                     value[t][h] = _mm256_fmadd_ps(w->add[b][h], _mm256_cvtepi32_ps(spread32(a[t]->z.pair + b)), value[t][h]);
-            store(acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
+            store(c->acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
         }
     }
 }
 
-#define SUPERS(family, top) MULTIPLY(multiply_##family##_##top, panel_super, tile_super(p, a, s, nt, acc, family, top))
-#define BLOCKED(family, top) MULTIPLY(multiply_##family##_##top, panel_block, tile_block(p, a, s, nt, acc, family, top))
+#define SUPERS(family, top) MULTIPLY(multiply_##family##_##top, panel_super, tile_super(p, &c, nt, family, top))
+#define BLOCKED(family, top) MULTIPLY(multiply_##family##_##top, panel_block, tile_block(p, &c, nt, family, top))
 SUPERS(SUPER, 15)
 SUPERS(SUPER, 31)
 SUPERS(SUPER, 63)

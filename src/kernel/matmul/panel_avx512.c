@@ -28,22 +28,22 @@ INLINE void group(const __m256i (*code)[HALVES], const struct act_block *const *
 }
 
 /* narrow: codes 0..15, a group's dot fits 16 bits, so that scales and sums are one instruction. */
-INLINE void tile_super(const struct panel_super *w, const struct act_block *const *row, size_t s, int nt, float *acc,
-                       enum family family, bool narrow)
+INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt, enum family family, bool narrow)
 {
     const struct act_block *a[TILE];
     __m512i isum[TILE];
     UNROLL for (int t = 0; t < nt; t++) {
-        a[t] = row[t] + s;
+        a[t] = c->a[t] + c->s;
         isum[t] = _mm512_setzero_si512();
     }
     for (int j = 0; j < ACT_GROUPS; j++) {
         __m512i dot[TILE], sc = load512(w->sc[j]);
+        if (j % 2) ask(c->x);
         UNROLL for (int t = 0; t < nt; t++) dot[t] = family == SUPER ? spread(&a[t]->zero[j]) : _mm512_setzero_si512();
         group(w->code, a, nt, j, dot);
         UNROLL for (int t = 0; t < nt; t++) {
-            __m512i c = _mm512_mullo_epi16(sc, spread(&a[t]->s[j]));
-            if (narrow) isum[t] = _mm512_dpwssd_epi32(isum[t], dot[t], c);
+            __m512i f = _mm512_mullo_epi16(sc, spread(&a[t]->s[j]));
+            if (narrow) isum[t] = _mm512_dpwssd_epi32(isum[t], dot[t], f);
             else isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot[t], _mm512_madd_epi16(sc, spread(&a[t]->s[j]))));
         }
     }
@@ -57,22 +57,22 @@ INLINE void tile_super(const struct panel_super *w, const struct act_block *cons
             }
             v = _mm512_fnmadd_ps(_mm512_load_ps(w->dmin), _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), v);
         }
-        store(acc + PANEL_ROWS * t, a[t]->d, v);
+        store(c->acc + PANEL_ROWS * t, a[t]->d, v);
     }
 }
 
-INLINE void tile_block(const struct panel_block *w, const struct act_block *const *row, size_t s, int nt, float *acc,
-                       enum family family)
+INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt, enum family family)
 {
     const struct act_block *a[TILE];
     __m512 value[TILE];
     UNROLL for (int t = 0; t < nt; t++) {
-        a[t] = row[t] + s;
+        a[t] = c->a[t] + c->s;
         value[t] = _mm512_setzero_ps();
     }
     for (int b = 0; b < BLOCKS; b++) {
         __m512i f[TILE];
         __m512 d = _mm512_load_ps(w->d[b]);
+        ask(c->x);
         UNROLL for (int g = 0; g < 2; g++) {
             __m512i dot[TILE];
             UNROLL for (int t = 0; t < nt; t++)
@@ -91,15 +91,15 @@ INLINE void tile_block(const struct panel_block *w, const struct act_block *cons
     UNROLL for (int t = 0; t < nt; t++) {
         for (int b = 0; family == BLOCK_ADD && b < BLOCKS; b++)
             value[t] = _mm512_fmadd_ps(_mm512_load_ps(w->add[b]), _mm512_cvtepi32_ps(spread(a[t]->z.pair + b)), value[t]);
-        store(acc + PANEL_ROWS * t, a[t]->d, value[t]);
+        store(c->acc + PANEL_ROWS * t, a[t]->d, value[t]);
     }
 }
 
-MULTIPLY(multiply_super, panel_super, tile_super(p, a, s, nt, acc, SUPER, false))
-MULTIPLY(multiply_SUPER_MIN_15, panel_super, tile_super(p, a, s, nt, acc, SUPER_MIN, true))
-MULTIPLY(multiply_SUPER_MIN_31, panel_super, tile_super(p, a, s, nt, acc, SUPER_MIN, false))
-MULTIPLY(multiply_block, panel_block, tile_block(p, a, s, nt, acc, BLOCK))
-MULTIPLY(multiply_block_add, panel_block, tile_block(p, a, s, nt, acc, BLOCK_ADD))
+MULTIPLY(multiply_super, panel_super, tile_super(p, &c, nt, SUPER, false))
+MULTIPLY(multiply_SUPER_MIN_15, panel_super, tile_super(p, &c, nt, SUPER_MIN, true))
+MULTIPLY(multiply_SUPER_MIN_31, panel_super, tile_super(p, &c, nt, SUPER_MIN, false))
+MULTIPLY(multiply_block, panel_block, tile_block(p, &c, nt, BLOCK))
+MULTIPLY(multiply_block_add, panel_block, tile_block(p, &c, nt, BLOCK_ADD))
 #define multiply_SUPER_15 multiply_super
 #define multiply_SUPER_31 multiply_super
 #define multiply_SUPER_63 multiply_super

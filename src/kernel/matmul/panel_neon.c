@@ -198,22 +198,27 @@ INLINE void half_block(const struct panel_block *w, int v0, const struct act_blo
         }
 }
 
-INLINE void tile(const void *p, const struct act_block *const *row, size_t s, int nt, enum family family, float *acc)
+INLINE void tile(const void *p, const struct tile *c, size_t at, int nt, enum family family)
 {
     const struct act_block *a[TILE];
-    UNROLL for (int t = 0; t < nt; t++) a[t] = row[t] + s;
+    float *acc = c->acc + PANEL_ROWS * at;
+    UNROLL for (int t = 0; t < nt; t++) a[t] = c->a[at + (size_t)t] + c->s;
     for (int v0 = 0; v0 < PARTS; v0 += VECS) {
+        ask(c->x);
         if (family <= BLOCK_ADD) half_block(p, v0, a, nt, family == BLOCK_ADD, acc);
         else half_super(p, v0, a, nt, family == SUPER_MIN, acc);
     }
 }
 
 #define MULTIPLY(family)                                                                                            \
-    static void multiply_##family(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc)  \
+    static void multiply_##family(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc,  \
+                                  struct ahead *x)                                                                  \
     {                                                                                                               \
+        const struct tile c = { a, s, acc, x };                                                                     \
         size_t t = 0;                                                                                               \
-        for (; t + TILE <= T; t += TILE) tile(p, a + t, s, TILE, family, acc + PANEL_ROWS * t);                     \
-        for (; t < T; t++) tile(p, a + t, s, 1, family, acc + PANEL_ROWS * t);                                      \
+        ahead_steps(x, (T + TILE - 1) / TILE * (PARTS / VECS));                                                     \
+        for (; t + TILE <= T; t += TILE) tile(p, &c, t, TILE, family);                                              \
+        for (; t < T; t++) tile(p, &c, t, 1, family);                                                               \
     }
 MULTIPLY(BLOCK)
 MULTIPLY(BLOCK_ADD)

@@ -50,10 +50,41 @@ INLINE void transpose8(__m256i *v)
     }
 }
 
+/* The same 16 bytes of rows i and i + 4. */
+INLINE __m256i two_rows(const uint8_t *const *row, int i, size_t at)
+{
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(load128(row[i] + at)), load128(row[i + 4] + at), 1);
+}
+
+/* Pair order of 8 rows: lo[i], hi[i] are columns 0..15 and 16..31 of rows i and i + 4; v[k] is four columns of each row. */
+INLINE void pair_columns(const __m256i *lo, const __m256i *hi, __m256i *v)
+{
+    UNROLL for (int j = 0; j < 2; j++, v += 4) {
+        __m256i w[4];
+        UNROLL for (int i = 0; i < 4; i++) w[i] = j ? _mm256_unpackhi_epi16(lo[i], hi[i]) : _mm256_unpacklo_epi16(lo[i], hi[i]);
+        __m256i a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
+        __m256i c = _mm256_unpacklo_epi32(w[2], w[3]), d = _mm256_unpackhi_epi32(w[2], w[3]);
+        v[0] = _mm256_unpacklo_epi64(a, c);
+        v[1] = _mm256_unpackhi_epi64(a, c);
+        v[2] = _mm256_unpacklo_epi64(b, d);
+        v[3] = _mm256_unpackhi_epi64(b, d);
+    }
+}
+
+/* 32 bytes of 8 rows, v[k] four of each row. */
 INLINE void load_rows(const uint8_t *const *row, size_t at, __m256i *v, bool vnni)
 {
-    UNROLL for (int i = 0; i < 8; i++) v[i] = vnni ? load256(row[i] + at) : pair_order(load256(row[i] + at));
-    transpose8(v);
+    if (vnni) {
+        UNROLL for (int i = 0; i < 8; i++) v[i] = load256(row[i] + at);
+        transpose8(v);
+    } else {
+        __m256i lo[4], hi[4];
+        UNROLL for (int i = 0; i < 4; i++) {
+            lo[i] = two_rows(row, i, at);
+            hi[i] = two_rows(row, i, at + 16);
+        }
+        pair_columns(lo, hi, v);
+    }
 }
 
 /* The f16 at one place of 8 rows. */
@@ -147,7 +178,7 @@ INLINE void x86_unpack_q8_0(struct panel_block *p, const uint8_t *const *rows, b
     }
 }
 
-/* The two halves of a byte are one column of each group, so that pair order needs no shuffle. */
+/* A byte is one column of each group. */
 INLINE void x86_unpack_q4_0(struct panel_block *p, const uint8_t *const *rows, bool vnni)
 {
     const __m256i low = _mm256_set1_epi8(15), flip = _mm256_set1_epi8(120);
@@ -155,14 +186,22 @@ INLINE void x86_unpack_q4_0(struct panel_block *p, const uint8_t *const *rows, b
     for (int h = 0; h < HALVES; h++) {
         const uint8_t *const *row = rows + 8 * h;
         for (int b = 0; b < BLOCKS; b++) {
-            __m256i v[8];
-            UNROLL for (int i = 0; i < 8; i++) {
-                __m128i q = load128(row[i] + Q4_0_BYTES * b + 2);
-                if (vnni) v[i] = _mm256_set_m128i(_mm_srli_epi16(q, 4), q);
-                else v[i] = _mm256_or_si256(_mm256_cvtepu16_epi32(q), _mm256_slli_epi32(_mm256_cvtepu16_epi32(q), 12));
-                v[i] = _mm256_and_si256(v[i], low);
+            __m256i v[8], lo[4], hi[4];
+            const size_t at = (size_t)(Q4_0_BYTES * b + 2);
+            if (vnni) {
+                UNROLL for (int i = 0; i < 8; i++) {
+                    __m128i q = load128(row[i] + at);
+                    v[i] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(q, 4), q), low);
+                }
+                transpose8(v);
+            } else {
+                UNROLL for (int i = 0; i < 4; i++) {
+                    __m256i q = two_rows(row, i, at);
+                    lo[i] = _mm256_and_si256(q, low);
+                    hi[i] = _mm256_and_si256(_mm256_srli_epi16(q, 4), low);
+                }
+                pair_columns(lo, hi, v);
             }
-            transpose8(v);
             UNROLL for (int k = 0; k < 8; k++) p->code[8 * b + k][h] = vnni ? _mm256_add_epi8(v[k], flip) : v[k];
             p->d[b][h] = load_scales(row, (size_t)(Q4_0_BYTES * b));
         }
@@ -174,13 +213,11 @@ INLINE void x86_unpack_q4_0(struct panel_block *p, const uint8_t *const *rows, b
 /* 8 rows; add: what makes codes unsigned. */
 INLINE void put_codes(__m256i (*code)[HALVES], int h, const struct weight_codes *w, __m256i add, bool vnni)
 {
+    const uint8_t *row[8];
+    UNROLL for (int i = 0; i < 8; i++) row[i] = (const uint8_t *)w[i].code;
     for (int b = 0; b < BLOCKS; b++) {
         __m256i v[8];
-        UNROLL for (int i = 0; i < 8; i++) {
-            v[i] = load256(w[i].code + 32 * b);
-            if (!vnni) v[i] = pair_order(v[i]);
-        }
-        transpose8(v);
+        load_rows(row, (size_t)(32 * b), v, vnni);
         UNROLL for (int k = 0; k < 8; k++) code[8 * b + k][h] = _mm256_add_epi8(v[k], add);
     }
 }
@@ -241,22 +278,27 @@ INLINE void prefetch_tile(const struct act_block *const *a, size_t s, size_t n, 
         for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)(a[t] + s) + from + i, 0, 3);
 }
 
-/* Tiles of TILE tokens, then 2, then 1; tile(panel, activations, super-block, tokens, results). */
-#define MULTIPLY(name, kind, tile_of)                                                                               \
-    INLINE void name##_tile(const struct kind *p, const struct act_block *const *a, size_t s, int nt, float *acc)   \
+/* Tiles of TILE tokens, then 2, then 1; multiply_tile(panel, tile, tokens). */
+#define MULTIPLY(name, kind, multiply_tile)                                                                         \
+    INLINE void name##_tile(const struct kind *p, struct tile c, size_t t, int nt)                                  \
     {                                                                                                               \
-        tile_of;                                                                                                    \
+        c.a += t;                                                                                                   \
+        c.acc += PANEL_ROWS * t;                                                                                    \
+        multiply_tile;                                                                                              \
     }                                                                                                               \
-    static void name(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc)               \
+    static void name(const void *p, const struct act_block *const *a, size_t s, size_t T, float *acc,               \
+                     struct ahead *x)                                                                               \
     {                                                                                                               \
+        const struct tile c = { a, s, acc, x };                                                                     \
         size_t t = 0;                                                                                               \
+        ahead_steps(x, (T + TILE - 1) / TILE * BLOCKS);                                                             \
         for (; t + TILE <= T; t += TILE) {                                                                          \
             size_t left = T - t - TILE;                                                                             \
             prefetch_tile(a + t + TILE, s, left < TILE ? left : TILE, PREFETCH_FROM, PREFETCH_BYTES);               \
-            name##_tile(p, a + t, s, TILE, acc + PANEL_ROWS * t);                                                   \
+            name##_tile(p, c, t, TILE);                                                                             \
         }                                                                                                           \
-        for (; t + 2 <= T; t += 2) name##_tile(p, a + t, s, 2, acc + PANEL_ROWS * t);                               \
-        if (t < T) name##_tile(p, a + t, s, 1, acc + PANEL_ROWS * t);                                               \
+        for (; t + 2 <= T; t += 2) name##_tile(p, c, t, 2);                                                         \
+        if (t < T) name##_tile(p, c, t, 1);                                                                         \
     }
 
 #endif

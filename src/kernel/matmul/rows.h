@@ -37,10 +37,32 @@ INLINE void row_tail(uint8_t *tail, const uint8_t *row, size_t row_bytes, size_t
     memset(tail + have, 0, n - have);
 }
 
+/* Bytes that will be wanted next.  They are asked for in small steps all along the multiplication: memory answers a burst no
+ * faster, and what waits behind a burst waits long. */
+struct ahead { const uint8_t *at, *end; size_t step; };
+
+INLINE void ahead_steps(struct ahead *x, size_t n) { x->step = ((size_t)(x->end - x->at) / n + 63) / 64 * 64; }
+
+INLINE void ask(struct ahead *x)
+{
+    if (x->at >= x->end) return;
+    for (size_t i = 0; i < x->step; i += 64) __builtin_prefetch(x->at + i, 0, 2);
+    x->at += x->step;
+}
+
 /* 16 rows of super-block s to panel; row[i] points at the block of row i. */
 typedef void panel_unpack_fn(void *panel, const uint8_t *const *row);
 /* acc[t][16] += panel . a[t][s] */
-typedef void panel_multiply_fn(const void *panel, const struct act_block *const *a, size_t s, size_t T, float *acc);
+typedef void panel_multiply_fn(const void *panel, const struct act_block *const *a, size_t s, size_t T, float *acc,
+                               struct ahead *x);
+
+/* Tokens of a multiplication that keep their sums in registers: rows of activations, the super-block, results [nt][16]. */
+struct tile {
+    const struct act_block *const *a;
+    size_t s;
+    float *acc;
+    struct ahead *x;
+};
 
 struct panel_type {
     size_t super_bytes;        /* of 256 columns */
@@ -63,13 +85,6 @@ INLINE size_t panel_scratch_bytes(const struct panel_type *p)
     return sizeof(struct panel_scratch) + p->panel_bytes;
 }
 
-/* Asks for part s of n of the next 16 rows, which lie in one piece, while these are multiplied. */
-INLINE void panel_prefetch(const uint8_t *next, size_t bytes, size_t s, size_t n)
-{
-    size_t from = bytes * s / n, to = bytes * (s + 1) / n;
-    for (size_t i = from / 64 * 64; i < to; i += 64) __builtin_prefetch(next + i, 0, 2);
-}
-
 /* Rows [r, r + rows) against the tokens of sc->a; rows past the last repeat it and are not stored. */
 INLINE void panel_block(const struct matmul_job *j, const struct panel_type *p, size_t r, size_t rows, size_t T, size_t next)
 {
@@ -81,14 +96,18 @@ INLINE void panel_block(const struct matmul_job *j, const struct panel_type *p, 
         row[i] = m->w + (r + (i < rows ? i : rows - 1)) * m->row_bytes;
         if (n > whole) row_tail(sc->tail[i], row[i], m->row_bytes, whole * p->super_bytes, p->super_bytes);
     }
+    const uint8_t *after = m->w + (r + rows) * m->row_bytes;
     memset(sc->acc, 0, T * PANEL_ROWS * sizeof(float));
     for (size_t s = 0; s < n; s++) {
         if (s == whole)
             for (size_t i = 0; i < PANEL_ROWS; i++) row[i] = sc->tail[i];
         p->unpack(sc->panel, row);
-        for (size_t i = 0; i < PANEL_ROWS; i++) row[i] += p->super_bytes;
-        if (next) panel_prefetch(m->w + (r + rows) * m->row_bytes, next * m->row_bytes, s, n);
-        p->multiply(sc->panel, sc->a, s, T, sc->acc);
+        for (size_t i = 0; i < PANEL_ROWS; i++) {
+            row[i] += p->super_bytes;
+            for (size_t b = 0; b < p->super_bytes; b += 64) __builtin_prefetch(row[i] + b, 0, 3);
+        }
+        struct ahead x = { after + next * m->row_bytes * s / n, after + next * m->row_bytes * (s + 1) / n, 0 };
+        p->multiply(sc->panel, sc->a, s, T, sc->acc, &x);
     }
 }
 
@@ -101,8 +120,12 @@ INLINE void panel_rows(const struct matmul_job *j, size_t r0, size_t r1, const s
         for (size_t r = r0; r < r1; r += PANEL_ROWS) {
             size_t rows = r1 - r < PANEL_ROWS ? r1 - r : PANEL_ROWS, left = r1 - r - rows;
             panel_block(j, p, r, rows, T, left < PANEL_ROWS ? left : PANEL_ROWS);
-            for (size_t t = 0; t < T; t++)
-                memcpy(job_out(j, t0 + t) + r, sc->acc + t * PANEL_ROWS, rows * sizeof(float));
+            if (rows == PANEL_ROWS)
+                for (size_t t = 0; t < T; t++)
+                    memcpy(job_out(j, t0 + t) + r, sc->acc + t * PANEL_ROWS, PANEL_ROWS * sizeof(float));
+            else
+                for (size_t t = 0; t < T; t++)
+                    memcpy(job_out(j, t0 + t) + r, sc->acc + t * PANEL_ROWS, rows * sizeof(float));
         }
     }
 }

@@ -13,14 +13,6 @@ INLINE __m256i load256(const void *p) { return _mm256_loadu_si256(p); }
 INLINE __m128i load128(const void *p) { return _mm_loadu_si128(p); }
 INLINE void store256(__m256i v, void *p) { _mm256_storeu_si256(p, v); }
 
-/* 32 columns of act.h's pair order. */
-INLINE __m256i pair_order(__m256i v)
-{
-    const __m256i pair = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
-                                          0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
-    return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(v, 0xd8), pair);
-}
-
 /* 16 bytes in both halves. */
 INLINE __m256i load_both(const void *p) { return _mm256_broadcastsi128_si256(load128(p)); }
 INLINE __m256i both(__m128i v) { return _mm256_broadcastsi128_si256(v); }
@@ -117,7 +109,9 @@ INLINE void codes_iq4_scales(const uint8_t *p, int16_t *sc)
 
 INLINE void codes_mxfp4_scales(const uint8_t *p, float *scale)
 {
-    __m256i e = _mm256_setr_epi32(p[0], p[17], p[34], p[51], p[68], p[85], p[102], p[119]);
+    __m128i a = _mm_unpacklo_epi8(load128(p), load128(p + 17)), b = _mm_unpacklo_epi8(load128(p + 34), load128(p + 51));
+    __m128i c = _mm_unpacklo_epi8(load128(p + 68), load128(p + 85)), d = _mm_unpacklo_epi8(load128(p + 102), load128(p + 119));
+    __m256i e = _mm256_cvtepu8_epi32(_mm_unpacklo_epi32(_mm_unpacklo_epi16(a, b), _mm_unpacklo_epi16(c, d)));
     __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
     __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
     store256(_mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)), scale);
