@@ -80,8 +80,9 @@ static void bench_attn(uint32_t n_head, uint32_t n_kv, uint32_t d, int64_t depth
     for (int i = 0; i < ROUNDS; i++) {
         double t = now();
         for (size_t l = 0; l < layers; l++) {
-            struct attn_query a = { .q = q, .o = o, .k_page = at + 2 * l * pages, .v_page = at + (2 * l + 1) * pages, .kv = kv,
-                                    .n_head = n_head, .n_kv = n_kv, .dk = d, .dv = d, .pos = depth - 1, .scale = 0.1f };
+            struct attn_query a = { .q = q, .o = o, .n_query = 1, .k_page = at + 2 * l * pages,
+                                    .v_page = at + (2 * l + 1) * pages, .kv = kv, .n_head = n_head, .n_kv = n_kv,
+                                    .dk = d, .dv = d, .pos = depth - 1, .scale = 0.1f };
             v->attn(&a, 0, n_kv, scratch);
         }
         t = now() - t;

@@ -117,39 +117,53 @@ static void run_experts(const struct run *r, const struct plan_step *s, unsigned
     while (pool_take(r->d->pool, total, &lo, &hi)) run_expert_blocks(r, s, thread, lo, hi);
 }
 
-static void run_heads(const struct run *r, const struct op *o, unsigned thread, size_t lo, size_t hi)
+/* Query positions [t, t + n) of one sequence. */
+static void run_queries(const struct run *r, const struct op *o, size_t t, size_t n, uint32_t head, unsigned thread)
 {
     const struct kv_layer *l = &r->p->kv[o->n[0]];
-    for (size_t i = lo; i < hi;) {
-        size_t t = i / l->n_kv, h0 = i % l->n_kv, h1 = h0 + (hi - i);
-        if (h1 > l->n_kv) h1 = l->n_kv;
-        const struct kv_view *kv = &r->v->kv[r->v->seq[t]];
-        size_t page = (size_t)o->n[0] * kv->n_pages;
-        struct attn_query q = {
-            .q = float_row(r, o->in[0], t),
-            .o = float_row(r, o->out, t),
-            .k_page = (const uint8_t *const *)kv->k_page + page,
-            .v_page = (const uint8_t *const *)kv->v_page + page,
-            .kv = kv->type == KV_F32 ? VEC_KV_F32 : VEC_KV_F16,
-            .n_head = r->p->value[o->in[0]].width / l->dk,
-            .n_kv = l->n_kv,
-            .dk = l->dk,
-            .dv = l->dv,
-            .pos = r->v->pos[t],
-            .window = o->n[1],
-            .scale = o->f[0],
-            .softcap = o->f[1],
-            .sinks = o->w ? (const float *)(const void *)o->w->data : NULL,
-        };
-        r->d->vec->attn(&q, (uint32_t)h0, (uint32_t)h1, r->d->scratch + thread * r->d->scratch_bytes);
-        i += h1 - h0;
-    }
+    const struct kv_view *kv = &r->v->kv[r->v->seq[t]];
+    size_t page = (size_t)o->n[0] * kv->n_pages;
+    struct attn_query q = {
+        .q = float_row(r, o->in[0], t),
+        .o = float_row(r, o->out, t),
+        .q_step = r->p->value[o->in[0]].row_bytes / sizeof(float),
+        .o_step = r->p->value[o->out].row_bytes / sizeof(float),
+        .n_query = (uint32_t)n,
+        .k_page = (const uint8_t *const *)kv->k_page + page,
+        .v_page = (const uint8_t *const *)kv->v_page + page,
+        .kv = kv->type == KV_F32 ? VEC_KV_F32 : VEC_KV_F16,
+        .n_head = r->p->value[o->in[0]].width / l->dk,
+        .n_kv = l->n_kv,
+        .dk = l->dk,
+        .dv = l->dv,
+        .pos = r->v->pos[t],
+        .window = o->n[1],
+        .scale = o->f[0],
+        .softcap = o->f[1],
+        .sinks = o->w ? (const float *)(const void *)o->w->data : NULL,
+    };
+    r->d->vec->attn(&q, head, head + 1, r->d->scratch + thread * r->d->scratch_bytes);
 }
 
+static bool follows(const struct params *v, size_t t)
+{
+    return v->seq[t] == v->seq[t - 1] && v->pos[t] == v->pos[t - 1] + 1;
+}
+
+/* Work is (tile of tokens, kv head); positions in a row of one sequence are taken together. */
 static void run_attention(const struct run *r, const struct op *o, unsigned thread)
 {
+    const struct kv_layer *l = &r->p->kv[o->n[0]];
+    const size_t tile = attn_queries(r->p->value[o->in[0]].width / l->dk, l->n_kv), T = r->v->T;
     size_t lo, hi;
-    while (pool_take(r->d->pool, r->v->T * r->p->kv[o->n[0]].n_kv, &lo, &hi)) run_heads(r, o, thread, lo, hi);
+    while (pool_take(r->d->pool, (T + tile - 1) / tile * l->n_kv, &lo, &hi))
+        for (size_t i = lo; i < hi; i++) {
+            size_t end = (i / l->n_kv + 1) * tile < T ? (i / l->n_kv + 1) * tile : T;
+            for (size_t t = i / l->n_kv * tile, n; t < end; t += n) {
+                for (n = 1; t + n < end && follows(r->v, t + n);) n++;
+                run_queries(r, o, t, n, (uint32_t)(i % l->n_kv), thread);
+            }
+        }
 }
 
 static void run_step(const struct run *r, const struct plan_step *s, unsigned thread)

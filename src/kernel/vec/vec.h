@@ -15,17 +15,20 @@ enum vec_rope { VEC_ROPE_PAIR, VEC_ROPE_HALF };          /* pairs (2i, 2i+1), or
 enum vec_kv { VEC_KV_F32, VEC_KV_F16 };
 
 enum { ATTN_PAGE = 64 };      /* positions per page of keys or values; also the unit in which softmax is merged */
+enum { ATTN_ROWS = 16 };      /* query heads times positions that share one reading of keys and values */
 
-/* One query position against the past.
+/* n_query query positions that follow each other, each against its own past.
  * A page of keys is [n_kv][ATTN_PAGE][dk] numbers of the kv type, one of values [n_kv][ATTN_PAGE][dv]; page p holds positions
  * p * ATTN_PAGE and up.  Keys at 0..pos take part, or with window > 0 those with pos - key < window. */
 struct attn_query {
-    const float *q;           /* [n_head][dk] */
-    float *o;                 /* [n_head][dv] */
+    const float *q;           /* [n_head][dk], the next position's q_step floats behind */
+    float *o;                 /* [n_head][dv], likewise o_step */
+    size_t q_step, o_step;
+    uint32_t n_query;         /* 1 .. attn_queries() */
     const uint8_t *const *k_page, *const *v_page;
     enum vec_kv kv;
     uint32_t n_head, n_kv, dk, dv;
-    int64_t pos, window;      /* window 0: unlimited */
+    int64_t pos, window;      /* of the first query; window 0: unlimited */
     float scale, softcap;     /* s = scale * q.k; softcap > 0: s = softcap * tanh(s / softcap) */
     const float *sinks;       /* [n_head] extra logits of the softmax's denominator, or NULL */
 };
@@ -50,11 +53,17 @@ struct vec_kernels {
     /* n values of the kv type; f16 rounds to nearest even. */
     void (*kv_store)(void *dst, const float *x, size_t n, enum vec_kv kv);
     /* Heads that share kv heads [kv0, kv1).  scratch: attn_scratch bytes, aligned to 64.  Chunks of ATTN_PAGE positions are
-     * taken in order and merged by their running maximum (arXiv 1805.02867), so the result depends on nothing but the
+     * taken in order and merged by their running maximum (arXiv 1805.02867), so a result depends on nothing but its
      * query and its past. */
     void (*attn)(const struct attn_query *a, uint32_t kv0, uint32_t kv1, void *scratch);
 };
 const struct vec_kernels *vec_select(uint32_t cpu);          /* never NULL */
+/* How many query positions attn takes at most. */
+static inline uint32_t attn_queries(uint32_t n_head, uint32_t n_kv)
+{
+    uint32_t G = n_head / n_kv;
+    return G < ATTN_ROWS ? ATTN_ROWS / G : 1;
+}
 size_t attn_scratch(uint32_t n_head, uint32_t n_kv, uint32_t dk, uint32_t dv);
 
 /* cos and sin of pos * freq[i] for n pairs, times `mscale`; freq in radian per position, double; error <= 1 ulp of float

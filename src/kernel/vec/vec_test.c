@@ -382,8 +382,8 @@ static struct kv *kv_make(enum vec_kv type, uint32_t n_head, uint32_t n_kv, uint
         }
     for (uint32_t i = 0; i < n_head * dk; i++) s->query[i] = 2 * uniform();
     for (uint32_t i = 0; i < n_head; i++) s->sinks[i] = 3 * uniform();
-    s->q = (struct attn_query){ .q = s->query, .k_page = s->kc, .v_page = s->vc, .kv = type, .n_head = n_head, .n_kv = n_kv,
-                                .dk = dk, .dv = dv, .pos = pos, .scale = 1 / sqrtf((float)dk) };
+    s->q = (struct attn_query){ .q = s->query, .n_query = 1, .k_page = s->kc, .v_page = s->vc, .kv = type, .n_head = n_head,
+                                .n_kv = n_kv, .dk = dk, .dv = dv, .pos = pos, .scale = 1 / sqrtf((float)dk) };
     return s;
 }
 
@@ -479,6 +479,50 @@ static void test_attention_is_exact_and_the_same_everywhere(void **state)
             }
 }
 
+/* Each of the queries that are taken together gets what it gets alone. */
+static void check_queries(const struct vec_kernels *v, struct kv *s, int64_t first, uint32_t n)
+{
+    const struct attn_query alone = s->q;
+    const size_t in = (size_t)alone.n_head * alone.dk, out = (size_t)alone.n_head * alone.dv;
+    float *q = calloc(n * (in + 3), sizeof *q), *got = calloc(n * (out + 1), sizeof *got), *want = calloc(out, sizeof *want);
+    for (size_t i = 0; i < n * (in + 3); i++) q[i] = 2 * uniform();
+    s->q.q = q, s->q.q_step = in + 3, s->q.o_step = out + 1, s->q.pos = first, s->q.n_query = n;
+    attn_run(v, s, got);
+    s->q.n_query = 1;
+    for (uint32_t i = 0; i < n; i++) {
+        s->q.q = q + i * (in + 3), s->q.pos = first + i;
+        attn_run(v, s, want);
+        assert_true(same(got + i * (out + 1), want, out));
+    }
+    s->q = alone;
+    free(q);
+    free(got);
+    free(want);
+}
+
+static void test_queries_taken_together_change_nothing(void **state)
+{
+    static const uint32_t shape[][4] = { { 4, 4, 64, 64 }, { 8, 2, 128, 128 }, { 6, 2, 80, 72 }, { 5, 1, 8, 6 },
+                                         { 12, 1, 20, 33 } };
+    const struct vec_kernels *v[4];
+    size_t n_v = variants(v);
+    (void)state;
+    seed = 9;
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
+        struct kv *s = kv_make(i % 2 ? VEC_KV_F16 : VEC_KV_F32, shape[i][0], shape[i][1], shape[i][2], shape[i][3], 300);
+        uint32_t most = attn_queries(s->q.n_head, s->q.n_kv);
+        assert_in_range(most * s->q.n_head / s->q.n_kv, 1, ATTN_ROWS);
+        for (int round = 0; round < 12; round++)
+            for (size_t k = 0; k < n_v; k++) {
+                uint32_t n = round ? (uint32_t)(rnd() % most) + 1 : most;
+                s->q.window = round % 3 == 2 ? (int64_t)(rnd() % 90 + 1) : 0;
+                s->q.sinks = round % 4 == 3 ? s->sinks : NULL;
+                check_queries(v[k], s, (int64_t)(rnd() % (301 - n)), n);
+            }
+        kv_free(s);
+    }
+}
+
 /* What lies outside the window, or after the position, is never read. */
 static void test_attention_sees_only_its_window(void **state)
 {
@@ -555,6 +599,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_rope_rotates),
     cmocka_unit_test(test_rope_angles),
     cmocka_unit_test(test_attention_is_exact_and_the_same_everywhere),
+    cmocka_unit_test(test_queries_taken_together_change_nothing),
     cmocka_unit_test(test_attention_sees_only_its_window),
     cmocka_unit_test(test_the_bits_are_those_of_every_machine),
 };
