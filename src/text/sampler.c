@@ -145,15 +145,27 @@ static float penalised(const struct sampler_options *o, float z, int32_t count)
     return z - ((float)count * o->frequency_penalty + o->presence_penalty);
 }
 
-/* z = logits + bias, penalised; NaN becomes -infinity and +infinity the largest number. */
-static void prepare(struct sampler *s, const float *logits)
+/* NaN becomes -infinity and +infinity the largest number. */
+static float usable(float z) { return isnan(z) ? -INFINITY : z > FLT_MAX ? FLT_MAX : z; }
+
+/* What is compared: logits + bias, penalised; the logits themselves where there is neither. */
+static const float *prepare(struct sampler *s, const float *logits)
 {
+    if (!s->bias && !s->count) return logits;
     for (int32_t i = 0; i < s->n_vocab; i++) {
         float z = logits[i];
         if (s->bias) z += s->bias[i];
         if (s->count && s->count[i]) z = penalised(&s->o, z, s->count[i]);
-        s->z[i] = isnan(z) ? -INFINITY : z > FLT_MAX ? FLT_MAX : z;
+        s->z[i] = usable(z);
     }
+    return s->z;
+}
+
+/* Makes id a candidate; z[id] is what later steps read. */
+static uint64_t candidate(struct sampler *s, float z, int32_t id)
+{
+    s->z[id] = usable(z);
+    return order_key(s->z[id], (uint32_t)id);
 }
 
 /* Nothing is possible: the first token that nobody banned. */
@@ -164,33 +176,41 @@ static int32_t first_allowed(const struct sampler *s)
     return 0;
 }
 
-static int32_t largest(const struct sampler *s)
+/* The first number from i on that is above least; n: none.  Nearly all of a sampler's time is spent here. */
+static int32_t next_above(const float *z, int32_t i, int32_t n, float least)
+{
+    for (; i + 4 <= n; i += 4)
+        if (z[i] > least || z[i + 1] > least || z[i + 2] > least || z[i + 3] > least) break;
+    while (i < n && !(z[i] > least)) i++;
+    return i;
+}
+
+static int32_t largest(const struct sampler *s, const float *z)
 {
     int32_t best = -1;
-    for (int32_t i = 0; i < s->n_vocab; i++)
-        if (s->z[i] != -INFINITY && (best < 0 || s->z[i] > s->z[best])) best = i;
+    float most = -INFINITY;
+    for (int32_t i = 0; (i = next_above(z, i, s->n_vocab, most)) < s->n_vocab && most < FLT_MAX; i++) most = usable(z[best = i]);
     return best < 0 ? first_allowed(s) : best;
 }
 
-static void take_all(struct sampler *s)
+static void take_all(struct sampler *s, const float *z)
 {
     size_t n = 0;
     for (int32_t i = 0; i < s->n_vocab; i++)
-        if (s->z[i] != -INFINITY) s->c.key[n++] = order_key(s->z[i], (uint32_t)i);
+        if (z[i] > -INFINITY) s->c.key[n++] = candidate(s, z[i], i);
     s->c.n = n;
     s->c.sorted = 0;
 }
 
 /* The k best.  Twice k keys are collected, cut to k, and from then on only what beats the worst of these is looked at:
  * one pass over the logits and at most n / k cuts of 2k keys. */
-static void take_top(struct sampler *s, size_t k)
+static void take_top(struct sampler *s, const float *z, size_t k)
 {
     uint64_t *key = s->c.key, worst = UINT64_MAX;
     size_t n = 0, room = 2 * k;
     float least = -INFINITY;
-    for (int32_t i = 0; i < s->n_vocab; i++) {
-        if (!(s->z[i] > least)) continue;                      /* equal logits: the earlier id is already in */
-        key[n++] = order_key(s->z[i], (uint32_t)i);
+    for (int32_t i = 0; (i = next_above(z, i, s->n_vocab, least)) < s->n_vocab; i++) {     /* equal: the earlier id is in */
+        key[n++] = candidate(s, z[i], i);
         if (n < room) continue;
         order_select(key, n, k);
         n = k;
@@ -298,14 +318,14 @@ static int32_t draw(struct sampler *s, uint64_t position)
 int32_t sampler_pick(struct sampler *s, const float *logits, uint64_t position)
 {
     const struct sampler_options *o = &s->o;
-    prepare(s, logits);
-    if (o->temperature <= 0) return largest(s);
+    const float *z = prepare(s, logits);
+    if (o->temperature <= 0) return largest(s, z);
     size_t k = o->top_k > 0 ? (size_t)o->top_k : 0;
     if (k && o->min_keep > o->top_k) k = (size_t)o->min_keep;
     if (k && k <= (size_t)s->n_vocab / 2)
-        take_top(s, k);
+        take_top(s, z, k);
     else {
-        take_all(s);
+        take_all(s, z);
         if (k && k < s->c.n) {
             order_upto(&s->c, k);
             s->c.n = k;

@@ -174,6 +174,7 @@ struct encoder {
     struct ids *out;
     struct merge_work *work;
     struct buf text, word;                  /* scratch */
+    struct known_word *known;               /* tok_spm.c; NULL while there are none */
     bool bad;
 };
 void tok_bpe_encode(struct encoder *e, const char *s, size_t n);

@@ -69,6 +69,32 @@ static void part(struct encoder *e, const char *s, size_t lo, size_t hi)
     }
 }
 
+/* Words of a long text that came before: its tokens depend on nothing but the word. */
+enum { KNOWN_WORDS = 2048, KNOWN_FROM = 1 << 14 };
+struct known_word {
+    uint8_t n, n_ids;                       /* n 0: none */
+    char s[30];
+    int32_t id[8];
+};
+
+static void word(struct encoder *e, const char *s, size_t lo, size_t hi)
+{
+    const size_t n = hi - lo, before = e->out->n;
+    struct known_word *k = e->known ? &e->known[str_hash_mix(str_hash(s + lo, n)) % KNOWN_WORDS] : NULL;
+    if (!k || n > sizeof k->s) {
+        part(e, s, lo, hi);
+    } else if (k->n == n && memcmp(k->s, s + lo, n) == 0) {
+        for (size_t i = 0; i < k->n_ids; i++) ids_push(e->out, k->id[i]);
+    } else {
+        part(e, s, lo, hi);
+        size_t made = e->out->n - before;
+        if (e->bad || e->out->bad || made > sizeof k->id / sizeof *k->id) return;
+        *k = (struct known_word){ .n = (uint8_t)n, .n_ids = (uint8_t)made };
+        memcpy(k->s, s + lo, n);
+        memcpy(k->id, e->out->id + before, made * sizeof *k->id);
+    }
+}
+
 void tok_spm_encode(struct encoder *e, const char *s, size_t n, bool space_first)
 {
     struct buf *b = &e->text;
@@ -79,17 +105,18 @@ void tok_spm_encode(struct encoder *e, const char *s, size_t n, bool space_first
         else buf_putc(b, s[i]);
     }
     e->bad |= b->bad || b->len >= UINT32_MAX / 2;
+    if (!e->known && e->t->words_apart && b->len >= KNOWN_FROM) e->known = mem_new_array(struct known_word, KNOWN_WORDS);
     size_t lo = 0;
     bool blocks = true;                     /* only U+2581 since lo */
     for (size_t i = 0, len; !e->bad && i < b->len; i += len) {
         len = char_len(b->data + i, b->len - i);
         bool block = is_block(b->data + i, b->len - i);
         if (block && !blocks && e->t->words_apart) {
-            part(e, b->data, lo, i);
+            word(e, b->data, lo, i);
             lo = i;
             blocks = true;
         }
         blocks &= block;
     }
-    if (!e->bad && lo < b->len) part(e, b->data, lo, b->len);
+    if (!e->bad && lo < b->len) word(e, b->data, lo, b->len);
 }

@@ -78,6 +78,7 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsi
         rc = err_set(err, ERR_NOMEM, "out of memory while encoding %zu bytes of text", n);
     }
     merge_work_free(r.e.work);
+    mem_free(r.e.known);
     buf_release(&r.e.text);
     buf_release(&r.e.word);
     buf_release(&b.text);

@@ -255,6 +255,38 @@ static void long_words(void **state)
 }
 
 /* Equal scores: the leftmost pair merges first, whatever it becomes; runs of spaces are like that in real files. */
+/* A long text remembers its words: the tokens are those of its short parts. */
+static void long_texts(void **state)
+{
+    enum { PARTS = 12, PART = 4000 };
+    static const char letters[] = "aeht inoHelowr\xc3\xa9";
+    struct tiny_vocab v = tiny_open(TINY_SPM, "");
+    struct ids whole = { 0 }, parts = { 0 };
+    struct buf text = { 0 };
+    uint32_t x = 5;
+    (void)state;
+    for (size_t p = 0; p < PARTS; p++) {
+        size_t from = text.len;
+        uint32_t y = p % 3 ? 7 : x;                                    /* most parts repeat words */
+        while (text.len < from + PART) {
+            for (size_t k = next_random(&y) % (p % 4 ? 6 : 50); k; k--)
+                buf_putc(&text, letters[next_random(&y) % (sizeof letters - 1)]);
+            buf_putc(&text, 'a');
+            if (text.len < from + PART) buf_putc(&text, ' ');
+        }
+        x = y;
+        assert_int_equal(tokenizer_encode(v.t, text.data + from, text.len - from, 0, &parts, NULL), 0);
+        if (p + 1 < PARTS) buf_putc(&text, ' ');
+    }
+    encode_to(v.t, text.data, text.len, 0, &whole);
+    assert_int_equal(whole.n, parts.n);
+    assert_memory_equal(whole.id, parts.id, whole.n * sizeof *whole.id);
+    ids_release(&whole);
+    ids_release(&parts);
+    buf_release(&text);
+    tiny_close(&v);
+}
+
 static void equal_scores(void **state)
 {
     (void)state;
@@ -535,7 +567,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(byte_level), cmocka_unit_test(sentencepiece), cmocka_unit_test(word_pieces),
         cmocka_unit_test(unigram), cmocka_unit_test(gemma4), cmocka_unit_test(barriers), cmocka_unit_test(special_rule),
-        cmocka_unit_test(long_words), cmocka_unit_test(equal_scores),
+        cmocka_unit_test(long_words), cmocka_unit_test(long_texts), cmocka_unit_test(equal_scores),
         cmocka_unit_test(streams), cmocka_unit_test(stream_pieces), cmocka_unit_test(hostile),
         cmocka_unit_test(no_memory), cmocka_unit_test(damaged), cmocka_unit_test(odd_tokens),
         cmocka_unit_test(reference_models)

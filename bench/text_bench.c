@@ -1,0 +1,104 @@
+/* What a token costs beside the model: sampling from 150 k logits; with arguments also tokenising.
+ * Arguments: a GGUF file with a vocabulary, a text file.  Best and median of several rounds. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/detmath.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "format/gguf.h"
+#include "text/sampler.h"
+#include "text/tokenizer.h"
+
+enum { ROUNDS = 101, N_VOCAB = 151936 };
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void print(const char *name, double *ms, size_t n)
+{
+    qsort(ms, n, sizeof *ms, by_value);
+    printf("%-28s %8.3f ms best, %8.3f ms median\n", name, ms[0], ms[n / 2]);
+}
+
+/* Sums of uniform numbers are near enough to what models give. */
+static void fill(float *logits)
+{
+    for (uint64_t i = 0; i < N_VOCAB; i++) {
+        double sum = -6;
+        for (uint32_t k = 0; k < 12; k++) sum += det_uniform(1, i, k);
+        logits[i] = (float)(3 * sum);
+    }
+}
+
+static int bench_sampler(const char *name, const struct sampler_options *o, const float *logits)
+{
+    double ms[ROUNDS];
+    struct sampler *s;
+    struct err err = { 0 };
+    if (sampler_open(&s, o, N_VOCAB, &err) < 0) {
+        fprintf(stderr, "text_bench: %s\n", err.msg);
+        return 1;
+    }
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        uint64_t t = os_now_ns();
+        sampler_pick(s, logits, i);
+        ms[i] = (double)(os_now_ns() - t) * 1e-6;
+    }
+    sampler_close(s);
+    print(name, ms, ROUNDS);
+    return 0;
+}
+
+static int bench_tokenizer(const char *model, const char *path)
+{
+    double ms[ROUNDS / 5];
+    struct gguf *g = NULL;
+    struct tokenizer *t = NULL;
+    struct ids ids = { 0 };
+    struct err err = { 0 };
+    char *text = NULL, name[64];
+    size_t n = 0;
+    int rc = gguf_open(&g, model, &err);
+    if (rc == 0) rc = tokenizer_open(&t, g, &err);
+    if (rc == 0) rc = os_read_file(path, 1 << 28, &text, &n, &err);
+    for (size_t i = 0; rc == 0 && i < sizeof ms / sizeof *ms; i++) {
+        ids.n = 0;
+        uint64_t at = os_now_ns();
+        rc = tokenizer_encode(t, text, n, 0, &ids, &err);
+        ms[i] = (double)(os_now_ns() - at) * 1e-6;
+    }
+    if (rc == 0) {
+        snprintf(name, sizeof name, "tokenise %.2f MB, %zu tokens", (double)n * 1e-6, ids.n);
+        print(name, ms, sizeof ms / sizeof *ms);
+    } else {
+        fprintf(stderr, "text_bench: %s\n", err.msg);
+    }
+    ids_release(&ids);
+    mem_free(text);
+    tokenizer_close(t);
+    gguf_close(g);
+    return rc < 0;
+}
+
+int main(int argc, char **argv)
+{
+    float *logits = malloc(N_VOCAB * sizeof *logits);
+    if (!logits || (argc != 1 && argc != 3)) {
+        fprintf(stderr, "usage: text_bench [VOCABULARY.gguf TEXT]\n");
+        free(logits);
+        return 2;
+    }
+    struct sampler_options plain = sampler_defaults(), greedy = plain, all = plain;
+    greedy.temperature = 0;
+    all.top_k = 0, all.top_p = 1, all.min_p = 0;
+    fill(logits);
+    int bad = bench_sampler("sample, defaults", &plain, logits) || bench_sampler("sample, greedy", &greedy, logits) ||
+              bench_sampler("sample, no filter", &all, logits) || (argc == 3 && bench_tokenizer(argv[1], argv[2]));
+    free(logits);
+    return bad;
+}
