@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "median.h"
+
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/os.h"
@@ -33,18 +35,6 @@ struct bench {
     size_t T;
     uint64_t sink, ops[POOL_MAX_THREADS];
 };
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof *v, by_value);
-    return v[n / 2];
-}
 
 static double seconds(struct bench *b, pool_fn *fn)
 {

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "median.h"
+
 #include "base/os.h"
 #include "format/gguf.h"
 #include "hearth.h"
@@ -122,18 +124,6 @@ static int make(const char *path)
     return rc;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v)
-{
-    qsort(v, RUNS, sizeof *v, by_value);
-    return v[RUNS / 2];
-}
-
 static double ms_since(uint64_t t) { return (double)(os_now_ns() - t) / 1e6; }
 
 static int run(const char *path, double *open, double *first, double *warm)
@@ -170,7 +160,7 @@ int main(int argc, char **argv)
     for (int i = -1; i < RUNS && rc == 0; i++) rc = run(path, &open[i < 0 ? 0 : i], &first[i < 0 ? 0 : i], &warm[i < 0 ? 0 : i]);
     unlink(path);
     if (rc < 0) return 1;
-    double o = median(open), f = median(first), w = median(warm);
+    double o = median(open, RUNS), f = median(first, RUNS), w = median(warm, RUNS);
     printf("1B Q4_0 in the page cache, median of %d: open %.1f ms, first prefill of 8 tokens %.1f ms, warm %.1f ms\n",
            RUNS, o, f, w);
     printf("load adds %.1f ms to the prefill (aim: less than 150 ms)\n", o + f - w);

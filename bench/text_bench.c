@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "median.h"
+
 #include "base/detmath.h"
 #include "base/mem.h"
 #include "base/os.h"
@@ -13,16 +15,10 @@
 
 enum { ROUNDS = 101, N_VOCAB = 151936 };
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void print(const char *name, double *ms, size_t n)
 {
-    qsort(ms, n, sizeof *ms, by_value);
-    printf("%-28s %8.3f ms best, %8.3f ms median\n", name, ms[0], ms[n / 2]);
+    double middle = median(ms, n);
+    printf("%-28s %8.3f ms best, %8.3f ms median\n", name, ms[0], middle);
 }
 
 /* Sums of uniform numbers are near enough to what models give. */

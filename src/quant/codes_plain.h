@@ -10,7 +10,7 @@ static inline void codes_field(const uint8_t *in, unsigned shift, unsigned bits,
     for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(in[j] >> shift & ((1u << bits) - 1));
 }
 
-/* Adds `one` to out[j] where bit `shift` of in[j] is set, and subtracts `less` from all 32. */
+/* Adds `one`, a power of two, to out[j] where bit `shift` of in[j] is set, and subtracts `less` from all 32. */
 static inline void codes_add_bit(const uint8_t *in, unsigned shift, int one, int less, int8_t *out)
 {
     for (unsigned j = 0; j < 32; j++) out[j] = (int8_t)(out[j] + (in[j] >> shift & 1 ? one : 0) - less);

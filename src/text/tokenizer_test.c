@@ -254,7 +254,6 @@ static void long_words(void **state)
     tiny_close(&v);
 }
 
-/* Equal scores: the leftmost pair merges first, whatever it becomes; runs of spaces are like that in real files. */
 /* A long text remembers its words: the tokens are those of its short parts. */
 static void long_texts(void **state)
 {
@@ -287,6 +286,7 @@ static void long_texts(void **state)
     tiny_close(&v);
 }
 
+/* Equal scores: the leftmost pair merges first, whatever it becomes; runs of spaces are like that in real files. */
 static void equal_scores(void **state)
 {
     (void)state;

@@ -13,7 +13,7 @@ INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
     }
     UNROLL for (int g = 0; g < 4; g++) {
         __m256i v = load256(w + 16 + 32 * g);
-        KEEP(v);
+        KEEP(v);                                   /* one load for both uses: many cross a cache line */
         __m256i lo = _mm256_and_si256(v, low), hi = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
         UNROLL for (int t = 0; t < nt; t++) {
             __m256i p = _mm256_maddubs_epi16(lo, load256(a[t]->q + 64 * g));
@@ -81,12 +81,8 @@ INLINE void q8_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
 /* The codes of a group add up in 16 bits; what comes out is in split order. */
 INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
 {
-    const __m256i upper = _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4);
     __m256i code[BLOCKS];
-    UNROLL for (int b = 0; b < BLOCKS; b++) {
-        __m256i v = load_both(w + Q4_0_BYTES * b + 2);
-        code[b] = _mm256_and_si256(_mm256_srlv_epi32(v, upper), _mm256_set1_epi8(15));
-    }
+    UNROLL for (int b = 0; b < BLOCKS; b++) code[b] = codes_halves(w + Q4_0_BYTES * b + 2);
     UNROLL for (int t = 0; t < nt; t++) {
         __m256i p[BLOCKS];
         UNROLL for (int b = 0; b < BLOCKS; b++) p[b] = _mm256_maddubs_epi16(code[b], load256(a[t]->q + 32 * b));

@@ -189,10 +189,7 @@ INLINE void x86_unpack_q4_0(struct panel_block *p, const uint8_t *const *rows, b
             __m256i v[8], lo[4], hi[4];
             const size_t at = (size_t)(Q4_0_BYTES * b + 2);
             if (vnni) {
-                UNROLL for (int i = 0; i < 8; i++) {
-                    __m128i q = load128(row[i] + at);
-                    v[i] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(q, 4), q), low);
-                }
+                UNROLL for (int i = 0; i < 8; i++) v[i] = codes_halves(row[i] + at);
                 transpose8(v);
             } else {
                 UNROLL for (int i = 0; i < 4; i++) {

@@ -120,12 +120,12 @@ INLINE void panel_rows(const struct matmul_job *j, size_t r0, size_t r1, const s
         for (size_t r = r0; r < r1; r += PANEL_ROWS) {
             size_t rows = r1 - r < PANEL_ROWS ? r1 - r : PANEL_ROWS, left = r1 - r - rows;
             panel_block(j, p, r, rows, T, left < PANEL_ROWS ? left : PANEL_ROWS);
-            if (rows == PANEL_ROWS)
-                for (size_t t = 0; t < T; t++)
-                    memcpy(job_out(j, t0 + t) + r, sc->acc + t * PANEL_ROWS, PANEL_ROWS * sizeof(float));
-            else
-                for (size_t t = 0; t < T; t++)
-                    memcpy(job_out(j, t0 + t) + r, sc->acc + t * PANEL_ROWS, rows * sizeof(float));
+            for (size_t t = 0; t < T; t++) {
+                const float *acc = sc->acc + t * PANEL_ROWS;
+                float *y = job_out(j, t0 + t) + r;
+                if (rows == PANEL_ROWS) memcpy(y, acc, PANEL_ROWS * sizeof *y);      /* known length: no call */
+                else memcpy(y, acc, rows * sizeof *y);
+            }
         }
     }
 }

@@ -46,7 +46,6 @@ INLINE void codes_field(const uint8_t *in, unsigned shift, unsigned bits, int8_t
     store256(_mm256_and_si256(v, _mm256_set1_epi8((char)((1 << bits) - 1))), out);
 }
 
-/* one: a power of two */
 INLINE void codes_add_bit(const uint8_t *in, unsigned shift, int one, int less, int8_t *out)
 {
     const unsigned to = (unsigned)__builtin_ctz((unsigned)one);
