@@ -3,9 +3,10 @@
  * groups at once. */
 #include <stddef.h>
 
+#define CODES pairs
 #include "kernel/matmul/panel_x86.h"
 
-enum { TILE = 4, VNNI = 0, PREFETCH_FROM = offsetof(struct act_block, pairs), PREFETCH_BYTES = ACT_COLS };
+enum { TILE = 4, VNNI = 0 };
 
 INLINE __m256i spread32(const void *p)
 {

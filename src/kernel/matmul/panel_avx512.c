@@ -1,8 +1,9 @@
 /* Many tokens (AVX-512 VNNI): 16 rows are one register, eight tokens a tile; activations are broadcast on load.
  * One kernel for super-blocks, one for a float scale per 32. */
+#define CODES q
 #include "kernel/matmul/panel_x86.h"
 
-enum { TILE = 8, VNNI = 1, PREFETCH_FROM = 0, PREFETCH_BYTES = ACT_COLS };
+enum { TILE = 8, VNNI = 1 };
 
 INLINE __m512i load512(const void *p) { return _mm512_load_si512(p); }
 
@@ -27,7 +28,28 @@ INLINE void group(const __m256i (*code)[HALVES], const struct act_block *const *
     }
 }
 
-/* narrow: codes 0..15, a group's dot fits 16 bits, so that scales and sums are one instruction. */
+/* The signed or, in families with minimums, unsigned dots of groups 2i and 2i + 1. */
+INLINE void two_groups(const __m256i (*code)[HALVES], const struct act_block *const *a, int nt, int i, bool is_signed,
+                       __m512i *even, __m512i *odd)
+{
+    UNROLL for (int t = 0; t < nt; t++) {
+        even[t] = is_signed ? spread(&a[t]->zero[2 * i]) : _mm512_setzero_si512();
+        odd[t] = is_signed ? spread(&a[t]->zero[2 * i + 1]) : _mm512_setzero_si512();
+    }
+    group(code, a, nt, 2 * i, even);
+    group(code, a, nt, 2 * i + 1, odd);
+}
+
+/* sum += even * (low half of f) + odd * (high half).  narrow: both dots fit 16 bits, so that one instruction does it; only
+ * multiplications count here, shifts and blends run beside them. */
+INLINE __m512i add_pair(__m512i sum, __m512i even, __m512i odd, __m512i f, bool narrow)
+{
+    if (narrow) return _mm512_dpwssd_epi32(sum, _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16)), f);
+    even = _mm512_mullo_epi32(even, _mm512_srai_epi32(_mm512_slli_epi32(f, 16), 16));
+    odd = _mm512_mullo_epi32(odd, _mm512_srai_epi32(f, 16));
+    return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
+}
+
 INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt, enum family family, bool narrow)
 {
     const struct act_block *a[TILE];
@@ -36,16 +58,12 @@ INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt
         a[t] = c->a[t] + c->s;
         isum[t] = _mm512_setzero_si512();
     }
-    for (int j = 0; j < ACT_GROUPS; j++) {
-        __m512i dot[TILE], sc = load512(w->sc[j]);
-        if (j % 2) ask(c->x);
-        UNROLL for (int t = 0; t < nt; t++) dot[t] = family == SUPER ? spread(&a[t]->zero[j]) : _mm512_setzero_si512();
-        group(w->code, a, nt, j, dot);
-        UNROLL for (int t = 0; t < nt; t++) {
-            __m512i f = _mm512_mullo_epi16(sc, spread(&a[t]->s[j]));
-            if (narrow) isum[t] = _mm512_dpwssd_epi32(isum[t], dot[t], f);
-            else isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot[t], _mm512_madd_epi16(sc, spread(&a[t]->s[j]))));
-        }
+    for (int i = 0; i < BLOCKS; i++) {
+        __m512i even[TILE], odd[TILE], sc = load512(w->sc[i]);
+        ask(c->x);
+        two_groups(w->code, a, nt, i, family == SUPER, even, odd);
+        UNROLL for (int t = 0; t < nt; t++)
+            isum[t] = add_pair(isum[t], even[t], odd[t], _mm512_mullo_epi16(sc, spread(a[t]->s16 + 2 * i)), narrow);
     }
     UNROLL for (int t = 0; t < nt; t++) {
         __m512 v = _mm512_mul_ps(_mm512_load_ps(w->d), _mm512_cvtepi32_ps(isum[t]));
@@ -61,7 +79,7 @@ INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt
     }
 }
 
-INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt, enum family family)
+INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt, enum family family, bool narrow)
 {
     const struct act_block *a[TILE];
     __m512 value[TILE];
@@ -70,21 +88,12 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
         value[t] = _mm512_setzero_ps();
     }
     for (int b = 0; b < BLOCKS; b++) {
-        __m512i f[TILE];
+        __m512i even[TILE], odd[TILE];
         __m512 d = _mm512_load_ps(w->d[b]);
         ask(c->x);
-        UNROLL for (int g = 0; g < 2; g++) {
-            __m512i dot[TILE];
-            UNROLL for (int t = 0; t < nt; t++)
-                dot[t] = family == BLOCK ? spread(&a[t]->zero[2 * b + g]) : _mm512_setzero_si512();
-            group(w->code, a, nt, 2 * b + g, dot);
-            UNROLL for (int t = 0; t < nt; t++) {
-                __m512i v = _mm512_mullo_epi32(dot[t], spread(&a[t]->s[2 * b + g]));
-                f[t] = g ? _mm512_add_epi32(f[t], v) : v;
-            }
-        }
+        two_groups(w->code, a, nt, b, family == BLOCK, even, odd);
         UNROLL for (int t = 0; t < nt; t++) {
-            __m512 v = _mm512_cvtepi32_ps(f[t]);
+            __m512 v = _mm512_cvtepi32_ps(add_pair(_mm512_setzero_si512(), even[t], odd[t], spread(a[t]->s16 + 2 * b), narrow));
             value[t] = b ? _mm512_fmadd_ps(d, v, value[t]) : _mm512_mul_ps(d, v);
         }
     }
@@ -95,20 +104,18 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
     }
 }
 
-MULTIPLY(multiply_super, panel_super, tile_super(p, &c, nt, SUPER, false))
+/* Codes of at most 16 (15 without a sign): a group's dot fits 16 bits. */
+MULTIPLY(multiply_SUPER_15, panel_super, tile_super(p, &c, nt, SUPER, true))
+MULTIPLY(multiply_SUPER_127, panel_super, tile_super(p, &c, nt, SUPER, false))
 MULTIPLY(multiply_SUPER_MIN_15, panel_super, tile_super(p, &c, nt, SUPER_MIN, true))
 MULTIPLY(multiply_SUPER_MIN_31, panel_super, tile_super(p, &c, nt, SUPER_MIN, false))
-MULTIPLY(multiply_block, panel_block, tile_block(p, &c, nt, BLOCK))
-MULTIPLY(multiply_block_add, panel_block, tile_block(p, &c, nt, BLOCK_ADD))
-#define multiply_SUPER_15 multiply_super
-#define multiply_SUPER_31 multiply_super
-#define multiply_SUPER_63 multiply_super
-#define multiply_SUPER_127 multiply_super
-#define multiply_BLOCK_15 multiply_block
-#define multiply_BLOCK_31 multiply_block
-#define multiply_BLOCK_127 multiply_block
-#define multiply_BLOCK_ADD_15 multiply_block_add
-#define multiply_BLOCK_ADD_31 multiply_block_add
+MULTIPLY(multiply_BLOCK_15, panel_block, tile_block(p, &c, nt, BLOCK, true))
+MULTIPLY(multiply_BLOCK_127, panel_block, tile_block(p, &c, nt, BLOCK, false))
+MULTIPLY(multiply_BLOCK_ADD_15, panel_block, tile_block(p, &c, nt, BLOCK_ADD, true))
+MULTIPLY(multiply_BLOCK_ADD_31, panel_block, tile_block(p, &c, nt, BLOCK_ADD, false))
+#define multiply_SUPER_31 multiply_SUPER_15
+#define multiply_SUPER_63 multiply_SUPER_127
+#define multiply_BLOCK_31 multiply_BLOCK_15
 
 #define SUFFIX avx512
 #define FEW avx2

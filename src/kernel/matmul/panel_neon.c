@@ -240,7 +240,7 @@ MULTIPLY(SUPER_MIN)
     static size_t scratch_##name(const struct matmul *m, size_t T)                                                  \
     {                                                                                                               \
         (void)m;                                                                                                    \
-        return T < PANEL_MIN_T ? 0 : panel_scratch_bytes(&panel_##name);                                            \
+        return panel_scratch_bytes(&panel_##name, T);                                                                 \
     }                                                                                                               \
     static void rows_##name(const struct matmul_job *j, size_t r0, size_t r1)                                       \
     {                                                                                                               \

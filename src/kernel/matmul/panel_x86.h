@@ -2,7 +2,7 @@
  *
  * 16 rows x 256 columns as bytes [columns / 4][16 rows][4].  For VNNI the columns are in order and codes are unsigned: signed
  * ones by flipping the sign bit, a zero point of 128.  For AVX2 the columns are in pair order (act.h) and codes unsigned by
- * their type's offset, or signed where they need all 8 bits. */
+ * their type's offset, or signed where they need all 8 bits.  The including file has defined CODES, the order it reads. */
 #ifndef HEARTH_KERNEL_MATMUL_PANEL_X86_H
 #define HEARTH_KERNEL_MATMUL_PANEL_X86_H
 
@@ -15,10 +15,10 @@
 
 enum { HALVES = 2, QUADS = ACT_COLS / 4 };
 
-/* sc: for VNNI 32 bits per row and group; for AVX2 only [BLOCKS], pairs of 16 bits for groups 2i and 2i + 1, as in mn. */
+/* sc, mn: pairs of 16 bits for groups 2i and 2i + 1. */
 struct panel_super {
     _Alignas(64) __m256i code[QUADS][HALVES];
-    __m256i sc[ACT_GROUPS][HALVES];
+    __m256i sc[BLOCKS][HALVES];
     __m256i mn[BLOCKS][HALVES];
     __m256 d[HALVES], dmin[HALVES];
     int32_t offset;
@@ -95,19 +95,6 @@ INLINE __m256 load_scales(const uint8_t *const *row, size_t at)
     return _mm256_cvtph_ps(load128(h));
 }
 
-/* Pairs of 16 bits for groups 2i and 2i + 1, v[i] of 8 rows. */
-INLINE void put_scales(struct panel_super *p, int h, const __m256i *v, bool vnni)
-{
-    UNROLL for (int i = 0; i < BLOCKS; i++) {
-        if (vnni) {
-            p->sc[2 * i][h] = _mm256_srai_epi32(_mm256_slli_epi32(v[i], 16), 16);
-            p->sc[2 * i + 1][h] = _mm256_srai_epi32(v[i], 16);
-        } else {
-            p->sc[i][h] = v[i];
-        }
-    }
-}
-
 INLINE void x86_unpack_q4_k(struct panel_super *p, const uint8_t *const *rows, bool vnni)
 {
     const __m256i low = _mm256_set1_epi8(15);
@@ -128,8 +115,10 @@ INLINE void x86_unpack_q4_k(struct panel_super *p, const uint8_t *const *rows, b
         }
         transpose8(sc);
         transpose8(mn);
-        put_scales(p, h, sc, vnni);
-        UNROLL for (int i = 0; i < BLOCKS; i++) p->mn[i][h] = mn[i];
+        UNROLL for (int i = 0; i < BLOCKS; i++) {
+            p->sc[i][h] = sc[i];
+            p->mn[i][h] = mn[i];
+        }
         p->d[h] = load_scales(row, 0);
         p->dmin[h] = load_scales(row, 2);
     }
@@ -160,7 +149,7 @@ INLINE void x86_unpack_q6_k(struct panel_super *p, const uint8_t *const *rows, b
         }
         for (int i = 0; i < 8; i++) l0[i] = _mm256_cvtepi8_epi16(load128(row[i] + 192));
         transpose8(l0);
-        put_scales(p, h, l0, vnni);
+        UNROLL for (int i = 0; i < BLOCKS; i++) p->sc[i][h] = l0[i];
         p->d[h] = load_scales(row, 208);
     }
 }
@@ -236,7 +225,7 @@ INLINE void x86_unpack_super(struct panel_super *p, const uint8_t *const *rows, 
         put_codes(p->code, h, w, add, vnni);
         UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].sc);
         transpose8(v);
-        put_scales(p, h, v, vnni);
+        UNROLL for (int i = 0; i < BLOCKS; i++) p->sc[i][h] = v[i];
         p->d[h] = _mm256_loadu_ps(d);
         if (family != SUPER_MIN) continue;
         UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].mn);
@@ -269,13 +258,17 @@ INLINE void x86_unpack_block(struct panel_block *p, const uint8_t *const *rows, 
 /* ---- a kernel per type ------------------------------------------------------------------------------------------------ */
 
 /* The tokens of the next tile, while this one is multiplied: rows of activations are far apart. */
-INLINE void prefetch_tile(const struct act_block *const *a, size_t s, size_t n, size_t from, size_t bytes)
+INLINE void prefetch_tile(const struct act_block *const *a, size_t s, size_t n)
 {
-    for (size_t t = 0; t < n; t++)
-        for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)(a[t] + s) + from + i, 0, 3);
+    for (size_t t = 0; t < n; t++) {
+        const char *p = (const char *)(a[t] + s);
+        const size_t codes = offsetof(struct act_block, CODES), rest = offsetof(struct act_block, s);
+        UNROLL for (size_t i = 0; i < ACT_COLS; i += 64) __builtin_prefetch(p + codes + i, 0, 3);
+        UNROLL for (size_t i = rest; i < sizeof(struct act_block); i += 64) __builtin_prefetch(p + i, 0, 3);
+    }
 }
 
-/* Tiles of TILE tokens, then 2, then 1; multiply_tile(panel, tile, tokens). */
+/* Tiles of TILE tokens, then 4, 2, 1; multiply_tile(panel, tile, tokens). */
 #define MULTIPLY(name, kind, multiply_tile)                                                                         \
     INLINE void name##_tile(const struct kind *p, struct tile c, size_t t, int nt)                                  \
     {                                                                                                               \
@@ -291,9 +284,10 @@ INLINE void prefetch_tile(const struct act_block *const *a, size_t s, size_t n, 
         ahead_steps(x, (T + TILE - 1) / TILE * BLOCKS);                                                             \
         for (; t + TILE <= T; t += TILE) {                                                                          \
             size_t left = T - t - TILE;                                                                             \
-            prefetch_tile(a + t + TILE, s, left < TILE ? left : TILE, PREFETCH_FROM, PREFETCH_BYTES);               \
+            if (x->cold) prefetch_tile(a + t + TILE, s, left < TILE ? left : TILE);                                 \
             name##_tile(p, c, t, TILE);                                                                             \
         }                                                                                                           \
+        for (; TILE > 4 && t + 4 <= T; t += 4) name##_tile(p, c, t, 4);                                             \
         for (; t + 2 <= T; t += 2) name##_tile(p, c, t, 2);                                                         \
         if (t < T) name##_tile(p, c, t, 1);                                                                         \
     }

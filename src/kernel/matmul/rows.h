@@ -1,10 +1,13 @@
 /* rows.h - how the integer kernels walk rows and tokens; private to kernel/matmul.
  *
  * Few tokens ("dot"): each row of W is read once in address order.
- * Many tokens ("panel"): 16 rows of one super-block are unpacked into scratch, multiplied with up to PANEL_TOKENS activation
- * rows whose float accumulators stay in the cache, then the next super-block follows. */
+ * Many tokens ("panel"): 16 rows of one super-block are unpacked into scratch and multiplied with up to PANEL_TOKENS activation
+ * rows.  So that these stay in the second cache, only as many columns as fit there are taken at a time, by a group of blocks of
+ * rows whose float sums stay there, too. */
 #ifndef HEARTH_KERNEL_MATMUL_ROWS_H
 #define HEARTH_KERNEL_MATMUL_ROWS_H
+
+#include <stdbool.h>
 
 #include "kernel/matmul/act.h"
 #include "kernel/matmul/kernel.h"
@@ -15,6 +18,7 @@ enum family { BLOCK, BLOCK_ADD, SUPER, SUPER_MIN };
 #define FAMILY_FORM(family) ((family) <= BLOCK_ADD ? ACT_Q32 : ACT_Q256)
 
 enum { PANEL_ROWS = 16, PANEL_TOKENS = 256, PANEL_MIN_T = 4 };
+enum { GROUP_ROWS = 16 * PANEL_ROWS, NEAR_BYTES = 400 << 10 };
 
 /* Row r against 1 or 2 tokens from t. */
 typedef void dot_fn(const struct matmul_job *j, size_t r, size_t t);
@@ -38,8 +42,8 @@ INLINE void row_tail(uint8_t *tail, const uint8_t *row, size_t row_bytes, size_t
 }
 
 /* Bytes that will be wanted next.  They are asked for in small steps all along the multiplication: memory answers a burst no
- * faster, and what waits behind a burst waits long. */
-struct ahead { const uint8_t *at, *end; size_t step; };
+ * faster, and what waits behind a burst waits long.  cold: so are the activations, nobody has read these columns lately. */
+struct ahead { const uint8_t *at, *end; size_t step; bool cold; };
 
 INLINE void ahead_steps(struct ahead *x, size_t n) { x->step = ((size_t)(x->end - x->at) / n + 63) / 64 * 64; }
 
@@ -75,58 +79,98 @@ enum { TAIL_BYTES = BLOCKS * Q8_0_BYTES };
 
 struct panel_scratch {
     const struct act_block *a[PANEL_TOKENS];
-    float acc[PANEL_TOKENS * PANEL_ROWS];
     uint8_t tail[PANEL_ROWS][TAIL_BYTES];
-    _Alignas(64) uint8_t panel[];
+    _Alignas(64) uint8_t panel[];             /* and after panel_bytes: float acc[block of the group][T][PANEL_ROWS] */
 };
 
-INLINE size_t panel_scratch_bytes(const struct panel_type *p)
+INLINE size_t panel_scratch_bytes(const struct panel_type *p, size_t T)
 {
-    return sizeof(struct panel_scratch) + p->panel_bytes;
+    if (T < PANEL_MIN_T) return 0;
+    if (T > PANEL_TOKENS) T = PANEL_TOKENS;
+    return sizeof(struct panel_scratch) + p->panel_bytes + GROUP_ROWS * T * sizeof(float);
 }
 
-/* Rows [r, r + rows) against the tokens of sc->a; rows past the last repeat it and are not stored. */
-INLINE void panel_block(const struct matmul_job *j, const struct panel_type *p, size_t r, size_t rows, size_t T, size_t next)
+/* Rows [r, r + rows) of a matrix at super-block s; rows past the last repeat it. */
+INLINE void block_rows(const struct matmul *m, size_t r, size_t rows, size_t at, const uint8_t **row)
 {
-    const struct matmul *m = j->m;
-    struct panel_scratch *sc = j->scratch;
-    const size_t whole = m->K / ACT_COLS, n = (m->K + ACT_COLS - 1) / ACT_COLS;
-    const uint8_t *row[PANEL_ROWS];
-    for (size_t i = 0; i < PANEL_ROWS; i++) {
-        row[i] = m->w + (r + (i < rows ? i : rows - 1)) * m->row_bytes;
-        if (n > whole) row_tail(sc->tail[i], row[i], m->row_bytes, whole * p->super_bytes, p->super_bytes);
-    }
-    const uint8_t *after = m->w + (r + rows) * m->row_bytes;
-    memset(sc->acc, 0, T * PANEL_ROWS * sizeof(float));
-    for (size_t s = 0; s < n; s++) {
-        if (s == whole)
-            for (size_t i = 0; i < PANEL_ROWS; i++) row[i] = sc->tail[i];
-        p->unpack(sc->panel, row);
-        for (size_t i = 0; i < PANEL_ROWS; i++) {
-            row[i] += p->super_bytes;
-            for (size_t b = 0; b < p->super_bytes; b += 64) __builtin_prefetch(row[i] + b, 0, 3);
+    for (size_t i = 0; i < PANEL_ROWS; i++) row[i] = m->w + (r + (i < rows ? i : rows - 1)) * m->row_bytes + at;
+}
+
+INLINE size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
+
+/* T tokens from t0 against the rows before end, span super-blocks at a time. */
+struct panel_pass { const struct matmul_job *j; const struct panel_type *type; size_t t0, T, end, span, n; };
+
+/* One block of rows, the super-blocks [s0, s1) of it, and where the block that comes next begins. */
+struct panel_part { size_t r, rows, s0, s1, next_r, next_s; };
+
+INLINE void panel_part(const struct panel_pass *c, const struct panel_part *b, float *acc, struct ahead *x)
+{
+    const struct matmul *m = c->j->m;
+    const struct panel_type *p = c->type;
+    struct panel_scratch *sc = c->j->scratch;
+    const size_t whole = m->K / ACT_COLS, n = b->s1 - b->s0, ahead = (size_t)(x->end - x->at);
+    const uint8_t *row[PANEL_ROWS], *from = x->at, *end = m->w + m->R * m->row_bytes;
+    block_rows(m, b->r, b->rows, b->s0 * p->super_bytes, row);
+    for (size_t s = b->s0; s < b->s1; s++) {
+        for (size_t i = 0; s == whole && i < PANEL_ROWS; i++) {
+            row_tail(sc->tail[i], row[i] - whole * p->super_bytes, m->row_bytes, whole * p->super_bytes, p->super_bytes);
+            row[i] = sc->tail[i];
         }
-        struct ahead x = { after + next * m->row_bytes * s / n, after + next * m->row_bytes * (s + 1) / n, 0 };
-        p->multiply(sc->panel, sc->a, s, T, sc->acc, &x);
+        p->unpack(sc->panel, row);
+        if (s + 1 < b->s1)
+            for (size_t i = 0; i < PANEL_ROWS; i++) row[i] += p->super_bytes;
+        else
+            block_rows(m, b->next_r, at_most(c->end - b->next_r, PANEL_ROWS), b->next_s * p->super_bytes, row);
+        for (size_t i = 0; i < PANEL_ROWS; i++)
+            for (size_t at = 0; at < p->super_bytes && row[i] + at < end; at += 64) __builtin_prefetch(row[i] + at, 0, 3);
+        struct ahead part = { from + ahead * (s - b->s0) / n, from + ahead * (s + 1 - b->s0) / n, 0, x->cold };
+        p->multiply(sc->panel, sc->a, s, c->T, acc, &part);
     }
+}
+
+INLINE void panel_store(const struct panel_pass *c, size_t r, const float *acc)
+{
+    const size_t rows = at_most(c->end - r, PANEL_ROWS);
+    for (size_t t = 0; t < c->T; t++, acc += PANEL_ROWS) {
+        float *y = job_out(c->j, c->t0 + t) + r;
+        if (rows == PANEL_ROWS) memcpy(y, acc, PANEL_ROWS * sizeof *y);      /* known length: no call */
+        else memcpy(y, acc, rows * sizeof *y);
+    }
+}
+
+/* Rows [g, end), at most GROUP_ROWS. */
+INLINE void panel_group(const struct panel_pass *c, size_t g, size_t end)
+{
+    const struct matmul *m = c->j->m;
+    struct panel_scratch *sc = c->j->scratch;
+    float *acc = (float *)(void *)(sc->panel + c->type->panel_bytes);
+    memset(acc, 0, (end - g + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS * c->T * sizeof *acc);
+    for (size_t s = 0; s < c->n; s += c->span)
+        for (size_t r = g; r < end; r += PANEL_ROWS) {
+            const size_t rows = at_most(end - r, PANEL_ROWS), left = c->end - r - rows;
+            struct panel_part b = { r, rows, s, at_most(s + c->span, c->n), r + rows, s };
+            if (b.next_r == end && b.s1 < c->n) b.next_r = g, b.next_s = b.s1;
+            else if (b.next_r == end) b.next_s = 0;
+            if (b.next_r == c->end) b.next_r = r;
+            /* Where a block takes all columns at once, what comes next lies behind it. */
+            const uint8_t *next = m->w + (r + rows) * m->row_bytes;
+            size_t bytes = c->span < c->n ? 0 : at_most(left, PANEL_ROWS) * m->row_bytes;
+            struct ahead x = { next, next + bytes, 0, r == g };
+            panel_part(c, &b, acc + (r - g) * c->T, &x);
+        }
+    for (size_t r = g; r < end; r += PANEL_ROWS) panel_store(c, r, acc + (r - g) * c->T);
 }
 
 INLINE void panel_rows(const struct matmul_job *j, size_t r0, size_t r1, const struct panel_type *p)
 {
     struct panel_scratch *sc = j->scratch;
+    const size_t n = (j->m->K + ACT_COLS - 1) / ACT_COLS;
     for (size_t t0 = 0; t0 < j->T; t0 += PANEL_TOKENS) {
-        size_t T = j->T - t0 < PANEL_TOKENS ? j->T - t0 : PANEL_TOKENS;
+        size_t T = at_most(j->T - t0, PANEL_TOKENS);
+        struct panel_pass c = { j, p, t0, T, r1, at_most(n, NEAR_BYTES / (T * sizeof(struct act_block))), n };
         for (size_t t = 0; t < T; t++) sc->a[t] = job_in(j, t0 + t);
-        for (size_t r = r0; r < r1; r += PANEL_ROWS) {
-            size_t rows = r1 - r < PANEL_ROWS ? r1 - r : PANEL_ROWS, left = r1 - r - rows;
-            panel_block(j, p, r, rows, T, left < PANEL_ROWS ? left : PANEL_ROWS);
-            for (size_t t = 0; t < T; t++) {
-                const float *acc = sc->acc + t * PANEL_ROWS;
-                float *y = job_out(j, t0 + t) + r;
-                if (rows == PANEL_ROWS) memcpy(y, acc, PANEL_ROWS * sizeof *y);      /* known length: no call */
-                else memcpy(y, acc, rows * sizeof *y);
-            }
-        }
+        for (size_t g = r0; g < r1; g += GROUP_ROWS) panel_group(&c, g, at_most(r1, g + GROUP_ROWS));
     }
 }
 
