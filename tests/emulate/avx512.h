@@ -239,6 +239,12 @@ EMU __m512i emu_shuffle_epi32(__m512i v, int c)
     LANES(16, r.u[k] = a.u[(k & 12) | (c >> 2 * (k & 3) & 3)])
     return r.i;
 }
+EMU __m512 emu_shuffle_ps(__m512 va, __m512 vb, int c)
+{
+    emu a = { .v = va }, b = { .v = vb }, r;
+    LANES(16, r.u[k] = (k & 2 ? b : a).u[(k & 12) | (c >> 2 * (k & 3) & 3)])
+    return r.v;
+}
 EMU __m512i emu_shuffle_i32x4(__m512i va, __m512i vb, int c)
 {
     emu a = { .i = va }, b = { .i = vb }, r;
@@ -317,6 +323,26 @@ EMU __m512i emu_mask_sub_epi8(__m512i vs, __mmask64 m, __m512i va, __m512i vb)
     emu s = { .i = vs }, a = { .i = va }, b = { .i = vb };
     LANES(64, if (m >> k & 1) s.b[k] = (uint8_t)(a.b[k] - b.b[k]))
     return s.i;
+}
+EMU __m512i emu_mask_blend_epi16(__mmask32 m, __m512i va, __m512i vb)
+{
+    emu a = { .i = va }, b = { .i = vb };
+    LANES(32, if (m >> k & 1) a.h[k] = b.h[k])
+    return a.i;
+}
+EMU __m512i emu_mask_broadcast_i32x4(__m512i vs, __mmask16 m, __m128i v)
+{
+    emu s = { .i = vs };
+    emu1 x = { .i = v };
+    LANES(16, if (m >> k & 1) s.u[k] = x.u[k & 3])
+    return s.i;
+}
+EMU __mmask64 emu_test_epi8_mask(__m512i va, __m512i vb)
+{
+    emu a = { .i = va }, b = { .i = vb };
+    __mmask64 m = 0;
+    LANES(64, m |= (__mmask64)((a.b[k] & b.b[k]) != 0) << k)
+    return m;
 }
 EMU __mmask64 emu_movepi8_mask(__m512i v)
 {

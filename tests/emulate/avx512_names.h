@@ -277,3 +277,11 @@
 #define _mm512_load_ps emu_load_ps
 #undef _mm512_load_si512
 #define _mm512_load_si512 emu_load_si512
+#undef _mm512_mask_blend_epi16
+#define _mm512_mask_blend_epi16 emu_mask_blend_epi16
+#undef _mm512_mask_broadcast_i32x4
+#define _mm512_mask_broadcast_i32x4 emu_mask_broadcast_i32x4
+#undef _mm512_shuffle_ps
+#define _mm512_shuffle_ps emu_shuffle_ps
+#undef _mm512_test_epi8_mask
+#define _mm512_test_epi8_mask emu_test_epi8_mask

@@ -8,7 +8,8 @@ typedef void dot_rows_fn(const struct matmul_job *j, size_t r0, size_t r1);
 dot_rows_fn dot_q8_0_avx2, dot_q4_0_avx2, dot_q4_k_avx2, dot_q6_k_avx2;
 dot_rows_fn dot_q8_0_avx512, dot_q4_0_avx512, dot_q4_k_avx512, dot_q6_k_avx512;
 dot_rows_fn dot_q8_0_neon, dot_q4_0_neon, dot_q4_k_neon, dot_q6_k_neon;
-#define INT_TYPE(name, type, bytes, family, top, offset) dot_rows_fn dot_##name##_avx2, dot_##name##_neon;
+#define INT_TYPE(name, type, bytes, family, top, offset) \
+    dot_rows_fn dot_##name##_avx2, dot_##name##_avx512, dot_##name##_neon;
 #include "kernel/matmul/int_types.inc"
 #undef INT_TYPE
 

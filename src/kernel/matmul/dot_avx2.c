@@ -2,6 +2,31 @@
  * multiply that widens them. */
 #include "kernel/matmul/dot_x86.h"
 
+/* The coefficients of groups 2i and 2i+1, each filling one half, from 16 in split order. */
+INLINE __m256i coef(__m256i c, int i)
+{
+    return _mm256_shuffle_epi8(c, _mm256_set1_epi16((short)(0x0100 + 0x0202 * i)));
+}
+
+/* Eight bytes of each half as 16 bits: cheaper than instructions that cross the halves. */
+INLINE __m256i low_words(__m256i v)
+{
+    return _mm256_shuffle_epi8(v, both(_mm_setr_epi8(0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1)));
+}
+INLINE __m256i high_words(__m256i v)
+{
+    return _mm256_shuffle_epi8(v, both(_mm_setr_epi8(8, -1, 9, -1, 10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15, -1)));
+}
+
+/* The integer scales of the activations, in split order. */
+INLINE __m256i act_scales(const struct act_block *a)
+{
+    const __m256i words = _mm256_setr_epi8(0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1,
+                                           8, -1, 9, -1, 10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15, -1);
+    return _mm256_shuffle_epi8(load_both(a->s8), words);
+}
+
+
 INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     const __m256i low = _mm256_set1_epi8(15);
@@ -27,8 +52,9 @@ INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
 }
 
 /* Codes stay 0..63; the offset of 32 comes off at the end: 32 * sum of sc * z.  Sums may wrap in between. */
-INLINE void q6_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum)
+INLINE void q6_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
 {
+    (void)msum;
     const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(0x30);
     const __m256i split = _mm256_setr_epi8(-1, 0, -1, 2, -1, 4, -1, 6, -1, 8, -1, 10, -1, 12, -1, 14,
                                            -1, 1, -1, 3, -1, 5, -1, 7, -1, 9, -1, 11, -1, 13, -1, 15);
@@ -96,13 +122,52 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
     }
 }
 
+/* ---- types made from codes.h --------------------------------------------------------------------------------------- */
+
+/* Products of 32 columns, pairs in 16 bits; codes with minimums are unsigned. */
+INLINE __m256i products(__m256i code, bool is_unsigned, const int8_t *q)
+{
+    if (is_unsigned) return _mm256_maddubs_epi16(code, load256(q));
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(load256(q), code));
+}
+
+INLINE void super_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, const struct dot_type *type,
+                       __m256i *isum, __m256i *msum)
+{
+    const __m256i halves = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
+                                            0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    __m256i sc = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(load256(w->sc), halves), 0xd8), c[4];
+    UNROLL for (int t = 0; t < nt; t++) {
+        c[t] = _mm256_mullo_epi16(sc, act_scales(a[t]));
+        isum[t] = _mm256_setzero_si256();
+        if (type->family == SUPER_MIN) msum[t] = _mm256_madd_epi16(load256(w->mn), load256(a[t]->z.z16));
+    }
+    UNROLL for (int i = 0; i < 8; i++) {
+        __m256i code = load256(w->code + 32 * i);
+        UNROLL for (int t = 0; t < nt; t++) {
+            __m256i p = products(code, type->family == SUPER_MIN, a[t]->q + 32 * i);
+            isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(p, coef(c[t], i)));
+            KEEP(isum[t]);
+        }
+    }
+}
+
+INLINE void block_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, const struct dot_type *type,
+                       __m256i *f)
+{
+    const bool is_unsigned = type->family == BLOCK_ADD;
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m256i s = act_scales(a[t]), p[BLOCKS];
+        UNROLL for (int b = 0; b < BLOCKS; b++)
+            p[b] = _mm256_madd_epi16(products(load256(w->code + 32 * b), is_unsigned, a[t]->q + 32 * b), coef(s, b));
+        f[t] = sum8(p);
+    }
+}
+
 #define AHEAD 2048
+#define LAG 0
 #define SUFFIX avx2
 #include "kernel/matmul/dot_x86.inc"
 
-#define DOT_OF_BLOCK     block_dot
-#define DOT_OF_BLOCK_ADD block_dot
-#define DOT_OF_SUPER     super_dot
-#define DOT_OF_SUPER_MIN super_dot
-#define INT_TYPE(name, type, bytes, family, top, offset) DOT_KERNEL(name, DOT_OF_##family, bytes, family, codes_##name)
+#define INT_TYPE(name, type, bytes, family, top, offset) DOT_CODES(name, bytes, family, top, offset)
 #include "kernel/matmul/int_types.inc"

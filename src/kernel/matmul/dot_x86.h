@@ -40,68 +40,32 @@ INLINE __m128i sum4(const __m256i *v)
     return _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
-/* The coefficients of groups 2i and 2i+1, each filling one half, from 16 in split order. */
-INLINE __m256i coef(__m256i c, int i)
-{
-    return _mm256_shuffle_epi8(c, _mm256_set1_epi16((short)(0x0100 + 0x0202 * i)));
-}
+/* What the two kernels have for a type: bytes of 256 columns; how its blocks are read, either by a unit of its own
+ * (super-block types then have an f16 scale, with minimums two, at `d`) or through codes.h.  scales: NULL where each block of
+ * 32 begins with an f16, or codes.h has them.  top, offset: as in int_types.inc. */
+typedef void super_unit_fn(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum);
+typedef void block_unit_fn(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f);
+typedef __m256 block_scales_fn(const uint8_t *w);
+struct dot_type {
+    size_t bytes;
+    enum family family;
+    int top, offset;
+    codes_fn *codes;
+    super_unit_fn *super;
+    size_t d;
+    block_unit_fn *block;
+    block_scales_fn *scales;
+};
 
-/* Eight bytes of each half as 16 bits: cheaper than instructions that cross the halves. */
-INLINE __m256i low_words(__m256i v)
+/* The scales of 8 blocks: scale i lies 2 i bytes behind (bytes - 2) i, so that one load per block puts it in its place. */
+INLINE __m256 f16_scales(const uint8_t *w, size_t bytes)
 {
-    return _mm256_shuffle_epi8(v, both(_mm_setr_epi8(0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1)));
-}
-INLINE __m256i high_words(__m256i v)
-{
-    return _mm256_shuffle_epi8(v, both(_mm_setr_epi8(8, -1, 9, -1, 10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15, -1)));
-}
-
-/* The integer scales of the activations, in split order. */
-INLINE __m256i act_scales(const struct act_block *a)
-{
-    const __m256i words = _mm256_setr_epi8(0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1,
-                                           8, -1, 9, -1, 10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15, -1);
-    return _mm256_shuffle_epi8(load_both(a->s8), words);
-}
-
-/* ---- types made from codes.h --------------------------------------------------------------------------------------- */
-
-/* Products of 32 columns, pairs in 16 bits; codes with minimums are unsigned. */
-INLINE __m256i products(__m256i code, bool is_unsigned, const int8_t *q)
-{
-    if (is_unsigned) return _mm256_maddubs_epi16(code, load256(q));
-    return _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(load256(q), code));
-}
-
-INLINE void super_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, enum family family,
-                       __m256i *isum, __m256i *msum)
-{
-    const __m256i halves = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
-                                            0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-    __m256i sc = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(load256(w->sc), halves), 0xd8), c[4];
-    UNROLL for (int t = 0; t < nt; t++) {
-        c[t] = _mm256_mullo_epi16(sc, act_scales(a[t]));
-        isum[t] = _mm256_setzero_si256();
-        if (family == SUPER_MIN) msum[t] = _mm256_madd_epi16(load256(w->mn), load256(a[t]->z.z16));
-    }
-    UNROLL for (int i = 0; i < 8; i++) {
-        __m256i code = load256(w->code + 32 * i);
-        UNROLL for (int t = 0; t < nt; t++) {
-            __m256i p = products(code, family == SUPER_MIN, a[t]->q + 32 * i);
-            isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(p, coef(c[t], i)));
-            KEEP(isum[t]);
-        }
-    }
-}
-
-INLINE void block_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, enum family family, __m256i *f)
-{
-    UNROLL for (int t = 0; t < nt; t++) {
-        __m256i s = act_scales(a[t]), p[BLOCKS];
-        UNROLL for (int b = 0; b < BLOCKS; b++)
-            p[b] = _mm256_madd_epi16(products(load256(w->code + 32 * b), family == BLOCK_ADD, a[t]->q + 32 * b), coef(s, b));
-        f[t] = sum8(p);
-    }
+    const size_t step = bytes - 2;
+    __m128i a = _mm_blend_epi16(load128(w), load128(w + step), 0x02);
+    __m128i b = _mm_blend_epi16(load128(w + 2 * step), load128(w + 3 * step), 0x08);
+    __m128i c = _mm_blend_epi16(load128(w + 4 * step), load128(w + 5 * step), 0x20);
+    __m128i d = _mm_blend_epi16(load128(w + 6 * step), load128(w + 7 * step), 0x80);
+    return _mm256_cvtph_ps(_mm_blend_epi16(_mm_blend_epi16(a, b, 0x0c), _mm_blend_epi16(c, d, 0xc0), 0xf0));
 }
 
 #endif

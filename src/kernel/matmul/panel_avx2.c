@@ -149,5 +149,4 @@ BLOCKED(BLOCK_ADD, 15)
 BLOCKED(BLOCK_ADD, 31)
 
 #define SUFFIX avx2
-#define FEW avx2
 #include "kernel/matmul/panel_x86.inc"

@@ -118,5 +118,4 @@ MULTIPLY(multiply_BLOCK_ADD_31, panel_block, tile_block(p, &c, nt, BLOCK_ADD, fa
 #define multiply_BLOCK_31 multiply_BLOCK_15
 
 #define SUFFIX avx512
-#define FEW avx2
 #include "kernel/matmul/panel_x86.inc"
