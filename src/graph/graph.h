@@ -57,6 +57,7 @@ struct op {
     enum op_kind kind;
     vid in[2], out, out2;
     const struct weight *w;
+    const struct weight *b;   /* LAYERNORM: its bias, or NULL */
     const double *freq;       /* ANGLES: [R/2] radians per position */
     float f[2];
     int32_t n[4];

@@ -12,14 +12,14 @@
 #include "graph/graph.h"
 
 enum step_kind {
-    S_NORM,        /* cur = RMSNorm(x) with weight `name` */
+    S_NORM,        /* cur = norm(x) with weight `name`; a LayerNorm has a bias where the file has one */
     S_QKV,         /* q, k, v = projections of cur, with biases where the file has them, separate or fused */
     S_QKNORM,      /* RMSNorm of every head of q and k */
     S_ROPE,        /* rotary positions on q and k */
     S_QTEMP,       /* q scaled by position (mistral3) */
     S_ATTN,        /* k, v into the cache; cur = attention */
     S_OUT,         /* cur = output projection of cur */
-    S_POSTNORM,    /* cur = RMSNorm(cur) with weight `name` */
+    S_POSTNORM,    /* cur = norm(cur) with weight `name` */
     S_ADD,         /* x += cur */
     S_FFN,         /* cur = down(act(gate(cur)) * up(cur)); gate and up separate or fused in ffn_up */
     S_MOE,         /* the same per chosen expert, weighted */
@@ -36,6 +36,7 @@ struct hparams {
     uint32_t *n_head, *n_kv, *n_ff;          /* [n_layer] */
     bool *sliding;                           /* [n_layer] */
     uint32_t dk, dv, n_rot;
+    enum { NORM_RMS, NORM_LAYER } norm;      /* of S_NORM and S_POSTNORM */
     float eps;
     float rope_base, rope_base_sliding;
     enum { SCALING_NONE, SCALING_LINEAR, SCALING_YARN, SCALING_LONGROPE } scaling;

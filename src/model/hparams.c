@@ -129,6 +129,7 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
     hparam_u32(g, "attention.value_length", &h->dv);
     h->n_rot = h->dk;
     hparam_u32(g, "rope.dimension_count", &h->n_rot);
+    hparam_f32(g, "attention.layer_norm_epsilon", &h->eps);
     hparam_f32(g, "attention.layer_norm_rms_epsilon", &h->eps);
     hparam_f32(g, "rope.freq_base", &h->rope_base);
     h->rope_base_sliding = h->rope_base;

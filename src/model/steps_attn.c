@@ -9,8 +9,9 @@ static vid norm(struct builder *b, vid x, const char *name)
     const struct weight *w = bind(b, name, "weight", (uint64_t[]){ b->h->n_embd, 0, 0 }, true);
     if (!w) return -1;
     vid y = graph_value(b->g, b->g->value[x].rows, b->h->n_embd);
-    struct op *o = graph_op(b->g, OP_NORM, x, -1, y);
+    struct op *o = graph_op(b->g, b->h->norm == NORM_LAYER ? OP_LAYERNORM : OP_NORM, x, -1, y);
     o->w = w;
+    if (b->h->norm == NORM_LAYER) o->b = bind(b, name, "bias", (uint64_t[]){ b->h->n_embd, 0, 0 }, false);
     o->f[0] = b->h->eps;
     return y;
 }

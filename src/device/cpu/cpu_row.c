@@ -106,10 +106,12 @@ static void plain_op(const struct run *r, const struct op *o, size_t row)
 {
     const struct vec_kernels *k = r->d->vec;
     const float *w = o->w ? (const float *)(const void *)o->w->data : NULL;
+    const float *b = o->b ? (const float *)(const void *)o->b->data : NULL;
     float *x = float_row(r, o->in[0], row);
     size_t n = r->p->value[o->in[0]].width;
     switch (o->kind) {
     case OP_NORM: k->rms_norm(float_row(r, o->out, row), x, w, n, o->f[0]); break;
+    case OP_LAYERNORM: k->layer_norm(float_row(r, o->out, row), x, w, b, n, o->f[0]); break;
     case OP_BIAS: k->add(x, x, w, n); break;
     case OP_SCALE: k->scale(x, x, o->f[0], n); break;
     case OP_SOFTCAP: k->softcap(x, x, o->f[0], n); break;
