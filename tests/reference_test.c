@@ -130,6 +130,7 @@ static void one_model(const char *name)
     struct hearth_model *m = open_model(file);
     float *out = run(m, ids, n, 4, NULL, steps, got);
     double error = nmse(out, &ref);
+    print_message("# %s: %.2g\n", name, error);
     if (!(error <= 1e-6)) fail_msg("%s: normalised mean squared error %g", name, error);
     for (size_t i = 0; i < steps; i++) assert_int_equal(got[i], want[i]);
     free(out);
@@ -142,7 +143,9 @@ static void logits_match_the_reference(void **state)
 {
     (void)state;
     static const char *const name[] = { "llama3", "llama2-linear", "llama-bias", "mixtral", "mistral3", "mistral3-yarn", "qwen2",
-                                        "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3" };
+                                        "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3", "qwen2moe",
+                                        "olmo2", "granite", "cohere2", "glm4", "glm4moe", "glm4moe-mtp", "phi2", "gpt2",
+                                        "starcoder2" };
     char path[512];
     REF_OR_SKIP(path, "models/llama3.gguf");
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) one_model(name[i]);

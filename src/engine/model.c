@@ -24,7 +24,7 @@ static int find_arch(const struct gguf *g, const struct arch **out, struct err *
         return err_set(err, ERR_FORMAT, "%s: key general.architecture is missing; not a model", gguf_path(g));
     *out = arch_find(name.s, name.n);
     if (*out) return 0;
-    char known[256] = "";
+    char known[400] = "";
     size_t n = 0;
     for (size_t i = 0; arch_at(i); i++) {
         size_t k = strlen(arch_at(i)->name);

@@ -29,7 +29,8 @@ int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct pl
 
 static uint32_t default_ctx(const struct hearth_model *m)
 {
-    return m->h.n_ctx_train && m->h.n_ctx_train < 4096 ? m->h.n_ctx_train : 4096;
+    uint32_t n = m->h.n_ctx_train && m->h.n_ctx_train < 4096 ? m->h.n_ctx_train : 4096;
+    return m->h.n_position && m->h.n_position < n ? m->h.n_position : n;
 }
 
 static uint64_t kv_size(const struct hearth_model *m, uint32_t n_ctx, int type)
@@ -109,6 +110,9 @@ int hearth_session_open(struct hearth_session **out, struct hearth_model *m, con
         return err_set(err, ERR_ARG, "a prefill chunk of %u tokens is too large; at most %d", o->n_batch, MAX_BATCH);
     if (o->kv_type != HEARTH_KV_F16 && o->kv_type != HEARTH_KV_F32)
         return err_set(err, ERR_ARG, "unknown type %d for the KV cache", o->kv_type);
+    if (m->h.n_position && o->n_ctx > m->h.n_position)
+        return err_set(err, ERR_ARG, "a context of %u tokens is too large: %s has learned %u positions", o->n_ctx,
+                       gguf_path(m->gguf), m->h.n_position);
     if (o->n_ctx > 1u << 28) return err_set(err, ERR_ARG, "a context of %u tokens is out of reach", o->n_ctx);
     struct hearth_session *s = mem_new(1, sizeof *s);
     if (!s) return err_set(err, ERR_NOMEM, "out of memory opening a session");

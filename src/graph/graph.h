@@ -71,6 +71,7 @@ struct route {
     bool norm;                /* weights divided by their sum */
     float scale;
     const struct weight *bias;/* added for the choice only, or NULL */
+    uint32_t n_group, n_group_used;   /* < 2 groups: none; else at most 64, of which the best may be chosen from */
 };
 
 struct graph {

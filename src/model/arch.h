@@ -24,12 +24,26 @@ enum step_kind {
     S_FFN,         /* cur = down(act(gate(cur)) * up(cur)); gate and up separate or fused in ffn_up */
     S_MOE,         /* the same per chosen expert, weighted */
     S_FFN_OR_MOE,  /* S_MOE where the file has experts, else S_FFN */
+    S_POSITIONS,   /* x += learned positions, once before the first layer */
+    S_INPUT,       /* cur = x: for a block that begins without a norm */
+    S_KEEP,        /* kept = cur: for a block whose halves read the same norm */
+    S_TAKE,        /* cur = kept */
+    S_SCALE,       /* cur *= the file's residual_scale (granite) */
+    S_QKNORM_ALL,  /* RMSNorm of the whole of q and of k */
+    S_QKNORM_MAY,  /* S_QKNORM in layers that have such norms */
+    S_ROPE_SOME,   /* S_ROPE in layers that are not `still` */
+    S_MLP,         /* cur = down(act(up(cur))) */
+    S_MOE_SHARED,  /* S_MOE plus an expert that every token meets, where the file has one */
+    S_MOE_GATED,   /* the same, and that expert's part is scaled by a gate of its own */
+    S_LEAD_OR_MOE, /* S_FFN in the leading dense layers, S_MOE_SHARED in the others */
     S_END
 };
 
 struct step { enum step_kind kind; const char *name; };
 
 enum rope_mode { ROPE_PAIR = 0, ROPE_HALF = 1 };
+
+enum { ACT_SILU = 0, ACT_GELU = 1 };         /* enum vec_act of the device layer; gelu: its tanh form */
 
 struct hparams {
     uint32_t n_layer, n_embd, n_vocab, n_ctx_train;
@@ -46,9 +60,15 @@ struct hparams {
     uint32_t window;                         /* of sliding layers; 0: none */
     float attn_scale, attn_softcap, final_softcap, embed_scale;
     float qtemp;                             /* mistral3 */
-    int32_t act;                             /* enum vec_act of the device layer: 0 silu, 1 gelu tanh */
+    int32_t act;                             /* ACT_* */
     uint32_t n_expert, n_expert_used, n_ff_expert;
     struct route route;
+    float logit_scale;
+    bool *still;                             /* [n_layer] without rotary positions (S_ROPE_SOME) */
+    uint32_t n_dense;                        /* leading layers without experts */
+    uint32_t n_ff_shared;                    /* of the shared expert; 0: there is none */
+    uint32_t n_position;                     /* a session can have at most so many positions; 0: any number */
+    enum rope_mode rope;
 };
 
 struct arch {
@@ -68,6 +88,13 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
 /* "{arch}.{key}" of the file; false when absent. */
 bool hparam_u32(const struct gguf *g, const char *key, uint32_t *out);
 bool hparam_f32(const struct gguf *g, const char *key, float *out);
+/* Entry i of an array of integers or bools (or the scalar itself); 0 when absent. */
+int64_t hparam_item(const struct gguf *g, const char *key, uint32_t i);
+
+/* For setups: how the file says that experts are chosen and shared (softmax, no norm, scale 1 where it does not). */
+void hparams_routing(struct hparams *h, const struct gguf *g);
+/* For setups: the last nextn_predict_layers of the blocks only guess further tokens; they are left out. */
+void hparams_skip_nextn(struct hparams *h, const struct gguf *g);
 
 /* ---- building (build.c) ---- */
 struct builder {
@@ -77,7 +104,7 @@ struct builder {
     struct graph *g;
     bool long_context;                       /* LongRoPE: the session's context exceeds the original one */
     uint32_t il;                             /* the layer being built */
-    vid x, cur, q, k, v;
+    vid x, cur, q, k, v, kept;
     vid angles[2];                           /* for full and sliding layers */
     struct err *err;
     int rc;                                  /* sticky */
@@ -87,6 +114,9 @@ struct builder {
  * %u of name is the layer. */
 const struct weight *bind(struct builder *b, const char *name, const char *suffix, const uint64_t ne[3], bool required);
 vid matmul(struct builder *b, vid x, const char *name, uint32_t n_in, uint32_t n_out);
+/* False, and an error that names the key, when n is 0: a width that the file must state. */
+bool known(struct builder *b, uint32_t n, const char *key);
+bool has_tensor(const struct builder *b, const char *name);      /* "attn_q_norm": its weight, in this layer */
 
 /* The graph of the whole model.  gguf and h must outlive it.  *out is the caller's (graph_close). */
 int model_graph(struct graph **out, const struct arch *a, const struct hparams *h, const struct gguf *g,
@@ -95,7 +125,8 @@ int model_graph(struct graph **out, const struct arch *a, const struct hparams *
 /* ---- steps (steps_*.c) ---- */
 typedef void step_fn(struct builder *b, const struct step *s);
 step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, step_qtemp, step_attn, step_out, step_ffn,
-    step_moe, step_ffn_or_moe;
+    step_moe, step_ffn_or_moe, step_positions, step_input, step_keep, step_take, step_scale, step_qknorm_all, step_qknorm_may,
+    step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe;
 /* The graph's rotary angles, made once before the first layer (steps_rope.c). */
 void rope_tables(struct builder *b);
 

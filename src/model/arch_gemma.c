@@ -48,8 +48,6 @@ static const struct step layer3[] = {
     { S_END, 0 },
 };
 
-enum { ACT_GELU = 1 };
-
 static void setup1(struct hparams *h, const struct gguf *g)
 {
     (void)g;

@@ -8,6 +8,12 @@ static step_fn *const step_table[] = {
     [S_NORM] = step_norm,         [S_QKV] = step_qkv,   [S_QKNORM] = step_qknorm,     [S_ROPE] = step_rope,
     [S_QTEMP] = step_qtemp,       [S_ATTN] = step_attn, [S_OUT] = step_out,           [S_POSTNORM] = step_postnorm,
     [S_ADD] = step_add,           [S_FFN] = step_ffn,   [S_MOE] = step_moe,           [S_FFN_OR_MOE] = step_ffn_or_moe,
+    [S_POSITIONS] = step_positions,       [S_INPUT] = step_input,     [S_KEEP] = step_keep,
+    [S_TAKE] = step_take,                 [S_SCALE] = step_scale,
+    [S_QKNORM_ALL] = step_qknorm_all,     [S_QKNORM_MAY] = step_qknorm_may,
+    [S_ROPE_SOME] = step_rope_some,       [S_MLP] = step_mlp,
+    [S_MOE_SHARED] = step_moe_shared,     [S_MOE_GATED] = step_moe_gated,
+    [S_LEAD_OR_MOE] = step_lead_or_moe,
 };
 
 /* "blk.7.attn_q.weight", or the name itself when it has no layer ("output_norm" begins with '/'). */
@@ -53,6 +59,21 @@ const struct weight *bind(struct builder *b, const char *name, const char *suffi
     return w;
 }
 
+bool has_tensor(const struct builder *b, const char *name)
+{
+    char full[128];
+    tensor_name(full, sizeof full, b, name, "weight");
+    return gguf_tensor(b->gguf, full) != NULL;
+}
+
+bool known(struct builder *b, uint32_t n, const char *key)
+{
+    if (n && b->rc == 0) return true;
+    if (b->rc == 0)
+        b->rc = err_set(b->err, ERR_FORMAT, "%s: key %s is missing or 0 (layer %u)", gguf_path(b->gguf), key, b->il);
+    return false;
+}
+
 vid matmul(struct builder *b, vid x, const char *name, uint32_t n_in, uint32_t n_out)
 {
     const struct weight *w = bind(b, name, "weight", (uint64_t[]){ n_in, n_out, 0 }, true);
@@ -88,6 +109,7 @@ static void head(struct builder *b)
     if (logits < 0) return;
     const struct weight *bias = tied ? bind(b, "/output", "bias", (uint64_t[]){ h->n_vocab, 0, 0 }, false) : NULL;
     if (bias) graph_op(b->g, OP_BIAS, logits, -1, logits)->w = bias;
+    if (h->logit_scale != 1) graph_op(b->g, OP_SCALE, logits, -1, logits)->f[0] = h->logit_scale;
     if (h->final_softcap <= 0) return;
     graph_op(b->g, OP_SOFTCAP, logits, -1, logits)->f[0] = h->final_softcap;
 }

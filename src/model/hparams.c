@@ -35,6 +35,13 @@ bool hparam_f32(const struct gguf *g, const char *key, float *out)
     return true;
 }
 
+int64_t hparam_item(const struct gguf *g, const char *key, uint32_t i)
+{
+    const struct gguf_kv *kv = find(g, key);
+    int64_t v;
+    return kv && gguf_item_i64(kv, i, &v) ? v : 0;
+}
+
 /* A scalar for all layers or an array with one entry for each; fallback when absent. */
 static int per_layer(uint32_t *out, uint32_t n, const struct gguf *g, const char *key, uint32_t fallback, struct err *err)
 {
@@ -78,6 +85,30 @@ static void read_scaling(struct hparams *h, const struct gguf *g)
         h->scaling = SCALING_LONGROPE;
 }
 
+void hparams_routing(struct hparams *h, const struct gguf *g)
+{
+    uint32_t gate = ROUTE_SOFTMAX, n_shared = 0;
+    hparam_u32(g, "leading_dense_block_count", &h->n_dense);
+    hparam_u32(g, "expert_gating_func", &gate);
+    h->route.gate = gate ? gate : ROUTE_SOFTMAX;
+    h->route.norm = hparam_item(g, "expert_weights_norm", 0) != 0;
+    hparam_f32(g, "expert_weights_scale", &h->route.scale);
+    if (h->route.scale == 0) h->route.scale = 1;                  /* as files say that there is none */
+    hparam_u32(g, "expert_group_count", &h->route.n_group);
+    hparam_u32(g, "expert_group_used_count", &h->route.n_group_used);
+    if (hparam_u32(g, "expert_shared_feed_forward_length", &h->n_ff_shared)) return;
+    hparam_u32(g, "expert_shared_count", &n_shared);
+    uint64_t width = (uint64_t)n_shared * h->n_ff_expert;
+    h->n_ff_shared = width < UINT32_MAX ? (uint32_t)width : UINT32_MAX;
+}
+
+void hparams_skip_nextn(struct hparams *h, const struct gguf *g)
+{
+    uint32_t n = 0;
+    hparam_u32(g, "nextn_predict_layers", &n);
+    h->n_layer -= n < h->n_layer ? n : h->n_layer;                /* none left: refused by check_layers */
+}
+
 static int read_experts(struct hparams *h, const struct gguf *g, struct err *err)
 {
     hparam_u32(g, "expert_count", &h->n_expert);
@@ -107,10 +138,33 @@ static int check_heads(const struct hparams *h, const struct gguf *g, struct err
     return 0;
 }
 
+/* What setups may have changed. */
+static int check_layers(const struct hparams *h, const struct gguf *g, struct err *err)
+{
+    const struct route *r = &h->route;
+    if (!h->n_layer) return err_set(err, ERR_FORMAT, "%s: key nextn_predict_layers leaves no layer", gguf_path(g));
+    if (!isfinite(h->attn_scale) || !isfinite(h->logit_scale) || !isfinite(h->embed_scale))
+        return err_set(err, ERR_FORMAT, "%s: a scale makes no sense", gguf_path(g));
+    if (h->n_ff_expert > 1 << 24 || h->n_ff_shared > 1 << 24)
+        return err_set(err, ERR_FORMAT, "%s: experts of %u and %u numbers make no sense", gguf_path(g), h->n_ff_expert,
+                       h->n_ff_shared);
+    if (!h->n_expert) return 0;
+    if (r->gate < ROUTE_SOFTMAX || r->gate > ROUTE_SOFTMAX_AFTER)
+        return err_set(err, ERR_UNSUPPORTED, "%s: key expert_gating_func is %u, which is not known", gguf_path(g),
+                       (unsigned)r->gate);
+    if (r->n_group < 2) return 0;
+    if (r->n_group > 64 || r->n_expert % r->n_group || !r->n_group_used || r->n_group_used > r->n_group ||
+        r->n_expert / r->n_group * r->n_group_used < r->n_used)
+        return err_set(err, ERR_FORMAT, "%s: %u experts from %u of %u groups of %u experts make no sense", gguf_path(g),
+                       r->n_used, r->n_group_used, r->n_group, r->n_expert);
+    return 0;
+}
+
 int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, struct arena *arena, struct err *err)
 {
     *h = (struct hparams){ .eps = 1e-5f, .rope_base = 10000, .rope_factor = 1, .rope_attn_factor = 1, .yarn_fast = 32,
-                           .yarn_slow = 1, .scale_sliding = true, .embed_scale = 1, .n_ctx_train = 2048 };
+                           .yarn_slow = 1, .scale_sliding = true, .embed_scale = 1, .n_ctx_train = 2048,
+                           .logit_scale = 1, .rope = a->rope };
     int rc = need_u32(g, "block_count", 1, 4096, &h->n_layer, err);
     if (rc == 0) rc = need_u32(g, "embedding_length", 1, 1 << 20, &h->n_embd, err);
     if (rc < 0) return rc;
@@ -119,7 +173,9 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
     h->n_kv = arena_new(arena, uint32_t, h->n_layer);
     h->n_ff = arena_new(arena, uint32_t, h->n_layer);
     h->sliding = arena_new(arena, bool, h->n_layer);
-    if (!h->n_head || !h->n_kv || !h->n_ff || !h->sliding) return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
+    h->still = arena_new(arena, bool, h->n_layer);
+    if (!h->n_head || !h->n_kv || !h->n_ff || !h->sliding || !h->still)
+        return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
     if ((rc = per_layer(h->n_head, h->n_layer, g, "attention.head_count", 0, err)) < 0) return rc;
     if (!h->n_head[0]) return err_set(err, ERR_FORMAT, "%s: key attention.head_count is missing", gguf_path(g));
     if ((rc = per_layer(h->n_kv, h->n_layer, g, "attention.head_count_kv", h->n_head[0], err)) < 0) return rc;
@@ -142,5 +198,5 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
     if ((rc = read_experts(h, g, err)) < 0) return rc;
     if ((rc = check_heads(h, g, err)) < 0) return rc;
     if (a->setup) a->setup(h, g);
-    return 0;
+    return check_layers(h, g, err);
 }

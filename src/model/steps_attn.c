@@ -55,22 +55,34 @@ void step_qkv(struct builder *b, const struct step *s)
     b->v = y[2];
 }
 
-static void head_norm(struct builder *b, vid x, const char *name, uint32_t n_head)
+static void head_norm(struct builder *b, vid x, const char *name, uint32_t n_head, uint32_t width)
 {
-    const struct weight *w = bind(b, name, "weight", (uint64_t[]){ b->h->dk, 0, 0 }, true);
+    const struct weight *w = bind(b, name, "weight", (uint64_t[]){ width, 0, 0 }, true);
     if (!w) return;
     struct op *o = graph_op(b->g, OP_HEADNORM, x, -1, x);
     o->w = w;
     o->f[0] = b->h->eps;
     o->n[0] = (int32_t)n_head;
-    o->n[1] = (int32_t)b->h->dk;
+    o->n[1] = (int32_t)width;
 }
 
 void step_qknorm(struct builder *b, const struct step *s)
 {
     (void)s;
-    head_norm(b, b->q, "attn_q_norm", b->h->n_head[b->il]);
-    head_norm(b, b->k, "attn_k_norm", b->h->n_kv[b->il]);
+    head_norm(b, b->q, "attn_q_norm", b->h->n_head[b->il], b->h->dk);
+    head_norm(b, b->k, "attn_k_norm", b->h->n_kv[b->il], b->h->dk);
+}
+
+void step_qknorm_all(struct builder *b, const struct step *s)
+{
+    (void)s;
+    head_norm(b, b->q, "attn_q_norm", 1, b->h->n_head[b->il] * b->h->dk);
+    head_norm(b, b->k, "attn_k_norm", 1, b->h->n_kv[b->il] * b->h->dk);
+}
+
+void step_qknorm_may(struct builder *b, const struct step *s)
+{
+    if (has_tensor(b, "attn_q_norm") || has_tensor(b, "attn_k_norm")) step_qknorm(b, s);
 }
 
 static void rotate(struct builder *b, vid x, uint32_t n_head)
@@ -79,7 +91,7 @@ static void rotate(struct builder *b, vid x, uint32_t n_head)
     o->n[0] = (int32_t)n_head;
     o->n[1] = (int32_t)b->h->dk;
     o->n[2] = (int32_t)b->h->n_rot;
-    o->n[3] = b->arch->rope == ROPE_HALF;
+    o->n[3] = b->h->rope == ROPE_HALF;
 }
 
 void step_rope(struct builder *b, const struct step *s)
@@ -87,6 +99,11 @@ void step_rope(struct builder *b, const struct step *s)
     (void)s;
     rotate(b, b->q, b->h->n_head[b->il]);
     rotate(b, b->k, b->h->n_kv[b->il]);
+}
+
+void step_rope_some(struct builder *b, const struct step *s)
+{
+    if (!b->h->still[b->il]) step_rope(b, s);
 }
 
 void step_qtemp(struct builder *b, const struct step *s)
@@ -116,4 +133,43 @@ void step_out(struct builder *b, const struct step *s)
 {
     (void)s;
     b->cur = matmul(b, b->cur, "attn_output", b->h->n_head[b->il] * b->h->dv, b->h->n_embd);
+}
+
+void step_input(struct builder *b, const struct step *s)
+{
+    (void)s;
+    b->cur = b->x;
+}
+
+void step_keep(struct builder *b, const struct step *s)
+{
+    (void)s;
+    b->kept = b->cur;
+}
+
+void step_take(struct builder *b, const struct step *s)
+{
+    (void)s;
+    b->cur = b->kept;
+}
+
+void step_scale(struct builder *b, const struct step *s)
+{
+    (void)s;
+    float f = 1;
+    if (hparam_f32(b->gguf, "residual_scale", &f) && f != 0) graph_op(b->g, OP_SCALE, b->cur, -1, b->cur)->f[0] = f;
+}
+
+/* The engine keeps positions below n_position, which is the number of rows. */
+void step_positions(struct builder *b, const struct step *s)
+{
+    (void)s;
+    if (b->il) return;
+    const struct hparams *h = b->h;
+    if (!known(b, h->n_position, "context_length")) return;
+    const struct weight *w = bind(b, "/position_embd", "weight", (uint64_t[]){ h->n_embd, h->n_position, 0 }, true);
+    if (!w) return;
+    vid y = graph_value(b->g, ROWS_T, h->n_embd);
+    graph_op(b->g, OP_POSITION, -1, -1, y)->w = w;
+    graph_op(b->g, OP_ADD, b->x, y, b->x);
 }

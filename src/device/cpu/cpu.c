@@ -40,7 +40,8 @@ static void cpu_memory(const struct device *d, uint64_t *free, uint64_t *total)
 static bool cpu_supports(const struct device *d, enum op_kind op, enum dtype weight)
 {
     (void)d;
-    if (op_info(op)->shape == OP_MAT || op == OP_EMBED) return quant_unpack(weight) != NULL;
+    if (op_info(op)->shape == OP_MAT || op == OP_EMBED || op == OP_POSITION)
+        return quant_unpack(weight) != NULL;
     return weight == DT_F32;
 }
 

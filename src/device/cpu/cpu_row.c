@@ -1,4 +1,5 @@
 /* cpu_row.c - operations that work on one token's row at a time. */
+#include <math.h>
 #include <string.h>
 
 #include "base/detmath.h"
@@ -13,6 +14,14 @@ static void embed(const struct run *r, const struct op *o, size_t t)
     dtype_row_bytes(o->w->type, n, &row);
     quant_unpack(o->w->type)(o->w->data + (uint64_t)r->v->token[t] * row, y, n);
     if (o->f[0] != 1) r->d->vec->scale(y, y, o->f[0], n);
+}
+
+static void position(const struct run *r, const struct op *o, size_t t)
+{
+    uint64_t row;
+    size_t n = (size_t)o->w->ne[0];
+    dtype_row_bytes(o->w->type, n, &row);
+    quant_unpack(o->w->type)(o->w->data + (uint64_t)r->v->pos[t] * row, float_row(r, o->out, t), n);
 }
 
 static void angles(const struct run *r, const struct op *o, size_t t)
@@ -58,23 +67,59 @@ static void kv_row(const struct run *r, const struct op *o, size_t t)
     store_heads(r->d->vec, kv->v_page[page], float_row(r, o->in[1], t), l->n_kv, l->dv, slot, kv->type);
 }
 
-/* Chooses the n_used experts with the largest score (+ bias), ties to the smaller index. */
-static void route(const struct run *r, const struct op *o, size_t t)
+static float score_of(const struct route *rt, const float *s, uint32_t e)
 {
-    const struct route *rt = o->route;
-    float *s = float_row(r, o->in[0], t);
-    int32_t *id = (int32_t *)(void *)value_row(r, o->out, t);
-    float *w = float_row(r, o->out2, t);
-    const float *bias = rt->bias ? (const float *)(const void *)rt->bias->data : NULL;
-    if (rt->gate == ROUTE_SOFTMAX) r->d->vec->softmax(s, s, rt->n_expert);
-    if (rt->gate == ROUTE_SIGMOID) r->d->vec->act(s, s, rt->n_expert, VEC_SIGMOID);
+    return s[e] + (rt->bias ? ((const float *)(const void *)rt->bias->data)[e] : 0);
+}
+
+/* The sum of the two best scores of a group of experts. */
+static float group_score(const struct route *rt, const float *s, uint32_t g)
+{
+    uint32_t per = rt->n_expert / rt->n_group;
+    float first = -INFINITY, second = -INFINITY;
+    for (uint32_t e = g * per; e < (g + 1) * per; e++) {
+        float x = score_of(rt, s, e);
+        if (x > first) {
+            second = first;
+            first = x;
+        } else if (x > second) {
+            second = x;
+        }
+    }
+    return per > 1 ? first + second : first;
+}
+
+/* A bit for each group whose experts may be chosen, the best n_group_used; ties to the smaller index. */
+static uint64_t groups_kept(const struct route *rt, const float *s)
+{
+    if (rt->n_group < 2) return 1;
+    uint64_t kept = 0;
+    for (uint32_t k = 0; k < rt->n_group_used; k++) {
+        int32_t best = -1;
+        float best_score = 0;
+        for (uint32_t g = 0; g < rt->n_group; g++) {
+            float score = group_score(rt, s, g);
+            if (kept >> g & 1 || (best >= 0 && !(score > best_score))) continue;
+            best = (int32_t)g;
+            best_score = score;
+        }
+        kept |= (uint64_t)1 << best;
+    }
+    return kept;
+}
+
+/* Chooses the n_used experts with the largest score (+ bias), ties to the smaller index. */
+static void choose(const struct route *rt, const float *s, int32_t *id, float *w)
+{
+    uint64_t kept = groups_kept(rt, s);
+    uint32_t per = rt->n_group < 2 ? rt->n_expert : rt->n_expert / rt->n_group;
     for (uint32_t k = 0; k < rt->n_used; k++) {
         int32_t best = -1;
         float best_score = 0;
         for (uint32_t e = 0; e < rt->n_expert; e++) {
-            bool taken = false;
+            bool taken = !(kept >> e / per & 1);
             for (uint32_t j = 0; j < k; j++) taken |= id[j] == (int32_t)e;
-            float score = s[e] + (bias ? bias[e] : 0);
+            float score = score_of(rt, s, e);
             if (taken || (best >= 0 && !(score > best_score))) continue;
             best = (int32_t)e;
             best_score = score;
@@ -82,6 +127,17 @@ static void route(const struct run *r, const struct op *o, size_t t)
         id[k] = best;
         w[k] = s[best];
     }
+}
+
+static void route(const struct run *r, const struct op *o, size_t t)
+{
+    const struct route *rt = o->route;
+    float *s = float_row(r, o->in[0], t);
+    int32_t *id = (int32_t *)(void *)value_row(r, o->out, t);
+    float *w = float_row(r, o->out2, t);
+    if (rt->gate == ROUTE_SOFTMAX) r->d->vec->softmax(s, s, rt->n_expert);
+    if (rt->gate == ROUTE_SIGMOID) r->d->vec->act(s, s, rt->n_expert, VEC_SIGMOID);
+    choose(rt, s, id, w);
     if (rt->gate == ROUTE_SOFTMAX_AFTER) r->d->vec->softmax(w, w, rt->n_used);
     float sum = 0;
     for (uint32_t k = 0; k < rt->n_used; k++) sum += w[k];
@@ -90,6 +146,13 @@ static void route(const struct run *r, const struct op *o, size_t t)
         for (uint32_t k = 0; k < rt->n_used; k++) w[k] /= sum;
     }
     for (uint32_t k = 0; rt->scale != 1 && k < rt->n_used; k++) w[k] *= rt->scale;
+}
+
+static void gate(const struct run *r, const struct op *o, size_t t)
+{
+    float *x = float_row(r, o->in[0], t), g;
+    r->d->vec->act(&g, float_row(r, o->in[1], t), 1, VEC_SIGMOID);
+    r->d->vec->scale(x, x, g, r->p->value[o->in[0]].width);
 }
 
 static void combine(const struct run *r, const struct op *o, size_t t)
@@ -116,6 +179,7 @@ static void plain_op(const struct run *r, const struct op *o, size_t row)
     case OP_SCALE: k->scale(x, x, o->f[0], n); break;
     case OP_SOFTCAP: k->softcap(x, x, o->f[0], n); break;
     case OP_ADD: k->add(x, x, float_row(r, o->in[1], row), n); break;
+    case OP_ACT: k->act(x, x, n, (enum vec_act)o->n[0]); break;
     case OP_GLU: k->glu(float_row(r, o->out, row), x, float_row(r, o->in[1], row), n, (enum vec_act)o->n[0]); break;
     case OP_PACK: act_pack((enum act_form)o->n[0], x, value_row(r, o->out, row), n, r->d->features); break;
     default: break;
@@ -126,12 +190,14 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
 {
     switch (o->kind) {
     case OP_EMBED: embed(r, o, t); return;
+    case OP_POSITION: position(r, o, t); return;
     case OP_ANGLES: angles(r, o, t); return;
     case OP_HEADNORM: head_norm(r, o, t); return;
     case OP_ROPE: rope(r, o, t); return;
     case OP_KV: kv_row(r, o, t); return;
     case OP_ROUTE: route(r, o, t); return;
     case OP_COMBINE: combine(r, o, t); return;
+    case OP_GATE: gate(r, o, t); return;
     case OP_QTEMP: {
         float *x = float_row(r, o->in[0], t);
         float s = (float)(1 + (double)o->f[0] * det_log((double)(1 + r->v->pos[t] / o->n[0])));
