@@ -35,6 +35,8 @@ enum step_kind {
     S_MLP,         /* cur = down(act(up(cur))) */
     S_MOE_SHARED,  /* S_MOE plus an expert that every token meets, where the file has one */
     S_MOE_GATED,   /* the same, and that expert's part is scaled by a gate of its own */
+    S_ATTN_SINKS,  /* S_ATTN with a learned score per head that has no value (gpt-oss) */
+    S_MOE_CLAMPED, /* S_MOE with biases and a clamped gated unit (gpt-oss) */
     S_LEAD_OR_MOE, /* S_FFN in the leading dense layers, S_MOE_SHARED in the others */
     S_END
 };
@@ -126,7 +128,8 @@ int model_graph(struct graph **out, const struct arch *a, const struct hparams *
 typedef void step_fn(struct builder *b, const struct step *s);
 step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, step_qtemp, step_attn, step_out, step_ffn,
     step_moe, step_ffn_or_moe, step_positions, step_input, step_keep, step_take, step_scale, step_qknorm_all, step_qknorm_may,
-    step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe;
+    step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe,
+    step_attn_sinks, step_moe_clamped;
 /* The graph's rotary angles, made once before the first layer (steps_rope.c). */
 void rope_tables(struct builder *b);
 

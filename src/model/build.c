@@ -13,7 +13,8 @@ static step_fn *const step_table[] = {
     [S_QKNORM_ALL] = step_qknorm_all,     [S_QKNORM_MAY] = step_qknorm_may,
     [S_ROPE_SOME] = step_rope_some,       [S_MLP] = step_mlp,
     [S_MOE_SHARED] = step_moe_shared,     [S_MOE_GATED] = step_moe_gated,
-    [S_LEAD_OR_MOE] = step_lead_or_moe,
+    [S_LEAD_OR_MOE] = step_lead_or_moe,   [S_ATTN_SINKS] = step_attn_sinks,
+    [S_MOE_CLAMPED] = step_moe_clamped,
 };
 
 /* "blk.7.attn_q.weight", or the name itself when it has no layer ("output_norm" begins with '/'). */

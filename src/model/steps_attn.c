@@ -115,18 +115,31 @@ void step_qtemp(struct builder *b, const struct step *s)
     o->n[0] = (int32_t)b->h->n_ctx_orig;
 }
 
-void step_attn(struct builder *b, const struct step *s)
+static void attention(struct builder *b, const struct weight *sinks)
 {
-    (void)s;
     const struct hparams *h = b->h;
     struct op *o = graph_op(b->g, OP_KV, b->k, b->v, -1);
     o->n[0] = (int32_t)b->il;
     b->cur = graph_value(b->g, ROWS_T, h->n_head[b->il] * h->dv);
     o = graph_op(b->g, OP_ATTN, b->q, -1, b->cur);
+    o->w = sinks;
     o->f[0] = h->attn_scale;
     o->f[1] = h->attn_softcap;
     o->n[0] = (int32_t)b->il;
     o->n[1] = h->sliding[b->il] ? (int32_t)h->window : 0;
+}
+
+void step_attn(struct builder *b, const struct step *s)
+{
+    (void)s;
+    attention(b, NULL);
+}
+
+void step_attn_sinks(struct builder *b, const struct step *s)
+{
+    (void)s;
+    const struct weight *w = bind(b, "attn_sinks", "weight", (uint64_t[]){ b->h->n_head[b->il], 0, 0 }, true);
+    if (w) attention(b, w);
 }
 
 void step_out(struct builder *b, const struct step *s)

@@ -62,6 +62,17 @@ static vid experts(struct builder *b, vid x, vid sorted, const char *name, uint3
     return y;
 }
 
+/* += the bias of the slot's expert. */
+static void expert_bias(struct builder *b, vid slots, vid id, const char *name)
+{
+    uint32_t n = b->rc < 0 ? 0 : b->g->value[slots].width;
+    const struct weight *w = bind(b, name, "bias", (uint64_t[]){ n, b->h->n_expert, 0 }, true);
+    if (w && w->type != DT_F32)
+        b->rc = err_set(b->err, ERR_UNSUPPORTED, "%s: tensor %s has type %s; biases must be F32", gguf_path(b->gguf), w->name,
+                        dtype_info(w->type)->name);
+    if (b->rc == 0) graph_op(b->g, OP_BIAS_ID, slots, id, slots)->w = w;
+}
+
 /* How this layer chooses: as all do, plus its own bias where the file has one. */
 static const struct route *route(struct builder *b)
 {
@@ -114,6 +125,26 @@ void step_moe(struct builder *b, const struct step *s)
     vid up = experts(b, b->cur, c.sorted, "ffn_up_exps", D, F);
     if (b->rc < 0) return;
     vid down = experts(b, glu(b, gate, up), c.sorted, "ffn_down_exps", F, D);
+    if (b->rc == 0) combine(b, down, &c);
+}
+
+void step_moe_clamped(struct builder *b, const struct step *s)
+{
+    (void)s;
+    struct chosen c;
+    uint32_t D = b->h->n_embd, F = b->h->n_ff_expert;
+    if (!choose(b, &c)) return;
+    vid gate = experts(b, b->cur, c.sorted, "ffn_gate_exps", D, F);
+    vid up = experts(b, b->cur, c.sorted, "ffn_up_exps", D, F);
+    expert_bias(b, gate, c.id, "ffn_gate_exps");
+    expert_bias(b, up, c.id, "ffn_up_exps");
+    if (b->rc < 0) return;
+    vid y = graph_value(b->g, ROWS_SLOT, F);
+    struct op *o = graph_op(b->g, OP_GLU_CLAMP, gate, up, y);
+    o->f[0] = 1.702f;
+    o->f[1] = 7;
+    vid down = experts(b, y, c.sorted, "ffn_down_exps", F, D);
+    expert_bias(b, down, c.id, "ffn_down_exps");
     if (b->rc == 0) combine(b, down, &c);
 }
 

@@ -155,6 +155,16 @@ static void gate(const struct run *r, const struct op *o, size_t t)
     r->d->vec->scale(x, x, g, r->p->value[o->in[0]].width);
 }
 
+static void bias_id(const struct run *r, const struct op *o, size_t t)
+{
+    const int32_t *id = (const int32_t *)(const void *)value_row(r, o->in[1], t);
+    size_t n = r->p->value[o->in[0]].width, K = r->p->n_slot;
+    for (size_t k = 0; k < K; k++) {
+        float *x = float_row(r, o->in[0], t * K + k);
+        r->d->vec->add(x, x, (const float *)(const void *)o->w->data + (size_t)id[k] * n, n);
+    }
+}
+
 static void combine(const struct run *r, const struct op *o, size_t t)
 {
     float *y = float_row(r, o->out, t);
@@ -181,6 +191,9 @@ static void plain_op(const struct run *r, const struct op *o, size_t row)
     case OP_ADD: k->add(x, x, float_row(r, o->in[1], row), n); break;
     case OP_ACT: k->act(x, x, n, (enum vec_act)o->n[0]); break;
     case OP_GLU: k->glu(float_row(r, o->out, row), x, float_row(r, o->in[1], row), n, (enum vec_act)o->n[0]); break;
+    case OP_GLU_CLAMP:
+        k->glu_clamped(float_row(r, o->out, row), x, float_row(r, o->in[1], row), n, o->f[0], o->f[1]);
+        break;
     case OP_PACK: act_pack((enum act_form)o->n[0], x, value_row(r, o->out, row), n, r->d->features); break;
     default: break;
     }
@@ -198,6 +211,7 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
     case OP_ROUTE: route(r, o, t); return;
     case OP_COMBINE: combine(r, o, t); return;
     case OP_GATE: gate(r, o, t); return;
+    case OP_BIAS_ID: bias_id(r, o, t); return;
     case OP_QTEMP: {
         float *x = float_row(r, o->in[0], t);
         float s = (float)(1 + (double)o->f[0] * det_log((double)(1 + r->v->pos[t] / o->n[0])));

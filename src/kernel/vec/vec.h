@@ -56,6 +56,8 @@ struct vec_kernels {
      * taken in order and merged by their running maximum (arXiv 1805.02867), so a result depends on nothing but its
      * query and its past. */
     void (*attn)(const struct attn_query *a, uint32_t kv0, uint32_t kv1, void *scratch);
+    /* y = g sigmoid(slope g) (u + 1) with g = min(gate, limit), u = up cut to -limit .. limit.  Source: arXiv 2508.10925. */
+    void (*glu_clamped)(float *y, const float *gate, const float *up, size_t n, float slope, float limit);
 };
 const struct vec_kernels *vec_select(uint32_t cpu);          /* never NULL */
 /* How many query positions attn takes at most. */

@@ -90,6 +90,7 @@ OP(op_dot, for (size_t i = 0; i < n; i++) y[i] = v->dot(a, b, i + 1))
 OP(op_rope_pair, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 2 * 2, VEC_ROPE_PAIR))
 OP(op_rope_half, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 2 * 2, VEC_ROPE_HALF))
 OP(op_rope_part, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 4 * 2, VEC_ROPE_HALF))
+OP(op_glu_clamped, v->glu_clamped(y, a, b, n, 1.702f, 3))
 OP(op_kv_f32, v->kv_store(y, a, n, VEC_KV_F32))
 
 static const struct { const char *name; op_fn *fn; int in_place; } ops[] = {
@@ -100,6 +101,7 @@ static const struct { const char *name; op_fn *fn; int in_place; } ops[] = {
     { "silu glu", op_glu_silu, 1 }, { "gelu glu", op_glu_gelu, 1 }, { "erf glu", op_glu_erf, 1 }, { "softmax", op_softmax, 1 },
     { "dot", op_dot, 0 }, { "rope in pairs", op_rope_pair, 1 }, { "rope in halves", op_rope_half, 1 },
     { "rope of a part", op_rope_part, 1 }, { "kv_store f32", op_kv_f32, 0 },
+    { "clamped glu", op_glu_clamped, 1 },
 };
 enum { N_OPS = sizeof ops / sizeof *ops };
 
@@ -221,6 +223,25 @@ static void test_activations_are_accurate(void **state)
         print_message("# activation %d: %.3f ulp\n", (int)c[i].f, e);
         assert_true(e <= c[i].bound);
     }
+}
+
+static void test_the_clamped_glu_is_accurate(void **state)
+{
+    const struct vec_kernels *v = vec_select(cpu_features());
+    static float y[MAX];
+    (void)state;
+    seed = 5;
+    fill(in_a, MAX, 0);
+    fill(in_b, MAX, 0);
+    v->glu_clamped(y, in_a, in_b, MAX, 1.702f, 3);
+    size_t cut = 0;
+    for (size_t i = 0; i < MAX; i++) {
+        double g = fmin((double)in_a[i], 3), u = fmin(fmax((double)in_b[i], -3), 3);
+        cut += in_a[i] > 3 || fabsf(in_b[i]) > 3;
+        double want = g / (1 + exp(-1.702f * g)) * (u + 1);
+        assert_true(fabs((double)y[i] - want) <= 1e-6 * fmax(fabs(want), 1e-2));
+    }
+    assert_true(cut > MAX / 8);
 }
 
 static void test_activations_at_the_ends(void **state)
@@ -586,7 +607,7 @@ static void test_the_bits_are_those_of_every_machine(void **state)
     for (size_t i = 0; i < n; i++) {
         uint64_t h = hash_all(v[i]);
         print_message("# hash %016llx\n", (unsigned long long)h);
-        assert_true(h == UINT64_C(0x893613b1c9585c80));
+        assert_true(h == UINT64_C(0x430d08f0b05fe3b0));
     }
 }
 
@@ -594,6 +615,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_every_variant_gives_the_same_bits),
     cmocka_unit_test(test_kv_store_rounds_to_f16),
     cmocka_unit_test(test_activations_are_accurate),
+    cmocka_unit_test(test_the_clamped_glu_is_accurate),
     cmocka_unit_test(test_activations_at_the_ends),
     cmocka_unit_test(test_norms_and_softmax_are_accurate),
     cmocka_unit_test(test_rope_rotates),
