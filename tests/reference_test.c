@@ -154,7 +154,8 @@ static void logits_match_the_reference(void **state)
     static const char *const name[] = { "llama3", "llama2-linear", "llama-bias", "mixtral", "mistral3", "mistral3-yarn", "qwen2",
                                         "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3", "qwen2moe",
                                         "olmo2", "granite", "cohere2", "glm4", "glm4moe", "glm4moe-mtp", "phi2", "gpt2",
-                                        "starcoder2" };
+                                        "starcoder2",
+                                        "deepseek2-lite", "deepseek2-lite-mla", "deepseek2-v3" };
     char path[512];
     REF_OR_SKIP(path, "models/llama3.gguf");
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) one_model(name[i]);

@@ -33,6 +33,10 @@ static void add_op(const struct graph *g, const struct op *o, const struct engin
         out->bytes += (double)o->w->bytes / E * experts_met(E, g->n_slot, tokens);
         return;
     }
+    case OP_MATMUL_HEADS:
+        for (uint64_t h = 0; h < o->w->ne[2]; h++) add_macs(out, o->w, tokens);
+        out->bytes += (double)o->w->bytes;
+        return;
     case OP_EMBED:
         out->bytes += (double)o->w->bytes / (double)o->w->ne[1] * tokens;
         return;
@@ -40,7 +44,7 @@ static void add_op(const struct graph *g, const struct op *o, const struct engin
         const struct kv_layer *kv = &g->kv[o->n[0]];
         double seen = s->depth + s->T, window = o->n[1];
         if (window > 0 && seen > window + s->T - 1) seen = window + s->T - 1;
-        out->bytes += seen * s->S * kv->n_kv * (kv->dk + kv->dv) * (s->kv_type == HEARTH_KV_F32 ? 4 : 2);
+        out->bytes += seen * s->S * kv->n_kv * (kv->dk + (kv->v_in_k ? 0 : kv->dv)) * (s->kv_type == HEARTH_KV_F32 ? 4 : 2);
         return;
     }
     default: return;

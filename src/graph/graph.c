@@ -97,10 +97,11 @@ size_t kv_page_layout(const struct kv_layer *kv, uint32_t n_layer, int kv_type, 
 {
     size_t number = kv_type == KV_F32 ? 4 : 2, at = 0;
     for (uint32_t l = 0; l < n_layer; l++) {
+        size_t at_k = at;
         if (k_at) k_at[l] = at;
         at += ((size_t)kv[l].n_kv * KV_PAGE * kv[l].dk * number + 63) & ~(size_t)63;
-        if (v_at) v_at[l] = at;
-        at += ((size_t)kv[l].n_kv * KV_PAGE * kv[l].dv * number + 63) & ~(size_t)63;
+        if (v_at) v_at[l] = kv[l].v_in_k ? at_k : at;
+        if (!kv[l].v_in_k) at += ((size_t)kv[l].n_kv * KV_PAGE * kv[l].dv * number + 63) & ~(size_t)63;
     }
     return at;
 }

@@ -83,7 +83,10 @@ struct graph {
     bool bad;                 /* out of memory; sticky */
     /* the geometry of the KV cache, filled by the model */
     uint32_t n_layer;
-    struct kv_layer { uint32_t n_kv, dk, dv; } *kv;
+    struct kv_layer {
+        uint32_t n_kv, dk, dv;
+        bool v_in_k;          /* a value is the first dv numbers of its key: nothing is stored for values */
+    } *kv;
 };
 
 int  graph_open(struct graph **out, uint32_t n_layer, struct err *err);
@@ -150,7 +153,7 @@ struct kv_view {
     int type;                         /* KV_F16, KV_F32 */
 };
 
-/* Byte offsets of each layer's keys and values inside a page; returns the page's size.
+/* Byte offsets of each layer's keys and values inside a page (the same where values are part of keys); returns the page's size.
  * k_at, v_at: [n_layer] or NULL.  A layer's keys are [n_kv][KV_PAGE][dk], values [n_kv][KV_PAGE][dv]. */
 size_t kv_page_layout(const struct kv_layer *kv, uint32_t n_layer, int kv_type, size_t *k_at, size_t *v_at);
 

@@ -23,7 +23,7 @@ static vid find_pack(const struct build *b, vid x, int form)
 {
     for (uint32_t i = b->p->n_op; i-- > 0;) {
         const struct op *o = &b->p->op[i];
-        if (o->kind == OP_PACK && o->in[0] == x && o->n[0] == form) return o->out;
+        if (o->kind == OP_PACK && o->in[0] == x && o->n[0] == form && !o->n[1]) return o->out;
         if (root_of(b->p, o->out) == root_of(b->p, x)) return -1;      /* written since */
     }
     return -1;
@@ -41,6 +41,19 @@ static vid add_pack(struct build *b, vid x, int form)
     return (vid)p->n_value++;
 }
 
+/* The heads of o's input, each packed by itself.  Also floats: a head then begins where the device's kernels want it. */
+static vid add_pack_heads(struct build *b, const struct op *o, int form)
+{
+    vid y = add_pack(b, o->in[0], form);
+    struct value *v = &b->p->value[y];
+    v->width = (uint32_t)(b->target->form_bytes(form, (size_t)o->w->ne[0]) * (size_t)o->n[0]);
+    struct op *pack = &b->p->op[b->p->n_op - 1];
+    pack->n[1] = o->n[0];
+    pack->n[2] = o->n[1];
+    pack->n[3] = (int32_t)o->w->ne[0];
+    return y;
+}
+
 /* Whether an operation of graph->op[lo..hi) writes v. */
 static bool graph_writes(const struct graph *g, uint32_t lo, uint32_t hi, vid v)
 {
@@ -50,6 +63,16 @@ static bool graph_writes(const struct graph *g, uint32_t lo, uint32_t hi, vid v)
         if (out >= 0 && (g->value[out].base >= 0 ? g->value[out].base : out) == root) return true;
     }
     return false;
+}
+
+/* The packed input of a matrix product, < 0: it reads floats as they are. */
+static vid pack_input(struct build *b, const struct op *o)
+{
+    int form = b->target->form(o->w->type);
+    if (o->kind == OP_MATMUL_HEADS) return add_pack_heads(b, o, form);
+    if (!form) return -1;
+    vid v = find_pack(b, o->in[0], form);
+    return v >= 0 ? v : add_pack(b, o->in[0], form);
 }
 
 /* Matrix products that follow each other pack their inputs first, so that they can run as one step. */
@@ -65,10 +88,7 @@ static void lower(struct build *b)
         for (uint32_t k = i; k < end; k++) {
             packed[(k - i) & 15] = -1;
             if (op_info(g->op[k].kind)->shape != OP_MAT) continue;
-            int form = b->target->form(g->op[k].w->type);
-            if (!form) continue;
-            vid v = find_pack(b, g->op[k].in[0], form);
-            packed[(k - i) & 15] = v >= 0 ? v : add_pack(b, g->op[k].in[0], form);
+            packed[(k - i) & 15] = pack_input(b, &g->op[k]);
             if (k - i == 15) end = k + 1;
         }
         for (uint32_t k = i; k < end; k++) {

@@ -36,6 +36,7 @@ enum step_kind {
     S_MOE_SHARED,  /* S_MOE plus an expert that every token meets, where the file has one */
     S_MOE_GATED,   /* the same, and that expert's part is scaled by a gate of its own */
     S_ATTN_SINKS,  /* S_ATTN with a learned score per head that has no value (gpt-oss) */
+    S_LATENT,      /* S_QKV, S_ROPE and S_ATTN of latent attention (deepseek2) */
     S_MOE_CLAMPED, /* S_MOE with biases and a clamped gated unit (gpt-oss) */
     S_LEAD_OR_MOE, /* S_FFN in the leading dense layers, S_MOE_SHARED in the others */
     S_END
@@ -115,6 +116,7 @@ struct builder {
 /* Binds a tensor of shape ne0 x ne1 x ne2 (0: one dimension less).  NULL when it is missing: an error when required.  The
  * %u of name is the layer. */
 const struct weight *bind(struct builder *b, const char *name, const char *suffix, const uint64_t ne[3], bool required);
+bool flat_tensor(const struct builder *b, const char *name);     /* its third dimension is 1 or it is not there */
 vid matmul(struct builder *b, vid x, const char *name, uint32_t n_in, uint32_t n_out);
 /* False, and an error that names the key, when n is 0: a width that the file must state. */
 bool known(struct builder *b, uint32_t n, const char *key);
@@ -129,7 +131,7 @@ typedef void step_fn(struct builder *b, const struct step *s);
 step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, step_qtemp, step_attn, step_out, step_ffn,
     step_moe, step_ffn_or_moe, step_positions, step_input, step_keep, step_take, step_scale, step_qknorm_all, step_qknorm_may,
     step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe,
-    step_attn_sinks, step_moe_clamped;
+    step_attn_sinks, step_moe_clamped, step_latent;
 /* The graph's rotary angles, made once before the first layer (steps_rope.c). */
 void rope_tables(struct builder *b);
 

@@ -14,7 +14,7 @@ static step_fn *const step_table[] = {
     [S_ROPE_SOME] = step_rope_some,       [S_MLP] = step_mlp,
     [S_MOE_SHARED] = step_moe_shared,     [S_MOE_GATED] = step_moe_gated,
     [S_LEAD_OR_MOE] = step_lead_or_moe,   [S_ATTN_SINKS] = step_attn_sinks,
-    [S_MOE_CLAMPED] = step_moe_clamped,
+    [S_MOE_CLAMPED] = step_moe_clamped,   [S_LATENT] = step_latent,
 };
 
 /* "blk.7.attn_q.weight", or the name itself when it has no layer ("output_norm" begins with '/'). */
@@ -60,11 +60,19 @@ const struct weight *bind(struct builder *b, const char *name, const char *suffi
     return w;
 }
 
-bool has_tensor(const struct builder *b, const char *name)
+static const struct gguf_tensor *find(const struct builder *b, const char *name)
 {
     char full[128];
     tensor_name(full, sizeof full, b, name, "weight");
-    return gguf_tensor(b->gguf, full) != NULL;
+    return gguf_tensor(b->gguf, full);
+}
+
+bool has_tensor(const struct builder *b, const char *name) { return find(b, name) != NULL; }
+
+bool flat_tensor(const struct builder *b, const char *name)
+{
+    const struct gguf_tensor *t = find(b, name);
+    return !t || t->ne[2] == 1;
 }
 
 bool known(struct builder *b, uint32_t n, const char *key)
@@ -126,7 +134,7 @@ int model_graph(struct graph **out, const struct arch *a, const struct hparams *
     embed(&b);
     if (b.rc == 0) rope_tables(&b);
     for (b.il = 0; b.il < h->n_layer && b.rc == 0; b.il++) {
-        b.g->kv[b.il] = (struct kv_layer){ h->n_kv[b.il], h->dk, h->dv };
+        b.g->kv[b.il] = (struct kv_layer){ .n_kv = h->n_kv[b.il], .dk = h->dk, .dv = h->dv };
         for (const struct step *s = a->layer; s->kind != S_END && b.rc == 0; s++) step_table[s->kind](&b, s);
     }
     if (b.rc == 0) head(&b);

@@ -64,6 +64,7 @@ static void kv_row(const struct run *r, const struct op *o, size_t t)
     size_t page = (size_t)o->n[0] * kv->n_pages + (size_t)(r->v->pos[t] / KV_PAGE);
     size_t slot = (size_t)(r->v->pos[t] % KV_PAGE);
     store_heads(r->d->vec, kv->k_page[page], float_row(r, o->in[0], t), l->n_kv, l->dk, slot, kv->type);
+    if (o->in[1] < 0) return;
     store_heads(r->d->vec, kv->v_page[page], float_row(r, o->in[1], t), l->n_kv, l->dv, slot, kv->type);
 }
 
@@ -155,6 +156,26 @@ static void gate(const struct run *r, const struct op *o, size_t t)
     r->d->vec->scale(x, x, g, r->p->value[o->in[0]].width);
 }
 
+static void copy_heads(const struct run *r, const struct op *o, size_t t)
+{
+    const float *x = float_row(r, o->in[0], t);
+    float *y = float_row(r, o->out, t);
+    for (int32_t h = 0; h < o->n[0]; h++, x += o->n[2], y += o->n[3]) memcpy(y, x, (size_t)o->n[1] * sizeof *y);
+}
+
+static void pack(const struct run *r, const struct op *o, size_t row)
+{
+    const float *x = float_row(r, o->in[0], row);
+    uint8_t *y = value_row(r, o->out, row);
+    const enum act_form form = (enum act_form)o->n[0];
+    if (!o->n[1]) {
+        act_pack(form, x, y, r->p->value[o->in[0]].width, r->d->features);
+        return;
+    }
+    const size_t K = (size_t)o->n[3], bytes = act_row_bytes(form, K);
+    for (int32_t h = 0; h < o->n[1]; h++, x += o->n[2], y += bytes) act_pack(form, x, y, K, r->d->features);
+}
+
 static void bias_id(const struct run *r, const struct op *o, size_t t)
 {
     const int32_t *id = (const int32_t *)(const void *)value_row(r, o->in[1], t);
@@ -194,7 +215,7 @@ static void plain_op(const struct run *r, const struct op *o, size_t row)
     case OP_GLU_CLAMP:
         k->glu_clamped(float_row(r, o->out, row), x, float_row(r, o->in[1], row), n, o->f[0], o->f[1]);
         break;
-    case OP_PACK: act_pack((enum act_form)o->n[0], x, value_row(r, o->out, row), n, r->d->features); break;
+    case OP_PACK: pack(r, o, row); break;
     default: break;
     }
 }
@@ -212,6 +233,7 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
     case OP_COMBINE: combine(r, o, t); return;
     case OP_GATE: gate(r, o, t); return;
     case OP_BIAS_ID: bias_id(r, o, t); return;
+    case OP_COPY_HEADS: copy_heads(r, o, t); return;
     case OP_QTEMP: {
         float *x = float_row(r, o->in[0], t);
         float s = (float)(1 + (double)o->f[0] * det_log((double)(1 + r->v->pos[t] / o->n[0])));

@@ -117,32 +117,42 @@ static void run_experts(const struct run *r, const struct plan_step *s, unsigned
     while (pool_take(r->d->pool, total, &lo, &hi)) run_expert_blocks(r, s, thread, lo, hi);
 }
 
+/* Query heads that are taken together.  A kv head that all share is read once for each ATTN_ROWS of them, so that threads can
+ * divide them. */
+static uint32_t part_heads(const struct kv_layer *l, uint32_t n_head)
+{
+    return l->n_kv == 1 && n_head > ATTN_ROWS ? ATTN_ROWS : n_head / l->n_kv;
+}
+
 /* Query positions [t, t + n) of one sequence. */
-static void run_queries(const struct run *r, const struct op *o, size_t t, size_t n, uint32_t head, unsigned thread)
+static void run_queries(const struct run *r, const struct op *o, size_t t, size_t n, uint32_t part, unsigned thread)
 {
     const struct kv_layer *l = &r->p->kv[o->n[0]];
+    const uint32_t n_head = r->p->value[o->in[0]].width / l->dk, heads = part_heads(l, n_head);
+    const uint32_t first = l->n_kv == 1 ? part * heads : 0, kv_head = l->n_kv == 1 ? 0 : part;
     const struct kv_view *kv = &r->v->kv[r->v->seq[t]];
     size_t page = (size_t)o->n[0] * kv->n_pages;
     struct attn_query q = {
-        .q = float_row(r, o->in[0], t),
-        .o = float_row(r, o->out, t),
+        .q = float_row(r, o->in[0], t) + (size_t)first * l->dk,
+        .o = float_row(r, o->out, t) + (size_t)first * l->dv,
         .q_step = r->p->value[o->in[0]].row_bytes / sizeof(float),
         .o_step = r->p->value[o->out].row_bytes / sizeof(float),
         .n_query = (uint32_t)n,
         .k_page = (const uint8_t *const *)kv->k_page + page,
         .v_page = (const uint8_t *const *)kv->v_page + page,
         .kv = kv->type == KV_F32 ? VEC_KV_F32 : VEC_KV_F16,
-        .n_head = r->p->value[o->in[0]].width / l->dk,
+        .n_head = l->n_kv == 1 && n_head - first > heads ? heads : n_head - first,
         .n_kv = l->n_kv,
         .dk = l->dk,
         .dv = l->dv,
+        .v_step = l->v_in_k ? l->dk : 0,
         .pos = r->v->pos[t],
         .window = o->n[1],
         .scale = o->f[0],
         .softcap = o->f[1],
-        .sinks = o->w ? (const float *)(const void *)o->w->data : NULL,
+        .sinks = o->w ? (const float *)(const void *)o->w->data + first : NULL,
     };
-    r->d->vec->attn(&q, head, head + 1, r->d->scratch + thread * r->d->scratch_bytes);
+    r->d->vec->attn(&q, kv_head, kv_head + 1, r->d->scratch + thread * r->d->scratch_bytes);
 }
 
 static bool follows(const struct params *v, size_t t)
@@ -150,18 +160,19 @@ static bool follows(const struct params *v, size_t t)
     return v->seq[t] == v->seq[t - 1] && v->pos[t] == v->pos[t - 1] + 1;
 }
 
-/* Work is (tile of tokens, kv head); positions in a row of one sequence are taken together. */
+/* Work is (tile of tokens, kv head or part of the heads that share it); positions in a row of one sequence are taken together. */
 static void run_attention(const struct run *r, const struct op *o, unsigned thread)
 {
     const struct kv_layer *l = &r->p->kv[o->n[0]];
-    const size_t tile = attn_queries(r->p->value[o->in[0]].width / l->dk, l->n_kv), T = r->v->T;
+    const uint32_t n_head = r->p->value[o->in[0]].width / l->dk, heads = part_heads(l, n_head);
+    const size_t tile = attn_queries(heads, 1), T = r->v->T, parts = (n_head + heads - 1) / heads;
     size_t lo, hi;
-    while (pool_take(r->d->pool, (T + tile - 1) / tile * l->n_kv, &lo, &hi))
+    while (pool_take(r->d->pool, (T + tile - 1) / tile * parts, &lo, &hi))
         for (size_t i = lo; i < hi; i++) {
-            size_t end = (i / l->n_kv + 1) * tile < T ? (i / l->n_kv + 1) * tile : T;
-            for (size_t t = i / l->n_kv * tile, n; t < end; t += n) {
+            size_t end = (i / parts + 1) * tile < T ? (i / parts + 1) * tile : T;
+            for (size_t t = i / parts * tile, n; t < end; t += n) {
                 for (n = 1; t + n < end && follows(r->v, t + n);) n++;
-                run_queries(r, o, t, n, (uint32_t)(i % l->n_kv), thread);
+                run_queries(r, o, t, n, (uint32_t)(i % parts), thread);
             }
         }
 }
@@ -173,6 +184,7 @@ static void run_step(const struct run *r, const struct plan_step *s, unsigned th
     case OP_ROW: run_rows(r, s); return;
     case OP_MAT:
         if (o->kind == OP_MATMUL_ID) run_experts(r, s, thread);
+        else if (o->kind == OP_MATMUL_HEADS) cpu_run_heads(r, s, thread);
         else run_matmuls(r, s, thread);
         return;
     case OP_ATT: run_attention(r, o, thread); return;

@@ -18,7 +18,7 @@ enum { ATTN_PAGE = 64 };      /* positions per page of keys or values; also the 
 enum { ATTN_ROWS = 16 };      /* query heads times positions that share one reading of keys and values */
 
 /* n_query query positions that follow each other, each against its own past.
- * A page of keys is [n_kv][ATTN_PAGE][dk] numbers of the kv type, one of values [n_kv][ATTN_PAGE][dv]; page p holds positions
+ * A page of keys is [n_kv][ATTN_PAGE][dk] numbers of the kv type, one of values [n_kv][ATTN_PAGE][v_step]; page p holds positions
  * p * ATTN_PAGE and up.  Keys at 0..pos take part, or with window > 0 those with pos - key < window. */
 struct attn_query {
     const float *q;           /* [n_head][dk], the next position's q_step floats behind */
@@ -28,6 +28,7 @@ struct attn_query {
     const uint8_t *const *k_page, *const *v_page;
     enum vec_kv kv;
     uint32_t n_head, n_kv, dk, dv;
+    uint32_t v_step;          /* from one position's values to the next's; 0: dv, they lie close */
     int64_t pos, window;      /* of the first query; window 0: unlimited */
     float scale, softcap;     /* s = scale * q.k; softcap > 0: s = softcap * tanh(s / softcap) */
     const float *sinks;       /* [n_head] extra logits of the softmax's denominator, or NULL */

@@ -564,6 +564,31 @@ static void test_attention_sees_only_its_window(void **state)
     kv_free(s);
 }
 
+static void test_values_may_lie_inside_keys(void **state)
+{
+    enum { DK = 72, DV = 40, POS = 200, H = 4 };
+    const struct vec_kernels *v[4];
+    size_t n_v = variants(v);
+    float want[H * DV], got[H * DV];
+    (void)state;
+    seed = 9;
+    for (int type = VEC_KV_F32; type <= VEC_KV_F16; type++)
+        for (uint32_t n_kv = 1; n_kv <= 2; n_kv++) {
+            const size_t e = type == VEC_KV_F16 ? 2 : 4;
+            struct kv *s = kv_make((enum vec_kv)type, H, n_kv, DK, DV, POS);
+            for (size_t p = 0; p <= POS / ATTN_PAGE; p++)
+                for (size_t slot = 0; slot < n_kv * ATTN_PAGE; slot++)
+                    memcpy(s->v[p] + slot * DV * e, s->k[p] + slot * DK * e, DV * e);
+            attn_run(v[0], s, want);
+            s->q.v_page = s->kc, s->q.v_step = DK;
+            for (size_t i = 0; i < n_v; i++) {
+                attn_run(v[i], s, got);
+                assert_true(same(got, want, H * DV));
+            }
+            kv_free(s);
+        }
+}
+
 /* --- one number for all machines --- */
 
 static uint64_t hash_all(const struct vec_kernels *v)
@@ -623,6 +648,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_attention_is_exact_and_the_same_everywhere),
     cmocka_unit_test(test_queries_taken_together_change_nothing),
     cmocka_unit_test(test_attention_sees_only_its_window),
+    cmocka_unit_test(test_values_may_lie_inside_keys),
     cmocka_unit_test(test_the_bits_are_those_of_every_machine),
 };
 
