@@ -20,6 +20,7 @@ struct tiny {
     uint32_t D, L, H, K, E, F;    /* widths; K kv heads, E head size, F feed-forward */
     uint32_t experts, used;
     uint32_t window;
+    bool blank;                   /* all numbers are 0: where only shapes matter */
     uint64_t seed;
 };
 
@@ -52,7 +53,14 @@ static inline void tiny_tensor(struct gguf_writer *w, struct tiny *t, const char
     uint64_t row_bytes;
     if (!dtype_row_bytes(type, ne[0], &row_bytes)) abort();
     float *x = malloc((size_t)ne[0] * 4);
-    uint8_t *d = tiny_keep(malloc(rows * (size_t)row_bytes));
+    uint8_t *d = tiny_keep(calloc(rows, (size_t)row_bytes));
+    struct quant_random any;
+    if (t->blank) {
+        rows = 0;
+    } else if (!quant_pack(type) && quant_random_init(&any, type, 0, scale / 2, t->seed++)) {
+        quant_random_blocks(&any, 0, rows * (size_t)row_bytes / dtype_info(type)->block_bytes, d);
+        rows = 0;
+    }
     for (size_t r = 0; r < rows; r++) {
         for (uint64_t i = 0; i < ne[0]; i++)
             x[i] = n_dims == 1 ? 1 + 0.1f * tiny_random(&t->seed) : scale * tiny_random(&t->seed);
