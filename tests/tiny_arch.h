@@ -165,8 +165,14 @@ static inline void tiny_experts(struct gguf_writer *w, struct tiny_any *a, uint3
     const struct tiny *t = &a->t;
     uint64_t D = t->D, F = a->Fe, E = t->experts;
     TINY_2("ffn_gate_inp.weight", D, E);
-    TINY_3("ffn_gate_exps.weight", D, F, E);
-    TINY_3("ffn_up_exps.weight", D, F, E);
+    if (parts & GEMMA4) {
+        TINY_2("ffn_gate_inp.scale", D, 0);
+        TINY_3("ffn_gate_up_exps.weight", D, 2 * F, E);
+        TINY_2("ffn_down_exps.scale", E, 0);
+    } else {
+        TINY_3("ffn_gate_exps.weight", D, F, E);
+        TINY_3("ffn_up_exps.weight", D, F, E);
+    }
     TINY_3("ffn_down_exps.weight", F, D, E);
     if (parts & EXPERT_BIAS) {
         TINY_2("ffn_gate_inp.bias", E, 0);
@@ -190,8 +196,14 @@ static inline void tiny_any_layer(struct gguf_writer *w, struct tiny_any *a, uin
     else tiny_attention(w, a, l, parts);
     if (parts & (POST | FFN_POST)) TINY_2("post_attention_norm.weight", t->D, 0);
     if (!(parts & (POST_ONLY | PARALLEL | FFN_POST))) tiny_norm_of(w, a, l, "ffn_norm", parts);
-    if (t->experts && l >= a->dense) {
-        tiny_experts(w, a, l, parts);
+    if (t->experts && l >= a->dense) tiny_experts(w, a, l, parts);
+    if (t->experts && (parts & GEMMA4)) {
+        TINY_2("post_ffw_norm_1.weight", t->D, 0);
+        TINY_2("pre_ffw_norm_2.weight", t->D, 0);
+        TINY_2("post_ffw_norm_2.weight", t->D, 0);
+    }
+    if (t->experts && l >= a->dense && !(parts & GEMMA4)) {
+        /* experts only */
     } else if (parts & MLP) {
         tiny_linear(w, a, l, "ffn_up", t->D, t->F);
         tiny_linear(w, a, l, "ffn_down", t->F, t->D);

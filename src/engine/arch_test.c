@@ -39,6 +39,10 @@ static const struct tiny_any model[] = {
       .t.used = 2, .Fe = 32, .tied = true },
     { SHAPE("deepseek2", F16, 44, 3, 5, 0, 18, 30), .pe = 6, .kv_rank = 26, .Ev = 14, .t.experts = 6, .t.used = 4, .groups = 2,
       .groups_used = 2, .Fe = 22, .shared = 44, .dense = 2, .q_rank = 28 },
+    { SHAPE("gemma4", Q8_0, 64, 6, 4, 2, 32, 96), .E_sliding = 16, .t.window = 11, .per_layer = 32, .kv_shared = 2,
+      .tied = true },
+    { SHAPE("gemma4", F16, 44, 3, 6, 3, 14, 40), .E_sliding = 10, .t.window = 70, .rot = 6, .tied = true },
+    { SHAPE("gemma4", Q4_0, 96, 2, 2, 1, 48, 32), .E_sliding = 32, .t.window = 30, .t.experts = 5, .t.used = 2, .Fe = 32 },
 };
 enum { N_MODEL = sizeof model / sizeof *model, N = 80, ROWS = 3 };
 

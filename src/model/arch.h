@@ -37,6 +37,10 @@ enum step_kind {
     S_MOE_GATED,   /* the same, and that expert's part is scaled by a gate of its own */
     S_ATTN_SINKS,  /* S_ATTN with a learned score per head that has no value (gpt-oss) */
     S_LATENT,      /* S_QKV, S_ROPE and S_ATTN of latent attention (deepseek2) */
+    S_INPUTS,      /* gemma4: before the first layer, every layer's own part of the input */
+    S_ATTN_SHARED, /* gemma4: S_QKV to S_OUT; heads of sliding layers have their own size, some layers use another's cache */
+    S_FFN_BOTH,    /* gemma4: cur = feed-forward of the norm of x, in layers with experts plus theirs */
+    S_ADD_INPUTS,  /* gemma4: x += the layer's own part of the input; x *= the layer's scale */
     S_MOE_CLAMPED, /* S_MOE with biases and a clamped gated unit (gpt-oss) */
     S_LEAD_OR_MOE, /* S_FFN in the leading dense layers, S_MOE_SHARED in the others */
     S_END
@@ -72,6 +76,7 @@ struct hparams {
     uint32_t n_ff_shared;                    /* of the shared expert; 0: there is none */
     uint32_t n_position;                     /* a session can have at most so many positions; 0: any number */
     enum rope_mode rope;
+    uint32_t dk_sliding, n_rot_sliding;      /* gemma4: a head's size and its rotated part in sliding layers */
 };
 
 struct arch {
@@ -108,6 +113,7 @@ struct builder {
     bool long_context;                       /* LongRoPE: the session's context exceeds the original one */
     uint32_t il;                             /* the layer being built */
     vid x, cur, q, k, v, kept;
+    vid per_layer;                           /* gemma4: every layer's own part of the input */
     vid angles[2];                           /* for full and sliding layers */
     struct err *err;
     int rc;                                  /* sticky */
@@ -120,6 +126,11 @@ bool flat_tensor(const struct builder *b, const char *name);     /* its third di
 vid matmul(struct builder *b, vid x, const char *name, uint32_t n_in, uint32_t n_out);
 /* False, and an error that names the key, when n is 0: a width that the file must state. */
 bool known(struct builder *b, uint32_t n, const char *key);
+/* In place: RMSNorm of n_head heads of width numbers; name NULL: without a weight. */
+void head_norm(struct builder *b, vid x, const char *name, uint32_t n_head, uint32_t width);
+/* The experts' part of cur; their router reads scored, their weights are multiplied by each expert's own scale where the file
+ * has it. */
+void moe(struct builder *b, vid scored);
 bool has_tensor(const struct builder *b, const char *name);      /* "attn_q_norm": its weight, in this layer */
 
 /* The graph of the whole model.  gguf and h must outlive it.  *out is the caller's (graph_close). */
@@ -131,7 +142,10 @@ typedef void step_fn(struct builder *b, const struct step *s);
 step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, step_qtemp, step_attn, step_out, step_ffn,
     step_moe, step_ffn_or_moe, step_positions, step_input, step_keep, step_take, step_scale, step_qknorm_all, step_qknorm_may,
     step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe,
-    step_attn_sinks, step_moe_clamped, step_latent;
+    step_attn_sinks, step_moe_clamped, step_latent,
+    step_inputs, step_attn_shared, step_ffn_both, step_add_inputs;
+/* Angles of n_rot numbers without scaling or factors of the file. */
+vid rope_plain(struct builder *b, double base, uint32_t n_rot);
 /* The graph's rotary angles, made once before the first layer (steps_rope.c). */
 void rope_tables(struct builder *b);
 

@@ -1,5 +1,5 @@
-/* arch_gemma.c - Gemma 1, 2 and 3.  Source: arXiv 2403.08295, 2408.00118, 2503.19786.
- * Embeddings are scaled by sqrt(D); the stored norm weights already include the +1. */
+/* arch_gemma.c - Gemma 1 to 4.  Source: arXiv 2403.08295, 2408.00118, 2503.19786; steps_gemma4.c.
+ * Embeddings are scaled by sqrt(D); the stored norm weights of 1 to 3 already include the +1. */
 #include <math.h>
 
 #include "model/arch.h"
@@ -78,6 +78,32 @@ static void setup3(struct hparams *h, const struct gguf *g)
     if (h->n_layer == 62) h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head[0]));   /* 27B */
 }
 
+static const struct step layer4[] = {
+    { S_INPUTS, 0 },
+    { S_NORM, "attn_norm" },
+    { S_ATTN_SHARED, 0 },
+    { S_POSTNORM, "post_attention_norm" },
+    { S_ADD, 0 },
+    { S_FFN_BOTH, 0 },
+    { S_POSTNORM, "post_ffw_norm" },
+    { S_ADD, 0 },
+    { S_ADD_INPUTS, 0 },
+    { S_END, 0 },
+};
+
+static void setup4(struct hparams *h, const struct gguf *g)
+{
+    setup1(h, g);
+    h->attn_scale = 1;
+    hparam_u32(g, "attention.sliding_window", &h->window);
+    h->dk_sliding = h->dk;
+    hparam_u32(g, "attention.key_length_swa", &h->dk_sliding);
+    h->n_rot_sliding = h->dk_sliding;
+    hparam_u32(g, "rope.dimension_count_swa", &h->n_rot_sliding);
+    for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = hparam_item(g, "attention.sliding_window_pattern", i) != 0;
+}
+
 const struct arch arch_gemma = { "gemma", ROPE_HALF, layer1, setup1 };
 const struct arch arch_gemma2 = { "gemma2", ROPE_HALF, layer2, setup2 };
 const struct arch arch_gemma3 = { "gemma3", ROPE_HALF, layer3, setup3 };
+const struct arch arch_gemma4 = { "gemma4", ROPE_HALF, layer4, setup4 };

@@ -148,6 +148,9 @@ static int check_layers(const struct hparams *h, const struct gguf *g, struct er
     if (h->n_ff_expert > 1 << 24 || h->n_ff_shared > 1 << 24)
         return err_set(err, ERR_FORMAT, "%s: experts of %u and %u numbers make no sense", gguf_path(g), h->n_ff_expert,
                        h->n_ff_shared);
+    if (h->dk_sliding > 4096 || h->n_rot_sliding > h->dk_sliding || h->n_rot_sliding % 2)
+        return err_set(err, ERR_FORMAT, "%s: heads of %u with %u rotated numbers in sliding layers make no sense",
+                       gguf_path(g), h->dk_sliding, h->n_rot_sliding);
     if (!h->n_expert) return 0;
     if (r->gate < ROUTE_SOFTMAX || r->gate > ROUTE_SOFTMAX_AFTER)
         return err_set(err, ERR_UNSUPPORTED, "%s: key expert_gating_func is %u, which is not known", gguf_path(g),

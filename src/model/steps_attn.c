@@ -55,10 +55,10 @@ void step_qkv(struct builder *b, const struct step *s)
     b->v = y[2];
 }
 
-static void head_norm(struct builder *b, vid x, const char *name, uint32_t n_head, uint32_t width)
+void head_norm(struct builder *b, vid x, const char *name, uint32_t n_head, uint32_t width)
 {
-    const struct weight *w = bind(b, name, "weight", (uint64_t[]){ width, 0, 0 }, true);
-    if (!w) return;
+    const struct weight *w = name ? bind(b, name, "weight", (uint64_t[]){ width, 0, 0 }, true) : NULL;
+    if (b->rc < 0) return;
     struct op *o = graph_op(b->g, OP_HEADNORM, x, -1, x);
     o->w = w;
     o->f[0] = b->h->eps;

@@ -91,11 +91,11 @@ static const struct route *route(struct builder *b)
 /* Each token's experts: their ids and weights, and the slots in the order of experts. */
 struct chosen { vid id, weight, sorted; };
 
-static bool choose(struct builder *b, struct chosen *c)
+static bool choose(struct builder *b, vid scored, struct chosen *c)
 {
     const struct hparams *h = b->h;
     if (!known(b, h->n_expert, "expert_count") || !known(b, h->n_ff_expert, "expert_feed_forward_length")) return false;
-    vid scores = matmul(b, b->cur, "ffn_gate_inp", h->n_embd, h->n_expert);
+    vid scores = matmul(b, scored, "ffn_gate_inp", h->n_embd, h->n_expert);
     if (scores < 0) return false;
     c->id = graph_value(b->g, ROWS_T, h->n_expert_used);
     c->weight = graph_value(b->g, ROWS_T, h->n_expert_used);
@@ -115,17 +115,32 @@ static void combine(struct builder *b, vid slots, const struct chosen *c)
     graph_op(b->g, OP_COMBINE, slots, c->weight, b->cur);
 }
 
-void step_moe(struct builder *b, const struct step *s)
+void moe(struct builder *b, vid scored)
 {
-    (void)s;
     struct chosen c;
     uint32_t D = b->h->n_embd, F = b->h->n_ff_expert;
-    if (!choose(b, &c)) return;
-    vid gate = experts(b, b->cur, c.sorted, "ffn_gate_exps", D, F);
-    vid up = experts(b, b->cur, c.sorted, "ffn_up_exps", D, F);
+    vid gate, up;
+    if (!choose(b, scored, &c)) return;
+    const struct weight *scale = bind(b, "ffn_down_exps", "scale", (uint64_t[]){ b->h->n_expert, 0, 0 }, false);
+    if (scale) graph_op(b->g, OP_SCALE_ID, c.weight, c.id, c.weight)->w = scale;
+    if (has_tensor(b, "ffn_gate_up_exps")) {
+        vid both = experts(b, b->cur, c.sorted, "ffn_gate_up_exps", D, 2 * F);
+        if (both < 0) return;
+        gate = graph_view(b->g, both, 0, F);
+        up = graph_view(b->g, both, F, F);
+    } else {
+        gate = experts(b, b->cur, c.sorted, "ffn_gate_exps", D, F);
+        up = experts(b, b->cur, c.sorted, "ffn_up_exps", D, F);
+    }
     if (b->rc < 0) return;
     vid down = experts(b, glu(b, gate, up), c.sorted, "ffn_down_exps", F, D);
     if (b->rc == 0) combine(b, down, &c);
+}
+
+void step_moe(struct builder *b, const struct step *s)
+{
+    (void)s;
+    moe(b, b->cur);
 }
 
 void step_moe_clamped(struct builder *b, const struct step *s)
@@ -133,7 +148,7 @@ void step_moe_clamped(struct builder *b, const struct step *s)
     (void)s;
     struct chosen c;
     uint32_t D = b->h->n_embd, F = b->h->n_ff_expert;
-    if (!choose(b, &c)) return;
+    if (!choose(b, b->cur, &c)) return;
     vid gate = experts(b, b->cur, c.sorted, "ffn_gate_exps", D, F);
     vid up = experts(b, b->cur, c.sorted, "ffn_up_exps", D, F);
     expert_bias(b, gate, c.id, "ffn_gate_exps");

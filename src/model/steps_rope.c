@@ -41,6 +41,30 @@ static const float *factors(struct builder *b)
     return w ? (const float *)(const void *)w->data : NULL;
 }
 
+static vid angles_op(struct builder *b, const double *freq, uint32_t n_rot, float magnitude)
+{
+    for (uint32_t i = 0; i < n_rot / 2; i++)
+        if (!(freq[i] >= 0 && freq[i] <= MAX_FREQ)) {
+            b->rc = err_set(b->err, ERR_FORMAT, "%s: rotary frequency %u is out of range; the file is damaged",
+                            gguf_path(b->gguf), i);
+            return -1;
+        }
+    vid y = graph_value(b->g, ROWS_T, n_rot);
+    struct op *o = graph_op(b->g, OP_ANGLES, -1, -1, y);
+    o->freq = freq;
+    o->f[0] = magnitude;
+    return y;
+}
+
+vid rope_plain(struct builder *b, double base, uint32_t n_rot)
+{
+    double *freq = arena_new(&b->g->arena, double, n_rot / 2 + 1);
+    if (!freq && b->rc == 0) b->rc = err_set(b->err, ERR_NOMEM, "out of memory");
+    if (b->rc < 0) return -1;
+    for (uint32_t i = 0; i < n_rot / 2; i++) freq[i] = det_exp(-2.0 * i / n_rot * det_log(base));
+    return angles_op(b, freq, n_rot, 1);
+}
+
 static vid table(struct builder *b, double base, bool scaled)
 {
     const struct hparams *h = b->h;
@@ -60,17 +84,7 @@ static vid table(struct builder *b, double base, bool scaled)
         yarn(h, base, freq);
         magnitude = yarn_magnitude(h);
     }
-    for (uint32_t i = 0; i < n; i++)
-        if (!(freq[i] >= 0 && freq[i] <= MAX_FREQ)) {
-            b->rc = err_set(b->err, ERR_FORMAT, "%s: rotary frequency %u is out of range; the file is damaged",
-                            gguf_path(b->gguf), i);
-            return -1;
-        }
-    vid y = graph_value(b->g, ROWS_T, h->n_rot);
-    struct op *o = graph_op(b->g, OP_ANGLES, -1, -1, y);
-    o->freq = freq;
-    o->f[0] = magnitude;
-    return y;
+    return angles_op(b, freq, h->n_rot, magnitude);
 }
 
 void rope_tables(struct builder *b)

@@ -33,9 +33,9 @@ static void angles(const struct run *r, const struct op *o, size_t t)
 
 static void head_norm(const struct run *r, const struct op *o, size_t t)
 {
+    const float *w = o->w ? (const float *)(const void *)o->w->data : NULL;
     float *x = float_row(r, o->in[0], t);
-    for (int32_t h = 0; h < o->n[0]; h++, x += o->n[1])
-        r->d->vec->rms_norm(x, x, (const float *)(const void *)o->w->data, (size_t)o->n[1], o->f[0]);
+    for (int32_t h = 0; h < o->n[0]; h++, x += o->n[1]) r->d->vec->rms_norm(x, x, w, (size_t)o->n[1], o->f[0]);
 }
 
 static void rope(const struct run *r, const struct op *o, size_t t)
@@ -156,6 +156,13 @@ static void gate(const struct run *r, const struct op *o, size_t t)
     r->d->vec->scale(x, x, g, r->p->value[o->in[0]].width);
 }
 
+static void scale_id(const struct run *r, const struct op *o, size_t t)
+{
+    const int32_t *id = (const int32_t *)(const void *)value_row(r, o->in[1], t);
+    float *weight = float_row(r, o->in[0], t);
+    for (size_t k = 0; k < r->p->n_slot; k++) weight[k] *= ((const float *)(const void *)o->w->data)[id[k]];
+}
+
 static void copy_heads(const struct run *r, const struct op *o, size_t t)
 {
     const float *x = float_row(r, o->in[0], t);
@@ -233,6 +240,7 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
     case OP_COMBINE: combine(r, o, t); return;
     case OP_GATE: gate(r, o, t); return;
     case OP_BIAS_ID: bias_id(r, o, t); return;
+    case OP_SCALE_ID: scale_id(r, o, t); return;
     case OP_COPY_HEADS: copy_heads(r, o, t); return;
     case OP_QTEMP: {
         float *x = float_row(r, o->in[0], t);
