@@ -57,7 +57,7 @@ struct tiny_any {
     struct tiny t;                /* K = 0: a kv head for each head */
     bool tied, bias, heads_normed, split;      /* split: the newer layout of latent attention */
     uint32_t rot, Fe, shared, dense, nextn;    /* Fe: width of an expert; shared: of the expert that all meet */
-    uint32_t groups, groups_used;
+    uint32_t groups, groups_used;              /* glm4moe, deepseek2: shared is a multiple of Fe */
     uint32_t q_rank, kv_rank, pe;              /* latent attention; pe: rotated part of a head of t.E, v heads have Ev */
     uint32_t Ev;
     uint32_t per_layer, E_sliding, kv_shared;  /* gemma4 */
@@ -242,11 +242,12 @@ static inline void tiny_any_keys(struct gguf_writer *w, const struct tiny_any *a
         { "attention.sliding_window", t->window }, { "rope.dimension_count", parts & LATENT ? a->pe : a->rot },
         { "attention.q_lora_rank", a->q_rank }, { "attention.kv_lora_rank", a->kv_rank },
         { "expert_count", t->experts }, { "expert_used_count", t->used }, { "expert_feed_forward_length", a->Fe },
-        { "expert_shared_feed_forward_length", a->shared }, { "leading_dense_block_count", a->dense },
+        { (parts & PROBS_BIAS) ? "expert_shared_count" : "expert_shared_feed_forward_length",
+          (parts & PROBS_BIAS) && a->shared ? a->shared / a->Fe : a->shared }, { "leading_dense_block_count", a->dense },
         { "nextn_predict_layers", a->nextn }, { "expert_group_count", a->groups },
         { "expert_group_used_count", a->groups_used }, { "expert_gating_func", parts & PROBS_BIAS ? 2 : 0 },
-        { "expert_weights_norm", parts & PROBS_BIAS ? 1 : 0 },
         { "attention.key_length_swa", a->E_sliding }, { "attention.value_length_swa", a->E_sliding },
+        { "rope.dimension_count_swa", a->E_sliding },
         { "attention.shared_kv_layers", a->kv_shared }, { "embedding_length_per_layer_input", a->per_layer },
     };
     for (size_t i = 0; i < sizeof u32 / sizeof *u32; i++)
@@ -258,10 +259,13 @@ static inline void tiny_any_keys(struct gguf_writer *w, const struct tiny_any *a
         tiny_f32(w, t, "embedding_scale", 2);
         tiny_f32(w, t, "attention.scale", 0.1f);
     }
-    if ((parts & SINKS) || (parts & LATENT)) {
-        char n[96];
-        snprintf(n, sizeof n, "%s.rope.scaling.type", t->arch);
-        gguf_put_str(w, tiny_keep(strdup(n)), "yarn", 4);
+    char name[96];
+    snprintf(name, sizeof name, "%s.expert_weights_norm", t->arch);
+    if (parts & PROBS_BIAS) gguf_put_bool(w, tiny_keep(strdup(name)), true);
+    if (!strcmp(t->arch, "cohere2")) tiny_f32(w, t, "logit_scale", 0.5f);
+    if ((parts & (SINKS | LATENT)) || ((parts & NORM_QK) && t->window)) {
+        snprintf(name, sizeof name, "%s.rope.scaling.type", t->arch);
+        gguf_put_str(w, tiny_keep(strdup(name)), "yarn", 4);
         tiny_f32(w, t, "rope.scaling.factor", 8);
         tiny_u32(w, t, "rope.scaling.original_context_length", 32);
     }
@@ -306,6 +310,8 @@ static inline int tiny_any_bytes(struct buf *out, struct tiny_any *a)
     tiny_put(w, a, "output_norm.weight", (uint64_t[]){ t->D, 0, 0 });
     if ((parts & LN) && a->bias) tiny_put(w, a, "output_norm.bias", (uint64_t[]){ t->D, 0, 0 });
     if (!a->tied) tiny_put(w, a, "output.weight", (uint64_t[]){ t->D, TINY_VOCAB, 0 });
+    if (!strcmp(t->arch, "phi2")) tiny_put(w, a, "output.bias", (uint64_t[]){ TINY_VOCAB, 0, 0 });
+    if (parts & GEMMA4) tiny_put(w, a, "rope_freqs.weight", (uint64_t[]){ (a->rot ? a->rot : t->E) / 2, 0, 0 });
     int rc = gguf_writer_bytes(w, out, &err);
     if (rc < 0) fprintf(stderr, "%s\n", err.msg);
     gguf_writer_close(w);

@@ -20,7 +20,7 @@ struct tiny {
     uint32_t D, L, H, K, E, F;    /* widths; K kv heads, E head size, F feed-forward */
     uint32_t experts, used;
     uint32_t window;
-    bool blank;                   /* all numbers are 0: where only shapes matter */
+    bool blank;                   /* all matrices are 0: where only shapes matter */
     uint64_t seed;
 };
 
@@ -55,7 +55,7 @@ static inline void tiny_tensor(struct gguf_writer *w, struct tiny *t, const char
     float *x = malloc((size_t)ne[0] * 4);
     uint8_t *d = tiny_keep(calloc(rows, (size_t)row_bytes));
     struct quant_random any;
-    if (t->blank) {
+    if (t->blank && n_dims > 1) {
         rows = 0;
     } else if (!quant_pack(type) && quant_random_init(&any, type, 0, scale / 2, t->seed++)) {
         quant_random_blocks(&any, 0, rows * (size_t)row_bytes / dtype_info(type)->block_bytes, d);

@@ -26,6 +26,8 @@ void step_inputs(struct builder *b, const struct step *s)
     float base = h->rope_base;
     if (b->il) return;
     hparam_f32(b->gguf, "rope.freq_base_swa", &base);
+    /* Which part of a head rotates in layers without a window is said by factors only. */
+    if (!bind(b, "/rope_freqs", "weight", (uint64_t[]){ h->n_rot / 2, 0, 0 }, true)) return;
     b->angles[1] = rope_plain(b, base, h->n_rot_sliding);
     if (!P || b->rc < 0) return;
     if ((uint64_t)P * h->n_layer > 1 << 24) {
