@@ -51,6 +51,25 @@ static const struct tiny_kind { const char *arch; unsigned parts; } tiny_kind[] 
     { "starcoder2", LN | MLP },
     { "gpt-oss", FFN_POST | SINKS | EXPERT_BIAS },
     { "deepseek2", LATENT | PROBS_BIAS },
+    { "qwen2vl", 0 },
+    { "qwen3vl", NORM_HEADS },
+    { "qwen3vlmoe", NORM_HEADS },
+    { "seed_oss", FFN_POST },
+    { "dots1", NORM_HEADS | PROBS_BIAS },
+    { "hunyuan-dense", NORM_HEADS },
+    { "hunyuan-moe", NORM_HEADS },
+    { "ernie4_5", 0 },
+    { "ernie4_5-moe", 0 },
+    { "minimax-m2", NORM_QK | PROBS_BIAS },
+    { "exaone", 0 },
+    { "exaone4", POST_ONLY | POST | NORM_HEADS },
+    { "internlm2", 0 },
+    { "deepseek", 0 },
+    { "olmoe", NORM_QK },
+    { "command-r", LN | PARALLEL },
+    { "chatglm", FUSED_QKV | FUSED_GLU },
+    { "bailingmoe2", FUSED_QKV | NORM_HEADS | PROBS_BIAS },
+    { "starcoder", LN | MLP | POSITIONS | FUSED_QKV },
 };
 
 struct tiny_any {
@@ -232,6 +251,7 @@ static inline void tiny_f32(struct gguf_writer *w, const struct tiny *t, const c
 static inline void tiny_any_keys(struct gguf_writer *w, const struct tiny_any *a, unsigned parts)
 {
     const struct tiny *t = &a->t;
+    const bool counted = (parts & PROBS_BIAS) || !strcmp(t->arch, "deepseek");
     const bool mqa = (parts & LATENT) && a->split;
     const struct { const char *key; uint32_t v; } u32[] = {
         { "context_length", 256 }, { "embedding_length", t->D }, { "block_count", t->L }, { "feed_forward_length", t->F },
@@ -242,8 +262,8 @@ static inline void tiny_any_keys(struct gguf_writer *w, const struct tiny_any *a
         { "attention.sliding_window", t->window }, { "rope.dimension_count", parts & LATENT ? a->pe : a->rot },
         { "attention.q_lora_rank", a->q_rank }, { "attention.kv_lora_rank", a->kv_rank },
         { "expert_count", t->experts }, { "expert_used_count", t->used }, { "expert_feed_forward_length", a->Fe },
-        { (parts & PROBS_BIAS) ? "expert_shared_count" : "expert_shared_feed_forward_length",
-          (parts & PROBS_BIAS) && a->shared ? a->shared / a->Fe : a->shared }, { "leading_dense_block_count", a->dense },
+        { counted ? "expert_shared_count" : "expert_shared_feed_forward_length",
+          counted && a->Fe ? a->shared / a->Fe : a->shared }, { "leading_dense_block_count", a->dense },
         { "nextn_predict_layers", a->nextn }, { "expert_group_count", a->groups },
         { "expert_group_used_count", a->groups_used }, { "expert_gating_func", parts & PROBS_BIAS ? 2 : 0 },
         { "attention.key_length_swa", a->E_sliding }, { "attention.value_length_swa", a->E_sliding },
@@ -262,13 +282,17 @@ static inline void tiny_any_keys(struct gguf_writer *w, const struct tiny_any *a
     char name[96];
     snprintf(name, sizeof name, "%s.expert_weights_norm", t->arch);
     if (parts & PROBS_BIAS) gguf_put_bool(w, tiny_keep(strdup(name)), true);
-    if (!strcmp(t->arch, "cohere2")) tiny_f32(w, t, "logit_scale", 0.5f);
+    if (!strcmp(t->arch, "cohere2") || !strcmp(t->arch, "command-r")) tiny_f32(w, t, "logit_scale", 0.5f);
     if ((parts & (SINKS | LATENT)) || ((parts & NORM_QK) && t->window)) {
         snprintf(name, sizeof name, "%s.rope.scaling.type", t->arch);
         gguf_put_str(w, tiny_keep(strdup(name)), "yarn", 4);
         tiny_f32(w, t, "rope.scaling.factor", 8);
         tiny_u32(w, t, "rope.scaling.original_context_length", 32);
     }
+    if (!strcmp(t->arch, "ernie4_5-moe")) tiny_u32(w, t, "interleave_moe_layer_step", 1);
+    static const int32_t sections[4] = { 2, 2, 1, 0 };
+    snprintf(name, sizeof name, "%s.rope.dimension_sections", t->arch);
+    if (strstr(t->arch, "vl")) gguf_put_array(w, tiny_keep(strdup(name)), GGUF_I32, sections, 4);
     if (parts & LATENT) tiny_f32(w, t, "rope.scaling.yarn_log_multiplier", 0.1f);
     if (parts & LATENT) tiny_f32(w, t, "expert_weights_scale", 1.5f);
 }

@@ -24,7 +24,7 @@ struct tiny {
     uint64_t seed;
 };
 
-enum { TINY_VOCAB = 259, TINY_MAX_TENSORS = 512 };
+enum { TINY_VOCAB = 259, TINY_MAX_TENSORS = 4096 };
 
 static void *tiny_kept[TINY_MAX_TENSORS];
 static size_t tiny_n_kept;

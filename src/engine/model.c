@@ -24,11 +24,14 @@ static int find_arch(const struct gguf *g, const struct arch **out, struct err *
         return err_set(err, ERR_FORMAT, "%s: key general.architecture is missing; not a model", gguf_path(g));
     *out = arch_find(name.s, name.n);
     if (*out) return 0;
-    char known[400] = "";
+    char known[300] = "";
     size_t n = 0;
     for (size_t i = 0; arch_at(i); i++) {
         size_t k = strlen(arch_at(i)->name);
-        if (n + k + 3 > sizeof known) break;
+        if (n + k + 8 > sizeof known) {
+            memcpy(known + n, ", ...", 6);
+            break;
+        }
         if (n) {
             memcpy(known + n, ", ", 2);
             n += 2;

@@ -35,6 +35,7 @@ enum step_kind {
     S_MLP,         /* cur = down(act(up(cur))) */
     S_MOE_SHARED,  /* S_MOE plus an expert that every token meets, where the file has one */
     S_MOE_GATED,   /* the same, and that expert's part is scaled by a gate of its own */
+    S_ROUTED,      /* S_MOE_SHARED in layers that have a router, S_FFN in the others */
     S_ATTN_SINKS,  /* S_ATTN with a learned score per head that has no value (gpt-oss) */
     S_LATENT,      /* S_QKV, S_ROPE and S_ATTN of latent attention (deepseek2) */
     S_INPUTS,      /* gemma4: before the first layer, every layer's own part of the input */
@@ -142,7 +143,7 @@ typedef void step_fn(struct builder *b, const struct step *s);
 step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, step_qtemp, step_attn, step_out, step_ffn,
     step_moe, step_ffn_or_moe, step_positions, step_input, step_keep, step_take, step_scale, step_qknorm_all, step_qknorm_may,
     step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe,
-    step_attn_sinks, step_moe_clamped, step_latent,
+    step_routed, step_attn_sinks, step_moe_clamped, step_latent,
     step_inputs, step_attn_shared, step_ffn_both, step_add_inputs;
 /* Angles of n_rot numbers without scaling or factors of the file. */
 vid rope_plain(struct builder *b, double base, uint32_t n_rot);

@@ -1,5 +1,6 @@
 /* arch_gpt2.c - GPT-2: learned positions, LayerNorm, fused q, k, v, a plain feed-forward, biases everywhere.  Source: Radford and
- * others, "Language Models are Unsupervised Multitask Learners", 2019. */
+ * others, "Language Models are Unsupervised Multitask Learners", 2019.
+ * StarCoder 1 has the same block, and one head of keys and values for all (arXiv 2305.06161). */
 #include "model/arch.h"
 
 static const struct step layer[] = {
@@ -25,3 +26,4 @@ static void setup(struct hparams *h, const struct gguf *g)
 }
 
 const struct arch arch_gpt2 = { "gpt2", ROPE_HALF, layer, setup };
+const struct arch arch_starcoder = { "starcoder", ROPE_HALF, layer, setup };

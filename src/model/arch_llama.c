@@ -1,4 +1,5 @@
-/* arch_llama.c - Llama 1 to 3, Mistral, Codestral, Mixtral and everything converted as "llama".
+/* arch_llama.c - Llama 1 to 3, Mistral, Codestral, Mixtral and everything converted as "llama";
+ * InternLM 2 and 3.
  * Source: arXiv 2302.13971, 2307.09288, 2407.21783; Mixtral 2401.04088.  Q and K rows are stored permuted, so that
  * neighbouring pairs rotate; llama 3's frequency scaling comes as rope_freqs.weight. */
 #include "model/arch.h"
@@ -23,3 +24,4 @@ static void setup(struct hparams *h, const struct gguf *g)
 }
 
 const struct arch arch_llama = { "llama", ROPE_PAIR, layer, setup };
+const struct arch arch_internlm2 = { "internlm2", ROPE_PAIR, layer, setup };

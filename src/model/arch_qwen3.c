@@ -1,4 +1,5 @@
-/* arch_qwen3.c - Qwen 3 dense: RMS norm on each q and k head before the rotation, no biases.  Source: arXiv 2505.09388. */
+/* arch_qwen3.c - Qwen 3 dense: RMS norm on each q and k head before the rotation, no biases.  Source: arXiv 2505.09388.
+ * The language half of Qwen3-VL is the same for text: its three positions are then equal. */
 #include "model/arch.h"
 
 static const struct step layer[] = {
@@ -16,3 +17,4 @@ static const struct step layer[] = {
 };
 
 const struct arch arch_qwen3 = { "qwen3", ROPE_HALF, layer, 0 };
+const struct arch arch_qwen3vl = { "qwen3vl", ROPE_HALF, layer, 0 };

@@ -1,4 +1,5 @@
-/* arch_qwen3moe.c - Qwen 3 with experts: softmax over all, top k, weights renormalised.  Source: arXiv 2505.09388. */
+/* arch_qwen3moe.c - Qwen 3 with experts: softmax over all, top k, weights renormalised.  Source: arXiv 2505.09388.
+ * The language half of Qwen3-VL with experts is the same for text. */
 #include "model/arch.h"
 
 static const struct step layer[] = {
@@ -16,3 +17,4 @@ static const struct step layer[] = {
 };
 
 const struct arch arch_qwen3moe = { "qwen3moe", ROPE_HALF, layer, 0 };
+const struct arch arch_qwen3vlmoe = { "qwen3vlmoe", ROPE_HALF, layer, 0 };

@@ -14,6 +14,7 @@ static step_fn *const step_table[] = {
     [S_ROPE_SOME] = step_rope_some,       [S_MLP] = step_mlp,
     [S_MOE_SHARED] = step_moe_shared,     [S_MOE_GATED] = step_moe_gated,
     [S_LEAD_OR_MOE] = step_lead_or_moe,   [S_ATTN_SINKS] = step_attn_sinks,
+    [S_ROUTED] = step_routed,
     [S_MOE_CLAMPED] = step_moe_clamped,   [S_LATENT] = step_latent,
     [S_INPUTS] = step_inputs,             [S_ATTN_SHARED] = step_attn_shared,
     [S_FFN_BOTH] = step_ffn_both,         [S_ADD_INPUTS] = step_add_inputs,

@@ -194,3 +194,9 @@ void step_lead_or_moe(struct builder *b, const struct step *s)
     if (b->il < b->h->n_dense) step_ffn(b, s);
     else step_moe_shared(b, s);
 }
+
+void step_routed(struct builder *b, const struct step *s)
+{
+    if (has_tensor(b, "ffn_gate_inp")) step_moe_shared(b, s);
+    else step_ffn(b, s);
+}
