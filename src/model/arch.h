@@ -142,8 +142,8 @@ int model_graph(struct graph **out, const struct arch *a, const struct hparams *
 typedef void step_fn(struct builder *b, const struct step *s);
 step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, step_qtemp, step_attn, step_out, step_ffn,
     step_moe, step_ffn_or_moe, step_positions, step_input, step_keep, step_take, step_scale, step_qknorm_all, step_qknorm_may,
-    step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe,
-    step_routed, step_attn_sinks, step_moe_clamped, step_latent,
+    step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe, step_routed,
+    step_attn_sinks, step_moe_clamped, step_latent,
     step_inputs, step_attn_shared, step_ffn_both, step_add_inputs;
 /* Angles of n_rot numbers without scaling or factors of the file. */
 vid rope_plain(struct builder *b, double base, uint32_t n_rot);
