@@ -223,6 +223,48 @@ static void caches_hold_no_more_than_they_must(void **state)
     assert_true(latent >= 3 && shared >= 1);
 }
 
+/* What a step of latent attention asks of a machine, by hand: products of heads, and the cache read once. */
+static void latent_work_is_counted(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_MODEL; i++) {
+        const struct tiny_any *a = &model[i];
+        const double D = a->t.D, H = a->t.H, E = a->t.E, F = a->Fe;
+        if (!a->split || a->dense || a->shared || a->q_rank) continue;
+        double heads = H * a->kv_rank * ((E - a->pe) + a->Ev);
+        double layer = D * H * E + D * (a->kv_rank + a->pe) + heads + H * a->Ev * D + D * a->t.experts + 3 * D * F * a->t.used;
+        struct engine_work w, deep;
+        write_model(i);
+        struct hearth_model *m = open_model(NULL, 1);
+        engine_work(m, &(struct engine_step){ .T = 1, .S = 1, .n_out = 1, .kv_type = HEARTH_KV_F16 }, &w);
+        engine_work(m, &(struct engine_step){ .T = 1, .S = 1, .n_out = 1, .depth = 10, .kv_type = HEARTH_KV_F16 }, &deep);
+        assert_true(w.int_macs + w.float_macs == a->t.L * layer + D * TINY_VOCAB);
+        assert_true(deep.bytes - w.bytes == 10.0 * a->t.L * (a->kv_rank + a->pe) * 2);
+        hearth_model_close(m);
+        return;
+    }
+    fail_msg("no such model in the list");
+}
+
+/* A session has no more positions than the model has learned. */
+static void learned_positions_end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_MODEL; i++) {
+        struct hearth_error e;
+        struct hearth_session *s;
+        if (strcmp(model[i].t.arch, "gpt2")) continue;
+        write_model(i);
+        struct hearth_model *m = open_model(NULL, 1);
+        assert_int_equal(hearth_session_open(&s, m, &(struct hearth_session_options){ .n_ctx = 257 }, &e), HEARTH_EARG);
+        assert_non_null(strstr(e.message, "256"));
+        assert_int_equal(hearth_session_open(&s, m, NULL, &e), 0);
+        assert_int_equal(hearth_session_n_ctx(s), 256);
+        hearth_session_close(s);
+        hearth_model_close(m);
+    }
+}
+
 /* Each tensor in turn has a row, or a number, too many. */
 static void wrong_shapes_are_named(void **state)
 {
@@ -325,6 +367,8 @@ int main(void)
         cmocka_unit_test(every_machine_gives_these_bits),
         cmocka_unit_test(the_batch_does_not_matter),
         cmocka_unit_test(caches_hold_no_more_than_they_must),
+        cmocka_unit_test(latent_work_is_counted),
+        cmocka_unit_test(learned_positions_end),
         cmocka_unit_test(wrong_shapes_are_named),
         cmocka_unit_test(absurd_numbers),
     };
