@@ -96,9 +96,9 @@ void hparams_routing(struct hparams *h, const struct gguf *g)
     if (h->route.scale == 0) h->route.scale = 1;                  /* as files say that there is none */
     hparam_u32(g, "expert_group_count", &h->route.n_group);
     hparam_u32(g, "expert_group_used_count", &h->route.n_group_used);
-    if (hparam_u32(g, "expert_shared_feed_forward_length", &h->n_ff_shared)) return;
-    hparam_u32(g, "expert_shared_count", &n_shared);
-    uint64_t width = (uint64_t)n_shared * h->n_ff_expert;
+    hparam_u32(g, "expert_shared_feed_forward_length", &h->n_ff_shared);
+    if (!hparam_u32(g, "expert_shared_count", &n_shared)) return;
+    uint64_t width = (uint64_t)n_shared * h->n_ff_expert;         /* too wide: refused by check_layers */
     h->n_ff_shared = width < UINT32_MAX ? (uint32_t)width : UINT32_MAX;
 }
 

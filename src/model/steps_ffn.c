@@ -8,7 +8,7 @@ static vid glu(struct builder *b, vid gate, vid up)
     return y;
 }
 
-/* cur's gated feed-forward of width F with weights gate, up and down; gate and up may be fused in up. */
+/* x's gated feed-forward of width F with weights gate, up and down; gate and up may be fused in up. */
 static vid ffn(struct builder *b, vid x, const char *const name[3], uint32_t F)
 {
     uint32_t D = b->h->n_embd;
@@ -169,7 +169,7 @@ void step_ffn_or_moe(struct builder *b, const struct step *s)
     else step_ffn(b, s);
 }
 
-/* The experts' part of x, then that of the shared expert, which gate scales when it is a value. */
+/* The experts' part of cur, then that of the shared expert, which may have a gate of its own. */
 static void moe_and_shared(struct builder *b, const struct step *s, bool gated)
 {
     static const char *const name[3] = { "ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp" };
