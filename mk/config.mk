@@ -43,9 +43,9 @@ ifeq ($(EMULATE),avx512)
   $(BUILD)/src/kernel/matmul/peak_avx512.o: FLAGS_avx512 := $(FLAGS_avx512)
   FLAGS_avx512 := $(FLAGS_avx2) -I. -include tests/emulate/avx512.h -Wno-psabi
 endif
-# Integer kernels unpack blocks by loops in C that the compiler makes into vectors.
+# Integer kernels unpack blocks by loops in C that the compiler makes into vectors; so do packers.
 FLAGS_unpack := $(if $(SAN),,-O3)
-UNPACKERS    := src/kernel/matmul/dot_% src/kernel/matmul/panel_%
+UNPACKERS    := src/kernel/matmul/dot_% src/kernel/matmul/panel_% src/quant/pack%
 # References define the result: nothing clever may happen to them.
 FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
 

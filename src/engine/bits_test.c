@@ -6,8 +6,8 @@ static void every_machine_gives_these_bits(void **state)
 {
     (void)state;
     static const uint64_t want[N_MODEL] = {
-        0xb0a92c33a9cb4d65u, 0x46efe12a97d31864u, 0x8a75c3803348196eu, 0x12744b1ef05c42bcu,
-        0xf324cf8c8486004eu, 0x4938e11ba5e7bcf2u, 0x804a2f7e26dadf55u, 0x574d0020a1ad504au,
+        0x611572062b1e5e30u, 0x5d2db2b1090a34fbu, 0x74f65ca5e5764fdfu, 0x1f5057fa3b825520u,
+        0x42fad80c132e18a9u, 0x4938e11ba5e7bcf2u, 0x804a2f7e26dadf55u, 0x574d0020a1ad504au,
     };
     for (size_t i = 0; i < N_MODEL; i++) {
         struct hearth_model *m = open_model(i, NULL, 1);

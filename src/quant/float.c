@@ -62,8 +62,9 @@ void unpack_bf16(const uint8_t *src, float *dst, size_t n)
     for (size_t i = 0; i < n; i++) dst[i] = bf16_to_f32(load16(src + 2 * i));
 }
 
-void pack_f32(const float *src, uint8_t *dst, size_t n)
+void pack_f32(const float *src, const float *weight, uint8_t *dst, size_t n)
 {
+    (void)weight;
     for (size_t i = 0; i < n; i++) {
         uint32_t u = bits_of(src[i]);
         store16(dst + 4 * i, (uint16_t)u);
@@ -71,12 +72,14 @@ void pack_f32(const float *src, uint8_t *dst, size_t n)
     }
 }
 
-void pack_f16(const float *src, uint8_t *dst, size_t n)
+void pack_f16(const float *src, const float *weight, uint8_t *dst, size_t n)
 {
+    (void)weight;
     for (size_t i = 0; i < n; i++) store16(dst + 2 * i, f32_to_f16(src[i]));
 }
 
-void pack_bf16(const float *src, uint8_t *dst, size_t n)
+void pack_bf16(const float *src, const float *weight, uint8_t *dst, size_t n)
 {
+    (void)weight;
     for (size_t i = 0; i < n; i++) store16(dst + 2 * i, f32_to_bf16(src[i]));
 }

@@ -1,4 +1,4 @@
-/* quant.h - exact scalar unpacking of every block type, and packing of the common ones.
+/* quant.h - exact scalar unpacking of every block type, and packing of every type that weights can have.
  *
  * Unpacking defines what the bytes of a file mean; fast kernels are compared with it bit for bit.
  * Threads: any; no state. */
@@ -16,9 +16,13 @@ typedef void unpack_fn(const uint8_t *src, float *dst, size_t n);
 /* n values (a multiple of the type's block) from src[n] to dst; round half to even where the format says "nearest".
  * Block types take any input: a NaN counts as 0, magnitudes that the block cannot hold are clamped. */
 typedef void pack_fn(const float *src, uint8_t *dst, size_t n);
+/* The same, minimising sum weight[i] * (error of value i)^2 in each block: weight[n] >= 0 says how much a value matters (an
+ * importance matrix: the mean square of what it is multiplied with).  NULL: all the same, which is what pack_fn does. */
+typedef void pack_weighted_fn(const float *src, const float *weight, uint8_t *dst, size_t n);
 
 unpack_fn *quant_unpack(enum dtype t);       /* NULL for PLAIN types */
-pack_fn   *quant_pack(enum dtype t);         /* NULL where no packer exists yet */
+pack_fn   *quant_pack(enum dtype t);         /* NULL for PLAIN types and the blocks of activations, Q8_1 and Q8_K */
+pack_weighted_fn *quant_pack_weighted(enum dtype t);        /* NULL for the same */
 
 /* Random valid blocks of any type that weights can have, for measuring speed: the codes are uniform, the scales such that the
  * values have about this standard deviation and mean 0 (F32, F16, BF16: nearly normal around mean).  Block i is a function
