@@ -18,7 +18,7 @@ static void help_and_version(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    static const char *const command[] = { "run", "inspect", "tokenize", "logits", "bench", "synth", "help",
+    static const char *const command[] = { "run", "inspect", "tokenize", "logits", "bench", "synth", "quantize", "help",
                                           "version" };
     struct result r = PROGRAM(NULL, "--help"), r2 = PROGRAM(NULL, "help");
     program_expect(&r, 0);

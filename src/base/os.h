@@ -22,8 +22,11 @@ struct os_map { const uint8_t *data; uint64_t size; };
 int  os_map_open(struct os_map *out, const char *path, struct err *err);
 void os_map_close(struct os_map *m);
 void os_map_willneed(const struct os_map *m, uint64_t at, uint64_t bytes);   /* start reading ahead; a hint */
+void os_map_done(const struct os_map *m, uint64_t at, uint64_t bytes);       /* the memory may be used otherwise; a hint */
 
 bool os_file_exists(const char *path);
+bool os_file_same(const char *a, const char *b);       /* both exist and are one file, whatever their names */
+void os_file_remove(const char *path);                 /* nothing happens when it cannot be */
 /* The whole file, NUL added, at most max bytes (ERR_LIMIT).  *out is the caller's (mem_free). */
 int  os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err);
 

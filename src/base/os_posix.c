@@ -73,7 +73,25 @@ void os_map_willneed(const struct os_map *m, uint64_t at, uint64_t bytes)
     posix_madvise((void *)(uintptr_t)(m->data + lo), (size_t)(at + bytes - lo), POSIX_MADV_WILLNEED);
 }
 
+void os_map_done(const struct os_map *m, uint64_t at, uint64_t bytes)
+{
+    /* Only whole pages: the others are still in use. */
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), lo = (at + page - 1) & ~(page - 1);
+    if (!m->data || at >= m->size) return;
+    if (bytes > m->size - at) bytes = m->size - at;
+    uint64_t hi = (at + bytes) & ~(page - 1);
+    if (hi > lo) madvise((void *)(uintptr_t)(m->data + lo), (size_t)(hi - lo), MADV_DONTNEED);
+}
+
 bool os_file_exists(const char *path) { return access(path, F_OK) == 0; }
+
+bool os_file_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+void os_file_remove(const char *path) { unlink(path); }
 
 int os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err)
 {

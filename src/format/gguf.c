@@ -207,6 +207,7 @@ void gguf_close(struct gguf *g)
 uint32_t gguf_version(const struct gguf *g) { return g->part[0].version; }
 uint32_t gguf_n_files(const struct gguf *g) { return g->n_parts; }
 const char *gguf_path(const struct gguf *g) { return g->path; }
+const char *gguf_file_path(const struct gguf *g, uint32_t i) { return g->part[i].path; }
 
 uint64_t gguf_file_bytes(const struct gguf *g)
 {
@@ -219,6 +220,11 @@ void gguf_willneed(const struct gguf *g)
 {
     for (uint32_t i = 0; i < g->n_maps; i++)
         os_map_willneed(&g->map[i], g->part[i].data_at, g->part[i].size);
+}
+
+void gguf_done(const struct gguf *g, const struct gguf_tensor *t, uint64_t at, uint64_t n)
+{
+    if (t->file < g->n_maps) os_map_done(&g->map[t->file], t->offset + at, n);
 }
 
 size_t gguf_n_kv(const struct gguf *g) { return g->part[0].n_kv; }

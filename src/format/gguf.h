@@ -59,8 +59,11 @@ uint32_t gguf_version(const struct gguf *g);
 uint64_t gguf_file_bytes(const struct gguf *g);              /* of all split files */
 uint32_t gguf_n_files(const struct gguf *g);
 const char *gguf_path(const struct gguf *g);
+const char *gguf_file_path(const struct gguf *g, uint32_t i);            /* of split file i */
 /* Starts reading the tensor data ahead (a hint). */
 void gguf_willneed(const struct gguf *g);
+/* Bytes [at, at + n) of a tensor's data are not needed again soon (a hint): reading a large file need not fill the memory. */
+void gguf_done(const struct gguf *g, const struct gguf_tensor *t, uint64_t at, uint64_t n);
 
 /* ---- metadata ---- */
 size_t gguf_n_kv(const struct gguf *g);
@@ -111,6 +114,8 @@ typedef int gguf_fill_fn(void *arg, const struct gguf_tensor *t, uint64_t at, ui
 void gguf_put_filled(struct gguf_writer *w, const struct gguf_tensor *t, gguf_fill_fn *fill, void *arg);
 /* What the tensors so far take in the file, padding included. */
 uint64_t gguf_writer_data_bytes(const struct gguf_writer *w);
+/* The size that the file will have. */
+int  gguf_writer_size(struct gguf_writer *w, uint64_t *bytes, struct err *err);
 int  gguf_writer_save(struct gguf_writer *w, const char *path, struct err *err);
 /* The same into memory; what out held is lost. */
 int  gguf_writer_bytes(struct gguf_writer *w, struct buf *out, struct err *err);

@@ -285,6 +285,15 @@ static int build_header(struct gguf_writer *w, struct buf *b, struct err *err)
     return b->bad ? err_set(err, ERR_NOMEM, "out of memory writing a model") : 0;
 }
 
+int gguf_writer_size(struct gguf_writer *w, uint64_t *bytes, struct err *err)
+{
+    struct buf head = { 0 };
+    int rc = build_header(w, &head, err);
+    *bytes = head.len + w->data_bytes;
+    buf_release(&head);
+    return rc;
+}
+
 typedef int sink_fn(void *to, const void *p, size_t n, struct err *err);
 
 static int to_file(void *to, const void *p, size_t n, struct err *err) { return os_write(to, p, n, err); }

@@ -1,0 +1,44 @@
+/* imatrix.h - importance matrices: the mean squares of what each column of a weight is multiplied with.
+ *
+ * A file in GGUF (general.type "imatrix": <weight>.in_sum2 [columns, matrices] and <weight>.counts [1, matrices], both F32) or in
+ * the older .dat form.  Read into memory as a whole: 4 bytes per column.  Nothing is trusted: sizes are checked, values must be
+ * finite and not negative.  Threads: immutable after open, any thread. */
+#ifndef HEARTH_QUANT_IMATRIX_H
+#define HEARTH_QUANT_IMATRIX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct imatrix;
+
+struct imatrix_entry {
+    const char *name;          /* of the weight: "blk.0.attn_q.weight" */
+    uint64_t n;                /* columns times matrices (experts) */
+    const float *value;        /* [n] */
+};
+
+/* *out is the caller's (imatrix_close), NULL on failure. */
+int  imatrix_open(struct imatrix **out, const char *path, struct err *err);
+void imatrix_close(struct imatrix *m);                             /* NULL is fine */
+size_t imatrix_n(const struct imatrix *m);
+const struct imatrix_entry *imatrix_at(const struct imatrix *m, size_t i);
+const struct imatrix_entry *imatrix_find(const struct imatrix *m, const char *name);    /* NULL when absent */
+uint32_t imatrix_chunks(const struct imatrix *m);                  /* of text that it was made from; 0: unknown */
+const char *imatrix_dataset(const struct imatrix *m);              /* "": unknown */
+
+/* ---- writing ---- */
+
+struct imatrix_sums {
+    const char *name;
+    uint64_t n_col, n_mat;
+    const double *sum2;        /* [n_mat][n_col] sums of squares */
+    const uint64_t *count;     /* [n_mat] rows that went into them */
+};
+struct imatrix_source { const char *dataset; uint32_t chunks, chunk_size; };
+
+int imatrix_save(const char *path, const struct imatrix_sums *s, size_t n, const struct imatrix_source *from, struct err *err);
+
+#endif
