@@ -35,6 +35,7 @@ struct hearth_model {
     struct device *device;
     struct variant variant[2];        /* [1]: LongRoPE's long factors */
     uint64_t limit_at;                /* engine_limit: where it reads next */
+    const struct observer *observer;  /* NULL: nobody */
     struct lock lock;                 /* one evaluation at a time; guards everything below */
     int32_t *token;                   /* [MAX_BATCH] the batch being built */
     int64_t *pos;
@@ -77,6 +78,9 @@ void engine_work(const struct hearth_model *m, const struct engine_step *s, stru
 /* The limit of the machine, measured now with the model's threads; DEVICE_READ reads a part of its weights, another at each
  * call.  One call at a time. */
 double engine_limit(struct hearth_model *m, enum device_limit what);
+
+/* Shows what every matrix but that of the logits is multiplied with.  Before the model's first session; o must outlive them. */
+void engine_observe(struct hearth_model *m, const struct observer *o);
 
 /* The plan for T tokens, compiled on first use. */
 int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err);

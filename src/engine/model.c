@@ -203,6 +203,13 @@ int engine_can_run(const struct gguf *g, struct err *err)
     return rc;
 }
 
+void engine_observe(struct hearth_model *m, const struct observer *o)
+{
+    m->observer = o;
+    for (int v = 0; v < 2; v++)
+        if (m->variant[v].graph) m->variant[v].graph->observed = true;
+}
+
 void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *out)
 {
     *out = (struct hearth_model_info){

@@ -210,7 +210,7 @@ static int evaluate(const struct hearth_batch_item *item, size_t n_items, struct
     int rc = 0;
     while (i < n_items && rc == 0) {
         struct params v = { .token = m->token, .pos = m->pos, .seq = m->seq, .kv = m->kv, .out_row = m->out_row,
-                            .logits = m->out };
+                            .logits = m->out, .observer = m->observer };
         size_t i0 = i, at0 = at;
         uint32_t seq = 0;
         for (; i < n_items; i++, at = 0, seq++) {

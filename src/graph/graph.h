@@ -81,6 +81,7 @@ struct graph {
     uint32_t n_value, cap_value, n_op, cap_op;
     uint32_t n_slot;          /* experts per token, 0 when dense */
     bool bad;                 /* out of memory; sticky */
+    bool observed;            /* plans show params.observer what their matrices are multiplied with, but those of the logits */
     /* the geometry of the KV cache, filled by the model */
     uint32_t n_layer;
     struct kv_layer {
@@ -131,6 +132,13 @@ int  plan_compile(struct plan **out, const struct graph *g, const struct plan_ta
                   uint32_t max_out, struct err *err);
 void plan_close(struct plan *p);
 
+/* Who looks on: x[w->ne[0]] is a row that matrix `part` of w (0, or the expert) is multiplied with.  Called by one thread, in
+ * the same order whatever the number of threads. */
+struct observer {
+    void (*see)(void *arg, const struct weight *w, uint32_t part, const float *x);
+    void *arg;
+};
+
 /* What changes from run to run. */
 struct params {
     uint32_t T;                       /* tokens, 1..max_T */
@@ -141,6 +149,7 @@ struct params {
     uint32_t n_out;                   /* rows of logits wanted, 0..max_out */
     const uint32_t *out_row;          /* [n_out] which tokens */
     float *const *logits;             /* [n_out] where each row of V goes, host memory */
+    const struct observer *observer;  /* of an observed graph's plan */
 };
 
 /* The cache of one sequence: page p holds positions p * KV_PAGE and up of every layer.  Layer l's keys of page p begin at

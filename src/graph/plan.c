@@ -75,6 +75,15 @@ static vid pack_input(struct build *b, const struct op *o)
     return v >= 0 ? v : add_pack(b, o->in[0], form);
 }
 
+static void add_observe(struct build *b, const struct op *mat)
+{
+    /* Heads have matrices of their own, which importance does not tell apart. */
+    if (mat->kind == OP_MATMUL_HEADS || !b->g->observed || b->p->value[mat->in[0]].rows == ROWS_OUT) return;
+    struct op *o = &b->p->op[b->p->n_op++];
+    *o = (struct op){ .kind = OP_OBSERVE, .in = { mat->in[0], mat->in[1] }, .out = -1, .out2 = -1, .w = mat->w };
+    o->n[0] = mat->n[0];
+}
+
 /* Matrix products that follow each other pack their inputs first, so that they can run as one step. */
 static void lower(struct build *b)
 {
@@ -88,6 +97,7 @@ static void lower(struct build *b)
         for (uint32_t k = i; k < end; k++) {
             packed[(k - i) & 15] = -1;
             if (op_info(g->op[k].kind)->shape != OP_MAT) continue;
+            add_observe(b, &g->op[k]);
             packed[(k - i) & 15] = pack_input(b, &g->op[k]);
             if (k - i == 15) end = k + 1;
         }
@@ -238,7 +248,7 @@ int plan_compile(struct plan **out, const struct graph *g, const struct plan_tar
     p->n_slot = g->n_slot;
     p->n_layer = g->n_layer;
     p->kv = g->kv;
-    uint32_t n_op = g->n_op * 2, n_value = g->n_value + g->n_op;
+    uint32_t n_op = g->n_op * 3, n_value = g->n_value + g->n_op;
     p->op = arena_new(&p->arena, struct op, n_op);
     p->value = arena_new(&p->arena, struct value, n_value);
     p->step = arena_new(&p->arena, struct plan_step, n_op);

@@ -358,11 +358,12 @@ static void wrong_imatrices_are_refused(void **state)
     o.imatrix = im;
     refuse("moe.gguf", &o, ERR_ARG, "belongs to another model");
     imatrix_close(im);
-    sum[77] = NAN;
-    save_imatrix("im.gguf", COLS, sum, count);
-    assert_int_equal(imatrix_open(&im, in_dir("im.gguf"), &err), ERR_FORMAT);
-    assert_non_null(strstr(err.msg, "value 77"));
     unlink(in_dir("im.gguf"));
+    sum[COLS + 77] = NAN;
+    struct imatrix_sums s = { "blk.0.ffn_up_exps.weight", COLS, PARTS, sum, count };
+    assert_int_equal(imatrix_save(in_dir("im.gguf"), &s, 1, &(struct imatrix_source){ "", 1, 1 }, &err), ERR_FORMAT);
+    assert_non_null(strstr(err.msg, "column 77 of 256"));
+    sum[COLS + 77] = 0;
     assert_int_equal(imatrix_open(&im, in_dir("moe.gguf"), &err), ERR_ARG);
     assert_null(im);
 }
@@ -424,6 +425,12 @@ static void older_files_are_read_and_damage_is_refused(void **state)
     imatrix_close(im);
     assert_int_equal(open_dat(&im, d, n - 12, &err), 0);       /* the oldest end after the values */
     imatrix_close(im);
+    uint8_t *value = d + 19 + 4 * 3, bad[4] = { 0, 0, 0xc0, 0x7f }, good[4];
+    memcpy(good, value, 4);
+    memcpy(value, bad, 4);
+    assert_int_equal(open_dat(&im, d, n, &err), ERR_FORMAT);
+    assert_non_null(strstr(err.msg, "one: value 3 of 5"));
+    memcpy(value, good, 4);
     for (size_t cut = 0; cut < n - 12; cut++) {
         int rc = open_dat(&im, d, cut, &err);
         if (rc != ERR_FORMAT) fail_msg("%zu bytes: code %d", cut, rc);

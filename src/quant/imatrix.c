@@ -200,7 +200,12 @@ static int put_sums(struct gguf_writer *w, struct arena *a, const struct imatrix
     if (!ck_mul(s->n_col, s->n_mat, &n)) return err_set(err, ERR_LIMIT, "%s: too many columns", s->name);
     float *sum = arena_new(a, float, n), *count = arena_new(a, float, s->n_mat);
     if (!sum || !count) return err_set(err, ERR_NOMEM, "out of memory writing an importance matrix");
-    for (uint64_t i = 0; i < n; i++) sum[i] = (float)s->sum2[i];
+    for (uint64_t i = 0; i < n; i++) {
+        sum[i] = (float)s->sum2[i];
+        if (!(sum[i] >= 0 && sum[i] <= 3e38f))
+            return err_set(err, ERR_FORMAT, "%s: column %llu of %llu meets values that are not finite; the model or its file is "
+                           "damaged", s->name, (unsigned long long)(i % s->n_col), (unsigned long long)s->n_col);
+    }
     for (uint64_t i = 0; i < s->n_mat; i++) count[i] = (float)s->count[i];
     fmt_into(name, sizeof name, "%s%s", s->name, sum_suffix);
     gguf_put_tensor(w, name, DT_F32, 2, (uint64_t[]){ s->n_col, s->n_mat }, sum);

@@ -39,6 +39,20 @@ struct imatrix_sums {
 };
 struct imatrix_source { const char *dataset; uint32_t chunks, chunk_size; };
 
+/* A sum that is not finite is an error (ERR_FORMAT): the model computes nonsense. */
 int imatrix_save(const char *path, const struct imatrix_sums *s, size_t n, const struct imatrix_source *from, struct err *err);
+
+/* ---- collecting ---- */
+
+/* Adds up squares, weight by weight. */
+struct imatrix_collect;
+int  imatrix_collect_open(struct imatrix_collect **out, struct err *err);
+void imatrix_collect_close(struct imatrix_collect *c);             /* NULL is fine */
+/* One row x[n_col] that matrix `part` of n_mat of a weight is multiplied with.  name is the weight's identity, by its address,
+ * and must outlive the collection.  Failures are sticky and reported by save. */
+struct imatrix_shape { uint64_t n_col, n_mat; };
+void imatrix_collect_row(struct imatrix_collect *c, const char *name, struct imatrix_shape shape, uint32_t part, const float *x);
+size_t imatrix_collect_n(const struct imatrix_collect *c);         /* weights seen */
+int  imatrix_collect_save(struct imatrix_collect *c, const char *path, const struct imatrix_source *from, struct err *err);
 
 #endif

@@ -260,7 +260,7 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
     for (size_t k = 0; k < r->p->n_slot; k++) plain_op(r, o, t * r->p->n_slot + k);
 }
 
-void cpu_sort(const struct run *r, const struct op *o)
+static void sort(const struct run *r, const struct op *o)
 {
     const struct value *ids = &r->p->value[o->in[0]];
     size_t K = r->p->n_slot, n = r->v->T * K, E = r->p->value[o->out].width - 1;
@@ -279,4 +279,27 @@ void cpu_sort(const struct run *r, const struct op *o)
     }
     for (size_t e = E; e > 0; e--) begin[e] = begin[e - 1];
     begin[0] = 0;
+}
+
+/* Experts see the rows of their slots, in the order of the tokens. */
+static void observe(const struct run *r, const struct op *o)
+{
+    const struct observer *who = r->v->observer;
+    if (!who) return;
+    if (o->in[1] < 0) {
+        for (size_t t = 0; t < r->v->T; t++) who->see(who->arg, o->w, 0, float_row(r, o->in[0], t));
+        return;
+    }
+    const int32_t *begin = (const int32_t *)(const void *)value_row(r, o->in[1], 0);
+    size_t E = r->p->value[o->in[1]].width - 1;
+    const int32_t *slot = begin + E + 1, *row = o->n[0] ? slot : slot + r->v->T * r->p->n_slot;
+    for (size_t e = 0; e < E; e++)
+        for (int32_t i = begin[e]; i < begin[e + 1]; i++)
+            who->see(who->arg, o->w, (uint32_t)e, float_row(r, o->in[0], (size_t)row[i]));
+}
+
+void cpu_one(const struct run *r, const struct op *o)
+{
+    if (o->kind == OP_OBSERVE) observe(r, o);
+    else sort(r, o);
 }

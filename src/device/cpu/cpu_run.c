@@ -189,7 +189,7 @@ static void run_step(const struct run *r, const struct plan_step *s, unsigned th
         return;
     case OP_ATT: run_attention(r, o, thread); return;
     case OP_ONE:
-        if (thread == 0) cpu_sort(r, o);
+        if (thread == 0) cpu_one(r, o);
         return;
     }
 }
