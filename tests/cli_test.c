@@ -19,7 +19,7 @@ static void help_and_version(void **unused)
     (void)unused;
     NEED_PROGRAM();
     static const char *const command[] = { "run", "inspect", "tokenize", "logits", "bench", "synth", "quantize", "imatrix",
-                                          "perplexity", "help", "version" };
+                                          "perplexity", "split", "merge", "help", "version" };
     struct result r = PROGRAM(NULL, "--help"), r2 = PROGRAM(NULL, "help");
     program_expect(&r, 0);
     assert_string_equal(r.out, r2.out);
@@ -49,7 +49,7 @@ static void wrong_usage_is_explained(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    static const struct { const char *args[6], *word; } row[] = {
+    static const struct { const char *args[8], *word; } row[] = {
         { { "rnu" }, "did you mean run?" },
         { { "xyzzy" }, "unknown command \"xyzzy\"" },
         { { "run", "--tmep", "1" }, "did you mean --temp?" },
@@ -61,6 +61,15 @@ static void wrong_usage_is_explained(void **unused)
         { { "run", "m", "x", "--kv", "f64" }, "f16|f32" },
         { { "run", "m", "x", "--no-template", "--system=x" }, "--system" },
         { { "inspect" }, "inspect needs FILE" },
+        { { "inspect", "a", "b" }, "--compare takes two" },
+        { { "inspect", "a", "--compare" }, "needs two files" },
+        { { "quantize", "a", "b" }, "needs --type" },
+        { { "quantize", "a", "b", "--type", "Q4_K_X" }, "Q4_K_M" },
+        { { "quantize", "a", "b", "--type", "Q4_0", "--tensor=x" }, "NAME=TYPE" },
+        { { "split", "a", "b" }, "--max-size or" },
+        { { "split", "a", "b", "--max-size", "4X" }, "4G or 500M" },
+        { { "imatrix", "a", "b" }, "needs --out" },
+        { { "merge", "a" }, "merge needs FIRST.gguf" },
         { { "tokenize" }, "tokenize needs MODEL" },
         { { "tokenize", "m", "x", "--jsonl" }, "--jsonl" },
         { { "tokenize", "m", "--pieces", "--count" }, "choose one" },

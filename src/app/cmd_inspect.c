@@ -1,6 +1,8 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/inspect.h"
+#include "app/signals.h"
 #include "app/term.h"
 #include "base/json.h"
 #include "base/utf8.h"
@@ -9,7 +11,7 @@
 
 enum { SHORT_STRING = 72, SHORT_ARRAY = 6, SHORT_ITEM = 24 };
 
-struct fields { bool tensors, metadata, summary, json, full; };
+struct fields { bool tensors, metadata, summary, json, full, compare; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
@@ -18,6 +20,8 @@ static const struct opt row[] = {
     { "summary", NULL, 's', OPT_FLAG, NULL, NULL, "only the summary", NULL, AT(summary), 0, 0 },
     { "full", NULL, 0, OPT_FLAG, NULL, NULL, "do not cut long strings and arrays", NULL, AT(full), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "everything as one JSON object", NULL, AT(json), 0, 0 },
+    { "compare", NULL, 0, OPT_FLAG, NULL, NULL, "the keys and tensors in which two files differ, and by how much", NULL,
+      AT(compare), 0, 0 },
 };
 
 static const char *const type_name[] = { "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array",
@@ -55,7 +59,7 @@ static void put_number(const struct gguf_kv *kv, enum gguf_type type, uint64_t i
         buf_printf(out, "%lld", (long long)v);
 }
 
-static void put_value(const struct gguf_kv *kv, bool full, struct buf *out)
+void inspect_put_value(const struct gguf_kv *kv, bool full, struct buf *out)
 {
     bool array = kv->type == GGUF_ARRAY;
     enum gguf_type type = array ? kv->item : kv->type;
@@ -85,7 +89,7 @@ static void put_metadata(const struct gguf *g, bool full, struct buf *out)
         term_clean(kv->key.s, kv->key.n, out);
         buf_printf(out, "  %s%s  ", type_name[kv->type == GGUF_ARRAY ? kv->item : kv->type],
                    kv->type == GGUF_ARRAY ? "[]" : "");
-        put_value(kv, full, out);
+        inspect_put_value(kv, full, out);
         buf_putc(out, '\n');
     }
 }
@@ -146,7 +150,7 @@ static void put_key(const struct gguf *g, const char *label, const char *key, st
     if (gguf_get_str(g, key, &s))
         term_clean(s.s, s.n < 200 ? s.n : 200, out);
     else
-        put_value(kv, false, out);
+        inspect_put_value(kv, false, out);
     buf_putc(out, '\n');
 }
 
@@ -320,12 +324,32 @@ static bool put_json(const struct gguf *g, const struct fields *f, struct buf *o
     return ok;
 }
 
+static int compare(const struct fields *f, const char *const *path)
+{
+    struct gguf *g[2] = { NULL, NULL };
+    struct err e = { 0 };
+    struct buf b = { 0 };
+    int rc = gguf_open(&g[0], path[0], &e);
+    if (rc == 0) rc = gguf_open(&g[1], path[1], &e);
+    bool ended = rc == 0 && inspect_compare(g[0], g[1], f->full, &b);
+    term_progress_end();
+    gguf_close(g[0]);
+    gguf_close(g[1]);
+    if (ended) return term_put(&b) ? EXIT_OK : term_write_failed();
+    buf_release(&b);
+    return rc < 0 ? term_fail("%s", e.msg) : 128 + signals_pending();
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     struct fields f = { 0 };
     struct parsed p;
     int rc;
-    if (!command_parse(self, argc, argv, (struct command_operands){ 1, 1 }, &f, &p, &rc)) return rc;
+    if (!command_parse(self, argc, argv, (struct command_operands){ 1, 2 }, &f, &p, &rc)) return rc;
+    if (f.compare && p.n_operands < 2) return term_usage(self->name, "--compare needs two files");
+    if (f.compare) return compare(&f, p.operand);
+    if (p.n_operands > 1)
+        return term_usage(self->name, "\"%s\" is one argument too many; --compare takes two files", p.operand[1]);
     struct gguf *g;
     struct err e = { 0 };
     if (gguf_open(&g, p.operand[0], &e) < 0) return term_fail("%s", e.msg);
@@ -349,10 +373,11 @@ static int run(const struct command *self, int argc, char **argv)
 
 const struct command command_row_inspect = {
     .name = "inspect",
-    .operands = "FILE",
+    .operands = "FILE [FILE]",
     .summary = "what is in a model file, and whether it runs here",
     .about = "FILE is a GGUF file, or the first part of a split one.\n",
     .example = "model.gguf",
+    .more = (const char *const[]){ "hearth inspect --compare model-F16.gguf model-Q4_K_M.gguf", NULL },
     .options = { row, sizeof row / sizeof *row },
     .run = run,
 };

@@ -9,7 +9,8 @@
 #include "base/pool.h"
 #include "quant/quant.h"
 
-enum { UNIT = 4096, BLOCK = 256 };                     /* values that a thread takes at once; the largest block */
+/* Values that a thread takes at once, and that are made between two looks at the progress; the largest block. */
+enum { UNIT = 4096, STEP = 64 * UNIT, BLOCK = 256 };
 
 struct convert {
     struct arena arena;
@@ -250,15 +251,20 @@ static int fill(void *arg, const struct gguf_tensor *out, uint64_t at, uint8_t *
     const struct fill *f = arg;
     struct convert *c = f->c;
     (void)out;
+    const struct dtype_info *to = dtype_info(f->t->type);
+    const size_t step = STEP / to->block_values * to->block_bytes;
     int rc = 0;
-    if (f->t->kept) memcpy(dst, f->t->from->data + at, n);
-    else rc = make_piece(c, f->t, (struct bytes){ at, dst, n }, err);
-    if (rc < 0) return rc;
-    uint64_t before = source_bytes(f->t, at), read = source_bytes(f->t, at + n) - before;
-    gguf_done(c->g, f->t->from, before, read);
-    c->done += read;
-    if (c->o->progress && !c->o->progress(c->o->arg, c->done, c->total)) return err_set(err, ERR_CANCELLED, "stopped");
-    return 0;
+    for (size_t k = 0, part; k < n && rc == 0; k += part) {
+        part = n - k < step ? n - k : step;
+        if (f->t->kept) memcpy(dst + k, f->t->from->data + at + k, part);
+        else rc = make_piece(c, f->t, (struct bytes){ at + k, dst + k, part }, err);
+        uint64_t before = source_bytes(f->t, at + k), read = source_bytes(f->t, at + k + part) - before;
+        gguf_done(c->g, f->t->from, before, read);
+        c->done += read;
+        if (rc == 0 && c->o->progress && !c->o->progress(c->o->arg, c->done, c->total))
+            rc = err_set(err, ERR_CANCELLED, "stopped");
+    }
+    return rc;
 }
 
 /* ---- the file ---- */

@@ -116,10 +116,9 @@ static int read_entry(struct imatrix *m, struct rd *r, const char *path, struct 
     return check_values(path, e, err);
 }
 
-static int read_dat(struct imatrix *m, const char *path, const char *data, size_t size, struct err *err)
+static int read_dat(struct imatrix *m, const char *path, const uint8_t *data, size_t size, struct err *err)
 {
-    const uint8_t *p = (const uint8_t *)data;
-    struct rd r = { p, p + size, false };
+    struct rd r = { data, size ? data + size : data, false };
     uint32_t n = rd_u32(&r);
     /* The smallest entry has 17 bytes. */
     if (!n || n > MAX_ENTRIES || n > rd_left(&r) / 17)
@@ -140,20 +139,17 @@ static int read_dat(struct imatrix *m, const char *path, const char *data, size_
 
 /* ---- opening ---- */
 
-static int read_any(struct imatrix *m, const char *path, struct err *err)
+static int read_any(struct imatrix *m, const uint8_t *data, uint64_t size, const char *path, struct err *err)
 {
-    struct os_map map;
-    int rc = os_map_open(&map, path, err);
-    if (rc < 0) return rc;
-    if (map.size >= 4 && !memcmp(map.data, "GGUF", 4)) {
+    int rc;
+    if (size >= 4 && !memcmp(data, "GGUF", 4)) {
         struct gguf *g;
-        rc = gguf_parse(&g, map.data, map.size, path, err);
+        rc = gguf_parse(&g, data, size, path, err);
         if (rc == 0) rc = read_gguf(m, g, err);
         gguf_close(g);
     } else {
-        rc = read_dat(m, path, (const char *)map.data, (size_t)map.size, err);
+        rc = read_dat(m, path, data, (size_t)size, err);
     }
-    os_map_close(&map);
     if (rc < 0) return rc;
     if (!m->n) return err_set(err, ERR_FORMAT, "%s: has no values of any weight", path);
     size_t dup = 0;
@@ -162,14 +158,25 @@ static int read_any(struct imatrix *m, const char *path, struct err *err)
     return rc < 0 ? err_set(err, ERR_FORMAT, "%s: %s occurs twice", path, m->entry[dup].name) : 0;
 }
 
-int imatrix_open(struct imatrix **out, const char *path, struct err *err)
+int imatrix_parse(struct imatrix **out, const void *data, uint64_t size, const char *name, struct err *err)
 {
     struct imatrix *m = mem_new(1, sizeof *m);
     *out = NULL;
-    if (!m) return out_of_memory(path, err);
-    int rc = read_any(m, path, err);
+    if (!m) return out_of_memory(name, err);
+    int rc = read_any(m, data, size, name, err);
     if (rc == 0) *out = m;
     else imatrix_close(m);
+    return rc;
+}
+
+int imatrix_open(struct imatrix **out, const char *path, struct err *err)
+{
+    struct os_map map;
+    *out = NULL;
+    int rc = os_map_open(&map, path, err);
+    if (rc < 0) return rc;
+    rc = imatrix_parse(out, map.data, map.size, path, err);
+    os_map_close(&map);
     return rc;
 }
 

@@ -22,6 +22,8 @@ struct imatrix_entry {
 
 /* *out is the caller's (imatrix_close), NULL on failure. */
 int  imatrix_open(struct imatrix **out, const char *path, struct err *err);
+/* The same for the bytes of a file; name is used in messages.  Nothing is kept of data. */
+int  imatrix_parse(struct imatrix **out, const void *data, uint64_t size, const char *name, struct err *err);
 void imatrix_close(struct imatrix *m);                             /* NULL is fine */
 size_t imatrix_n(const struct imatrix *m);
 const struct imatrix_entry *imatrix_at(const struct imatrix *m, size_t i);
