@@ -1,8 +1,8 @@
 /* pack.h - what the packers share: clean input, levels, sums in a fixed order, and the fit of one scale.  Private to quant.
  *
  * Every packer minimises sum weight[i] * (value[i] - what unpacking gives)^2 inside each block; without weights all count the
- * same.  It first fits scales with real numbers, rounds them to what the block can store, and then chooses the levels (and once
- * more the small integer scales) against the rounded ones, so that rounding is part of the fit.
+ * same (but see pack_k.c).  It first fits scales with real numbers, rounds them to what the block can store, and then chooses the
+ * levels (and once more the small integer scales) against the rounded ones, so that rounding is part of the fit.
  * Sums run in four lanes that are added in one order: the bits are the same on every machine, and compilers may use vectors. */
 #ifndef HEARTH_QUANT_PACK_H
 #define HEARTH_QUANT_PACK_H

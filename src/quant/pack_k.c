@@ -8,6 +8,7 @@ struct affine {
     int smax;                  /* integer scales and minimums 0..smax */
     float from, step;          /* of the search, in levels beyond nmax */
     unsigned n_step;
+    bool by_size;              /* without weights, larger values count more */
 };
 
 /* x = scale * level - min, both >= 0 */
@@ -140,12 +141,23 @@ static bool refit(const struct affine *a, struct super *s)
     return d > 0 && dmin >= 0 && try_factors(a, s, d, dmin);
 }
 
+/* Weights where there are none: the spread of the sub-block plus the magnitude.  A model's text loses about an eighth less that
+ * way with Q4_K (see docs/quantize.md); types with fewer bits gain nothing. */
+static void weigh_by_size(struct super *s)
+{
+    for (unsigned b = 0; b < 256; b += 32) {
+        float *w = s->w + b, rms = __builtin_sqrtf(pack_power(s->x + b, w, 32) / 32);
+        for (unsigned i = 0; i < 32; i++) w[i] = rms + pack_abs(s->x[b + i]);
+    }
+}
+
 static void solve(const struct affine *a, const float *src, const float *weight, struct super *s)
 {
     /* The largest integer need not be used: a few coarser divisions may suit the other sub-blocks better. */
     static const float part[] = { 1, 0.95f, 0.9f, 1.04f };
     float top = 0, top_min = 0;
     pack_load(src, weight, s->x, s->w, 256);
+    if (a->by_size && !weight) weigh_by_size(s);
     s->error = -1;
     for (unsigned b = 0; b < 256 / a->n; b++) {
         s->line[b] = fit(a, s->x + b * a->n, s->w + b * a->n);
@@ -177,7 +189,7 @@ static void put_factors(uint8_t *dst, const struct super *s)
 /* { u8 sc[16]; u8 qs[64]; f16 d; f16 dmin } */
 void pack_q2_k(const float *src, const float *weight, uint8_t *dst, size_t n)
 {
-    static const struct affine a = { 16, 3, 15, -0.9f, 0.15f, 20 };
+    static const struct affine a = { 16, 3, 15, -0.9f, 0.15f, 20, false };
     for (; n; n -= 256, src += 256, dst += 84, weight += weight ? 256 : 0) {
         struct super s;
         solve(&a, src, weight, &s);
@@ -205,7 +217,7 @@ static void put_scale_min(uint8_t *sc, const uint8_t *scale, const uint8_t *min)
 
 void pack_q4_k(const float *src, const float *weight, uint8_t *dst, size_t n)
 {
-    static const struct affine a = { 32, 15, 63, -1, 0.1f, 24 };
+    static const struct affine a = { 32, 15, 63, -1, 0.1f, 24, true };
     for (; n; n -= 256, src += 256, dst += 144, weight += weight ? 256 : 0) {
         struct super s;
         solve(&a, src, weight, &s);
@@ -223,7 +235,7 @@ void pack_q4_k(const float *src, const float *weight, uint8_t *dst, size_t n)
 /* { f16 d; f16 dmin; u8 sc[12]; u8 qh[32]; u8 qs[128] } */
 void pack_q5_k(const float *src, const float *weight, uint8_t *dst, size_t n)
 {
-    static const struct affine a = { 32, 31, 63, -0.9f, 0.1f, 24 };
+    static const struct affine a = { 32, 31, 63, -0.9f, 0.1f, 24, true };
     for (; n; n -= 256, src += 256, dst += 176, weight += weight ? 256 : 0) {
         struct super s;
         solve(&a, src, weight, &s);

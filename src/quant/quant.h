@@ -17,7 +17,8 @@ typedef void unpack_fn(const uint8_t *src, float *dst, size_t n);
  * Block types take any input: a NaN counts as 0, magnitudes that the block cannot hold are clamped. */
 typedef void pack_fn(const float *src, uint8_t *dst, size_t n);
 /* The same, minimising sum weight[i] * (error of value i)^2 in each block: weight[n] >= 0 says how much a value matters (an
- * importance matrix: the mean square of what it is multiplied with).  NULL: all the same, which is what pack_fn does. */
+ * importance matrix: the mean square of what it is multiplied with).  NULL is what pack_fn does: all the same, or in some types
+ * larger values a little more. */
 typedef void pack_weighted_fn(const float *src, const float *weight, uint8_t *dst, size_t n);
 
 unpack_fn *quant_unpack(enum dtype t);       /* NULL for PLAIN types */
