@@ -145,6 +145,8 @@ struct params {
     const int32_t *token;             /* [T] */
     const int64_t *pos;               /* [T] */
     const uint32_t *seq;              /* [T] index into kv */
+    const uint8_t *segment;           /* [T] TYPE: the row of the table; NULL: 0 */
+    const float *const *input;        /* [T] INPUT: rows of numbers */
     const struct kv_view *kv;         /* the sequences of this batch */
     uint32_t n_out;                   /* rows of logits wanted, 0..max_out */
     const uint32_t *out_row;          /* [n_out] which tokens */
@@ -160,6 +162,7 @@ struct kv_view {
     uint8_t *const *k_page, *const *v_page;
     uint32_t n_pages;
     int type;                         /* KV_F16, KV_F32 */
+    int64_t end;                      /* bidirectional attention: positions 0 .. end - 1 are all in this batch; 0: causal */
 };
 
 /* Byte offsets of each layer's keys and values inside a page (the same where values are part of keys); returns the page's size.

@@ -40,7 +40,7 @@ static void cpu_memory(const struct device *d, uint64_t *free, uint64_t *total)
 static bool cpu_supports(const struct device *d, enum op_kind op, enum dtype weight)
 {
     (void)d;
-    if (op_info(op)->shape == OP_MAT || op == OP_EMBED || op == OP_POSITION)
+    if (op_info(op)->shape == OP_MAT || op == OP_EMBED || op == OP_POSITION || op == OP_TYPE)
         return quant_unpack(weight) != NULL;
     return weight == DT_F32;
 }

@@ -16,12 +16,13 @@ static void embed(const struct run *r, const struct op *o, size_t t)
     if (o->f[0] != 1) r->d->vec->scale(y, y, o->f[0], n);
 }
 
-static void position(const struct run *r, const struct op *o, size_t t)
+/* Row i of a table of any type. */
+static void table_row(const struct run *r, const struct op *o, size_t i, size_t t)
 {
     uint64_t row;
     size_t n = (size_t)o->w->ne[0];
     dtype_row_bytes(o->w->type, n, &row);
-    quant_unpack(o->w->type)(o->w->data + (uint64_t)r->v->pos[t] * row, float_row(r, o->out, t), n);
+    quant_unpack(o->w->type)(o->w->data + (uint64_t)i * row, float_row(r, o->out, t), n);
 }
 
 static void angles(const struct run *r, const struct op *o, size_t t)
@@ -231,7 +232,9 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
 {
     switch (o->kind) {
     case OP_EMBED: embed(r, o, t); return;
-    case OP_POSITION: position(r, o, t); return;
+    case OP_POSITION: table_row(r, o, (size_t)r->v->pos[t], t); return;
+    case OP_TYPE: table_row(r, o, r->v->segment ? r->v->segment[t] : 0, t); return;
+    case OP_INPUT: memcpy(value_row(r, o->out, t), r->v->input[t], r->p->value[o->out].width * 4); return;
     case OP_ANGLES: angles(r, o, t); return;
     case OP_HEADNORM: head_norm(r, o, t); return;
     case OP_ROPE: rope(r, o, t); return;

@@ -30,6 +30,7 @@ struct attn_query {
     uint32_t n_head, n_kv, dk, dv;
     uint32_t v_step;          /* from one position's values to the next's; 0: dv, they lie close */
     int64_t pos, window;      /* of the first query; window 0: unlimited */
+    int64_t end;              /* 0: only the past takes part; else keys after the query too, before `end`, key - pos < window */
     float scale, softcap;     /* s = scale * q.k; softcap > 0: s = softcap * tanh(s / softcap) */
     const float *sinks;       /* [n_head] extra logits of the softmax's denominator, or NULL */
 };

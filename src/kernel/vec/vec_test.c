@@ -423,8 +423,10 @@ static void attn_exact(const struct kv *s, double *o)
     for (uint32_t h = 0; h < a->n_head; h++) {
         uint32_t g = h / (a->n_head / a->n_kv);
         int64_t first = a->window && a->pos - a->window + 1 > 0 ? a->pos - a->window + 1 : 0;
+        int64_t last = a->end > a->pos ? a->end - 1 : a->pos;
+        if (a->window && last >= a->pos + a->window) last = a->pos + a->window - 1;
         double m = a->sinks ? (double)a->sinks[h] : -1e300, l;
-        for (int64_t j = first; j <= a->pos; j++) {
+        for (int64_t j = first; j <= last; j++) {
             double x = 0;
             for (uint32_t d = 0; d < a->dk; d++)
                 x += (double)a->q[h * a->dk + d] * (double)s->kf[((size_t)j * a->n_kv + g) * a->dk + d];
@@ -435,7 +437,7 @@ static void attn_exact(const struct kv *s, double *o)
         l = a->sinks ? exp((double)a->sinks[h] - m) : 0;
         double *y = o + h * a->dv;
         for (uint32_t d = 0; d < a->dv; d++) y[d] = 0;
-        for (int64_t j = first; j <= a->pos; j++) {
+        for (int64_t j = first; j <= last; j++) {
             double p = exp(sc[j] - m);
             l += p;
             for (uint32_t d = 0; d < a->dv; d++) y[d] += p * (double)s->vf[((size_t)j * a->n_kv + g) * a->dv + d];
@@ -496,6 +498,10 @@ static void test_attention_is_exact_and_the_same_everywhere(void **state)
                 check_attn(s);
                 s->q.softcap = 2, s->q.window = 0;
                 check_attn(s);
+                s->q.end = at[p] + 1, s->q.pos = (int64_t)(rnd() % (uint32_t)(at[p] + 1));
+                check_attn(s);
+                s->q.window = (int64_t)(rnd() % 150 + 1);
+                check_attn(s);
                 kv_free(s);
             }
 }
@@ -538,6 +544,7 @@ static void test_queries_taken_together_change_nothing(void **state)
                 uint32_t n = round ? (uint32_t)(rnd() % most) + 1 : most;
                 s->q.window = round % 3 == 2 ? (int64_t)(rnd() % 90 + 1) : 0;
                 s->q.sinks = round % 4 == 3 ? s->sinks : NULL;
+                s->q.end = round % 5 == 4 ? 301 : 0;
                 check_queries(v[k], s, (int64_t)(rnd() % (301 - n)), n);
             }
         kv_free(s);
