@@ -69,6 +69,9 @@ struct hearth_model_info {
     uint32_t n_tokens;             /* ids that the tokenizer knows (<= n_vocab in sound files) */
     uint32_t n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_expert, n_expert_used;
     uint32_t threads;
+    uint32_t n_embed_tokens;       /* the longest text that can be embedded */
+    int pooling;                   /* HEARTH_POOL_*: how the file wants embeddings to be made; -1: it does not say */
+    bool encoder;                  /* makes embeddings only: it has no sessions */
     bool has_template;
 };
 HEARTH_API void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *out);
@@ -113,6 +116,42 @@ HEARTH_API uint32_t hearth_session_n_ctx(const struct hearth_session *s);
 HEARTH_API const float *hearth_session_logits(const struct hearth_session *s);
 /* Rows [n][n_vocab] of the last positions of the last sync or append, oldest first; *n <= n_logits. */
 HEARTH_API const float *hearth_session_logits_rows(const struct hearth_session *s, size_t *n);
+
+/* ---- embeddings ---- */
+
+enum { HEARTH_POOL_AUTO = -1,      /* as the file says, else the mean (encoders) or the last token */
+       HEARTH_POOL_NONE = 0,       /* a vector for each token */
+       HEARTH_POOL_MEAN = 1, HEARTH_POOL_CLS = 2, HEARTH_POOL_LAST = 3,
+       HEARTH_POOL_RANK = 4 };     /* what the model's classifier says of the text: plain numbers, never normalised */
+
+struct hearth_embed_options {      /* start from hearth_embed_defaults */
+    int pooling;
+    bool normalise;                /* vectors of length 1 (default) */
+    bool truncate;                 /* texts that are too long are cut, keeping a control token at the end; else HEARTH_ELIMIT */
+    uint32_t n_dims;               /* only the first so many numbers, before normalising; 0: all */
+    hearth_progress_fn *progress;  /* counts texts; or NULL */
+    void *progress_arg;
+};
+HEARTH_API void hearth_embed_defaults(struct hearth_embed_options *out);
+/* Numbers in one vector; 0 when the model cannot do it (a pooling of HEARTH_POOL_RANK without a classifier). */
+HEARTH_API uint32_t hearth_embed_width(const struct hearth_model *m, const struct hearth_embed_options *o);
+/* A text as tokens (hearth_tokenize with HEARTH_TOKENIZE_SPECIAL).  From token `second` on (0: none) it is the second text of
+ * a pair.  out: [width], with HEARTH_POOL_NONE [n][width] (of a cut text only the rows of the tokens that were kept). */
+struct hearth_embed_item { const int32_t *ids; size_t n, second; float *out; };
+/* Vectors of texts, each the same bits whatever the others are; works for every model.  o may be NULL. */
+HEARTH_API int hearth_embed(struct hearth_model *m, const struct hearth_embed_item *items, size_t n_items,
+                            const struct hearth_embed_options *o, struct hearth_error *e);
+
+struct hearth_rerank_options {     /* zero-initialise */
+    const char *instruction;       /* for models that are asked in words; NULL: to find passages that answer a web search */
+    bool logits;                   /* scores as the model computes them; else probabilities, 1 / (1 + e^-logit) */
+    hearth_progress_fn *progress;  /* counts documents; or NULL */
+    void *progress_arg;
+};
+/* How well each document answers the query: scores[n], the higher the better.  By the model's classifier, or by asking a model
+ * that generates text for "yes" or "no"; documents that are too long are cut.  o may be NULL. */
+HEARTH_API int hearth_rerank(struct hearth_model *m, const char *query, const char *const *documents, size_t n,
+                             const struct hearth_rerank_options *o, float *scores, struct hearth_error *e);
 
 /* ---- tokens ---- */
 

@@ -204,6 +204,64 @@ static void gpt_oss(void **state)
     compare("gpt-oss-mxfp4", open_model("models/gpt-oss-mxfp4.gguf"), 1e-3);
 }
 
+static void check_vector(const char *name, const char *what, const float *got, const struct json *want, double limit)
+{
+    struct floats ref = { 0 };
+    add_floats(&ref, want);
+    double error = nmse(got, &ref);
+    print_message("# %s, %s: %.2g\n", name, what, error);
+    if (!(error <= limit)) fail_msg("%s, %s: normalised mean squared error %g", name, what, error);
+    free(ref.v);
+}
+
+/* One text's vector as the pooling makes it, not normalised. */
+static float *embed(struct hearth_model *m, const int32_t *ids, size_t n, int pooling)
+{
+    struct hearth_error e;
+    struct hearth_embed_options o;
+    hearth_embed_defaults(&o);
+    o.pooling = pooling;
+    o.normalise = false;
+    float *y = malloc((pooling == HEARTH_POOL_NONE ? n : 1) * hearth_embed_width(m, &o) * sizeof *y);
+    struct hearth_embed_item it = { ids, n, 0, y };
+    if (hearth_embed(m, &it, 1, &o, &e) < 0) fail_msg("%s", e.message);
+    return y;
+}
+
+static void one_embedding(const char *name, const char *key, int pooling)
+{
+    char file[64];
+    int32_t ids[64];
+    snprintf(file, sizeof file, "models/%s.json", name);
+    struct json *j = load(file);
+    const struct json *src = json_get(j, "exact") ? json_get(j, "exact") : j, *want = json_get(src, key);
+    size_t n = get_ids(json_get(j, "prompt_ids"), ids, 64);
+    snprintf(file, sizeof file, "models/%s.gguf", name);
+    struct hearth_model *m = open_model(file);
+    float *y = embed(m, ids, n, pooling);
+    struct hearth_model_info info;
+    hearth_model_info(m, &info);
+    check_vector(name, key, pooling == HEARTH_POOL_NONE ? y + (n - 4) * info.n_embd : y, want, 1e-6);
+    free(y);
+    hearth_model_close(m);
+    json_free(j);
+}
+
+static void embeddings_match_the_reference(void **state)
+{
+    (void)state;
+    static const char *const name[] = { "bert", "nomic-bert", NULL };
+    char path[512];
+    REF_OR_SKIP(path, "models/qwen3.json");
+    for (size_t i = 0; name[i]; i++) {
+        one_embedding(name[i], "token_embeddings_last4", HEARTH_POOL_NONE);
+        one_embedding(name[i], "pooled_mean", HEARTH_POOL_MEAN);
+        one_embedding(name[i], "pooled_cls", HEARTH_POOL_CLS);
+        one_embedding(name[i], "pooled_last", HEARTH_POOL_LAST);
+    }
+    one_embedding("qwen3", "embedding", HEARTH_POOL_LAST);
+}
+
 /* LongRoPE: a context beyond the original one uses the long factors. */
 static void phi3_long_context(void **state)
 {
@@ -355,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_match_the_reference),
         cmocka_unit_test(gpt_oss),
+        cmocka_unit_test(embeddings_match_the_reference),
         cmocka_unit_test(phi3_long_context),
         cmocka_unit_test(quantised_error_is_no_larger),
         cmocka_unit_test(stories_text_is_the_reference_text),

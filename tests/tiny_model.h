@@ -79,7 +79,8 @@ static inline void tiny_layer(struct gguf_writer *w, struct tiny *t, uint32_t l)
 {
     char n[64];
 #define TINY_NAME(s) (snprintf(n, sizeof n, "blk.%u.%s.weight", l, s), n)
-    bool gemma = !strncmp(t->arch, "gemma", 5), normed = !strncmp(t->arch, "qwen3", 5) || !strcmp(t->arch, "gemma3");
+    bool gemma = !strncmp(t->arch, "gemma", 5), normed = !strncmp(t->arch, "qwen3", 5) || !strcmp(t->arch, "gemma3") ||
+         !strcmp(t->arch, "gemma-embedding");
     tiny_tensor(w, t, TINY_NAME("attn_norm"), (uint64_t[]){ t->D }, 1, 0);
     tiny_matrix(w, t, TINY_NAME("attn_q"), t->D, (uint64_t)t->H * t->E);
     tiny_matrix(w, t, TINY_NAME("attn_k"), t->D, (uint64_t)t->K * t->E);

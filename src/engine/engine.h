@@ -14,13 +14,16 @@
 #include "text/template.h"
 #include "text/tokenizer.h"
 
-enum { MAX_BATCH = 512, MAX_OUT = 32, N_BUCKET = 4 };
+enum { MAX_BATCH = 512, MAX_OUT = 32, N_BUCKET = 7, MAX_TEXT = 32768 };
 
-/* One graph and its plans; a LongRoPE model has two (short and long contexts). */
+/* One graph and its plans.  An encoder's TEXT is what others have as STATES. */
 struct variant {
     struct graph *graph;
     struct plan *plan[N_BUCKET];
+    bool all_rows;                    /* every row may be wanted, not only MAX_OUT */
 };
+/* LONG: LongRoPE's long factors; STATES: made when needed; HEAD: for pooled states, if the file has one. */
+enum { V_TEXT, V_LONG, V_STATES, V_HEAD, N_VARIANT };
 
 struct hearth_model {
     struct gguf *gguf;
@@ -33,7 +36,7 @@ struct hearth_model {
     const char *name;                 /* general.name, or NULL */
     const struct device_ops *ops;
     struct device *device;
-    struct variant variant[2];        /* [1]: LongRoPE's long factors */
+    struct variant variant[N_VARIANT];
     uint64_t limit_at;                /* engine_limit: where it reads next */
     const struct observer *observer;  /* NULL: nobody */
     struct lock lock;                 /* one evaluation at a time; guards everything below */
@@ -81,6 +84,10 @@ double engine_limit(struct hearth_model *m, enum device_limit what);
 
 /* Shows what every matrix but that of the logits is multiplied with.  Before the model's first session; o must outlive them. */
 void engine_observe(struct hearth_model *m, const struct observer *o);
+/* The most tokens of a text that can be embedded. */
+uint32_t engine_embed_limit(const struct hearth_model *m);
+/* Numbers that the head gives for a text; 0 when it cannot rank. */
+uint32_t engine_n_rank(const struct hearth_model *m);
 
 /* The plan for T tokens, compiled on first use. */
 int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err);

@@ -57,19 +57,26 @@ static int read_model(struct hearth_model *m, struct err *err)
     if (t->ne[1] > 1 << 24) return err_set(err, ERR_LIMIT, "%s: a vocabulary of %llu tokens", gguf_path(g),
                                            (unsigned long long)t->ne[1]);
     m->h.n_vocab = (uint32_t)t->ne[1];
-    if ((rc = model_graph(&m->variant[0].graph, m->arch, &m->h, g, false, err)) < 0) return rc;
-    if (m->h.scaling == SCALING_LONGROPE) rc = model_graph(&m->variant[1].graph, m->arch, &m->h, g, true, err);
+    bool encoder = m->variant[V_TEXT].all_rows = m->h.bidirectional;
+    m->variant[V_STATES].all_rows = m->variant[V_HEAD].all_rows = true;
+    rc = model_graph(&m->variant[V_TEXT].graph, m->arch, &m->h, g, encoder ? GRAPH_STATES : GRAPH_TEXT, err);
+    if (rc == 0 && m->h.scaling == SCALING_LONGROPE && !encoder)
+        rc = model_graph(&m->variant[V_LONG].graph, m->arch, &m->h, g, GRAPH_TEXT_LONG, err);
+    if (rc == 0 && (model_has_dense(g) || gguf_tensor(g, "cls.output.weight")))
+        rc = model_graph(&m->variant[V_HEAD].graph, m->arch, &m->h, g, GRAPH_HEAD, err);
     return rc;
 }
 
 static int check_types(const struct hearth_model *m, struct err *err)
 {
-    const struct graph *g = m->variant[0].graph;
-    for (uint32_t i = 0; i < g->n_op; i++) {
-        const struct op *o = &g->op[i];
-        if (!o->w || m->ops->supports(m->device, o->kind, o->w->type)) continue;
-        return err_set(err, ERR_UNSUPPORTED, "%s: tensor %s has type %s, which cannot be computed with", gguf_path(m->gguf),
-                       o->w->name, dtype_info(o->w->type)->name);
+    for (int v = 0; v < N_VARIANT; v++) {
+        const struct graph *g = m->variant[v].graph;
+        for (uint32_t i = 0; g && i < g->n_op; i++) {
+            const struct op *o = &g->op[i];
+            if (!o->w || m->ops->supports(m->device, o->kind, o->w->type)) continue;
+            return err_set(err, ERR_UNSUPPORTED, "%s: tensor %s has type %s, which cannot be computed with",
+                           gguf_path(m->gguf), o->w->name, dtype_info(o->w->type)->name);
+        }
     }
     return 0;
 }
@@ -173,7 +180,7 @@ int hearth_model_open_embedded(struct hearth_model **out, const struct hearth_mo
 void hearth_model_close(struct hearth_model *m)
 {
     if (!m) return;
-    for (int v = 0; v < 2; v++) {
+    for (int v = 0; v < N_VARIANT; v++) {
         for (int b = 0; b < N_BUCKET; b++) {
             if (m->variant[v].plan[b]) m->ops->forget(m->device, m->variant[v].plan[b]);
             plan_close(m->variant[v].plan[b]);
@@ -195,8 +202,7 @@ int engine_can_run(const struct gguf *g, struct err *err)
     m.gguf = (struct gguf *)(uintptr_t)g;         /* only read */
     int rc = read_model(&m, err);
     if (rc == 0) rc = check_types(&m, err);
-    graph_close(m.variant[0].graph);
-    graph_close(m.variant[1].graph);
+    for (int v = 0; v < N_VARIANT; v++) graph_close(m.variant[v].graph);
     if (rc == 0) rc = tokenizer_open(&m.tokenizer, g, err);
     tokenizer_close(m.tokenizer);
     arena_release(&m.arena);
@@ -227,6 +233,9 @@ void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *o
         .n_head_kv = m->h.n_kv[0],
         .n_expert = m->h.n_expert,
         .n_expert_used = m->h.n_expert_used,
+        .n_embed_tokens = engine_embed_limit(m),
+        .pooling = m->h.pooling,
+        .encoder = m->h.bidirectional,
         .has_template = m->tmpl != NULL,
     };
     unsigned threads = 0;

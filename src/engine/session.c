@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 
-static const uint32_t bucket_T[N_BUCKET] = { 1, 8, 64, MAX_BATCH };
+static const uint32_t bucket_T[N_BUCKET] = { 1, 8, 64, MAX_BATCH, 2048, 8192, MAX_TEXT };
 
 int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err)
 {
@@ -12,7 +12,7 @@ int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct pl
     while (bucket_T[b] < T) b++;
     if (!v->plan[b]) {
         struct plan *p;
-        uint32_t n_out = bucket_T[b] < MAX_OUT ? bucket_T[b] : MAX_OUT;
+        uint32_t n_out = bucket_T[b] < MAX_OUT || v->all_rows ? bucket_T[b] : MAX_OUT;
         int rc = plan_compile(&p, v->graph, m->ops->target, bucket_T[b], n_out, err);
         if (rc < 0) return rc;
         if ((rc = m->ops->compile(m->device, p, err)) < 0) {
@@ -36,7 +36,7 @@ static uint32_t default_ctx(const struct hearth_model *m)
 static uint64_t kv_size(const struct hearth_model *m, uint32_t n_ctx, int type)
 {
     uint64_t pages = ((uint64_t)n_ctx + KV_PAGE - 1) / KV_PAGE;
-    return pages * kv_page_layout(m->variant[0].graph->kv, m->h.n_layer, type, NULL, NULL);
+    return pages * kv_page_layout(m->variant[V_TEXT].graph->kv, m->h.n_layer, type, NULL, NULL);
 }
 
 uint64_t hearth_session_bytes(const struct hearth_model *m, uint32_t n_ctx, int kv_type)
@@ -44,7 +44,7 @@ uint64_t hearth_session_bytes(const struct hearth_model *m, uint32_t n_ctx, int 
     if (!n_ctx) n_ctx = default_ctx(m);
     uint64_t bytes = kv_size(m, n_ctx, kv_type) + (uint64_t)m->h.n_vocab * 4 + (uint64_t)n_ctx * 4;
     struct plan *p;
-    if (plan_compile(&p, m->variant[0].graph, m->ops->target, MAX_BATCH, MAX_OUT, NULL) == 0) {
+    if (plan_compile(&p, m->variant[V_TEXT].graph, m->ops->target, MAX_BATCH, MAX_OUT, NULL) == 0) {
         bytes += p->arena_bytes;
         plan_close(p);
     }
@@ -106,6 +106,8 @@ int hearth_session_open(struct hearth_session **out, struct hearth_model *m, con
     struct err *err = err_of(e);
     *out = NULL;
     if (!o) o = &none;
+    if (m->h.bidirectional)
+        return err_set(err, ERR_UNSUPPORTED, "%s: this model makes embeddings, not text (hearth embed)", gguf_path(m->gguf));
     if (o->n_batch > MAX_BATCH)
         return err_set(err, ERR_ARG, "a prefill chunk of %u tokens is too large; at most %d", o->n_batch, MAX_BATCH);
     if (o->kv_type != HEARTH_KV_F16 && o->kv_type != HEARTH_KV_F32)
@@ -124,7 +126,7 @@ int hearth_session_open(struct hearth_session **out, struct hearth_model *m, con
     s->view.type = o->kv_type == HEARTH_KV_F32 ? KV_F32 : KV_F16;
     s->progress = o->progress;
     s->progress_arg = o->progress_arg;
-    s->variant = &m->variant[m->variant[1].graph && s->n_ctx > m->h.n_ctx_orig];
+    s->variant = &m->variant[m->variant[V_LONG].graph && s->n_ctx > m->h.n_ctx_orig ? V_LONG : V_TEXT];
     int rc = open_memory(s, err);
     struct plan *p;
     lock_take(&m->lock);

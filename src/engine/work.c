@@ -53,7 +53,7 @@ static void add_op(const struct graph *g, const struct op *o, const struct engin
 
 void engine_work(const struct hearth_model *m, const struct engine_step *s, struct engine_work *out)
 {
-    const struct graph *g = m->variant[0].graph;
+    const struct graph *g = m->variant[V_TEXT].graph;
     *out = (struct engine_work){ 0 };
     for (uint32_t i = 0; i < g->n_op; i++) add_op(g, &g->op[i], s, out);
 }

@@ -146,7 +146,7 @@ struct params {
     const int64_t *pos;               /* [T] */
     const uint32_t *seq;              /* [T] index into kv */
     const uint8_t *segment;           /* [T] TYPE: the row of the table; NULL: 0 */
-    const float *const *input;        /* [T] INPUT: rows of numbers */
+    const float *const *input;        /* [T] or [n_out] INPUT: rows of numbers */
     const struct kv_view *kv;         /* the sequences of this batch */
     uint32_t n_out;                   /* rows of logits wanted, 0..max_out */
     const uint32_t *out_row;          /* [n_out] which tokens */

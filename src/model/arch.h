@@ -44,6 +44,9 @@ enum step_kind {
     S_ADD_INPUTS,  /* gemma4: x += the layer's own part of the input; x *= the layer's scale */
     S_MOE_CLAMPED, /* S_MOE with biases and a clamped gated unit (gpt-oss) */
     S_LEAD_OR_MOE, /* S_FFN in the leading dense layers, S_MOE_SHARED in the others */
+    S_TYPES,       /* x += the vector of the token's type (first or second text), once before the first layer */
+    S_FIRSTNORM,   /* x = norm(x) with weight `name`, once before the first layer */
+    S_XNORM,       /* x = norm(x) with weight `name` */
     S_END
 };
 
@@ -51,7 +54,8 @@ struct step { enum step_kind kind; const char *name; };
 
 enum rope_mode { ROPE_PAIR = 0, ROPE_HALF = 1 };
 
-enum { ACT_SILU = 0, ACT_GELU = 1 };         /* enum vec_act of the device layer; gelu: its tanh form */
+/* enum vec_act of the device layer; gelu: its tanh form */
+enum { ACT_SILU = 0, ACT_GELU = 1, ACT_GELU_ERF = 2, ACT_SIGMOID = 4, ACT_TANH = 5 };
 
 struct hparams {
     uint32_t n_layer, n_embd, n_vocab, n_ctx_train;
@@ -78,7 +82,13 @@ struct hparams {
     uint32_t n_position;                     /* a session can have at most so many positions; 0: any number */
     enum rope_mode rope;
     uint32_t dk_sliding, n_rot_sliding;      /* gemma4: a head's size and its rotated part in sliding layers */
+    bool bidirectional;                      /* every position sees the whole text: no text can be generated */
+    uint32_t n_segment;                      /* rows of the table of token types (S_TYPES) */
+    int pooling;                             /* POOL_* as the file says, -1 when it does not */
+    const char *final_norm;                  /* before the head, or NULL */
 };
+
+enum { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST, POOL_RANK };   /* numbers of the file's pooling_type */
 
 struct arch {
     const char *name;
@@ -134,9 +144,14 @@ void head_norm(struct builder *b, vid x, const char *name, uint32_t n_head, uint
 void moe(struct builder *b, vid scored);
 bool has_tensor(const struct builder *b, const char *name);      /* "attn_q_norm": its weight, in this layer */
 
-/* The graph of the whole model.  gguf and h must outlive it.  *out is the caller's (graph_close). */
+/* What a graph gives for each wanted row: logits (LONG: with LongRoPE's factors for long contexts), the hidden state after the
+ * last norm, or what the model's head for whole texts makes of a pooled state (its INPUT). */
+enum graph_kind { GRAPH_TEXT, GRAPH_TEXT_LONG, GRAPH_STATES, GRAPH_HEAD };
+/* gguf and h must outlive the graph.  *out is the caller's (graph_close). */
 int model_graph(struct graph **out, const struct arch *a, const struct hparams *h, const struct gguf *g,
-                bool long_context, struct err *err);
+                enum graph_kind kind, struct err *err);
+/* The head projects embeddings; other heads rank. */
+bool model_has_dense(const struct gguf *g);
 
 /* ---- steps (steps_*.c) ---- */
 typedef void step_fn(struct builder *b, const struct step *s);
@@ -144,7 +159,8 @@ step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, st
     step_moe, step_ffn_or_moe, step_positions, step_input, step_keep, step_take, step_scale, step_qknorm_all, step_qknorm_may,
     step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe, step_routed,
     step_attn_sinks, step_moe_clamped, step_latent,
-    step_inputs, step_attn_shared, step_ffn_both, step_add_inputs;
+    step_inputs, step_attn_shared, step_ffn_both, step_add_inputs,
+    step_types, step_firstnorm, step_xnorm;
 /* Angles of n_rot numbers without scaling or factors of the file. */
 vid rope_plain(struct builder *b, double base, uint32_t n_rot);
 /* The graph's rotary angles, made once before the first layer (steps_rope.c). */

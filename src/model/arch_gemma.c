@@ -1,4 +1,5 @@
-/* arch_gemma.c - Gemma 1 to 4.  Source: arXiv 2403.08295, 2408.00118, 2503.19786; steps_gemma4.c.
+/* arch_gemma.c - Gemma 1 to 4, EmbeddingGemma.  Source: arXiv 2403.08295, 2408.00118, 2503.19786, 2509.20354;
+ * steps_gemma4.c.
  * Embeddings are scaled by sqrt(D); the stored norm weights of 1 to 3 already include the +1. */
 #include <math.h>
 
@@ -69,7 +70,7 @@ static void setup2(struct hparams *h, const struct gguf *g)
 static void setup3(struct hparams *h, const struct gguf *g)
 {
     setup1(h, g);
-    h->window = 1024;
+    if (!h->window) h->window = 1024;
     hparam_u32(g, "attention.sliding_window", &h->window);
     for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = (i + 1) % 6 != 0;
     h->rope_base_sliding = 10000;
@@ -103,7 +104,17 @@ static void setup4(struct hparams *h, const struct gguf *g)
     for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = hparam_item(g, "attention.sliding_window_pattern", i) != 0;
 }
 
+/* Positions at most half a window away, before and after, are seen by sliding layers. */
+static void setup_embedding(struct hparams *h, const struct gguf *g)
+{
+    h->window = 512;
+    setup3(h, g);
+    h->window = h->window / 2 + 1;
+    h->bidirectional = true;
+}
+
 const struct arch arch_gemma = { "gemma", ROPE_HALF, layer1, setup1 };
 const struct arch arch_gemma2 = { "gemma2", ROPE_HALF, layer2, setup2 };
 const struct arch arch_gemma3 = { "gemma3", ROPE_HALF, layer3, setup3 };
 const struct arch arch_gemma4 = { "gemma4", ROPE_HALF, layer4, setup4 };
+const struct arch arch_gemma_embedding = { "gemma-embedding", ROPE_HALF, layer3, setup_embedding };

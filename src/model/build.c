@@ -18,6 +18,7 @@ static step_fn *const step_table[] = {
     [S_MOE_CLAMPED] = step_moe_clamped,   [S_LATENT] = step_latent,
     [S_INPUTS] = step_inputs,             [S_ATTN_SHARED] = step_attn_shared,
     [S_FFN_BOTH] = step_ffn_both,         [S_ADD_INPUTS] = step_add_inputs,
+    [S_TYPES] = step_types,               [S_FIRSTNORM] = step_firstnorm,     [S_XNORM] = step_xnorm,
 };
 
 /* "blk.7.attn_q.weight", or the name itself when it has no layer ("output_norm" begins with '/'). */
@@ -108,14 +109,18 @@ static void embed(struct builder *b)
     o->f[0] = h->embed_scale;
 }
 
+/* The wanted rows, through the last norm. */
+static void states(struct builder *b)
+{
+    b->cur = graph_value(b->g, ROWS_OUT, b->h->n_embd);
+    graph_op(b->g, OP_ROWS, b->x, -1, b->cur);
+    b->x = b->cur;
+    if (b->h->final_norm) step_norm(b, &(struct step){ S_NORM, b->h->final_norm });
+}
+
 static void head(struct builder *b)
 {
     const struct hparams *h = b->h;
-    vid rows = graph_value(b->g, ROWS_OUT, h->n_embd);
-    graph_op(b->g, OP_ROWS, b->x, -1, rows);
-    b->x = rows;
-    step_norm(b, &(struct step){ S_NORM, "/output_norm" });
-    if (b->rc < 0) return;
     bool tied = !gguf_tensor(b->gguf, "output.weight");
     vid logits = matmul(b, b->cur, tied ? "/token_embd" : "/output", h->n_embd, h->n_vocab);
     if (logits < 0) return;
@@ -126,21 +131,66 @@ static void head(struct builder *b)
     graph_op(b->g, OP_SOFTCAP, logits, -1, logits)->f[0] = h->final_softcap;
 }
 
+/* The number of rows of a matrix of the head; sets the error when it is missing or makes no sense. */
+static uint32_t head_rows(struct builder *b, const char *name)
+{
+    const struct gguf_tensor *t = gguf_tensor(b->gguf, name);
+    if (t && t->ne[1] <= 1 << 16) return (uint32_t)t->ne[1];
+    if (b->rc == 0)
+        b->rc = t ? err_set(b->err, ERR_FORMAT, "%s: tensor %s has %llu rows", gguf_path(b->gguf), name,
+                            (unsigned long long)t->ne[1])
+                  : err_set(b->err, ERR_UNSUPPORTED, "%s: has no tensor %s; this model cannot rank", gguf_path(b->gguf), name);
+    return 1;
+}
+
+bool model_has_dense(const struct gguf *g)
+{
+    return gguf_tensor(g, "dense_2.weight") && gguf_tensor(g, "dense_3.weight");
+}
+
+/* Two matrices without anything between them (EmbeddingGemma), or a classifier with a tanh layer before it (BERT) or without. */
+static void pooled_head(struct builder *b)
+{
+    uint32_t D = b->h->n_embd;
+    b->cur = graph_value(b->g, ROWS_OUT, D);
+    graph_op(b->g, OP_INPUT, -1, -1, b->cur);
+    if (model_has_dense(b->gguf)) {
+        uint32_t mid = head_rows(b, "dense_2.weight"), last = head_rows(b, "dense_3.weight");
+        b->cur = matmul(b, b->cur, "/dense_2", D, mid);
+        if (b->rc == 0) b->cur = matmul(b, b->cur, "/dense_3", mid, last);
+        return;
+    }
+    if (gguf_tensor(b->gguf, "cls.weight")) {
+        b->cur = matmul(b, b->cur, "/cls", D, D);
+        graph_op(b->g, OP_ACT, b->cur, -1, b->cur)->n[0] = ACT_TANH;
+    }
+    uint32_t n = head_rows(b, "cls.output.weight");
+    if (b->rc == 0) b->cur = matmul(b, b->cur, "/cls.output", D, n);
+}
+
+static void body(struct builder *b)
+{
+    const struct hparams *h = b->h;
+    embed(b);
+    if (b->rc == 0) rope_tables(b);
+    for (b->il = 0; b->il < h->n_layer && b->rc == 0; b->il++) {
+        b->g->kv[b->il] = (struct kv_layer){ .n_kv = h->n_kv[b->il], .dk = h->dk, .dv = h->dv };
+        for (const struct step *s = b->arch->layer; s->kind != S_END && b->rc == 0; s++) step_table[s->kind](b, s);
+    }
+    if (b->rc == 0) states(b);
+}
+
 int model_graph(struct graph **out, const struct arch *a, const struct hparams *h, const struct gguf *g,
-                bool long_context, struct err *err)
+                enum graph_kind kind, struct err *err)
 {
     *out = NULL;
-    struct builder b = { .gguf = g, .arch = a, .h = h, .long_context = long_context, .err = err };
+    struct builder b = { .gguf = g, .arch = a, .h = h, .long_context = kind == GRAPH_TEXT_LONG, .err = err };
     b.rc = graph_open(&b.g, h->n_layer, err);
     if (b.rc < 0) return b.rc;
     b.g->n_slot = h->n_expert_used;
-    embed(&b);
-    if (b.rc == 0) rope_tables(&b);
-    for (b.il = 0; b.il < h->n_layer && b.rc == 0; b.il++) {
-        b.g->kv[b.il] = (struct kv_layer){ .n_kv = h->n_kv[b.il], .dk = h->dk, .dv = h->dv };
-        for (const struct step *s = a->layer; s->kind != S_END && b.rc == 0; s++) step_table[s->kind](&b, s);
-    }
-    if (b.rc == 0) head(&b);
+    if (kind == GRAPH_HEAD) pooled_head(&b);
+    else body(&b);
+    if (b.rc == 0 && (kind == GRAPH_TEXT || kind == GRAPH_TEXT_LONG)) head(&b);
     if (b.rc == 0 && b.g->bad) b.rc = err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
     if (b.rc < 0) {
         graph_close(b.g);

@@ -109,6 +109,13 @@ void hparams_skip_nextn(struct hparams *h, const struct gguf *g)
     h->n_layer -= n < h->n_layer ? n : h->n_layer;                /* none left: refused by check_layers */
 }
 
+static void read_embedding(struct hparams *h, const struct gguf *g)
+{
+    uint32_t v;
+    if (hparam_u32(g, "attention.causal", &v)) h->bidirectional = !v;
+    if (hparam_u32(g, "pooling_type", &v) && v <= POOL_RANK) h->pooling = (int)v;
+}
+
 static int read_experts(struct hparams *h, const struct gguf *g, struct err *err)
 {
     hparam_u32(g, "expert_count", &h->n_expert);
@@ -167,7 +174,7 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
 {
     *h = (struct hparams){ .eps = 1e-5f, .rope_base = 10000, .rope_factor = 1, .rope_attn_factor = 1, .yarn_fast = 32,
                            .yarn_slow = 1, .scale_sliding = true, .embed_scale = 1, .n_ctx_train = 2048,
-                           .logit_scale = 1, .rope = a->rope };
+                           .logit_scale = 1, .rope = a->rope, .pooling = -1, .final_norm = "/output_norm" };
     int rc = need_u32(g, "block_count", 1, 4096, &h->n_layer, err);
     if (rc == 0) rc = need_u32(g, "embedding_length", 1, 1 << 20, &h->n_embd, err);
     if (rc < 0) return rc;
@@ -194,6 +201,7 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
     h->rope_base_sliding = h->rope_base;
     hparam_f32(g, "attn_logit_softcapping", &h->attn_softcap);
     hparam_f32(g, "final_logit_softcapping", &h->final_softcap);
+    read_embedding(h, g);
     h->n_ctx_orig = h->n_ctx_train;
     read_scaling(h, g);
     if (!h->n_ctx_orig) h->n_ctx_orig = 1;

@@ -1,0 +1,316 @@
+/* embed.c - vectors for texts: hidden states of whole texts, pooled, then the model's head where it has one.
+ *
+ * A batch holds whole texts, so that attention may look ahead and one pass serves any pooling.  All layers use the same pages of
+ * keys and values where a layer reads only what it has just written. */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/engine.h"
+
+_Static_assert((int)HEARTH_POOL_RANK == (int)POOL_RANK && (int)HEARTH_POOL_LAST == (int)POOL_LAST, "one numbering");
+
+/* Texts that are evaluated together have at most so many tokens, unless one alone has more. */
+enum { TOKENS = MAX_BATCH };
+
+struct job {
+    struct hearth_model *m;
+    const struct hearth_embed_options *o;
+    int pooling;
+    uint32_t limit, width;            /* tokens of a text; numbers that the states or the head give */
+    struct variant *states, *head;    /* head: NULL when there is none to go through */
+    uint8_t *kv, *recurrent;
+    size_t kv_bytes, recurrent_bytes;
+};
+
+/* What lives as long as one batch. */
+struct batch {
+    const struct hearth_embed_item *item;
+    size_t n;
+    size_t *used;                     /* [n] tokens of each text that are evaluated */
+    struct params v;
+    float *rows;                      /* [n_out][D] */
+    struct arena arena;
+};
+
+void hearth_embed_defaults(struct hearth_embed_options *out)
+{
+    *out = (struct hearth_embed_options){ .pooling = HEARTH_POOL_AUTO, .normalise = true };
+}
+
+uint32_t engine_embed_limit(const struct hearth_model *m)
+{
+    uint32_t n = m->h.n_ctx_train ? m->h.n_ctx_train : MAX_TEXT;
+    if (m->h.n_position && m->h.n_position < n) n = m->h.n_position;
+    if (m->h.scaling == SCALING_LONGROPE && m->h.n_ctx_orig < n) n = m->h.n_ctx_orig;
+    return n < MAX_TEXT ? n : MAX_TEXT;
+}
+
+static uint32_t rows_of(const struct hearth_model *m, const char *name)
+{
+    const struct gguf_tensor *t = gguf_tensor(m->gguf, name);
+    return t && t->ne[1] <= 1 << 16 ? (uint32_t)t->ne[1] : 0;
+}
+
+uint32_t engine_n_rank(const struct hearth_model *m)
+{
+    return model_has_dense(m->gguf) ? 0 : rows_of(m, "cls.output.weight");
+}
+
+static int pooling_of(const struct hearth_model *m, const struct hearth_embed_options *o)
+{
+    if (o->pooling >= 0) return o->pooling;
+    if (m->h.pooling >= 0) return m->h.pooling;
+    return m->h.bidirectional ? POOL_MEAN : POOL_LAST;
+}
+
+/* The states' or the head's width, before n_dims. */
+static uint32_t full_width(const struct hearth_model *m, int pooling)
+{
+    if (pooling == POOL_RANK) return engine_n_rank(m);
+    return pooling != POOL_NONE && model_has_dense(m->gguf) ? rows_of(m, "dense_3.weight") : m->h.n_embd;
+}
+
+uint32_t hearth_embed_width(const struct hearth_model *m, const struct hearth_embed_options *o)
+{
+    int pooling = pooling_of(m, o);
+    uint32_t n = full_width(m, pooling);
+    return pooling != POOL_RANK && o->n_dims && o->n_dims < n ? o->n_dims : n;
+}
+
+static int open_job(struct job *j, struct err *err)
+{
+    struct hearth_model *m = j->m;
+    j->pooling = pooling_of(m, j->o);
+    if (j->pooling > POOL_RANK) return err_set(err, ERR_ARG, "there is no pooling %d", j->pooling);
+    j->limit = engine_embed_limit(m);
+    j->width = full_width(m, j->pooling);
+    if (!j->width)
+        return err_set(err, ERR_UNSUPPORTED, "%s: has no classifier (tensor cls.output.weight); it cannot rank",
+                       gguf_path(m->gguf));
+    j->states = &m->variant[m->h.bidirectional ? V_TEXT : V_STATES];
+    if (j->pooling == POOL_RANK || (j->pooling != POOL_NONE && model_has_dense(m->gguf))) j->head = &m->variant[V_HEAD];
+    return j->states->graph ? 0 : model_graph(&j->states->graph, m->arch, &m->h, m->gguf, GRAPH_STATES, err);
+}
+
+/* ---- one batch ---- */
+
+static int check_item(const struct job *j, const struct hearth_embed_item *it, size_t index, struct err *err)
+{
+    if (!it->n) return err_set(err, ERR_ARG, "text %zu has no tokens", index);
+    if (it->n > j->limit && !j->o->truncate)
+        return err_set(err, ERR_LIMIT, "%s: text %zu has %zu tokens, the model takes at most %u; it can be cut (--truncate)",
+                       gguf_path(j->m->gguf), index, it->n, j->limit);
+    for (size_t i = 0; i < it->n; i++)
+        if (it->ids[i] < 0 || (uint32_t)it->ids[i] >= j->m->h.n_vocab)
+            return err_set(err, ERR_ARG, "token id %d is not in the vocabulary of 0 to %u", it->ids[i], j->m->h.n_vocab - 1);
+    return 0;
+}
+
+/* Token i of a text that may be cut. */
+static int32_t token_at(const struct job *j, const struct hearth_embed_item *it, size_t i, size_t used)
+{
+    int32_t last = it->ids[it->n - 1];
+    bool close = used < it->n && i + 1 == used && tokenizer_token_kind(j->m->tokenizer, last) == TOKEN_CONTROL;
+    return close ? last : it->ids[i];
+}
+
+static bool wanted(const struct job *j, size_t i, size_t used)
+{
+    switch (j->pooling) {
+    case POOL_CLS: return i == 0;
+    case POOL_LAST: return i + 1 == used;
+    case POOL_RANK: return i == (j->m->h.bidirectional ? 0 : used - 1);
+    default: return true;
+    }
+}
+
+static size_t layer_bytes(size_t n_kv, size_t width) { return (n_kv * KV_PAGE * width * sizeof(float) + 63) & ~(size_t)63; }
+
+/* Makes *p hold `want` bytes of the device's memory. */
+static int reserve(const struct job *j, uint8_t **p, size_t *have, size_t want, struct err *err)
+{
+    if (want <= *have) return 0;
+    j->m->ops->release(j->m->device, *p, *have);
+    *have = 0;
+    *p = j->m->ops->alloc(j->m->device, want);
+    if (!*p) return err_set(err, ERR_NOMEM, "%s: out of memory for %zu bytes of keys and values", gguf_path(j->m->gguf), want);
+    *have = want;
+    return 0;
+}
+
+/* Whether no layer reads keys and values of another. */
+static bool layers_keep_apart(const struct graph *g)
+{
+    int32_t written = -1;
+    for (uint32_t i = 0; i < g->n_op; i++) {
+        if (g->op[i].kind == OP_KV) written = g->op[i].n[0];
+        if (g->op[i].kind == OP_ATTN && g->op[i].n[0] != written) return false;
+    }
+    return true;
+}
+
+/* The caches of the batch's texts. */
+static int open_views(struct job *j, struct batch *b, struct err *err)
+{
+    const struct graph *g = j->states->graph;
+    size_t k_bytes = 0, v_bytes = 0, pages = 0, at = 0;
+    for (uint32_t l = 0; l < g->n_layer; l++) {
+        size_t k = layer_bytes(g->kv[l].n_kv, g->kv[l].dk);
+        size_t v = g->kv[l].v_in_k ? 0 : layer_bytes(g->kv[l].n_kv, g->kv[l].dv);
+        if (k > k_bytes) k_bytes = k;
+        if (v > v_bytes) v_bytes = v;
+    }
+    for (size_t i = 0; i < b->n; i++) pages += (b->used[i] + KV_PAGE - 1) / KV_PAGE;
+    size_t apart = layers_keep_apart(g) ? 0 : pages * (k_bytes + v_bytes);
+    int rc = reserve(j, &j->kv, &j->kv_bytes, pages * (k_bytes + v_bytes) + apart * g->n_layer, err);
+    struct kv_view *view = arena_push(&b->arena, b->n, sizeof *view);
+    uint8_t **ptr = arena_push(&b->arena, pages * g->n_layer * 2, sizeof *ptr);
+    if (rc == 0 && (!view || !ptr)) rc = err_set(err, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; rc == 0 && i < b->n; i++) {
+        size_t n = (b->used[i] + KV_PAGE - 1) / KV_PAGE;
+        view[i] = (struct kv_view){ .k_page = ptr, .v_page = ptr + n * g->n_layer, .n_pages = (uint32_t)n, .type = KV_F32,
+                                    .end = j->m->h.bidirectional ? (int64_t)b->used[i] : 0 };
+        for (size_t l = 0; l < g->n_layer; l++)
+            for (size_t p = 0; p < n; p++) {
+                ptr[l * n + p] = j->kv + (at + p) * (k_bytes + v_bytes) + l * apart;
+                ptr[(g->n_layer + l) * n + p] = ptr[l * n + p] + (g->kv[l].v_in_k ? 0 : k_bytes);
+            }
+        ptr += 2 * n * g->n_layer;
+        at += n;
+    }
+    b->v.kv = view;
+    return rc;
+}
+
+/* Tokens, positions and wanted rows. */
+static int fill(const struct job *j, struct batch *b, struct err *err)
+{
+    size_t T = 0, t = 0;
+    for (size_t i = 0; i < b->n; i++) T += b->used[i];
+    int32_t *token = arena_push(&b->arena, T, sizeof *token);
+    int64_t *pos = arena_push(&b->arena, T, sizeof *pos);
+    uint32_t *seq = arena_push(&b->arena, T, sizeof *seq), *out_row = arena_push(&b->arena, T, sizeof *out_row);
+    uint8_t *segment = arena_push(&b->arena, T, 1);
+    float **out = arena_push(&b->arena, T, sizeof *out);
+    size_t n_out = j->pooling == POOL_NONE || j->pooling == POOL_MEAN ? T : b->n;
+    b->rows = arena_push(&b->arena, n_out, j->m->h.n_embd * sizeof *b->rows);
+    if (!token || !pos || !seq || !out_row || !segment || !out || !b->rows)
+        return err_set(err, ERR_NOMEM, "out of memory for %zu tokens", T);
+    b->v = (struct params){ .T = (uint32_t)T, .token = token, .pos = pos, .seq = seq, .segment = segment, .out_row = out_row,
+                            .logits = out };
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; k < b->used[i]; k++, t++) {
+            token[t] = token_at(j, &b->item[i], k, b->used[i]);
+            pos[t] = (int64_t)k;
+            seq[t] = (uint32_t)i;
+            segment[t] = b->item[i].second && k >= b->item[i].second && j->m->h.n_segment > 1;
+            if (!wanted(j, k, b->used[i])) continue;
+            out[b->v.n_out] = b->rows + b->v.n_out * (size_t)j->m->h.n_embd;
+            out_row[b->v.n_out++] = (uint32_t)t;
+        }
+    return 0;
+}
+
+/* The mean of the rows of each text takes the place of the text's row. */
+static int pool_mean(const struct job *j, struct batch *b, struct err *err)
+{
+    size_t D = j->m->h.n_embd, at = 0;
+    double *sum = arena_push(&b->arena, D, sizeof *sum);
+    if (!sum) return err_set(err, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < b->n; i++) {
+        memset(sum, 0, D * sizeof *sum);
+        for (size_t k = 0; k < b->used[i]; k++, at++)
+            for (size_t d = 0; d < D; d++) sum[d] += (double)b->rows[at * D + d];
+        for (size_t d = 0; d < D; d++) b->rows[i * D + d] = (float)(sum[d] / (double)b->used[i]);
+    }
+    return 0;
+}
+
+/* Sends the pooled states through the head; b->rows becomes [n][width]. */
+static int run_head(const struct job *j, struct batch *b, struct err *err)
+{
+    struct hearth_model *m = j->m;
+    float *y = arena_push(&b->arena, b->n, j->width * sizeof *y), **out = arena_push(&b->arena, b->n, sizeof *out);
+    const float **in = arena_push(&b->arena, b->n, sizeof *in);
+    if (!y || !out || !in) return err_set(err, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < b->n; i++) {
+        in[i] = b->rows + i * m->h.n_embd;
+        out[i] = y + i * j->width;
+    }
+    struct params v = { .T = (uint32_t)b->n, .n_out = (uint32_t)b->n, .input = in, .logits = out };
+    struct plan *p;
+    int rc = engine_plan(m, j->head, v.T, &p, err);
+    if (rc < 0) return rc;
+    m->ops->run(m->device, p, &v);
+    b->rows = y;
+    return 0;
+}
+
+static void give(const struct job *j, const float *x, float *out)
+{
+    bool cut = j->pooling != POOL_RANK && j->o->n_dims && j->o->n_dims < j->width;
+    size_t n = cut ? j->o->n_dims : j->width;
+    double sum = 0;
+    for (size_t d = 0; d < n; d++) sum += (double)x[d] * (double)x[d];
+    double f = j->o->normalise && j->pooling != POOL_RANK && sum > 0 ? 1 / sqrt(sum) : 1;
+    for (size_t d = 0; d < n; d++) out[d] = f == 1 ? x[d] : (float)((double)x[d] * f);
+}
+
+static int run_batch(struct job *j, struct batch *b, struct err *err)
+{
+    struct plan *p;
+    int rc = fill(j, b, err);
+    if (rc == 0) rc = open_views(j, b, err);
+    if (rc == 0) rc = engine_plan(j->m, j->states, b->v.T, &p, err);
+    if (rc < 0) return rc;
+    j->m->ops->run(j->m->device, p, &b->v);
+    if (j->pooling == POOL_MEAN) rc = pool_mean(j, b, err);
+    if (rc == 0 && j->head) rc = run_head(j, b, err);
+    size_t at = 0, out_width = hearth_embed_width(j->m, j->o);
+    for (size_t i = 0; rc == 0 && i < b->n; i++)
+        for (size_t k = 0; k < (j->pooling == POOL_NONE ? b->used[i] : 1); k++, at++)
+            give(j, b->rows + at * j->width, b->item[i].out + k * out_width);
+    return rc;
+}
+
+/* ---- all of them ---- */
+
+static int run_all(struct job *j, const struct hearth_embed_item *items, size_t n_items, struct err *err)
+{
+    size_t done = 0;
+    int rc = 0;
+    while (rc == 0 && done < n_items) {
+        struct batch b = { .item = items + done };
+        size_t T = 0, used[TOKENS];
+        b.used = used;
+        while (done + b.n < n_items && b.n < TOKENS) {
+            size_t n = items[done + b.n].n < j->limit ? items[done + b.n].n : j->limit;
+            if (b.n && T + n > TOKENS) break;
+            T += used[b.n++] = n;
+        }
+        rc = run_batch(j, &b, err);
+        arena_release(&b.arena);
+        done += b.n;
+        if (rc == 0 && j->o->progress && done < n_items && !j->o->progress(j->o->progress_arg, done, n_items))
+            rc = err_set(err, ERR_CANCELLED, "stopped after %zu of %zu texts", done, n_items);
+    }
+    return rc;
+}
+
+int hearth_embed(struct hearth_model *m, const struct hearth_embed_item *items, size_t n_items,
+                 const struct hearth_embed_options *o, struct hearth_error *e)
+{
+    struct err *err = err_of(e);
+    struct hearth_embed_options usual;
+    hearth_embed_defaults(&usual);
+    struct job j = { .m = m, .o = o ? o : &usual };
+    lock_take(&m->lock);
+    int rc = open_job(&j, err);
+    for (size_t i = 0; rc == 0 && i < n_items; i++) rc = check_item(&j, &items[i], i + 1, err);
+    if (rc == 0) rc = run_all(&j, items, n_items, err);
+    m->ops->release(m->device, j.kv, j.kv_bytes);
+    m->ops->release(m->device, j.recurrent, j.recurrent_bytes);
+    lock_give(&m->lock);
+    return rc;
+}
