@@ -35,6 +35,29 @@ struct attn_query {
     const float *sinks;       /* [n_head] extra logits of the softmax's denominator, or NULL */
 };
 
+/* n positions of one sequence through a causal convolution of each channel by itself:
+ * y[c] = sum over j of w[c][j] * (the input taps - 1 - j positions back), j ascending. */
+enum { CONV_MAX_TAPS = 16 };
+struct conv_run {
+    const float *x;           /* [channels], the next position's x_step floats behind */
+    float *y;                 /* likewise y_step */
+    size_t x_step, y_step, n;
+    const float *w;           /* [channels][taps] */
+    float *state;             /* [taps - 1][channels]: the inputs before, oldest first; becomes those before what follows */
+    uint32_t channels, taps;  /* taps: 2 .. CONV_MAX_TAPS */
+};
+
+/* n positions of one head through the gated delta rule, with a state S of [dv][dk]:
+ * S = decay S;  S += beta (v - S k) k^T;  o = S q.  Source: arXiv 2412.06464. */
+struct delta_run {
+    const float *q, *k, *v;   /* [dk], [dk], [dv], the next position's step floats behind */
+    const float *decay, *beta;/* one number, the next gate_step floats behind */
+    float *o;                 /* [dv], o_step */
+    size_t step, gate_step, o_step, n;
+    float *state;
+    uint32_t dk;
+};
+
 struct vec_kernels {
     /* y = x / sqrt(mean(x^2) + eps) * w; w NULL: 1.  Source: arXiv 1910.07467. */
     void (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
@@ -60,6 +83,9 @@ struct vec_kernels {
     void (*attn)(const struct attn_query *a, uint32_t kv0, uint32_t kv1, void *scratch);
     /* y = g sigmoid(slope g) (u + 1) with g = min(gate, limit), u = up cut to -limit .. limit.  Source: arXiv 2508.10925. */
     void (*glu_clamped)(float *y, const float *gate, const float *up, size_t n, float slope, float limit);
+    /* Channels [c0, c1), rows [i0, i1) of the state: each by itself, so any division gives the same bits. */
+    void (*conv)(const struct conv_run *r, size_t c0, size_t c1);
+    void (*delta)(const struct delta_run *r, size_t i0, size_t i1);
 };
 const struct vec_kernels *vec_select(uint32_t cpu);          /* never NULL */
 /* How many query positions attn takes at most. */

@@ -596,6 +596,115 @@ static void test_values_may_lie_inside_keys(void **state)
         }
 }
 
+/* --- states --- */
+
+enum { POSITIONS = 37 };
+
+static void conv_all(const struct vec_kernels *v, float *y, float *state, uint32_t channels, uint32_t taps, size_t cut)
+{
+    for (size_t t = 0; t < POSITIONS; t += cut) {
+        struct conv_run r = { .x = in_a + t * (channels + 1), .y = y + t * channels, .x_step = channels + 1, .y_step = channels,
+                              .n = cut < POSITIONS - t ? cut : POSITIONS - t, .w = in_b, .state = state, .channels = channels,
+                              .taps = taps };
+        for (size_t c = 0; c < channels; c += 48) v->conv(&r, c, c + 48 < channels ? c + 48 : channels);
+    }
+}
+
+static void test_convolution(void **state)
+{
+    static const uint32_t size[] = { 1, 15, 16, 27 };
+    static float y[POSITIONS * 27 + 1], want[POSITIONS * 27], past[15 * 27], last[15 * 27], first[15 * 27];
+    const struct vec_kernels *v[4];
+    size_t n_v = variants(v);
+    (void)state;
+    seed = 10;
+    for (size_t s = 0; s < 4; s++)
+        for (uint32_t taps = 2, C = size[s]; taps <= CONV_MAX_TAPS; taps += taps < 4 ? 1 : 12) {
+            fill(in_a, MAX, 0);
+            fill(in_b, MAX, 0);
+            fill(first, 15 * 27, 0);
+            memcpy(past, first, sizeof past);
+            conv_all(v[0], want, past, C, taps, POSITIONS);
+            for (size_t t = 0; t < POSITIONS; t++)
+                for (size_t c = 0; c < C; c++) {
+                    double sum = 0;
+                    for (size_t j = 0; j < taps; j++) {
+                        size_t at = t + j;                     /* of the past inputs and then the new ones */
+                        float x = at < taps - 1 ? first[at * C + c] : in_a[(at - (taps - 1)) * (C + 1) + c];
+                        sum += (double)in_b[c * taps + j] * (double)x;
+                    }
+                    assert_true(fabs((double)want[t * C + c] - sum) < 1e-3);
+                }
+            for (size_t i = 0; i < n_v; i++)
+                for (size_t cut = 1; cut <= POSITIONS; cut = cut * 3 + 1) {
+                    memcpy(last, first, sizeof last);
+                    y[POSITIONS * C] = 77;
+                    conv_all(v[i], y, last, C, taps, cut);
+                    assert_true(same(y, want, POSITIONS * C) && same(last, past, (taps - 1) * C));
+                    assert_true(y[POSITIONS * C] == 77);
+                }
+        }
+}
+
+/* in_a: a position is q | k | v | decay | beta */
+static void delta_all(const struct vec_kernels *v, float *y, float *state, uint32_t dk, uint32_t dv, size_t cut, size_t rows)
+{
+    size_t step = 2 * dk + dv + 2;
+    for (size_t t = 0; t < 6; t += cut) {
+        const float *x = in_a + t * step;
+        struct delta_run r = { .q = x, .k = x + dk, .v = x + 2 * dk, .decay = x + 2 * dk + dv, .beta = x + 2 * dk + dv + 1,
+                               .o = y + t * dv, .step = step, .gate_step = step, .o_step = dv, .n = cut < 6 - t ? cut : 6 - t,
+                               .state = state, .dk = dk };
+        for (size_t i = 0; i < dv; i += rows) v->delta(&r, i, i + rows < dv ? i + rows : dv);
+    }
+}
+
+static void delta_exact(double *y, double *s, uint32_t dk, uint32_t dv)
+{
+    for (size_t t = 0; t < 6; t++) {
+        const float *q = in_a + t * (2 * dk + dv + 2), *k = q + dk, *v = k + dk;
+        double decay = (double)v[dv], beta = (double)v[dv + 1];
+        for (size_t i = 0; i < dv; i++) {
+            double seen = 0;
+            for (size_t d = 0; d < dk; d++) seen += (s[i * dk + d] *= decay) * (double)k[d];
+            y[t * dv + i] = 0;
+            for (size_t d = 0; d < dk; d++) {
+                s[i * dk + d] += beta * ((double)v[i] - seen) * (double)k[d];
+                y[t * dv + i] += s[i * dk + d] * (double)q[d];
+            }
+        }
+    }
+}
+
+static void test_delta_rule(void **state)
+{
+    static const uint32_t size[][2] = { { 1, 1 }, { 16, 5 }, { 40, 32 }, { 64, 7 } };
+    static float s[64 * 40], want_s[64 * 40], first[64 * 40], y[6 * 64], want[6 * 64];
+    static double exact_s[64 * 40], exact_y[6 * 64];
+    const struct vec_kernels *v[4];
+    size_t n_v = variants(v);
+    (void)state;
+    seed = 11;
+    for (size_t k = 0; k < 4; k++) {
+        uint32_t dk = size[k][0], dv = size[k][1];
+        for (size_t i = 0; i < MAX; i++) in_a[i] = uniform() / sqrtf((float)dk);
+        for (size_t t = 0; t < 6; t++)
+            for (size_t i = 0; i < 2; i++) in_a[t * (2 * dk + dv + 2) + 2 * dk + dv + i] = 0.5f + 0.4f * uniform();
+        for (size_t i = 0; i < dk * dv; i++) exact_s[i] = (double)(want_s[i] = first[i] = uniform());
+        delta_all(v[0], want, want_s, dk, dv, 6, dv);
+        delta_exact(exact_y, exact_s, dk, dv);
+        for (size_t i = 0; i < 6 * dv; i++) assert_true(fabs((double)want[i] - exact_y[i]) < 1e-5);
+        for (size_t i = 0; i < dk * dv; i++) assert_true(fabs((double)want_s[i] - exact_s[i]) < 1e-5);
+        for (size_t i = 0; i < n_v; i++)
+            for (size_t cut = 1; cut <= 6; cut += 2)
+                for (size_t rows = 1; rows <= 16; rows += 3) {
+                    memcpy(s, first, sizeof s);
+                    delta_all(v[i], y, s, dk, dv, cut, rows);
+                    assert_true(same(y, want, 6 * dv) && same(s, want_s, dk * dv));
+                }
+    }
+}
+
 /* --- one number for all machines --- */
 
 static uint64_t hash_all(const struct vec_kernels *v)
@@ -656,6 +765,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queries_taken_together_change_nothing),
     cmocka_unit_test(test_attention_sees_only_its_window),
     cmocka_unit_test(test_values_may_lie_inside_keys),
+    cmocka_unit_test(test_convolution),
+    cmocka_unit_test(test_delta_rule),
     cmocka_unit_test(test_the_bits_are_those_of_every_machine),
 };
 
