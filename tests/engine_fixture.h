@@ -26,6 +26,9 @@ static const struct tiny model[] = {
     { .arch = "llama", .type = DT_F16, .E = 40, .H = 6, .K = 3 },
     { .arch = "qwen3", .type = DT_BF16 },
     { .arch = "llama", .type = DT_F32, .D = 72, .F = 100, .E = 18, .K = 4 },
+    { .arch = "qwen35", .type = DT_Q8_0, .L = 5 },
+    { .arch = "qwen3next", .type = DT_Q4_0, .L = 4, .H = 6, .K = 3, .D = 192, .F = 64, .experts = 5, .used = 2 },
+    { .arch = "lfm2", .type = DT_F16, .L = 3, .D = 200, .F = 120 },
 };
 enum { N_MODEL = sizeof model / sizeof *model };
 

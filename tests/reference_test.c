@@ -155,7 +155,8 @@ static void logits_match_the_reference(void **state)
                                         "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3", "qwen2moe",
                                         "olmo2", "granite", "cohere2", "glm4", "glm4moe", "glm4moe-mtp", "phi2", "gpt2",
                                         "starcoder2",
-                                        "deepseek2-lite", "deepseek2-lite-mla", "deepseek2-v3", "gemma4" };
+                                        "deepseek2-lite", "deepseek2-lite-mla", "deepseek2-v3", "gemma4", "lfm2",
+                                        "qwen3next", "qwen35", "qwen35moe" };
     char path[512];
     REF_OR_SKIP(path, "models/llama3.gguf");
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) one_model(name[i]);

@@ -44,12 +44,22 @@ static float tiny_random(uint64_t *s)
     return ((float)a + (float)b) / 2147483648.0f - 1.0f;       /* triangular in -1..1 */
 }
 
+/* Vectors are about 1, but for the decay of delta nets: a slow one. */
+static inline float tiny_value(struct tiny *t, const char *name, bool vector, float scale)
+{
+    float x = tiny_random(&t->seed);
+    if (!vector) return scale * x;
+    if (strstr(name, ".ssm_dt")) return x - 2;
+    return strstr(name, ".ssm_a") ? 0.2f * x - 0.5f : 1 + 0.1f * x;
+}
+
 static inline void tiny_tensor(struct gguf_writer *w, struct tiny *t, const char *name, const uint64_t *ne, uint32_t n_dims,
                                float scale)
 {
     size_t rows = 1;
     for (uint32_t i = 1; i < n_dims; i++) rows *= (size_t)ne[i];
-    enum dtype type = n_dims == 1 || strstr(name, "gate_inp") ? DT_F32 : t->type;
+    enum dtype type = n_dims == 1 || strstr(name, "gate_inp") || strstr(name, "conv1d") || strstr(name, ".conv.") ? DT_F32
+                                                                                                                 : t->type;
     uint64_t row_bytes;
     if (!dtype_row_bytes(type, ne[0], &row_bytes)) abort();
     float *x = malloc((size_t)ne[0] * 4);
@@ -62,8 +72,7 @@ static inline void tiny_tensor(struct gguf_writer *w, struct tiny *t, const char
         rows = 0;
     }
     for (size_t r = 0; r < rows; r++) {
-        for (uint64_t i = 0; i < ne[0]; i++)
-            x[i] = n_dims == 1 ? 1 + 0.1f * tiny_random(&t->seed) : scale * tiny_random(&t->seed);
+        for (uint64_t i = 0; i < ne[0]; i++) x[i] = tiny_value(t, name, n_dims == 1, scale);
         quant_pack(type)(x, d + r * row_bytes, (size_t)ne[0]);
     }
     free(x);
@@ -75,22 +84,70 @@ static inline void tiny_matrix(struct gguf_writer *w, struct tiny *t, const char
     tiny_tensor(w, t, name, (uint64_t[]){ n_in, n_out }, 2, 2.0f / sqrtf((float)n_in));
 }
 
-static inline void tiny_layer(struct gguf_writer *w, struct tiny *t, uint32_t l)
+/* Delta nets have K key heads of E - 24 numbers and H value heads of E; every fourth layer of Qwen's and every second of LFM2's
+ * is attention. */
+enum { TINY_TAPS = 4, TINY_SHORT_TAPS = 3 };
+
+static inline bool tiny_lfm2(const struct tiny *t) { return !strncmp(t->arch, "lfm2", 4); }
+static inline bool tiny_delta(const struct tiny *t) { return !strcmp(t->arch, "qwen3next") || !strncmp(t->arch, "qwen35", 6); }
+static inline bool tiny_recurrent(const struct tiny *t, uint32_t l)
+{
+    return tiny_lfm2(t) ? l % 2 == 0 : tiny_delta(t) && (l + 1) % 4 != 0;
+}
+
+static inline void tiny_recurrent_mixer(struct gguf_writer *w, struct tiny *t, uint32_t l)
+{
+    char n[64];
+#define TINY_NAME(s) (snprintf(n, sizeof n, "blk.%u.%s", l, s), n)
+    uint64_t keys = (uint64_t)t->K * (t->E - 24), values = (uint64_t)t->H * t->E, all = 2 * keys + values;
+    if (tiny_lfm2(t)) {
+        tiny_matrix(w, t, TINY_NAME("shortconv.in_proj.weight"), t->D, 3 * (uint64_t)t->D);
+        tiny_tensor(w, t, TINY_NAME("shortconv.conv.weight"), (uint64_t[]){ TINY_SHORT_TAPS, t->D }, 2, 0.7f);
+        tiny_matrix(w, t, TINY_NAME("shortconv.out_proj.weight"), t->D, t->D);
+        return;
+    }
+    tiny_matrix(w, t, TINY_NAME("attn_qkv.weight"), t->D, all);
+    tiny_matrix(w, t, TINY_NAME("attn_gate.weight"), t->D, values);
+    tiny_tensor(w, t, TINY_NAME("ssm_conv1d.weight"), (uint64_t[]){ TINY_TAPS, all }, 2, 0.7f);
+    tiny_tensor(w, t, TINY_NAME("ssm_dt.bias"), (uint64_t[]){ t->H }, 1, 0);
+    tiny_tensor(w, t, TINY_NAME("ssm_a"), (uint64_t[]){ t->H }, 1, 0);
+    if (!strcmp(t->arch, "qwen3next")) {
+        tiny_matrix(w, t, TINY_NAME("ssm_ba.weight"), t->D, 2 * (uint64_t)t->H);
+    } else {
+        tiny_matrix(w, t, TINY_NAME("ssm_beta.weight"), t->D, t->H);
+        tiny_matrix(w, t, TINY_NAME("ssm_alpha.weight"), t->D, t->H);
+    }
+    tiny_tensor(w, t, TINY_NAME("ssm_norm.weight"), (uint64_t[]){ t->E }, 1, 0);
+    tiny_matrix(w, t, TINY_NAME("ssm_out.weight"), values, t->D);
+#undef TINY_NAME
+}
+
+static inline void tiny_plain_attention(struct gguf_writer *w, struct tiny *t, uint32_t l)
 {
     char n[64];
 #define TINY_NAME(s) (snprintf(n, sizeof n, "blk.%u.%s.weight", l, s), n)
-    bool gemma = !strncmp(t->arch, "gemma", 5), normed = !strncmp(t->arch, "qwen3", 5) || !strcmp(t->arch, "gemma3") ||
-         !strcmp(t->arch, "gemma-embedding");
-    tiny_tensor(w, t, TINY_NAME("attn_norm"), (uint64_t[]){ t->D }, 1, 0);
-    tiny_matrix(w, t, TINY_NAME("attn_q"), t->D, (uint64_t)t->H * t->E);
+    bool normed = !strncmp(t->arch, "qwen3", 5) || tiny_lfm2(t) || !strcmp(t->arch, "gemma3") ||
+                  !strcmp(t->arch, "gemma-embedding");
+    tiny_matrix(w, t, TINY_NAME("attn_q"), t->D, (uint64_t)t->H * t->E * (tiny_delta(t) ? 2 : 1));
     tiny_matrix(w, t, TINY_NAME("attn_k"), t->D, (uint64_t)t->K * t->E);
     tiny_matrix(w, t, TINY_NAME("attn_v"), t->D, (uint64_t)t->K * t->E);
     tiny_matrix(w, t, TINY_NAME("attn_output"), (uint64_t)t->H * t->E, t->D);
     if (normed) tiny_tensor(w, t, TINY_NAME("attn_q_norm"), (uint64_t[]){ t->E }, 1, 0);
     if (normed) tiny_tensor(w, t, TINY_NAME("attn_k_norm"), (uint64_t[]){ t->E }, 1, 0);
+#undef TINY_NAME
+}
+
+static inline void tiny_layer(struct gguf_writer *w, struct tiny *t, uint32_t l)
+{
+    char n[64];
+#define TINY_NAME(s) (snprintf(n, sizeof n, "blk.%u.%s.weight", l, s), n)
+    bool gemma = !strncmp(t->arch, "gemma", 5);
+    tiny_tensor(w, t, TINY_NAME("attn_norm"), (uint64_t[]){ t->D }, 1, 0);
+    if (tiny_recurrent(t, l)) tiny_recurrent_mixer(w, t, l);
+    else tiny_plain_attention(w, t, l);
     if (gemma && t->arch[5]) tiny_tensor(w, t, TINY_NAME("post_attention_norm"), (uint64_t[]){ t->D }, 1, 0);
     if (gemma && t->arch[5]) tiny_tensor(w, t, TINY_NAME("post_ffw_norm"), (uint64_t[]){ t->D }, 1, 0);
-    tiny_tensor(w, t, TINY_NAME("ffn_norm"), (uint64_t[]){ t->D }, 1, 0);
+    tiny_tensor(w, t, TINY_NAME(tiny_delta(t) ? "post_attention_norm" : "ffn_norm"), (uint64_t[]){ t->D }, 1, 0);
     if (!t->experts) {
         tiny_matrix(w, t, TINY_NAME("ffn_gate"), t->D, t->F);
         tiny_matrix(w, t, TINY_NAME("ffn_up"), t->D, t->F);
@@ -102,6 +159,11 @@ static inline void tiny_layer(struct gguf_writer *w, struct tiny *t, uint32_t l)
     tiny_tensor(w, t, TINY_NAME("ffn_gate_exps"), (uint64_t[]){ t->D, t->F, t->experts }, 3, in);
     tiny_tensor(w, t, TINY_NAME("ffn_up_exps"), (uint64_t[]){ t->D, t->F, t->experts }, 3, in);
     tiny_tensor(w, t, TINY_NAME("ffn_down_exps"), (uint64_t[]){ t->F, t->D, t->experts }, 3, out);
+    if (!tiny_delta(t)) return;
+    tiny_matrix(w, t, TINY_NAME("ffn_gate_shexp"), t->D, t->F);
+    tiny_matrix(w, t, TINY_NAME("ffn_up_shexp"), t->D, t->F);
+    tiny_matrix(w, t, TINY_NAME("ffn_down_shexp"), t->F, t->D);
+    tiny_tensor(w, t, TINY_NAME("ffn_gate_inp_shexp"), (uint64_t[]){ t->D }, 1, 0);
 #undef TINY_NAME
 }
 
@@ -145,6 +207,34 @@ static inline void tiny_u32(struct gguf_writer *w, const struct tiny *t, const c
     gguf_put_u32(w, tiny_keep(strdup(n)), v);
 }
 
+static inline void tiny_recurrent_keys(struct gguf_writer *w, const struct tiny *t)
+{
+    if (tiny_lfm2(t)) tiny_u32(w, t, "shortconv.l_cache", TINY_SHORT_TAPS);
+    if (!tiny_delta(t)) return;
+    tiny_u32(w, t, "ssm.conv_kernel", TINY_TAPS);
+    tiny_u32(w, t, "ssm.state_size", t->E - 24);
+    tiny_u32(w, t, "ssm.group_count", t->K);
+    tiny_u32(w, t, "ssm.time_step_rank", t->H);
+    tiny_u32(w, t, "ssm.inner_size", t->H * t->E);
+    tiny_u32(w, t, "full_attention_interval", 4);
+    tiny_u32(w, t, "rope.dimension_count", t->E / 4 / 2 * 2);
+    if (t->experts) tiny_u32(w, t, "expert_shared_feed_forward_length", t->F);
+}
+
+/* A number, or for LFM2 one for each layer. */
+static inline void tiny_kv_heads(struct gguf_writer *w, const struct tiny *t)
+{
+    char n[96];
+    if (!tiny_lfm2(t)) {
+        tiny_u32(w, t, "attention.head_count_kv", t->K);
+        return;
+    }
+    int32_t *v = tiny_keep(malloc(t->L * sizeof *v));
+    for (uint32_t l = 0; l < t->L; l++) v[l] = tiny_recurrent(t, l) ? 0 : (int32_t)t->K;
+    snprintf(n, sizeof n, "%s.attention.head_count_kv", t->arch);
+    gguf_put_array(w, tiny_keep(strdup(n)), GGUF_I32, v, t->L);
+}
+
 /* Writes the model; returns 0.  Zero fields get small defaults. */
 static inline int tiny_model(const char *path, struct tiny t)
 {
@@ -165,7 +255,8 @@ static inline int tiny_model(const char *path, struct tiny t)
     tiny_u32(w, &t, "block_count", t.L);
     tiny_u32(w, &t, "feed_forward_length", t.F);
     tiny_u32(w, &t, "attention.head_count", t.H);
-    tiny_u32(w, &t, "attention.head_count_kv", t.K);
+    tiny_kv_heads(w, &t);
+    tiny_recurrent_keys(w, &t);
     tiny_u32(w, &t, "attention.key_length", t.E);
     tiny_u32(w, &t, "attention.value_length", t.E);
     if (t.window) tiny_u32(w, &t, "attention.sliding_window", t.window);
@@ -177,7 +268,7 @@ static inline int tiny_model(const char *path, struct tiny t)
     tiny_vocab(w);
     tiny_matrix(w, &t, "token_embd.weight", t.D, TINY_VOCAB);
     for (uint32_t l = 0; l < t.L; l++) tiny_layer(w, &t, l);
-    tiny_tensor(w, &t, "output_norm.weight", (uint64_t[]){ t.D }, 1, 0);
+    tiny_tensor(w, &t, tiny_lfm2(&t) ? "token_embd_norm.weight" : "output_norm.weight", (uint64_t[]){ t.D }, 1, 0);
     tiny_matrix(w, &t, "output.weight", t.D, TINY_VOCAB);
     int rc = gguf_writer_save(w, path, &err);
     if (rc < 0) fprintf(stderr, "%s\n", err.msg);

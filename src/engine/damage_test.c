@@ -4,14 +4,20 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "tests/testing.h"
-#include "tests/tiny_model.h"
+#include "tests/tiny_encoder.h"
 
 static const struct tiny model[] = {
     { .arch = "llama", .type = DT_Q4_0, .D = 32, .L = 1, .H = 1, .K = 1, .E = 32, .F = 32 },
     { .arch = "qwen3moe", .type = DT_Q8_0, .D = 32, .L = 1, .H = 2, .K = 1, .E = 32, .F = 32, .experts = 3, .used = 2 },
     { .arch = "gemma3", .type = DT_Q4_0, .D = 32, .L = 2, .H = 1, .K = 1, .E = 32, .F = 32, .window = 8 },
+    { .arch = "qwen35moe", .type = DT_Q8_0, .D = 32, .L = 4, .H = 2, .K = 1, .E = 32, .F = 32, .experts = 3, .used = 2 },
+    { .arch = "lfm2", .type = DT_Q4_0, .D = 32, .L = 2, .H = 2, .K = 1, .E = 32, .F = 32 },
 };
-enum { N_MODEL = sizeof model / sizeof *model };
+static const struct tiny_encoder encoder[] = {
+    { .t = { .arch = "bert", .type = DT_Q8_0, .D = 32, .L = 1, .H = 2, .F = 32 }, .word_piece = true, .n_ctx = 8, .rank = 1 },
+    { .t = { .arch = "gemma-embedding", .type = DT_Q4_0, .D = 64, .L = 1, .H = 2, .F = 32, .window = 8 }, .n_ctx = 8 },
+};
+enum { N_PLAIN = sizeof model / sizeof *model, N_MODEL = N_PLAIN + sizeof encoder / sizeof *encoder };
 
 /* The bytes of a model; *header is where the tensor data begins. */
 static uint8_t *load(size_t i, size_t *n, size_t *header)
@@ -22,7 +28,7 @@ static uint8_t *load(size_t i, size_t *n, size_t *header)
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
-    assert_int_equal(tiny_model(path, model[i]), 0);
+    assert_int_equal(i < N_PLAIN ? tiny_model(path, model[i]) : tiny_encoder(path, encoder[i - N_PLAIN]), 0);
     assert_int_equal(os_read_file(path, 1 << 22, &data, n, &err), 0);
     unlink(path);
     assert_int_equal(gguf_parse(&g, data, *n, "tiny", &err), 0);

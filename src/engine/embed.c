@@ -164,12 +164,14 @@ static int open_views(struct job *j, struct batch *b, struct err *err)
     for (size_t i = 0; i < b->n; i++) pages += (b->used[i] + KV_PAGE - 1) / KV_PAGE;
     size_t apart = layers_keep_apart(g) ? 0 : pages * (k_bytes + v_bytes);
     int rc = reserve(j, &j->kv, &j->kv_bytes, pages * (k_bytes + v_bytes) + apart * g->n_layer, err);
+    if (rc == 0) rc = reserve(j, &j->recurrent, &j->recurrent_bytes, b->n * (size_t)g->n_state * sizeof(float), err);
     struct kv_view *view = arena_push(&b->arena, b->n, sizeof *view);
     uint8_t **ptr = arena_push(&b->arena, pages * g->n_layer * 2, sizeof *ptr);
     if (rc == 0 && (!view || !ptr)) rc = err_set(err, ERR_NOMEM, "out of memory");
     for (size_t i = 0; rc == 0 && i < b->n; i++) {
         size_t n = (b->used[i] + KV_PAGE - 1) / KV_PAGE;
         view[i] = (struct kv_view){ .k_page = ptr, .v_page = ptr + n * g->n_layer, .n_pages = (uint32_t)n, .type = KV_F32,
+                                    .state = (float *)(void *)j->recurrent + i * (size_t)g->n_state,
                                     .end = j->m->h.bidirectional ? (int64_t)b->used[i] : 0 };
         for (size_t l = 0; l < g->n_layer; l++)
             for (size_t p = 0; p < n; p++) {
@@ -257,12 +259,23 @@ static void give(const struct job *j, const float *x, float *out)
     for (size_t d = 0; d < n; d++) out[d] = f == 1 ? x[d] : (float)((double)x[d] * f);
 }
 
+/* The buffers of a long text are as large as the caches of a long context. */
+static int check_memory(const struct job *j, const struct plan *p, uint32_t T, struct err *err)
+{
+    uint64_t free = 0, total = 0, need = p->arena_bytes / p->max_T * T;
+    j->m->ops->memory(j->m->device, &free, &total);
+    if (T <= MAX_BATCH || !free || need < free) return 0;
+    return err_set(err, ERR_LIMIT, "%s: a text of %u tokens needs %.2f GB of memory, but only %.2f GB are free",
+                   gguf_path(j->m->gguf), T, (double)need / 1e9, (double)free / 1e9);
+}
+
 static int run_batch(struct job *j, struct batch *b, struct err *err)
 {
     struct plan *p;
     int rc = fill(j, b, err);
     if (rc == 0) rc = open_views(j, b, err);
     if (rc == 0) rc = engine_plan(j->m, j->states, b->v.T, &p, err);
+    if (rc == 0) rc = check_memory(j, p, b->v.T, err);
     if (rc < 0) return rc;
     j->m->ops->run(j->m->device, p, &b->v);
     if (j->pooling == POOL_MEAN) rc = pool_mean(j, b, err);

@@ -55,7 +55,9 @@ struct hearth_session {
     int32_t *ids;                     /* [n_ctx] */
     uint8_t *kv;                      /* kv_bytes: pages one after the other */
     size_t kv_bytes;
-    struct kv_view view;
+    struct kv_view view;              /* with the recurrent state of the n tokens, where the model has one */
+    size_t state_bytes;               /* of view.state, and of view.saved */
+    uint32_t n_saved;                 /* view.saved is the state after so many tokens; 0: nothing */
     uint8_t **pages;                  /* the view's pointers */
     float *logits;                    /* [n_logits][n_vocab]; the last n_rows of them are valid */
     uint32_t n_rows;

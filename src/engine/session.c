@@ -43,6 +43,7 @@ uint64_t hearth_session_bytes(const struct hearth_model *m, uint32_t n_ctx, int 
 {
     if (!n_ctx) n_ctx = default_ctx(m);
     uint64_t bytes = kv_size(m, n_ctx, kv_type) + (uint64_t)m->h.n_vocab * 4 + (uint64_t)n_ctx * 4;
+    bytes += 2 * (uint64_t)m->variant[V_TEXT].graph->n_state * sizeof(float);
     struct plan *p;
     if (plan_compile(&p, m->variant[V_TEXT].graph, m->ops->target, MAX_BATCH, MAX_OUT, NULL) == 0) {
         bytes += p->arena_bytes;
@@ -77,7 +78,7 @@ static int check_memory(const struct hearth_session *s, struct err *err)
 {
     uint64_t free = 0, total = 0;
     s->m->ops->memory(s->m->device, &free, &total);
-    if (!free || s->kv_bytes < free) return 0;
+    if (!free || s->kv_bytes + 2 * s->state_bytes < free) return 0;
     return err_set(err, ERR_LIMIT,
                    "%s: a context of %u tokens needs %.2f GB of memory for the KV cache, but only %.2f GB are free; use a "
                    "smaller context (--ctx)", gguf_path(s->m->gguf), s->n_ctx, (double)s->kv_bytes / 1e9, (double)free / 1e9);
@@ -88,12 +89,17 @@ static int open_memory(struct hearth_session *s, struct err *err)
     struct hearth_model *m = s->m;
     s->view.n_pages = (s->n_ctx + KV_PAGE - 1) / KV_PAGE;
     s->kv_bytes = (size_t)kv_size(m, s->n_ctx, s->view.type);
+    s->state_bytes = (size_t)s->variant->graph->n_state * sizeof(float);
     int rc = check_memory(s, err);
     if (rc < 0) return rc;
-    s->kv = m->ops->alloc(m->device, s->kv_bytes);
+    s->kv = m->ops->alloc(m->device, s->kv_bytes ? s->kv_bytes : 1);
+    if (s->state_bytes) {
+        s->view.state = m->ops->alloc(m->device, s->state_bytes);
+        s->view.saved = m->ops->alloc(m->device, s->state_bytes);
+    }
     s->ids = mem_new_array(int32_t, s->n_ctx);
     s->logits = mem_new((size_t)s->n_logits * m->h.n_vocab, sizeof *s->logits);
-    if (!s->kv || !s->ids || !s->logits)
+    if (!s->kv || !s->ids || !s->logits || (s->state_bytes && (!s->view.state || !s->view.saved)))
         return err_set(err, ERR_NOMEM, "%s: out of memory for a context of %u tokens (%.2f GB); use a smaller one (--ctx)",
                        gguf_path(m->gguf), s->n_ctx, (double)s->kv_bytes / 1e9);
     return open_pages(s, err);
@@ -145,7 +151,9 @@ int hearth_session_open(struct hearth_session **out, struct hearth_model *m, con
 void hearth_session_close(struct hearth_session *s)
 {
     if (!s) return;
-    s->m->ops->release(s->m->device, s->kv, s->kv_bytes);
+    s->m->ops->release(s->m->device, s->kv, s->kv_bytes ? s->kv_bytes : 1);
+    s->m->ops->release(s->m->device, s->view.state, s->state_bytes);
+    s->m->ops->release(s->m->device, s->view.saved, s->state_bytes);
     mem_free(s->pages);
     mem_free(s->ids);
     mem_free(s->logits);
@@ -154,17 +162,21 @@ void hearth_session_close(struct hearth_session *s)
 
 /* ---- evaluation ---- */
 
+static int check_ids(const struct hearth_session *s, const int32_t *ids, size_t n, struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (uint32_t)ids[i] >= s->m->h.n_vocab)
+            return err_set(err, ERR_ARG, "token id %d is not in the vocabulary of 0 to %u", ids[i], s->m->h.n_vocab - 1);
+    return 0;
+}
+
 static int check_item(const struct hearth_batch_item *it, struct err *err)
 {
     const struct hearth_session *s = it->session;
     if (it->n > s->n_ctx - s->n)
         return err_set(err, ERR_LIMIT, "%zu tokens do not fit into the context of %u (use a larger one with --ctx)",
                        it->n + s->n, s->n_ctx);
-    for (size_t i = 0; i < it->n; i++)
-        if (it->ids[i] < 0 || (uint32_t)it->ids[i] >= s->m->h.n_vocab)
-            return err_set(err, ERR_ARG, "token id %d is not in the vocabulary of 0 to %u", it->ids[i],
-                           s->m->h.n_vocab - 1);
-    return 0;
+    return check_ids(s, it->ids, it->n, err);
 }
 
 /* Adds the next tokens of an item to the batch; stops early where more rows of logits are wanted than a plan has. */
@@ -267,24 +279,38 @@ int hearth_session_append(struct hearth_session *s, const int32_t *ids, size_t n
     return hearth_batch_append(&(struct hearth_batch_item){ s, ids, n }, 1, e);
 }
 
+/* A recurrent state cannot go back: a session that must goes on from the saved state or from the beginning.  What is saved is
+ * the state some tokens before the end of a sync, since the next text often leaves the last one near its end. */
+enum { SAVE_BEFORE_END = 32 };
+
+/* How many of the `common` first tokens stay evaluated; the saved state is brought back when it is needed. */
+static size_t rewind_to(struct hearth_session *s, size_t common, size_t keep)
+{
+    size_t same = common < keep ? common : keep;
+    if (s->n_saved > common) s->n_saved = 0;
+    if (!s->state_bytes || same == s->n) return same;
+    if (!s->n_saved || s->n_saved > same) return 0;
+    memcpy(s->view.state, s->view.saved, s->state_bytes);
+    return s->n_saved;
+}
+
 int hearth_session_sync(struct hearth_session *s, const int32_t *ids, size_t n, struct hearth_error *e)
 {
     if (!n) return err_set(err_of(e), ERR_ARG, "a session cannot be empty");
     if (n > s->n_ctx)
         return err_set(err_of(e), ERR_LIMIT, "%zu tokens do not fit into the context of %u (use a larger one with --ctx)", n,
                        s->n_ctx);
-    size_t same = 0, keep = n > s->n_logits ? n - s->n_logits : 0;
-    while (same < s->n && same < n && s->ids[same] == ids[same]) same++;
-    if (same > keep) same = keep;                /* rows that must be there are evaluated again */
-    struct hearth_batch_item it = { s, ids + same, n - same };
-    uint32_t old = s->n;
-    s->n = (uint32_t)same;
-    int rc = check_item(&it, err_of(e));
-    if (rc < 0) {
-        s->n = old;
-        return rc;
-    }
-    return hearth_batch_append(&it, 1, e);
+    size_t common = 0, keep = n > s->n_logits ? n - s->n_logits : 0;     /* rows that must be there are evaluated again */
+    while (common < s->n && common < n && s->ids[common] == ids[common]) common++;
+    int rc = check_ids(s, ids + common, n - common, err_of(e));
+    if (rc < 0) return rc;
+    size_t from = rewind_to(s, common, keep);
+    s->n = (uint32_t)from;
+    if (s->state_bytes && keep > from + SAVE_BEFORE_END) s->view.save_at = (int64_t)keep - SAVE_BEFORE_END;
+    rc = hearth_batch_append(&(struct hearth_batch_item){ s, ids + from, n - from }, 1, e);
+    if (s->view.save_at && s->n >= s->view.save_at) s->n_saved = (uint32_t)s->view.save_at;
+    s->view.save_at = 0;
+    return rc;
 }
 
 const int32_t *hearth_session_ids(const struct hearth_session *s, size_t *n)

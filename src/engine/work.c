@@ -40,6 +40,9 @@ static void add_op(const struct graph *g, const struct op *o, const struct engin
     case OP_EMBED:
         out->bytes += (double)o->w->bytes / (double)o->w->ne[1] * tokens;
         return;
+    case OP_DELTA:
+        out->bytes += 2.0 * s->S * o->recur->n_value * o->recur->dv * o->recur->dk * sizeof(float);
+        return;
     case OP_ATTN: {
         const struct kv_layer *kv = &g->kv[o->n[0]];
         double seen = s->depth + s->T, window = o->n[1];

@@ -81,6 +81,15 @@ vid graph_view(struct graph *g, vid base, uint32_t col, uint32_t width)
     return push_value(g, v);
 }
 
+uint32_t graph_state(struct graph *g, uint64_t n)
+{
+    uint32_t at = g->n_state;
+    n = (n + 15) & ~(uint64_t)15;
+    if (n > (1u << 30) - at) g->bad = true;
+    else g->n_state += (uint32_t)n;
+    return at;
+}
+
 struct op *graph_op(struct graph *g, enum op_kind kind, vid in0, vid in1, vid out)
 {
     if (g->n_op + 1 >= g->cap_op) {

@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "format/dtype.h"
 
-enum op_shape { OP_ROW, OP_MAT, OP_ATT, OP_ONE };
+enum op_shape { OP_ROW, OP_MAT, OP_ATT, OP_ONE, OP_SEQ };
 
 enum op_kind {
 #define OP(name, shape) OP_##name,
@@ -62,6 +62,16 @@ struct op {
     float f[2];
     int32_t n[4];
     const struct route *route;
+    const struct recurrence *recur;   /* DECAY, DELTA */
+};
+
+/* The heads of a gated delta net. */
+struct recurrence {
+    uint32_t taps;            /* of the convolution before it */
+    uint32_t n_key, n_value;  /* heads; n_value is a multiple of n_key */
+    uint32_t dk, dv;
+    bool tiled;               /* value head j goes with key head j % n_key, else with j / (n_value / n_key) */
+    bool grouped;             /* DECAY's input: for each key head the b, then the a of its value heads */
 };
 
 /* How a router chooses experts. */
@@ -88,6 +98,7 @@ struct graph {
         uint32_t n_kv, dk, dv;
         bool v_in_k;          /* a value is the first dv numbers of its key: nothing is stored for values */
     } *kv;
+    uint32_t n_state;         /* floats of recurrent state that a sequence has beside it */
 };
 
 int  graph_open(struct graph **out, uint32_t n_layer, struct err *err);
@@ -95,6 +106,8 @@ void graph_close(struct graph *g);
 /* Always a valid index; g->bad says whether it means anything. */
 vid  graph_value(struct graph *g, enum rows rows, uint32_t width);
 vid  graph_view(struct graph *g, vid base, uint32_t col, uint32_t width);
+/* Room for n floats of a sequence's recurrent state; the offset is a multiple of 16. */
+uint32_t graph_state(struct graph *g, uint64_t n);
 /* Appends; the returned pointer is valid until the next call.  In-place operations pass out = in0. */
 struct op *graph_op(struct graph *g, enum op_kind kind, vid in0, vid in1, vid out);
 
@@ -162,6 +175,9 @@ struct kv_view {
     uint8_t *const *k_page, *const *v_page;
     uint32_t n_pages;
     int type;                         /* KV_F16, KV_F32 */
+    float *state;                     /* [n_state] recurrent state, taken as zero before position 0 */
+    float *saved;                     /* gets the state before position save_at, when save_at > 0 and that is passed; or NULL */
+    int64_t save_at;
     int64_t end;                      /* bidirectional attention: positions 0 .. end - 1 are all in this batch; 0: causal */
 };
 

@@ -47,6 +47,10 @@ enum step_kind {
     S_TYPES,       /* x += the vector of the token's type (first or second text), once before the first layer */
     S_FIRSTNORM,   /* x = norm(x) with weight `name`, once before the first layer */
     S_XNORM,       /* x = norm(x) with weight `name` */
+    S_DELTA,       /* cur = gated delta net of cur */
+    S_SHORTCONV,   /* cur = gated short convolution of cur */
+    S_QKV_GATED,   /* S_QKV where each head has a gate beside its query */
+    S_GATE,        /* cur *= sigmoid of these gates */
     S_END
 };
 
@@ -82,6 +86,9 @@ struct hparams {
     uint32_t n_position;                     /* a session can have at most so many positions; 0: any number */
     enum rope_mode rope;
     uint32_t dk_sliding, n_rot_sliding;      /* gemma4: a head's size and its rotated part in sliding layers */
+    bool *recurrent;                         /* [n_layer] layers that take recurrent_layer's steps and have no keys and values */
+    const struct step *recurrent_layer;
+    struct recurrence recur;
     bool bidirectional;                      /* every position sees the whole text: no text can be generated */
     uint32_t n_segment;                      /* rows of the table of token types (S_TYPES) */
     int pooling;                             /* POOL_* as the file says, -1 when it does not */
@@ -123,8 +130,8 @@ struct builder {
     struct graph *g;
     bool long_context;                       /* LongRoPE: the session's context exceeds the original one */
     uint32_t il;                             /* the layer being built */
-    vid x, cur, q, k, v, kept;
     vid per_layer;                           /* gemma4: every layer's own part of the input */
+    vid x, cur, q, k, v, kept, gate;
     vid angles[2];                           /* for full and sliding layers */
     struct err *err;
     int rc;                                  /* sticky */
@@ -160,7 +167,7 @@ step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, st
     step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe, step_routed,
     step_attn_sinks, step_moe_clamped, step_latent,
     step_inputs, step_attn_shared, step_ffn_both, step_add_inputs,
-    step_types, step_firstnorm, step_xnorm;
+    step_types, step_firstnorm, step_xnorm, step_delta, step_shortconv, step_qkv_gated, step_gate;
 /* Angles of n_rot numbers without scaling or factors of the file. */
 vid rope_plain(struct builder *b, double base, uint32_t n_rot);
 /* The graph's rotary angles, made once before the first layer (steps_rope.c). */

@@ -40,7 +40,7 @@ static const struct step layer_nomic[] = {
 static void setup_nomic(struct hparams *h, const struct gguf *g)
 {
     const struct gguf_tensor *types = gguf_tensor(g, "token_types.weight");
-    h->n_segment = types && types->ne[1] <= 256 ? (uint32_t)types->ne[1] : 0;
+    h->n_segment = !types ? 0 : types->ne[1] < UINT32_MAX ? (uint32_t)types->ne[1] : UINT32_MAX;
     h->bidirectional = true;
     h->norm = NORM_LAYER;
     h->final_norm = NULL;

@@ -19,13 +19,16 @@ static step_fn *const step_table[] = {
     [S_INPUTS] = step_inputs,             [S_ATTN_SHARED] = step_attn_shared,
     [S_FFN_BOTH] = step_ffn_both,         [S_ADD_INPUTS] = step_add_inputs,
     [S_TYPES] = step_types,               [S_FIRSTNORM] = step_firstnorm,     [S_XNORM] = step_xnorm,
+    [S_DELTA] = step_delta,               [S_SHORTCONV] = step_shortconv,
+    [S_QKV_GATED] = step_qkv_gated,       [S_GATE] = step_gate,
 };
 
-/* "blk.7.attn_q.weight", or the name itself when it has no layer ("output_norm" begins with '/'). */
+/* "blk.7.attn_q.weight", or the name itself when it has no layer ("output_norm" begins with '/'); the suffix may be empty. */
 static void tensor_name(char *dst, size_t n, const struct builder *b, const char *name, const char *suffix)
 {
-    if (*name == '/') fmt_into(dst, n, "%s.%s", name + 1, suffix);
-    else fmt_into(dst, n, "blk.%u.%s.%s", b->il, name, suffix);
+    const char *dot = *suffix ? "." : "";
+    if (*name == '/') fmt_into(dst, n, "%s%s%s", name + 1, dot, suffix);
+    else fmt_into(dst, n, "blk.%u.%s%s%s", b->il, name, dot, suffix);
 }
 
 const struct weight *bind(struct builder *b, const char *name, const char *suffix, const uint64_t ne[3], bool required)
@@ -174,8 +177,10 @@ static void body(struct builder *b)
     embed(b);
     if (b->rc == 0) rope_tables(b);
     for (b->il = 0; b->il < h->n_layer && b->rc == 0; b->il++) {
-        b->g->kv[b->il] = (struct kv_layer){ .n_kv = h->n_kv[b->il], .dk = h->dk, .dv = h->dv };
-        for (const struct step *s = b->arch->layer; s->kind != S_END && b->rc == 0; s++) step_table[s->kind](b, s);
+        bool recurrent = h->recurrent[b->il];
+        if (!recurrent) b->g->kv[b->il] = (struct kv_layer){ .n_kv = h->n_kv[b->il], .dk = h->dk, .dv = h->dv };
+        const struct step *s = recurrent ? h->recurrent_layer : b->arch->layer;
+        for (; s->kind != S_END && b->rc == 0; s++) step_table[s->kind](b, s);
     }
     if (b->rc == 0) states(b);
 }

@@ -134,7 +134,7 @@ static int read_experts(struct hparams *h, const struct gguf *g, struct err *err
 static int check_heads(const struct hparams *h, const struct gguf *g, struct err *err)
 {
     for (uint32_t i = 0; i < h->n_layer; i++)
-        if (!h->n_head[i] || !h->n_kv[i] || h->n_head[i] > 4096 || h->n_head[i] % h->n_kv[i])
+        if (!h->n_head[i] || h->n_head[i] > 4096 || (h->n_kv[i] && h->n_head[i] % h->n_kv[i]))
             return err_set(err, ERR_FORMAT, "%s: layer %u has %u heads and %u kv heads", gguf_path(g), i, h->n_head[i],
                            h->n_kv[i]);
     if (!h->dk || !h->dv || h->dk > 4096 || h->dv > 4096 || h->n_rot > h->dk || h->n_rot % 2)
@@ -150,6 +150,9 @@ static int check_layers(const struct hparams *h, const struct gguf *g, struct er
 {
     const struct route *r = &h->route;
     if (!h->n_layer) return err_set(err, ERR_FORMAT, "%s: key nextn_predict_layers leaves no layer", gguf_path(g));
+    for (uint32_t i = 0; i < h->n_layer; i++)
+        if (!h->n_kv[i] && !h->recurrent[i])
+            return err_set(err, ERR_FORMAT, "%s: layer %u has no kv heads (key attention.head_count_kv)", gguf_path(g), i);
     if (!isfinite(h->attn_scale) || !isfinite(h->logit_scale) || !isfinite(h->embed_scale))
         return err_set(err, ERR_FORMAT, "%s: a scale makes no sense", gguf_path(g));
     if (h->n_ff_expert > 1 << 24 || h->n_ff_shared > 1 << 24)
@@ -184,7 +187,8 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
     h->n_ff = arena_new(arena, uint32_t, h->n_layer);
     h->sliding = arena_new(arena, bool, h->n_layer);
     h->still = arena_new(arena, bool, h->n_layer);
-    if (!h->n_head || !h->n_kv || !h->n_ff || !h->sliding || !h->still)
+    h->recurrent = arena_new(arena, bool, h->n_layer);
+    if (!h->n_head || !h->n_kv || !h->n_ff || !h->sliding || !h->still || !h->recurrent)
         return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
     if ((rc = per_layer(h->n_head, h->n_layer, g, "attention.head_count", 0, err)) < 0) return rc;
     if (!h->n_head[0]) return err_set(err, ERR_FORMAT, "%s: key attention.head_count is missing", gguf_path(g));

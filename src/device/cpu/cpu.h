@@ -42,6 +42,8 @@ void cpu_run(struct device *d, const struct plan *p, const struct params *v);
 double cpu_limit(struct device *d, enum device_limit what, const void *p, size_t bytes);
 /* Steps of MATMUL_HEADS; all threads call it. */
 void cpu_run_heads(const struct run *r, const struct plan_step *s, unsigned thread);
+/* Operations of shape SEQ; all threads call it. */
+void cpu_run_seq(const struct run *r, const struct op *o);
 /* SORT and OBSERVE, on one thread. */
 void cpu_one(const struct run *r, const struct op *o);
 

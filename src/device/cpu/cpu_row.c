@@ -39,6 +39,46 @@ static void head_norm(const struct run *r, const struct op *o, size_t t)
     for (int32_t h = 0; h < o->n[0]; h++, x += o->n[1]) r->d->vec->rms_norm(x, x, w, (size_t)o->n[1], o->f[0]);
 }
 
+static void l2_norm(const struct run *r, const struct op *o, size_t t)
+{
+    float *x = float_row(r, o->in[0], t);
+    size_t n = (size_t)o->n[1];
+    for (int32_t h = 0; h < o->n[0]; h++, x += n)
+        r->d->vec->scale(x, x, o->f[1] / sqrtf(r->d->vec->dot(x, x, n) + o->f[0]), n);
+}
+
+static void split(const struct run *r, const struct op *o, size_t t)
+{
+    const float *x = float_row(r, o->in[0], t);
+    float *a = float_row(r, o->out, t), *b = float_row(r, o->out2, t);
+    size_t n = (size_t)o->n[1];
+    for (int32_t h = 0; h < o->n[0]; h++, x += 2 * n, a += n, b += n) {
+        memcpy(a, x, n * sizeof *a);
+        memcpy(b, x + n, n * sizeof *b);
+    }
+}
+
+static double softplus(double x)
+{
+    if (x > 30) return x;
+    return x < -15 ? det_exp(x) : det_log(1 + det_exp(x));
+}
+
+static void decay(const struct run *r, const struct op *o, size_t t)
+{
+    const struct recurrence *c = o->recur;
+    const float *beta = float_row(r, o->in[0], t), *a = c->grouped ? NULL : float_row(r, o->in[1], t);
+    const float *rate = (const float *)(const void *)o->w->data, *dt = (const float *)(const void *)o->b->data;
+    float *y = float_row(r, o->out, t);
+    uint32_t H = c->n_value, per = H / c->n_key;
+    for (uint32_t h = 0; h < H; h++) {
+        uint32_t at = c->grouped ? h / per * 2 * per + h % per : h;
+        double step = softplus((double)(a ? a[h] : beta[at + per]) + (double)dt[h]);
+        y[h] = (float)det_exp((double)rate[h] * step);
+        y[H + h] = (float)(1 / (1 + det_exp(-(double)beta[at])));
+    }
+}
+
 static void rope(const struct run *r, const struct op *o, size_t t)
 {
     float *x = float_row(r, o->in[0], t);
@@ -218,6 +258,7 @@ static void plain_op(const struct run *r, const struct op *o, size_t row)
     case OP_SCALE: k->scale(x, x, o->f[0], n); break;
     case OP_SOFTCAP: k->softcap(x, x, o->f[0], n); break;
     case OP_ADD: k->add(x, x, float_row(r, o->in[1], row), n); break;
+    case OP_MUL: k->mul(x, x, float_row(r, o->in[1], row), n); break;
     case OP_ACT: k->act(x, x, n, (enum vec_act)o->n[0]); break;
     case OP_GLU: k->glu(float_row(r, o->out, row), x, float_row(r, o->in[1], row), n, (enum vec_act)o->n[0]); break;
     case OP_GLU_CLAMP:
@@ -241,6 +282,9 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
     case OP_KV: kv_row(r, o, t); return;
     case OP_ROUTE: route(r, o, t); return;
     case OP_COMBINE: combine(r, o, t); return;
+    case OP_SPLIT: split(r, o, t); return;
+    case OP_L2NORM: l2_norm(r, o, t); return;
+    case OP_DECAY: decay(r, o, t); return;
     case OP_GATE: gate(r, o, t); return;
     case OP_BIAS_ID: bias_id(r, o, t); return;
     case OP_SCALE_ID: scale_id(r, o, t); return;

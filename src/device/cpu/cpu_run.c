@@ -189,6 +189,7 @@ static void run_step(const struct run *r, const struct plan_step *s, unsigned th
         else run_matmuls(r, s, thread);
         return;
     case OP_ATT: run_attention(r, o, thread); return;
+    case OP_SEQ: cpu_run_seq(r, o); return;
     case OP_ONE:
         if (thread == 0) cpu_one(r, o);
         return;
