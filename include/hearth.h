@@ -102,7 +102,8 @@ HEARTH_API int hearth_session_open(struct hearth_session **out, struct hearth_mo
 HEARTH_API void hearth_session_close(struct hearth_session *s);     /* NULL is fine */
 
 /* Makes the session's text equal to ids[0..n), n >= 1: keeps the longest common prefix, evaluates the rest (always at least
- * the last token, so that its logits exist).  HEARTH_ELIMIT when n > n_ctx; HEARTH_EARG for an id out of range. */
+ * the last token, so that its logits exist).  Models with recurrent layers cannot go back anywhere: they evaluate again from a
+ * state that was kept, or from the beginning.  HEARTH_ELIMIT when n > n_ctx; HEARTH_EARG for an id out of range. */
 HEARTH_API int hearth_session_sync(struct hearth_session *s, const int32_t *ids, size_t n, struct hearth_error *e);
 /* Appends tokens. */
 HEARTH_API int hearth_session_append(struct hearth_session *s, const int32_t *ids, size_t n, struct hearth_error *e);

@@ -218,6 +218,8 @@ void engine_observe(struct hearth_model *m, const struct observer *o)
 
 void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *out)
 {
+    uint32_t n_kv = 0;                            /* layers without attention have none */
+    for (uint32_t i = 0; i < m->h.n_layer && !n_kv; i++) n_kv = m->h.n_kv[i];
     *out = (struct hearth_model_info){
         .path = gguf_path(m->gguf),
         .name = m->name ? m->name : gguf_path(m->gguf),
@@ -230,7 +232,7 @@ void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *o
         .n_embd = m->h.n_embd,
         .n_layer = m->h.n_layer,
         .n_head = m->h.n_head[0],
-        .n_head_kv = m->h.n_kv[0],
+        .n_head_kv = n_kv,
         .n_expert = m->h.n_expert,
         .n_expert_used = m->h.n_expert_used,
         .n_embed_tokens = engine_embed_limit(m),

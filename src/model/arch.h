@@ -146,6 +146,8 @@ vid matmul(struct builder *b, vid x, const char *name, uint32_t n_in, uint32_t n
 bool known(struct builder *b, uint32_t n, const char *key);
 /* In place: RMSNorm of n_head heads of width numbers; name NULL: without a weight. */
 void head_norm(struct builder *b, vid x, const char *name, uint32_t n_head, uint32_t width);
+/* n[1] numbers for each of n[0] heads, n[2] apart in x, go to y, n[3] apart. */
+void copy_heads(struct builder *b, vid x, vid y, const uint32_t n[4]);
 /* The experts' part of cur; their router reads scored, their weights are multiplied by each expert's own scale where the file
  * has it. */
 void moe(struct builder *b, vid scored);

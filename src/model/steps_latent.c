@@ -44,7 +44,7 @@ static void rotate(struct builder *b, vid x, uint32_t n_head, uint32_t step)
     o->n[3] = b->h->rope == ROPE_HALF;
 }
 
-static void copy_heads(struct builder *b, vid x, vid y, const uint32_t n[4])
+void copy_heads(struct builder *b, vid x, vid y, const uint32_t n[4])
 {
     struct op *o = graph_op(b->g, OP_COPY_HEADS, x, -1, y);
     for (int i = 0; i < 4; i++) o->n[i] = (int32_t)n[i];

@@ -68,14 +68,36 @@ static void unit_heads(struct builder *b, vid x, uint32_t n_head, float scale)
     o->f[1] = scale;
 }
 
+/* What the convolution takes, q | k | v, and the output's gate.  Old files have one matrix with these for each key head. */
+static void delta_inputs(struct builder *b, vid *all, vid *z)
+{
+    const struct recurrence *r = &b->h->recur;
+    const uint32_t D = b->h->n_embd, keys = r->n_key * r->dk, values = r->n_value * r->dv;
+    if (!has_tensor(b, "ssm_in")) {
+        *all = matmul(b, b->cur, "attn_qkv", D, 2 * keys + values);
+        if (b->rc == 0) *z = matmul(b, b->cur, "attn_gate", D, values);
+        return;
+    }
+    const uint32_t n = r->n_key, dk = r->dk, part = values / n, per = 2 * dk + 2 * part;
+    vid x = matmul(b, b->cur, "ssm_in", D, n * per);
+    if (b->rc < 0) return;
+    *all = graph_value(b->g, ROWS_T, 2 * keys + values);
+    *z = graph_value(b->g, ROWS_T, values);
+    copy_heads(b, x, graph_view(b->g, *all, 0, keys), (uint32_t[]){ n, dk, per, dk });
+    copy_heads(b, graph_view(b->g, x, dk, dk), graph_view(b->g, *all, keys, keys), (uint32_t[]){ n, dk, per, dk });
+    vid v = graph_view(b->g, *all, 2 * keys, values);
+    copy_heads(b, graph_view(b->g, x, 2 * dk, part), v, (uint32_t[]){ n, part, per, part });
+    copy_heads(b, graph_view(b->g, x, 2 * dk + part, part), *z, (uint32_t[]){ n, part, per, part });
+}
+
 void step_delta(struct builder *b, const struct step *s)
 {
     (void)s;
     if (!sound_heads(b)) return;
     const struct recurrence *r = &b->h->recur;
     uint32_t D = b->h->n_embd, keys = r->n_key * r->dk, values = r->n_value * r->dv;
-    vid all = matmul(b, b->cur, "attn_qkv", D, 2 * keys + values);
-    vid z = b->rc == 0 ? matmul(b, b->cur, "attn_gate", D, values) : -1;
+    vid all = -1, z = -1;
+    delta_inputs(b, &all, &z);
     vid gate = b->rc == 0 ? gates(b) : -1;
     vid y = b->rc == 0 ? convolve(b, all, "ssm_conv1d", r->taps) : -1;
     const struct weight *norm = bind(b, "ssm_norm", "weight", (uint64_t[]){ r->dv, 0, 0 }, true);
