@@ -1,4 +1,5 @@
-/* tiny_encoder.h - small encoders with random weights (bert, nomic-bert, gemma-embedding), with heads that rank or project. */
+/* tiny_encoder.h - small encoders with random weights (bert, nomic-bert, modern-bert, gemma-embedding), with heads that rank or
+ * project. */
 #ifndef HEARTH_TESTS_TINY_ENCODER_H
 #define HEARTH_TESTS_TINY_ENCODER_H
 
@@ -56,6 +57,19 @@ static inline void tiny_linear_of(struct gguf_writer *w, struct tiny *t, const c
     tiny_vector(w, t, n, n_out);
 }
 
+static inline void tiny_modern_layer(struct gguf_writer *w, struct tiny *t, uint32_t l)
+{
+    char n[96];
+#define PART(s) (snprintf(n, sizeof n, "blk.%u.%s.weight", l, s), n)
+    if (l) tiny_vector(w, t, PART("attn_norm"), t->D);
+    tiny_matrix(w, t, PART("attn_qkv"), t->D, 3 * (uint64_t)t->D);
+    tiny_matrix(w, t, PART("attn_output"), t->D, t->D);
+    tiny_vector(w, t, PART("ffn_norm"), t->D);
+    tiny_matrix(w, t, PART("ffn_up"), t->D, 2 * (uint64_t)t->F);
+    tiny_matrix(w, t, PART("ffn_down"), t->F, t->D);
+#undef PART
+}
+
 static inline void tiny_encoder_layer(struct gguf_writer *w, struct tiny *t, uint32_t l, bool nomic)
 {
     char n[96];
@@ -80,6 +94,13 @@ static inline void tiny_encoder_layer(struct gguf_writer *w, struct tiny *t, uin
 #undef PART
 }
 
+static inline void tiny_number(struct gguf_writer *w, const struct tiny *t, const char *key, float v)
+{
+    char n[96];
+    snprintf(n, sizeof n, "%s.%s", t->arch, key);
+    gguf_put_f32(w, tiny_keep(strdup(n)), v);
+}
+
 static inline void tiny_encoder_keys(struct gguf_writer *w, struct tiny_encoder *e)
 {
     struct tiny *t = &e->t;
@@ -89,7 +110,16 @@ static inline void tiny_encoder_keys(struct gguf_writer *w, struct tiny_encoder 
     tiny_u32(w, t, "block_count", t->L);
     tiny_u32(w, t, "feed_forward_length", t->F);
     tiny_u32(w, t, "attention.head_count", t->H);
+    tiny_number(w, t, "attention.layer_norm_epsilon", 1e-5f);
+    tiny_number(w, t, "attention.layer_norm_rms_epsilon", 1e-6f);
     if (t->window) tiny_u32(w, t, "attention.sliding_window", t->window);
+    if (!strncmp(t->arch, "gemma", 5)) {                  /* what other programs want to know of the dense layers */
+        tiny_u32(w, t, "dense_2_feat_in", t->D);
+        tiny_u32(w, t, "dense_2_feat_out", 2 * t->D);
+        tiny_u32(w, t, "dense_3_feat_in", 2 * t->D);
+        tiny_u32(w, t, "dense_3_feat_out", t->D);
+    }
+    gguf_put_u32(w, "tokenizer.ggml.token_type_count", 2);
     if (e->pooling >= 0) tiny_u32(w, t, "pooling_type", (uint32_t)e->pooling);
     if (e->word_piece) tiny_word_pieces(w);
     else tiny_vocab(w);
@@ -103,7 +133,7 @@ static inline int tiny_encoder(const char *path, struct tiny_encoder e)
     struct err err;
     struct tiny *t = &e.t;
     uint32_t V = e.word_piece ? PIECES : TINY_VOCAB;
-    bool nomic = !strcmp(t->arch, "nomic-bert"), gemma = !strncmp(t->arch, "gemma", 5);
+    bool nomic = !strcmp(t->arch, "nomic-bert"), modern = !strcmp(t->arch, "modern-bert"), gemma = !strncmp(t->arch, "gemma", 5);
     if (gguf_writer_open(&w, &err) < 0) return -1;
     if (!t->seed) t->seed = 1;
     if (!e.n_ctx) e.n_ctx = 700;
@@ -111,18 +141,20 @@ static inline int tiny_encoder(const char *path, struct tiny_encoder e)
     t->E = t->D / t->H;
     tiny_encoder_keys(w, &e);
     tiny_matrix(w, t, "token_embd.weight", t->D, V);
-    if (!gemma) {
+    if (modern) tiny_vector(w, t, "token_embd_norm.weight", t->D);
+    if (!gemma && !modern) {
         tiny_tensor(w, t, "token_types.weight", (uint64_t[]){ t->D, 2 }, 2, 0.5f);
         tiny_linear_of(w, t, "token_embd_norm", 0, t->D);
     }
-    if (!gemma && !nomic) tiny_tensor(w, t, "position_embd.weight", (uint64_t[]){ t->D, e.n_ctx }, 2, 0.5f);
+    if (!gemma && !nomic && !modern) tiny_tensor(w, t, "position_embd.weight", (uint64_t[]){ t->D, e.n_ctx }, 2, 0.5f);
     for (uint32_t l = 0; l < t->L; l++) {
         if (gemma) tiny_layer(w, t, l);
+        else if (modern) tiny_modern_layer(w, t, l);
         else tiny_encoder_layer(w, t, l, nomic);
     }
-    if (gemma) tiny_vector(w, t, "output_norm.weight", t->D);
+    if (gemma || modern) tiny_vector(w, t, "output_norm.weight", t->D);
     if (gemma) tiny_matrix(w, t, "dense_2.weight", t->D, 2 * t->D);
-    if (gemma) tiny_matrix(w, t, "dense_3.weight", 2 * t->D, t->D / 2);
+    if (gemma) tiny_matrix(w, t, "dense_3.weight", 2 * t->D, t->D);
     if (e.rank) tiny_linear_of(w, t, "cls", t->D, t->D);
     if (e.rank) tiny_linear_of(w, t, "cls.output", t->D, e.rank);
     int rc = gguf_writer_save(w, path, &err);

@@ -15,6 +15,8 @@ static const struct tiny model[] = {
 };
 static const struct tiny_encoder encoder[] = {
     { .t = { .arch = "bert", .type = DT_Q8_0, .D = 32, .L = 1, .H = 2, .F = 32 }, .word_piece = true, .n_ctx = 8, .rank = 1 },
+    { .t = { .arch = "modern-bert", .type = DT_F16, .D = 32, .L = 2, .H = 2, .F = 32, .window = 8 }, .word_piece = true,
+      .n_ctx = 8 },
     { .t = { .arch = "gemma-embedding", .type = DT_Q4_0, .D = 64, .L = 1, .H = 2, .F = 32, .window = 8 }, .n_ctx = 8 },
 };
 enum { N_PLAIN = sizeof model / sizeof *model, N_MODEL = N_PLAIN + sizeof encoder / sizeof *encoder };

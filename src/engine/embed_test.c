@@ -17,6 +17,8 @@ static const struct tiny_encoder model[] = {
     { .t = { .arch = "bert", .type = DT_F16, .D = D, .L = 2, .H = 4, .F = 160 }, .word_piece = true, .pooling = 2 },
     { .t = { .arch = "nomic-bert", .type = DT_Q8_0, .D = D, .L = 3, .H = 3, .F = 128 }, .word_piece = true, .pooling = 1 },
     { .t = { .arch = "gemma-embedding", .type = DT_Q8_0, .D = D, .L = 7, .H = 3, .F = 96, .window = 30 }, .pooling = 1 },
+    { .t = { .arch = "modern-bert", .type = DT_Q4_0, .D = D, .L = 4, .H = 3, .F = 64, .window = 30 }, .word_piece = true,
+      .pooling = 2 },
 };
 enum { N_MODEL = sizeof model / sizeof *model };
 
@@ -200,7 +202,7 @@ static void heads_multiply(void **state)
     t.t.type = DT_F32;
     m = open_encoder(t, NULL, 2);
     struct hearth_embed_options o = raw(HEARTH_POOL_MEAN);
-    assert_int_equal(hearth_embed_width(m, &o), D / 2);
+    assert_int_equal(hearth_embed_width(m, &o), D);
     float *all = embed(m, ids, N, raw(HEARTH_POOL_NONE)), *mean = embed(m, ids, N, o);
     assert_int_equal(gguf_open(&g, path, NULL), 0);
     for (size_t d = 0; d < D; d++) {
@@ -208,8 +210,8 @@ static void heads_multiply(void **state)
         for (size_t k = 0; k < N; k++) x[d] += (double)all[k * D + d] / N;
     }
     multiply(y, x, floats_of(g, "dense_2.weight"), NULL, D, 2 * D);
-    multiply(x, y, floats_of(g, "dense_3.weight"), NULL, 2 * D, D / 2);
-    for (size_t d = 0; d < D / 2; d++) assert_true(fabs(x[d] - (double)mean[d]) < 1e-4);
+    multiply(x, y, floats_of(g, "dense_3.weight"), NULL, 2 * D, D);
+    for (size_t d = 0; d < D; d++) assert_true(fabs(x[d] - (double)mean[d]) < 1e-4);
     gguf_close(g);
     hearth_model_close(m);
     free(all);
@@ -332,8 +334,9 @@ static void encoders_rank_pairs(void **state)
     hearth_model_close(m);
 }
 
-/* A model like those that generate, whose tokens 0 and 1 spell yes and no. */
-static void write_answerer(void)
+/* A model like those that generate, whose tokens 0 and 1 spell yes and no; with_head: their rows of the output are a classifier
+ * too. */
+static void write_answerer(bool with_head)
 {
     struct gguf *g;
     struct gguf_writer *w;
@@ -358,6 +361,8 @@ static void write_answerer(void)
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
         const struct gguf_tensor *t = gguf_tensor_at(g, i);
         gguf_put_tensor(w, t->name, t->type, t->n_dims, t->ne, t->data);
+        if (with_head && !strcmp(t->name, "output.weight"))
+            gguf_put_tensor(w, "cls.output.weight", t->type, 2, (uint64_t[]){ t->ne[0], 2 }, t->data);
     }
     assert_int_equal(gguf_writer_bytes(w, &out, &err), 0);
     gguf_writer_close(w);
@@ -372,7 +377,7 @@ static void write_answerer(void)
 static void models_that_generate_are_asked(void **state)
 {
     (void)state;
-    write_answerer();
+    write_answerer(false);
     struct hearth_model *m;
     struct hearth_session *s;
     struct hearth_error e;
@@ -406,6 +411,13 @@ static void models_that_generate_are_asked(void **state)
         assert_true(score[i] == z[0] - z[1]);
         hearth_session_close(s);
     }
+    hearth_model_close(m);
+
+    float same[2];
+    write_answerer(true);
+    assert_int_equal(hearth_model_open(&m, path, NULL, &e), 0);
+    assert_int_equal(hearth_rerank(m, "q", doc, 2, &o, same, &e), 0);
+    assert_memory_equal(same, score, sizeof same);
     hearth_model_close(m);
 }
 

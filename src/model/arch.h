@@ -46,6 +46,7 @@ enum step_kind {
     S_LEAD_OR_MOE, /* S_FFN in the leading dense layers, S_MOE_SHARED in the others */
     S_TYPES,       /* x += the vector of the token's type (first or second text), once before the first layer */
     S_FIRSTNORM,   /* x = norm(x) with weight `name`, once before the first layer */
+    S_NORM_MAY,    /* S_NORM in layers that have it, S_INPUT in others */
     S_XNORM,       /* x = norm(x) with weight `name` */
     S_DELTA,       /* cur = gated delta net of cur */
     S_SHORTCONV,   /* cur = gated short convolution of cur */
@@ -169,7 +170,7 @@ step_fn step_norm, step_postnorm, step_add, step_qkv, step_qknorm, step_rope, st
     step_rope_some, step_mlp, step_moe_shared, step_moe_gated, step_lead_or_moe, step_routed,
     step_attn_sinks, step_moe_clamped, step_latent,
     step_inputs, step_attn_shared, step_ffn_both, step_add_inputs,
-    step_types, step_firstnorm, step_xnorm, step_delta, step_shortconv, step_qkv_gated, step_gate;
+    step_types, step_firstnorm, step_norm_may, step_xnorm, step_delta, step_shortconv, step_qkv_gated, step_gate;
 /* Angles of n_rot numbers without scaling or factors of the file. */
 vid rope_plain(struct builder *b, double base, uint32_t n_rot);
 /* The graph's rotary angles, made once before the first layer (steps_rope.c). */

@@ -19,6 +19,7 @@ static step_fn *const step_table[] = {
     [S_INPUTS] = step_inputs,             [S_ATTN_SHARED] = step_attn_shared,
     [S_FFN_BOTH] = step_ffn_both,         [S_ADD_INPUTS] = step_add_inputs,
     [S_TYPES] = step_types,               [S_FIRSTNORM] = step_firstnorm,     [S_XNORM] = step_xnorm,
+    [S_NORM_MAY] = step_norm_may,
     [S_DELTA] = step_delta,               [S_SHORTCONV] = step_shortconv,
     [S_QKV_GATED] = step_qkv_gated,       [S_GATE] = step_gate,
 };

@@ -153,8 +153,8 @@ static int check_layers(const struct hparams *h, const struct gguf *g, struct er
     for (uint32_t i = 0; i < h->n_layer; i++)
         if (!h->n_kv[i] && !h->recurrent[i])
             return err_set(err, ERR_FORMAT, "%s: layer %u has no kv heads (key attention.head_count_kv)", gguf_path(g), i);
-    if (!isfinite(h->attn_scale) || !isfinite(h->logit_scale) || !isfinite(h->embed_scale))
-        return err_set(err, ERR_FORMAT, "%s: a scale makes no sense", gguf_path(g));
+    if (!isfinite(h->attn_scale) || !isfinite(h->logit_scale) || !isfinite(h->embed_scale) || !(h->eps >= 0))
+        return err_set(err, ERR_FORMAT, "%s: a scale or the norm's epsilon makes no sense", gguf_path(g));
     if (h->n_ff_expert > 1 << 24 || h->n_ff_shared > 1 << 24)
         return err_set(err, ERR_FORMAT, "%s: experts of %u and %u numbers make no sense", gguf_path(g), h->n_ff_expert,
                        h->n_ff_shared);
@@ -213,5 +213,6 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
     if ((rc = read_experts(h, g, err)) < 0) return rc;
     if ((rc = check_heads(h, g, err)) < 0) return rc;
     if (a->setup) a->setup(h, g);
+    if (h->norm == NORM_LAYER) hparam_f32(g, "attention.layer_norm_epsilon", &h->eps);      /* a file may have both keys */
     return check_layers(h, g, err);
 }

@@ -23,3 +23,9 @@ void step_firstnorm(struct builder *b, const struct step *s)
 {
     if (!b->il) step_xnorm(b, s);
 }
+
+void step_norm_may(struct builder *b, const struct step *s)
+{
+    if (has_tensor(b, s->name)) step_norm(b, s);
+    else step_input(b, s);
+}
