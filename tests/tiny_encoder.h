@@ -155,7 +155,9 @@ static inline int tiny_encoder(const char *path, struct tiny_encoder e)
     if (gemma || modern) tiny_vector(w, t, "output_norm.weight", t->D);
     if (gemma) tiny_matrix(w, t, "dense_2.weight", t->D, 2 * t->D);
     if (gemma) tiny_matrix(w, t, "dense_3.weight", 2 * t->D, t->D);
-    if (e.rank) tiny_linear_of(w, t, "cls", t->D, t->D);
+    if (e.rank && !modern) tiny_linear_of(w, t, "cls", t->D, t->D);
+    if (e.rank && modern) tiny_matrix(w, t, "cls.weight", t->D, t->D);
+    if (e.rank && modern) tiny_vector(w, t, "cls.norm.weight", t->D);
     if (e.rank) tiny_linear_of(w, t, "cls.output", t->D, e.rank);
     int rc = gguf_writer_save(w, path, &err);
     if (rc < 0) fprintf(stderr, "%s\n", err.msg);

@@ -16,7 +16,7 @@ enum { TOKENS = MAX_BATCH };
 struct job {
     struct hearth_model *m;
     const struct hearth_embed_options *o;
-    int pooling;
+    int pooling, pool;                /* what is asked for; how the states become one, where that is to rank */
     uint32_t limit, width;            /* tokens of a text; numbers that the states or the head give */
     struct variant *states, *head;    /* head: NULL when there is none to go through */
     uint8_t *kv, *recurrent;
@@ -83,6 +83,8 @@ static int open_job(struct job *j, struct err *err)
     struct hearth_model *m = j->m;
     j->pooling = pooling_of(m, j->o);
     if (j->pooling > POOL_RANK) return err_set(err, ERR_ARG, "there is no pooling %d", j->pooling);
+    j->pool = j->pooling != POOL_RANK ? j->pooling : m->h.rank_pooling ? m->h.rank_pooling
+            : m->h.bidirectional ? POOL_CLS : POOL_LAST;
     j->limit = engine_embed_limit(m);
     j->width = full_width(m, j->pooling);
     if (!j->width)
@@ -117,12 +119,7 @@ static int32_t token_at(const struct job *j, const struct hearth_embed_item *it,
 
 static bool wanted(const struct job *j, size_t i, size_t used)
 {
-    switch (j->pooling) {
-    case POOL_CLS: return i == 0;
-    case POOL_LAST: return i + 1 == used;
-    case POOL_RANK: return i == (j->m->h.bidirectional ? 0 : used - 1);
-    default: return true;
-    }
+    return j->pool == POOL_CLS ? i == 0 : j->pool == POOL_LAST ? i + 1 == used : true;
 }
 
 static size_t layer_bytes(size_t n_kv, size_t width) { return (n_kv * KV_PAGE * width * sizeof(float) + 63) & ~(size_t)63; }
@@ -195,7 +192,7 @@ static int fill(const struct job *j, struct batch *b, struct err *err)
     uint32_t *seq = arena_push(&b->arena, T, sizeof *seq), *out_row = arena_push(&b->arena, T, sizeof *out_row);
     uint8_t *segment = arena_push(&b->arena, T, 1);
     float **out = arena_push(&b->arena, T, sizeof *out);
-    size_t n_out = j->pooling == POOL_NONE || j->pooling == POOL_MEAN ? T : b->n;
+    size_t n_out = j->pool == POOL_NONE || j->pool == POOL_MEAN ? T : b->n;
     b->rows = arena_push(&b->arena, n_out, j->m->h.n_embd * sizeof *b->rows);
     if (!token || !pos || !seq || !out_row || !segment || !out || !b->rows)
         return err_set(err, ERR_NOMEM, "out of memory for %zu tokens", T);
@@ -278,7 +275,7 @@ static int run_batch(struct job *j, struct batch *b, struct err *err)
     if (rc == 0) rc = check_memory(j, p, b->v.T, err);
     if (rc < 0) return rc;
     j->m->ops->run(j->m->device, p, &b->v);
-    if (j->pooling == POOL_MEAN) rc = pool_mean(j, b, err);
+    if (j->pool == POOL_MEAN) rc = pool_mean(j, b, err);
     if (rc == 0 && j->head) rc = run_head(j, b, err);
     size_t at = 0, out_width = hearth_embed_width(j->m, j->o);
     for (size_t i = 0; rc == 0 && i < b->n; i++)

@@ -283,6 +283,31 @@ static void running_out_of_memory_is_an_error(void **state)
     }
 }
 
+/* ModernBERT's classifier reads the mean and has a norm behind its first layer. */
+static void a_classifier_of_the_mean(void **state)
+{
+    (void)state;
+    struct gguf *g;
+    double x[D], y[D], mean = 0, var = 0;
+    struct tiny_encoder t = model[3];
+    t.t.type = DT_F32;
+    t.rank = 1;
+    struct hearth_model *m = open_encoder(t, NULL, 2);
+    float *pooled = embed(m, ids, N, raw(HEARTH_POOL_MEAN)), *rank = embed(m, ids, N, raw(HEARTH_POOL_RANK));
+    assert_int_equal(gguf_open(&g, path, NULL), 0);
+    for (size_t d = 0; d < D; d++) x[d] = (double)pooled[d];
+    multiply(y, x, floats_of(g, "cls.weight"), NULL, D, D);
+    for (size_t d = 0; d < D; d++) mean += (y[d] *= 0.5 * (1 + erf(y[d] / sqrt(2)))) / D;
+    for (size_t d = 0; d < D; d++) var += (y[d] - mean) * (y[d] - mean) / D;
+    for (size_t d = 0; d < D; d++) y[d] = (y[d] - mean) / sqrt(var + 1e-5) * (double)floats_of(g, "cls.norm.weight")[d];
+    multiply(x, y, floats_of(g, "cls.output.weight"), floats_of(g, "cls.output.bias"), D, 1);
+    assert_true(fabs(x[0] - (double)rank[0]) < 1e-5);
+    gguf_close(g);
+    hearth_model_close(m);
+    free(pooled);
+    free(rank);
+}
+
 /* ---- pairs and questions ---- */
 
 static float rank_pair(struct hearth_model *m, const int32_t *id, size_t n, size_t second)
@@ -426,7 +451,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_else_matters),        cmocka_unit_test(long_texts),
         cmocka_unit_test(poolings_agree_with_the_tokens), cmocka_unit_test(sliding_layers_see_both_sides),
-        cmocka_unit_test(heads_multiply),              cmocka_unit_test(limits),
+        cmocka_unit_test(heads_multiply),              cmocka_unit_test(a_classifier_of_the_mean),
+        cmocka_unit_test(limits),
         cmocka_unit_test(running_out_of_memory_is_an_error), cmocka_unit_test(encoders_rank_pairs),
         cmocka_unit_test(models_that_generate_are_asked),
     };

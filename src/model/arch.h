@@ -93,6 +93,8 @@ struct hparams {
     bool bidirectional;                      /* every position sees the whole text: no text can be generated */
     uint32_t n_segment;                      /* rows of the table of token types (S_TYPES) */
     int pooling;                             /* POOL_* as the file says, -1 when it does not */
+    int rank_pooling;                        /* what the classifier reads; 0: an encoder's first position, else the last */
+    int32_t rank_act;                        /* ACT_* behind the classifier's first layer */
     const char *final_norm;                  /* before the head, or NULL */
 };
 

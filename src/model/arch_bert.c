@@ -80,6 +80,8 @@ static void setup_modern(struct hparams *h, const struct gguf *g)
     for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = i % 3 != 0;
     h->rope_base_sliding = 10000;
     hparam_f32(g, "rope.freq_base_swa", &h->rope_base_sliding);
+    h->rank_pooling = POOL_MEAN;
+    h->rank_act = ACT_GELU_ERF;
 }
 
 const struct arch arch_bert = { "bert", ROPE_HALF, layer_bert, setup_bert };

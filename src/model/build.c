@@ -152,7 +152,8 @@ bool model_has_dense(const struct gguf *g)
     return gguf_tensor(g, "dense_2.weight") && gguf_tensor(g, "dense_3.weight");
 }
 
-/* Two matrices without anything between them (EmbeddingGemma), or a classifier with a tanh layer before it (BERT) or without. */
+/* Two matrices without anything between them (EmbeddingGemma), or a classifier with or without a layer before it, which may have
+ * a norm behind it. */
 static void pooled_head(struct builder *b)
 {
     uint32_t D = b->h->n_embd;
@@ -166,7 +167,15 @@ static void pooled_head(struct builder *b)
     }
     if (gguf_tensor(b->gguf, "cls.weight")) {
         b->cur = matmul(b, b->cur, "/cls", D, D);
-        graph_op(b->g, OP_ACT, b->cur, -1, b->cur)->n[0] = ACT_TANH;
+        graph_op(b->g, OP_ACT, b->cur, -1, b->cur)->n[0] = b->h->rank_act;
+    }
+    const struct weight *norm = bind(b, "/cls.norm", "weight", (uint64_t[]){ D, 0, 0 }, false);
+    if (norm) {
+        vid y = graph_value(b->g, ROWS_OUT, D);
+        struct op *o = graph_op(b->g, OP_LAYERNORM, b->cur, -1, y);
+        o->w = norm;
+        o->f[0] = b->h->eps;
+        b->cur = y;
     }
     uint32_t n = head_rows(b, "cls.output.weight");
     if (b->rc == 0) b->cur = matmul(b, b->cur, "/cls.output", D, n);

@@ -177,7 +177,8 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
 {
     *h = (struct hparams){ .eps = 1e-5f, .rope_base = 10000, .rope_factor = 1, .rope_attn_factor = 1, .yarn_fast = 32,
                            .yarn_slow = 1, .scale_sliding = true, .embed_scale = 1, .n_ctx_train = 2048,
-                           .logit_scale = 1, .rope = a->rope, .pooling = -1, .final_norm = "/output_norm" };
+                           .logit_scale = 1, .rope = a->rope, .pooling = -1, .rank_act = ACT_TANH,
+                           .final_norm = "/output_norm" };
     int rc = need_u32(g, "block_count", 1, 4096, &h->n_layer, err);
     if (rc == 0) rc = need_u32(g, "embedding_length", 1, 1 << 20, &h->n_embd, err);
     if (rc < 0) return rc;
