@@ -54,7 +54,8 @@ struct hearth_model_options {      /* zero-initialise: every zero is the default
     const char *cpu;               /* instruction set: "scalar", "avx2", "avx512", "neon"; NULL: HEARTH_CPU, else the best */
 };
 
-/* Maps the file (the first of a split model) and uses it in place; loading copies no weights. */
+/* Maps a GGUF file (the first of a split model), or the safetensors files of a folder from the Hugging Face Hub, and uses
+ * them in place; loading copies no weights. */
 HEARTH_API int hearth_model_open(struct hearth_model **out, const char *path, const struct hearth_model_options *o,
                                  struct hearth_error *e);
 /* The tiny model that is linked into the library. HEARTH_ENOTFOUND when it was built without one. */

@@ -60,7 +60,7 @@ static void wrong_usage_is_explained(void **unused)
         { { "run", "m", "x", "--stop", "" }, "--stop needs" },
         { { "run", "m", "x", "--kv", "f64" }, "f16|f32" },
         { { "run", "m", "x", "--no-template", "--system=x" }, "--system" },
-        { { "inspect" }, "inspect needs FILE" },
+        { { "inspect" }, "inspect needs MODEL" },
         { { "inspect", "a", "b" }, "--compare takes two" },
         { { "inspect", "a", "--compare" }, "needs two files" },
         { { "quantize", "a", "b" }, "needs --type" },

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
-#include "format/gguf.h"
+#include "format/hf.h"
 
 enum { SHORT_STRING = 72, SHORT_ARRAY = 6, SHORT_ITEM = 24 };
 
@@ -179,7 +179,9 @@ static void put_summary(const struct gguf *g, struct buf *out)
     const char *path = gguf_path(g);
     buf_printf(out, "%-14s ", "file");
     term_clean(path, strlen(path), out);
-    buf_printf(out, "\n%-14s GGUF version %u, ", "format", gguf_version(g));
+    buf_printf(out, "\n%-14s ", "format");
+    if (gguf_version(g)) buf_printf(out, "GGUF version %u, ", gguf_version(g));
+    else buf_puts(out, "safetensors, ");
     if (gguf_n_files(g) > 1) buf_printf(out, "%u files, ", gguf_n_files(g));
     put_size(gguf_file_bytes(g), out);
     buf_putc(out, '\n');
@@ -285,8 +287,10 @@ static struct json *tensors_json(const struct gguf *g)
         for (uint32_t d = 0; d < t->n_dims; d++) ok = json_push(shape, json_new_int((int64_t)t->ne[d])) && ok;
         ok = json_put(j, "shape", shape) && ok;
         ok = json_put(j, "bytes", json_new_int((int64_t)t->bytes)) && ok;
-        ok = json_put(j, "file", json_new_int(t->file)) && ok;
-        ok = json_put(j, "offset", json_new_int((int64_t)t->offset)) && ok;
+        if (t->file != GGUF_NO_FILE && !t->slice) {
+            ok = json_put(j, "file", json_new_int(t->file)) && ok;
+            ok = json_put(j, "offset", json_new_int((int64_t)t->offset)) && ok;
+        }
         ok = json_push(list, j) && ok;
     }
     if (ok) return list;
@@ -301,7 +305,9 @@ static bool put_json(const struct gguf *g, const struct fields *f, struct buf *o
     struct err e = { 0 };
     int rc = engine_can_run(g, &e);
     bool ok = json_put(j, "file", str_json(gguf_path(g), strlen(gguf_path(g))));
-    ok = json_put(j, "version", json_new_int(gguf_version(g))) && ok;
+    const char *format = gguf_version(g) ? "gguf" : "safetensors";
+    ok = json_put(j, "format", str_json(format, strlen(format))) && ok;
+    if (gguf_version(g)) ok = json_put(j, "version", json_new_int(gguf_version(g))) && ok;
     ok = json_put(j, "files", json_new_int(gguf_n_files(g))) && ok;
     ok = json_put(j, "bytes", json_new_int((int64_t)gguf_file_bytes(g))) && ok;
     ok = json_put(j, "parameters", json_new_int((int64_t)all.values)) && ok;
@@ -352,7 +358,7 @@ static int run(const struct command *self, int argc, char **argv)
         return term_usage(self->name, "\"%s\" is one argument too many; --compare takes two files", p.operand[1]);
     struct gguf *g;
     struct err e = { 0 };
-    if (gguf_open(&g, p.operand[0], &e) < 0) return term_fail("%s", e.msg);
+    if (model_file_open(&g, p.operand[0], &e) < 0) return term_fail("%s", e.msg);
     struct buf b = { 0 };
     bool ok = true;
     if (f.json)
@@ -373,9 +379,10 @@ static int run(const struct command *self, int argc, char **argv)
 
 const struct command command_row_inspect = {
     .name = "inspect",
-    .operands = "FILE [FILE]",
+    .operands = "MODEL [MODEL]",
     .summary = "what is in a model file, and whether it runs here",
-    .about = "FILE is a GGUF file, or the first part of a split one.\n",
+    .about = "MODEL is a GGUF file, the first part of a split one, or a folder from the Hugging Face Hub (config.json and\n"
+             "safetensors).  What is shown of a folder are the keys and tensors that Hearth makes of it.\n",
     .example = "model.gguf",
     .more = (const char *const[]){ "hearth inspect --compare model-F16.gguf model-Q4_K_M.gguf", NULL },
     .options = { row, sizeof row / sizeof *row },

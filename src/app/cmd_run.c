@@ -232,9 +232,9 @@ const struct command command_row_run = {
     .name = "run",
     .operands = "[MODEL] [PROMPT]",
     .summary = "chat with a model, or get one answer",
-    .about = "MODEL is a GGUF file (of a split model the first part); without one, or with the name spark, the tiny\n"
-             "model inside this program answers.  With a prompt there is one answer; without, a chat.  Text from a\n"
-             "pipe is added to the prompt.\n",
+    .about = "MODEL is a GGUF file (of a split model the first part) or a folder from the Hugging Face Hub; without one, or\n"
+             "with the name spark, the tiny model inside this program answers.  With a prompt there is one answer; without, a\n"
+             "chat.  Text from a pipe is added to the prompt.\n",
     .example = "model.gguf 'Why is the sky blue?'",
     .more = (const char *const[]){ "hearth run model.gguf",
                                    "cat letter.txt | hearth run model.gguf \"Summarise this letter.\"",

@@ -5,7 +5,7 @@
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/json.h"
-#include "format/gguf.h"
+#include "format/hf.h"
 #include "text/tokenizer.h"
 
 struct fields { bool pieces, jsonl, special, bos, count; };
@@ -125,7 +125,7 @@ static int run(const struct command *self, int argc, char **argv)
     struct job j = { .f = &f };
     struct gguf *g = NULL;
     struct err e = { 0 };
-    rc = gguf_open(&g, p.operand[0], &e);
+    rc = model_file_open(&g, p.operand[0], &e);
     if (rc == 0) rc = tokenizer_open(&j.t, g, &e);
     if (rc == 0) rc = work(&j, p.n_operands == 2 ? p.operand[1] : NULL, &e);
     int code = EXIT_OK;
@@ -144,7 +144,7 @@ const struct command command_row_tokenize = {
     .operands = "MODEL [TEXT]",
     .summary = "show the tokens of a text",
     .about = "Prints token ids on one line.  Without TEXT the text is read from standard input as it is.  A file that\n"
-             "holds only a vocabulary is enough.\n",
+             "holds only a vocabulary is enough, and so is a folder with config.json and tokenizer.json.\n",
     .example = "model.gguf 'Hello world'",
     .more = (const char *const[]){ "hearth tokenize model.gguf --count < book.txt",
                                    "echo '\"one string a line\"' | hearth tokenize model.gguf --jsonl", NULL },

@@ -13,7 +13,8 @@ static void skip_all(struct jscan *s, const char *text, size_t n)
 static void reads_what_it_expects(void **state)
 {
     (void)state;
-    static const char text[] = " {\"a\\u00e9\\ud83d\\ude00\" : [1, 18446744073709551615, -2.5e1,true ,null], \"b\":{}, \"c\":\"x\\n\\/\"}\n";
+    static const char text[] = " {\"a\\u00e9\\ud83d\\ude00\" : [1, 18446744073709551615, "
+                               "-2.5e1,true ,null], \"b\":{}, \"c\":\"x\\n\\/\"}\n";
     struct jscan s;
     struct buf b = { 0 };
     jscan_init(&s, text, sizeof text - 1);
@@ -61,7 +62,8 @@ static void agrees_with_the_other_parser(void **state)
     (void)state;
     static const char *const text[] = {
         "", "1", "-0", "01", "1.", ".5", "1e5", "1e", "1E+3", "-", "+1", "true", "tru", "nullx", "\"a", "\"\\x\"", "\"\\u12g4\"",
-        "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\x01\"", "\"\xc3\xa9\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "[", "]",
+        "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\x01\"", "\"\xc3\xa9\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"",
+            "[", "]",
         "[]", "[1]", "[1,]", "[,1]", "[1 2]", "{\"a\":1}", "{\"a\":1,}", "{,}", "{\"a\"}", "{\"a\":}", "{1:2}", "[}", "{]", "[1}",
         "{\"a\":[1,{\"b\":[]}],\"c\":{}}", "[[[[]]],[]]", "[] []", "[]x", "{\"a\":1 \"b\":2}", "[1,[2,[3,{}]],{\"x\":[]}]",
     };

@@ -27,6 +27,7 @@ void os_map_done(const struct os_map *m, uint64_t at, uint64_t bytes);       /* 
 bool os_file_exists(const char *path);
 bool os_file_same(const char *a, const char *b);       /* both exist and are one file, whatever their names */
 void os_file_remove(const char *path);                 /* nothing happens when it cannot be */
+bool os_is_folder(const char *path);
 /* The whole file, NUL added, at most max bytes (ERR_LIMIT).  *out is the caller's (mem_free). */
 int  os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err);
 

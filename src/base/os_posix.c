@@ -93,6 +93,12 @@ bool os_file_same(const char *a, const char *b)
 
 void os_file_remove(const char *path) { unlink(path); }
 
+bool os_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err)
 {
     *out = NULL;

@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "device/device.h"
 #include "format/gguf.h"
+#include "format/hf.h"
 #include "hearth.h"
 #include "model/arch.h"
 #include "text/chat.h"

@@ -149,7 +149,7 @@ static int open_with(struct hearth_model **out, const char *path, const struct h
     if (!m) return err_set(err, ERR_NOMEM, "out of memory");
     int rc;
     if (path) {
-        rc = gguf_open(&m->gguf, path, err);
+        rc = model_file_open(&m->gguf, path, err);
         /* Reading ahead more than fits would only push out what was just read. */
         if (rc == 0 && gguf_file_bytes(m->gguf) < os_memory_available()) gguf_willneed(m->gguf);
     } else if (hearth_spark_end - hearth_spark_begin > 0) {

@@ -61,24 +61,10 @@ void engine_work(const struct hearth_model *m, const struct engine_step *s, stru
     for (uint32_t i = 0; i < g->n_op; i++) add_op(g, &g->op[i], s, out);
 }
 
-/* All tensors of the first file: they lie one behind the other. */
-static const uint8_t *weights(const struct hearth_model *m, uint64_t *bytes)
-{
-    const uint8_t *lo = NULL, *hi = NULL;
-    for (size_t i = 0; i < gguf_n_tensors(m->gguf); i++) {
-        const struct gguf_tensor *t = gguf_tensor_at(m->gguf, i);
-        if (t->file != 0) continue;
-        if (!lo || t->data < lo) lo = t->data;
-        if (!hi || t->data + t->bytes > hi) hi = t->data + t->bytes;
-    }
-    *bytes = lo ? (uint64_t)(hi - lo) : 0;
-    return lo;
-}
-
 double engine_limit(struct hearth_model *m, enum device_limit what)
 {
     uint64_t bytes = 0;
-    const uint8_t *p = what == DEVICE_READ ? weights(m, &bytes) : NULL;
+    const uint8_t *p = what == DEVICE_READ ? gguf_first_data(m->gguf, &bytes) : NULL;
     if (bytes > READ_PART) {
         if (m->limit_at + READ_PART > bytes) m->limit_at = 0;
         p += m->limit_at;

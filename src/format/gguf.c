@@ -145,7 +145,8 @@ static int finish(struct gguf *g, struct err *err)
     if (rc == 0) return 0;
     if (rc == ERR_NOMEM) return out_of_memory(g->path, err);
     const struct gguf_tensor *t = &g->tensor[dup];
-    return err_set(err, rc, "%s: byte %llu: tensor '%s': %s", g->part[t->file].path, (unsigned long long)t->offset,
+    return err_set(err, rc, "%s: byte %llu: tensor '%s': %s", g->view ? g->path : g->part[t->file].path,
+                   (unsigned long long)t->offset,
                    gguf_show(gguf_tensor_name(t, 0)).s,
                    rc == ERR_LIMIT ? "names are chosen to collide" : "the name occurs twice");
 }
@@ -194,9 +195,36 @@ int gguf_parse(struct gguf **out, const void *data, uint64_t size, const char *n
     return hand_over(out, g, rc);
 }
 
+int gguf_from_view(struct gguf **out, const struct gguf_view *v, struct err *err)
+{
+    *out = NULL;
+    struct gguf *g = new_gguf(v->path, err);
+    if (g) g->view = arena_new(&g->arena, struct gguf_view, 1);
+    if (!g || !g->view) {
+        v->release(v->owner);
+        gguf_close(g);
+        return out_of_memory(v->path, err);
+    }
+    *g->view = *v;
+    int rc = resize_parts(g, 1, err);
+    if (rc == 0) {
+        g->part[0] = (struct gguf_part){ .path = g->path, .data = v->header, .size = v->header_bytes };
+        rc = gguf_read_part(&g->part[0], &g->arena, err);
+    }
+    if (rc == 0 && v->n_tensors > GGUF_MAX_TENSORS)
+        rc = err_set(err, ERR_LIMIT, "%s: %zu tensors, the limit is %d", g->path, v->n_tensors, GGUF_MAX_TENSORS);
+    if (rc == 0) {
+        g->part[0].tensor = v->tensor;
+        g->part[0].n_tensors = v->n_tensors;
+        rc = finish(g, err);
+    }
+    return hand_over(out, g, rc);
+}
+
 void gguf_close(struct gguf *g)
 {
     if (!g) return;
+    if (g->view) g->view->release(g->view->owner);
     for (uint32_t i = 0; i < g->n_maps; i++) os_map_close(&g->map[i]);
     arena_release(&g->arena);
     mem_free(g);
@@ -204,20 +232,29 @@ void gguf_close(struct gguf *g)
 
 /* ---- what is in it ---- */
 
-uint32_t gguf_version(const struct gguf *g) { return g->part[0].version; }
-uint32_t gguf_n_files(const struct gguf *g) { return g->n_parts; }
+uint32_t gguf_version(const struct gguf *g) { return g->view ? 0 : g->part[0].version; }
+uint32_t gguf_n_files(const struct gguf *g) { return g->view ? g->view->n_files : g->n_parts; }
 const char *gguf_path(const struct gguf *g) { return g->path; }
 const char *gguf_file_path(const struct gguf *g, uint32_t i) { return g->part[i].path; }
 
 uint64_t gguf_file_bytes(const struct gguf *g)
 {
     uint64_t n = 0;
+    if (g->view) return g->view->file_bytes;
     for (uint32_t i = 0; i < g->n_parts; i++) n += g->part[i].size;
     return n;
 }
 
+const uint8_t *gguf_first_data(const struct gguf *g, uint64_t *bytes)
+{
+    const struct gguf_part *p = &g->part[0];
+    *bytes = g->view ? g->view->data_bytes : p->data_at < p->size ? p->size - p->data_at : 0;
+    return !*bytes ? NULL : g->view ? g->view->data : p->data + p->data_at;
+}
+
 void gguf_willneed(const struct gguf *g)
 {
+    if (g->view) g->view->willneed(g->view->owner);
     for (uint32_t i = 0; i < g->n_maps; i++)
         os_map_willneed(&g->map[i], g->part[i].data_at, g->part[i].size);
 }

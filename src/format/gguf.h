@@ -44,9 +44,11 @@ struct gguf_tensor {
     uint64_t ne[4];               /* ne[0] is the row length; missing dimensions are 1 */
     const uint8_t *data;          /* in the mapped file */
     uint64_t bytes;
-    uint32_t file;                /* which split file, 0-based */
+    uint32_t file;                /* which split file, 0-based; GGUF_NO_FILE: a copy in memory (only in a folder, hf.h) */
     uint64_t offset;              /* from the start of that file */
+    const uint8_t *const *slice;  /* NULL, or ne[2] matrices of ne[0] x ne[1] that lie apart; data is then slice[0] */
 };
+#define GGUF_NO_FILE UINT32_MAX
 
 /* *out is the caller's (gguf_close), NULL on failure. */
 int gguf_open(struct gguf **out, const char *path, struct err *err);
@@ -55,8 +57,10 @@ int gguf_open(struct gguf **out, const char *path, struct err *err);
 int gguf_parse(struct gguf **out, const void *data, uint64_t size, const char *name, struct err *err);
 void gguf_close(struct gguf *g);                             /* NULL is fine */
 
-uint32_t gguf_version(const struct gguf *g);
+uint32_t gguf_version(const struct gguf *g);                 /* 0: safetensors in a folder (hf.h) */
 uint64_t gguf_file_bytes(const struct gguf *g);              /* of all split files */
+/* The tensor data of the first file. */
+const uint8_t *gguf_first_data(const struct gguf *g, uint64_t *bytes);
 uint32_t gguf_n_files(const struct gguf *g);
 const char *gguf_path(const struct gguf *g);
 const char *gguf_file_path(const struct gguf *g, uint32_t i);            /* of split file i */

@@ -43,7 +43,27 @@ struct gguf {
     struct gguf_tensor *tensor;
     size_t n_tensors;
     struct names names;
+    struct gguf_view *view;                 /* NULL: a GGUF file */
 };
+
+/* A model in another format that is to look like a GGUF file: its keys as the bytes of a file without tensors, and its tensors
+ * wherever they lie.  All of it belongs to owner, which lives until release(owner). */
+struct gguf_view {
+    const char *path;
+    const uint8_t *header;
+    uint64_t header_bytes;
+    struct gguf_tensor *tensor;
+    size_t n_tensors;
+    uint32_t n_files;
+    uint64_t file_bytes;
+    const uint8_t *data;                    /* tensor data of the first file */
+    uint64_t data_bytes;
+    void *owner;
+    void (*release)(void *owner);
+    void (*willneed)(void *owner);
+};
+/* Takes the owner, also on failure. */
+int gguf_from_view(struct gguf **out, const struct gguf_view *v, struct err *err);
 
 /* Reads and checks the whole header of one file.  Uniqueness of tensor names is left to the caller. */
 int gguf_read_part(struct gguf_part *p, struct arena *a, struct err *err);

@@ -58,7 +58,7 @@ static const char *recognise(const uint8_t *d, uint64_t n)
 {
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
         if (n >= signs[i].n && memcmp(d, signs[i].bytes, signs[i].n) == 0) return signs[i].text;
-    if (is_safetensors(d, n)) return "this is a safetensors file: get the GGUF version of the model";
+    if (is_safetensors(d, n)) return "this is a safetensors file: name the folder that it lies in";
     if (begins(d, n, "<!doctype") || begins(d, n, "<html") || begins(d, n, "<head"))
         return "this is a web page, not the model: the download went to the wrong address or needed a login";
     if (begins(d, n, "<?xml")) return "this is an XML text, perhaps the error message of a failed download";

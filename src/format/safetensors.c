@@ -243,7 +243,8 @@ static int check_cover(const struct file *f, struct err *err)
     int rc = 0;
     for (size_t i = 0; i < f->n && rc == 0; i++) {
         if (v[i]->offset < at)
-            rc = err_set(err, ERR_FORMAT, "%s: tensor '%s': its data at byte %llu overlaps that of '%s', which ends at %llu", f->path,
+            rc = err_set(err, ERR_FORMAT, "%s: tensor '%s': its data at byte %llu overlaps that of '%s', which ends at %llu",
+                         f->path,
                          shown(v[i]->name, &room), (ull)v[i]->offset, shown(v[i ? i - 1 : 0]->name, &other), (ull)at);
         else if (v[i]->offset > at)
             rc = err_set(err, ERR_FORMAT, "%s: tensor '%s': nobody owns the %llu bytes before its data at byte %llu", f->path,
@@ -288,7 +289,8 @@ static int read_file(struct safetensors *s, struct file *f, struct err *err)
         return err_set(err, ERR_LIMIT, "%s: a header of %llu bytes, the limit is %d: damaged, or not a safetensors file", f->path,
                        (ull)n, MAX_HEADER);
     if (n > f->size - 8)
-        return err_set(err, ERR_FORMAT, "%s: a header of %llu bytes, but the file has only %llu: it is cut off, download it again",
+        return err_set(err, ERR_FORMAT, "%s: a header of %llu bytes, but the file has only %llu: it is cut off, download it "
+                                        "again",
                        f->path, (ull)n, (ull)f->size);
     f->data_at = 8 + n;
     struct header h = { .s = s, .f = f, .key = { .limit = 4096 }, .text = { .limit = 4096 }, .err = err };
@@ -465,7 +467,8 @@ static int open_shards(struct index *x)
         size_t k = names_find(&f->names, tensor_name, f->tensor, (struct gguf_str){ name, strlen(name) });
         struct gguf_shown room;
         if (k == SIZE_MAX)
-            return err_set(x->err, ERR_FORMAT, "%s: tensor '%s' is said to be in %s, but is not", x->path, shown(name, &room), f->path);
+            return err_set(x->err, ERR_FORMAT, "%s: tensor '%s' is said to be in %s, but is not", x->path, shown(name, &room),
+                           f->path);
         s->tensor[s->n++] = f->tensor[k];
     }
     return index_names(&s->names, s, s->tensor, s->n, x->path, x->err);
@@ -552,5 +555,6 @@ const uint8_t *safetensors_data(const struct safetensors *s, uint32_t file, uint
 
 void safetensors_willneed(const struct safetensors *s)
 {
-    for (uint32_t i = 0; i < s->n_maps; i++) os_map_willneed(&s->map[i], s->file[i].data_at, s->file[i].size - s->file[i].data_at);
+    for (uint32_t i = 0; i < s->n_maps; i++) os_map_willneed(&s->map[i], s->file[i].data_at,
+                                                             s->file[i].size - s->file[i].data_at);
 }

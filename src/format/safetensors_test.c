@@ -28,14 +28,16 @@ static int parse(struct safetensors **s, const char *header, size_t n_data, stru
     return rc;                              /* a good file's bytes live on: the process ends soon */
 }
 
-#define T(name, type, shape, from, to) "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":[" from "," to "]}"
+#define T(name, type, shape, from, to) \
+    "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":[" from "," to "]}"
 
 static void tensors_are_where_they_say(void **state)
 {
     (void)state;
     struct safetensors *s;
     struct err e = { 0 };
-    int rc = parse(&s, "{\"__metadata__\":{\"format\":\"pt\"}," T("b", "F32", "[2,3]", "4", "28") "," T("a", "BF16", "[2]", "0", "4")
+    int rc = parse(&s, "{\"__metadata__\":{\"format\":\"pt\"}," T("b", "F32", "[2,3]", "4", "28") "," T("a", "BF16", "[2]",
+                                                                                                        "0", "4")
                    "," T("scalar", "U8", "[]", "28", "29") "," T("none", "F16", "[0,5]", "29", "29") "}   ", 29, &e);
     if (rc < 0) fail_msg("%s", e.msg);
     assert_int_equal(safetensors_n(s), 4);

@@ -36,6 +36,7 @@ struct weight {
     uint64_t ne[4];           /* ne[0] is the row length */
     const uint8_t *data;
     uint64_t bytes;
+    const uint8_t *const *slice;  /* NULL, or the ne[2] matrices of a stack that lie apart */
 };
 
 typedef int32_t vid;          /* index of a value; < 0: none */

@@ -3,6 +3,7 @@
  * Embeddings are scaled by sqrt(D); the stored norm weights of 1 to 3 already include the +1. */
 #include <math.h>
 
+#include "base/buf.h"
 #include "model/arch.h"
 
 static const struct step layer1[] = {
@@ -49,6 +50,20 @@ static const struct step layer3[] = {
     { S_END, 0 },
 };
 
+/* Which layers slide, where the file does not follow the rule of its family. */
+static void sliding(struct hparams *h, const struct gguf *g, uint32_t every)
+{
+    char key[64];
+    fmt_into(key, sizeof key, "gemma%d.attention.sliding_window_pattern", every == 2 ? 2 : 3);
+    const struct gguf_kv *kv = gguf_find(g, key);
+    bool given = kv && kv->type == GGUF_ARRAY && kv->item == GGUF_BOOL && kv->count == h->n_layer;
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        int64_t v = (i + 1) % every != 0;
+        if (given) gguf_item_i64(kv, i, &v);
+        h->sliding[i] = v != 0;
+    }
+}
+
 static void setup1(struct hparams *h, const struct gguf *g)
 {
     (void)g;
@@ -63,8 +78,9 @@ static void setup2(struct hparams *h, const struct gguf *g)
     hparam_u32(g, "attention.sliding_window", &h->window);
     if (!hparam_f32(g, "attn_logit_softcapping", &h->attn_softcap)) h->attn_softcap = 50;
     if (!hparam_f32(g, "final_logit_softcapping", &h->final_softcap)) h->final_softcap = 30;
-    for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = i % 2 == 0;
+    sliding(h, g, 2);
     if (h->n_layer == 46) h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head[0]));   /* 27B */
+    hparam_f32(g, "attention.scale", &h->attn_scale);
 }
 
 static void setup3(struct hparams *h, const struct gguf *g)
@@ -72,11 +88,12 @@ static void setup3(struct hparams *h, const struct gguf *g)
     setup1(h, g);
     if (!h->window) h->window = 1024;
     hparam_u32(g, "attention.sliding_window", &h->window);
-    for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = (i + 1) % 6 != 0;
+    sliding(h, g, 6);
     h->rope_base_sliding = 10000;
     hparam_f32(g, "rope.freq_base_swa", &h->rope_base_sliding);
     h->scale_sliding = false;
     if (h->n_layer == 62) h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head[0]));   /* 27B */
+    hparam_f32(g, "attention.scale", &h->attn_scale);
 }
 
 static const struct step layer4[] = {

@@ -19,8 +19,10 @@ static const struct step layer[] = {
 
 static void setup(struct hparams *h, const struct gguf *g)
 {
-    (void)g;
     h->n_ff_expert = h->n_ff[0];              /* Mixtral: experts are as wide as the feed-forward key says */
+    /* Mistral 7B v0.1 slides in every layer; its GGUF files do not say so. */
+    hparam_u32(g, "attention.sliding_window", &h->window);
+    for (uint32_t i = 0; i < h->n_layer; i++) h->sliding[i] = h->window > 0;
 }
 
 const struct arch arch_llama = { "llama", ROPE_PAIR, layer, setup };

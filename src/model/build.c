@@ -63,7 +63,8 @@ const struct weight *bind(struct builder *b, const char *name, const char *suffi
         b->rc = err_set(b->err, ERR_NOMEM, "%s: out of memory", gguf_path(b->gguf));
         return NULL;
     }
-    *w = (struct weight){ .name = t->name, .type = t->type, .data = t->data, .bytes = t->bytes };
+    *w = (struct weight){ .name = t->name, .type = t->type, .data = t->data, .bytes = t->bytes,
+                           .slice = t->slice };
     memcpy(w->ne, t->ne, sizeof w->ne);
     return w;
 }

@@ -211,6 +211,9 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
     read_scaling(h, g);
     if (!h->n_ctx_orig) h->n_ctx_orig = 1;
     h->attn_scale = 1 / sqrtf((float)(h->dk ? h->dk : 1));
+    uint32_t half = a->rope == ROPE_HALF;
+    hparam_u32(g, "rope.half_split", &half);
+    h->rope = half ? ROPE_HALF : ROPE_PAIR;
     if ((rc = read_experts(h, g, err)) < 0) return rc;
     if ((rc = check_heads(h, g, err)) < 0) return rc;
     if (a->setup) a->setup(h, g);

@@ -119,6 +119,9 @@ struct tokenizer {
     int32_t bos, eos, unk, sep;
     bool add_bos, add_eos, add_sep;
     bool space_prefix, clean_spaces, ignore_merges, remove_extra_ws, escape_ws, ws_suffix;
+    bool nfc;                   /* text is composed first */
+    bool whole;                 /* TOK_GEMMA4 without its rule for line breaks,
+        with space_prefix: a llama vocabulary with merges */
     bool words_apart;           /* no symbol has U+2581 after something else: merging stops at each U+2581 */
     int32_t byte_id[256];       /* the token of a byte, -1 none */
     uint32_t byte_sym[256];     /* byte-level BPE: the symbol of a byte */
@@ -178,7 +181,7 @@ struct encoder {
     bool bad;
 };
 void tok_bpe_encode(struct encoder *e, const char *s, size_t n);
-void tok_gemma4_encode(struct encoder *e, const char *s, size_t n);
+void tok_gemma4_encode(struct encoder *e, const char *s, size_t n, bool space_first);
 void tok_spm_encode(struct encoder *e, const char *s, size_t n, bool space_first);
 void tok_wpm_encode(struct encoder *e, const char *s, size_t n);
 void tok_ugm_encode(struct encoder *e, const char *s, size_t n);

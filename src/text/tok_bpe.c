@@ -161,7 +161,7 @@ static void char_word(void *arg, const char *s, size_t n)
     struct encoder *e = arg;
     const struct tokenizer *t = e->t;
     if (e->bad) return;
-    if (s[0] == '\n') {
+    if (s[0] == '\n' && !t->whole) {
         int32_t id = n <= t->max_text ? tokenizer_find(t, s, n) : -1;
         if (id >= 0) {
             ids_push(e->out, id);
@@ -184,14 +184,16 @@ static void char_word(void *arg, const char *s, size_t n)
     }
 }
 
-void tok_gemma4_encode(struct encoder *e, const char *s, size_t n)
+void tok_gemma4_encode(struct encoder *e, const char *s, size_t n, bool space_first)
 {
     if (!tok_repair(&s, &n, &e->text)) e->bad = true;
     buf_clear(&e->word);
+    if (space_first) buf_put(&e->word, "\xe2\x96\x81", 3);
     for (size_t i = 0; i < n && !e->bad; i++) {
         if (s[i] == ' ') buf_put(&e->word, "\xe2\x96\x81", 3);
         else buf_putc(&e->word, s[i]);
     }
     e->bad |= e->word.bad;
-    if (!e->bad) pre_split(e->t, e->word.data, e->word.len, char_word, e);
+    if (!e->bad && e->t->whole) char_word(e, e->word.data, e->word.len);
+    else if (!e->bad) pre_split(e->t, e->word.data, e->word.len, char_word, e);
 }

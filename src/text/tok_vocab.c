@@ -119,7 +119,7 @@ static void read_ids(struct tokenizer *t, const struct gguf *g, const struct pre
         [TOK_SPM] = { 1, 2, 0, -1 }, [TOK_BPE] = { 11, 11, -1, -1 }, [TOK_GEMMA4] = { -1, -1, -1, -1 },
         [TOK_WPM] = { 101, -1, 100, 102 }, [TOK_UGM] = { -1, 1, 2, -1 }
     };
-    struct defaults d = of[t->model];
+    struct defaults d = of[t->whole ? TOK_SPM : t->model];
     /* 11 is the one special token of the vocabulary that set this default; anywhere else it is an ordinary word. */
     if (t->model == TOK_BPE && t->n_vocab > 11 && t->kind[11] != TOKEN_CONTROL) d.bos = d.eos = -1;
     if (info->no_bos) d.bos = -1;
@@ -128,16 +128,18 @@ static void read_ids(struct tokenizer *t, const struct gguf *g, const struct pre
     t->unk = special_id(t, g, KEY("unknown_token_id"), d.unk);
     t->sep = special_id(t, g, KEY("seperator_token_id"), special_id(t, g, KEY("separator_token_id"), d.sep));
     if (t->model == TOK_WPM) t->bos = special_id(t, g, KEY("cls_token_id"), t->bos);
-    t->add_bos = t->model == TOK_SPM || t->model == TOK_WPM || info->add_bos;
+    t->add_bos = t->model == TOK_SPM || t->whole || t->model == TOK_WPM || info->add_bos;
     t->add_eos = t->model == TOK_UGM;
     t->add_sep = t->model == TOK_WPM || info->add_sep;
     gguf_get_bool(g, KEY("add_bos_token"), &t->add_bos);
     gguf_get_bool(g, KEY("add_eos_token"), &t->add_eos);
     gguf_get_bool(g, KEY("add_sep_token"), &t->add_sep);
-    if (t->model == TOK_GEMMA4) t->add_bos = true;
+    if (t->model == TOK_GEMMA4 && !t->whole) t->add_bos = true;
     t->clean_spaces = t->model == TOK_WPM || info->clean_spaces;
     t->ignore_merges = info->ignore_merges;
-    t->space_prefix = t->model == TOK_SPM;
+    gguf_get_bool(g, "hearth.tokenizer.ignore_merges", &t->ignore_merges);
+    gguf_get_bool(g, "hearth.tokenizer.nfc", &t->nfc);
+    t->space_prefix = t->model == TOK_SPM || t->whole;
     t->escape_ws = true;
     gguf_get_bool(g, KEY("add_space_prefix"), &t->space_prefix);
     gguf_get_bool(g, KEY("remove_extra_whitespaces"), &t->remove_extra_ws);
@@ -226,12 +228,27 @@ static void mark_visible(struct tokenizer *t)
     }
 }
 
-/* White space around special tokens is part of them in some models; the files do not say so. */
+/* Pairs of id and what it swallows; false when the file does not say. */
+static bool read_strips(struct tokenizer *t, const struct gguf *g)
+{
+    const struct gguf_kv *kv = array(g, "hearth.tokenizer.strip");
+    int64_t id, how;
+    if (!kv) return false;
+    for (uint64_t i = 0; gguf_item_i64(kv, i, &id) && gguf_item_i64(kv, i + 1, &how); i += 2) {
+        if (id < 0 || id >= t->n_vocab) continue;
+        set_flag(t, (int32_t)id, TF_LSTRIP, how & 1);
+        set_flag(t, (int32_t)id, TF_RSTRIP, how & 2);
+    }
+    return true;
+}
+
+/* White space around special tokens is part of them in some models; GGUF files do not say so. */
 static void mark_strips(struct tokenizer *t, const struct gguf *g, struct gguf_str pre)
 {
     struct gguf_str name = { "", 0 }, arch = { "", 0 };
     gguf_get_str(g, "general.name", &name);
     gguf_get_str(g, "general.architecture", &arch);
+    if (read_strips(t, g)) return;
     if (contains(name, "phi-3") || contains(name, "phi3")) {
         for (int32_t i = 0; i < t->n_vocab; i++)
             if (t->flag[i] & (TF_HIDDEN | TF_PLAIN)) set_flag(t, i, TF_RSTRIP, true);
@@ -296,14 +313,22 @@ static int read_model(struct tokenizer *t, const struct gguf *g, struct gguf_str
         return err_set(err, ERR_UNSUPPORTED, "%s: tokenizer kind '%.*s' is not known", gguf_path(g),
                        (int)(s.n < 40 ? s.n : 40), s.s);
     t->model = models[i].model;
+    bool merges = false;
+    gguf_get_bool(g, "hearth.tokenizer.merges", &merges);
+    if (t->model == TOK_SPM && merges) {
+        t->model = TOK_GEMMA4;
+        t->whole = true;
+    }
     *info = (struct pre_info){ 0 };
     gguf_get_str(g, KEY("pre"), pre);
     bool splits = t->model == TOK_BPE || t->model == TOK_GEMMA4;
     if (splits && !(t->pre = pre_find(t->model == TOK_BPE ? pre->s : "gemma4", t->model == TOK_BPE ? pre->n : 6, info)))
         return err_set(err, ERR_UNSUPPORTED, "%s: pre-tokenizer '%.*s' is not known", gguf_path(g),
                        (int)(pre->n < 60 ? pre->n : 60), pre->s);
+    if (t->whole) *info = (struct pre_info){ 0 };
     struct buf b = { 0 };
-    buf_printf(&b, "%s%s%.*s", models[i].name, splits && pre->n ? "/" : "", splits ? (int)(pre->n < 40 ? pre->n : 40) : 0,
+    buf_printf(&b, "%s%s%.*s", models[i].name, splits && !t->whole && pre->n ? "/" : "",
+               splits && !t->whole ? (int)(pre->n < 40 ? pre->n : 40) : 0,
                pre->s);
     if (b.bad) return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
     memcpy(t->name, b.data, b.len + 1);

@@ -2,11 +2,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "text/tok.h"
 
 struct run {
     struct encoder e;
     bool after_special;             /* SPM: the next piece of text begins with a space */
+    struct buf composed;
 };
 
 static void piece(void *arg, const char *s, size_t n, int32_t id)
@@ -19,10 +21,19 @@ static void piece(void *arg, const char *s, size_t n, int32_t id)
         return;
     }
     if (r->e.bad) return;
+    if (t->nfc && utf8_valid(s, n)) {
+        buf_clear(&r->composed);
+        uni_normalize(UNI_NFC, s, n, &r->composed);
+        r->e.bad |= r->composed.bad;
+        s = r->composed.data ? r->composed.data : "";
+        n = r->composed.len;
+        if (r->e.bad) return;
+    }
+    bool space = t->space_prefix && r->after_special;
     switch (t->model) {
-    case TOK_SPM: tok_spm_encode(&r->e, s, n, t->space_prefix && r->after_special); break;
+    case TOK_SPM: tok_spm_encode(&r->e, s, n, space); break;
     case TOK_BPE: tok_bpe_encode(&r->e, s, n); break;
-    case TOK_GEMMA4: tok_gemma4_encode(&r->e, s, n); break;
+    case TOK_GEMMA4: tok_gemma4_encode(&r->e, s, n, space); break;
     case TOK_WPM: tok_wpm_encode(&r->e, s, n); break;
     case TOK_UGM: tok_ugm_encode(&r->e, s, n); break;
     }
@@ -68,7 +79,7 @@ static bool encode(struct run *r, struct barriers *b, const char *text, size_t n
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsigned flags, struct ids *out,
                      struct err *err)
 {
-    struct run r = { { .t = t, .out = out }, true };
+    struct run r = { .e = { .t = t, .out = out }, .after_special = true };
     struct barriers b = { 0 };
     size_t before = out->n;
     int rc = 0;
@@ -81,6 +92,7 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsi
     mem_free(r.e.known);
     buf_release(&r.e.text);
     buf_release(&r.e.word);
+    buf_release(&r.composed);
     buf_release(&b.text);
     mem_free(b.at);
     return rc;

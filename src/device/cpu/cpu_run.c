@@ -95,7 +95,7 @@ static void run_expert_blocks(const struct run *r, const struct plan_step *s, un
             if (b > blocks) b = blocks;
             if (a >= b) continue;
             struct matmul m = *x.mm;
-            m.w += e * m.R * m.row_bytes;
+            m.w = x.op->w->slice ? x.op->w->slice[e] : m.w + e * m.R * m.row_bytes;
             struct matmul_job j = job_of(r, i, thread);
             j.m = &m;
             j.T = (size_t)(x.begin[e + 1] - x.begin[e]);

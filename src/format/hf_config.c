@@ -1,0 +1,220 @@
+/* hf_config.c - config.json becomes hyper-parameters under GGUF's names. */
+#include <math.h>
+#include <string.h>
+
+#include "format/hf_impl.h"
+
+static void full_key(char *dst, size_t n, const struct hf *h, const char *key)
+{
+    fmt_into(dst, n, "%s.%s", h->family->arch, key);
+}
+
+void hf_put_u32(struct hf *h, const char *key, uint32_t v)
+{
+    char name[128];
+    full_key(name, sizeof name, h, key);
+    gguf_put_u32(h->w, name, v);
+}
+
+void hf_put_f32(struct hf *h, const char *key, float v)
+{
+    char name[128];
+    full_key(name, sizeof name, h, key);
+    gguf_put_f32(h->w, name, v);
+}
+
+static bool absent(const struct json *j) { return json_type(j) == JSON_NULL; }
+
+int hf_u32(struct hf *h, const struct json *j, const char *key, uint32_t *out)
+{
+    const struct json *v = json_get(j, key);
+    if (absent(v)) return 0;
+    if (json_type(v) != JSON_INT || json_int(v) < 0 || json_int(v) > UINT32_MAX)
+        return err_set(h->err, ERR_FORMAT, "%s: %s is not a whole number from 0 to 2^32 - 1", h->config_path, key);
+    *out = (uint32_t)json_int(v);
+    return 0;
+}
+
+bool hf_num(const struct json *j, const char *key, double *out)
+{
+    const struct json *v = json_get(j, key);
+    if (json_type(v) != JSON_INT && json_type(v) != JSON_REAL) return false;
+    *out = json_num(v);
+    return isfinite(*out);
+}
+
+/* A number that the file must have. */
+static int need(struct hf *h, const char *key, uint32_t max, uint32_t *out)
+{
+    if (absent(json_get(h->text, key))) return err_set(h->err, ERR_FORMAT, "%s: %s is missing", h->config_path, key);
+    int rc = hf_u32(h, h->text, key, out);
+    if (rc == 0 && (*out < 1 || *out > max))
+        rc = err_set(h->err, ERR_FORMAT, "%s: %s is %u, expected 1 to %u", h->config_path, key, *out, max);
+    return rc;
+}
+
+static int copy_u32(struct hf *h, const char *from, const char *to)
+{
+    uint32_t v = 0;
+    int rc = hf_u32(h, h->text, from, &v);
+    if (rc == 0 && !absent(json_get(h->text, from))) hf_put_u32(h, to, v);
+    return rc;
+}
+
+static void copy_f32(struct hf *h, const char *from, const char *to)
+{
+    double v;
+    if (hf_num(h->text, from, &v)) hf_put_f32(h, to, (float)v);
+}
+
+static bool is_true(const struct hf *h, const char *key) { return json_bool(json_get(h->text, key)); }
+
+static int unsupported(struct hf *h, const char *what)
+{
+    return err_set(h->err, ERR_UNSUPPORTED, "%s: %s is not supported", h->config_path, what);
+}
+
+/* ---- sizes ---- */
+
+static int put_sizes(struct hf *h)
+{
+    uint32_t n_ff = 0, vocab = 0;
+    double partial = 1;
+    int rc = need(h, "hidden_size", 1 << 20, &h->n_embd);
+    if (rc == 0) rc = need(h, "num_hidden_layers", HF_MAX_LAYERS, &h->n_layer);
+    if (rc == 0) rc = need(h, "num_attention_heads", 4096, &h->n_head);
+    if (rc < 0) return rc;
+    h->n_head_kv = h->n_head;
+    h->head_dim = h->n_embd / h->n_head;
+    if (!strcmp(h->family->arch, "gemma2") || !strcmp(h->family->arch, "gemma3") || !strcmp(h->family->arch, "gemma"))
+        h->head_dim = 256;                       /* the default of these classes */
+    if (!strcmp(h->family->type, "qwen3") || !strcmp(h->family->type, "qwen3_moe")) h->head_dim = 128;
+    if ((rc = hf_u32(h, h->text, "num_key_value_heads", &h->n_head_kv)) < 0) return rc;
+    if ((rc = hf_u32(h, h->text, "head_dim", &h->head_dim)) < 0) return rc;
+    if (!h->head_dim || h->head_dim > 4096 || !h->n_head_kv || h->n_head % h->n_head_kv)
+        return err_set(h->err, ERR_FORMAT, "%s: %u heads, %u key/value heads of size %u make no sense", h->config_path, h->n_head,
+                       h->n_head_kv, h->head_dim);
+    hf_num(h->text, "partial_rotary_factor", &partial);
+    hf_num(json_get(h->text, "rope_parameters"), "partial_rotary_factor", &partial);
+    h->n_rot = partial > 0 && partial <= 1 ? (uint32_t)(h->head_dim * partial) : h->head_dim;
+    if ((rc = need(h, "intermediate_size", 1 << 24, &n_ff)) < 0) return rc;
+    if ((rc = hf_u32(h, h->text, "vocab_size", &vocab)) < 0) return rc;
+    hf_put_u32(h, "embedding_length", h->n_embd);
+    hf_put_u32(h, "block_count", h->n_layer);
+    hf_put_u32(h, "feed_forward_length", n_ff);
+    hf_put_u32(h, "attention.head_count", h->n_head);
+    hf_put_u32(h, "attention.head_count_kv", h->n_head_kv);
+    hf_put_u32(h, "attention.key_length", h->head_dim);
+    hf_put_u32(h, "attention.value_length", h->head_dim);
+    hf_put_u32(h, "rope.dimension_count", h->n_rot);
+    if (vocab) hf_put_u32(h, "vocab_size", vocab);
+    return copy_u32(h, "max_position_embeddings", "context_length");
+}
+
+/* ---- experts ---- */
+
+static int put_experts(struct hf *h)
+{
+    uint32_t used = 2, width = 0, step = 1;
+    int rc = 0;
+    if (!(h->family->flags & HF_MOE)) return 0;
+    static const char *const count[] = { "num_local_experts", "num_experts" };
+    for (size_t i = 0; i < 2 && rc == 0; i++) rc = hf_u32(h, h->text, count[i], &h->n_expert);
+    if (rc == 0) rc = hf_u32(h, h->text, "num_experts_per_tok", &used);
+    if (rc == 0) rc = hf_u32(h, h->text, "moe_intermediate_size", &width);
+    if (rc == 0) rc = hf_u32(h, h->text, "decoder_sparse_step", &step);
+    if (rc < 0) return rc;
+    if (h->n_expert < 1 || h->n_expert > HF_MAX_EXPERTS)
+        return err_set(h->err, ERR_FORMAT, "%s: %u experts, expected 1 to %d", h->config_path, h->n_expert, HF_MAX_EXPERTS);
+    if (step != 1 || json_len(json_get(h->text, "mlp_only_layers"))) return unsupported(h,
+                                                                                        "a mixture of dense and expert layers");
+    const struct json *norm = json_get(h->text, "norm_topk_prob");
+    bool mixtral = !strcmp(h->family->type, "mixtral");       /* always normalised */
+    if (!mixtral && !json_bool(norm)) return unsupported(h, "norm_topk_prob = false");
+    hf_put_u32(h, "expert_count", h->n_expert);
+    hf_put_u32(h, "expert_used_count", used);
+    if (width) hf_put_u32(h, "expert_feed_forward_length", width);
+    return 0;
+}
+
+/* ---- attention ---- */
+
+/* Which layers slide: layer_types, or every sliding_window_pattern-th that does not.  Written only where the rule is not the
+ * one of the architecture (every = its period). */
+static int put_pattern(struct hf *h, uint32_t every)
+{
+    const struct json *types = json_get(h->text, "layer_types");
+    uint32_t period = every;
+    bool same = true, *slides = arena_new(&h->arena, bool, h->n_layer);
+    int rc = hf_u32(h, h->text, "sliding_window_pattern", &period);
+    if (rc < 0) return rc;
+    if (!slides) return hf_nomem(h);
+    if (!period) period = 1;
+    if (json_type(types) == JSON_ARRAY && json_len(types) < h->n_layer)
+        return err_set(h->err, ERR_FORMAT, "%s: layer_types has %zu entries for %u layers", h->config_path, json_len(types),
+                       h->n_layer);
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        const char *t = json_str(json_at(types, i), NULL);
+        slides[i] = (i + 1) % period != 0;
+        if (json_type(types) == JSON_ARRAY) {
+            if (!t || (strcmp(t, "sliding_attention") != 0 && strcmp(t, "full_attention") != 0))
+                return err_set(h->err, ERR_UNSUPPORTED, "%s: layer_types: layer %u is neither sliding_attention "
+                                                        "nor full_attention",
+                               h->config_path, i);
+            slides[i] = *t == 's';
+        }
+        same = same && slides[i] == ((i + 1) % every != 0);
+    }
+    char name[128];
+    full_key(name, sizeof name, h, "attention.sliding_window_pattern");
+    if (!same) gguf_put_array(h->w, name, GGUF_BOOL, slides, h->n_layer);
+    return 0;
+}
+
+static int put_gemma(struct hf *h)
+{
+    double scale;
+    copy_f32(h, "attn_logit_softcapping", "attn_logit_softcapping");
+    copy_f32(h, "final_logit_softcapping", "final_logit_softcapping");
+    if (!strcmp(h->family->arch, "gemma2")) {       /* null means none here, and the key's default is another */
+        if (json_get(h->text, "attn_logit_softcapping") && absent(json_get(h->text, "attn_logit_softcapping")))
+            hf_put_f32(h, "attn_logit_softcapping", 0);
+        if (json_get(h->text, "final_logit_softcapping") && absent(json_get(h->text, "final_logit_softcapping")))
+            hf_put_f32(h, "final_logit_softcapping", 0);
+    }
+    if (hf_num(h->text, "query_pre_attn_scalar", &scale) && scale > 0)
+        hf_put_f32(h, "attention.scale", (float)(1 / sqrt(scale)));
+    int rc = copy_u32(h, "sliding_window", "attention.sliding_window");
+    if (rc < 0 || !strcmp(h->family->arch, "gemma")) return rc;
+    return put_pattern(h, !strcmp(h->family->arch, "gemma2") ? 2 : 6);
+}
+
+static bool known_act(const struct hf *h)
+{
+    static const char *const gelu[] = { "gelu", "gelu_pytorch_tanh", "gelu_new", "gelu_tanh" };
+    const char *a = json_str(json_get(h->text, "hidden_activation"), NULL);
+    if (!a) a = json_str(json_get(h->text, "hidden_act"), NULL);
+    if (!(h->family->flags & HF_PLUS_ONE)) return !a || !strcmp(a, "silu") || !strcmp(a, "swish");
+    for (size_t i = 0; a && i < sizeof gelu / sizeof *gelu; i++)       /* the first is what old files say and do not mean */
+        if (!strcmp(a, gelu[i])) return true;
+    return !a;
+}
+
+int hf_config(struct hf *h)
+{
+    int rc = put_sizes(h);
+    if (rc == 0) rc = put_experts(h);
+    if (rc < 0) return rc;
+    double eps = 1e-6;
+    hf_num(h->text, "rms_norm_eps", &eps);
+    hf_put_f32(h, "attention.layer_norm_rms_epsilon", (float)eps);
+    if (h->family->flags & HF_PLUS_ONE) rc = put_gemma(h);
+    else if (h->family->flags & HF_WINDOW) rc = copy_u32(h, "sliding_window", "attention.sliding_window");
+    if (rc < 0) return rc;
+    if (is_true(h, "use_sliding_window")) return unsupported(h, "use_sliding_window");
+    if (!known_act(h)) return unsupported(h, "this hidden_act");
+    char name[128];
+    full_key(name, sizeof name, h, "rope.half_split");
+    if (h->family->flags & HF_HALF) gguf_put_bool(h->w, name, true);
+    return 0;
+}

@@ -1,0 +1,119 @@
+/* hf_impl.h - what the files that translate a Hugging Face folder share; nobody else includes it.
+ *
+ *   hf.c         the folder, its files, the result      hf_tok.c    tokenizer.json
+ *   hf_config.c  config.json -> hyper-parameters        hf_vocab.c  tokens of either source -> keys
+ *   hf_tensor.c  names and shapes of tensors            hf_spm.c    tokenizer.model
+ *   hf_rope.c    scaling of rotary positions            hf_pre.c    regular expressions -> names of splitting rules */
+#ifndef HEARTH_FORMAT_HF_IMPL_H
+#define HEARTH_FORMAT_HF_IMPL_H
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/os.h"
+#include "format/gguf_impl.h"
+#include "format/hf.h"
+#include "format/safetensors.h"
+
+enum {
+    HF_MAX_CONFIG = 8 << 20,                /* bytes of the small JSON files */
+    HF_MAX_TOKENIZER = 256 << 20,           /* of tokenizer.json and tokenizer.model */
+    HF_MAX_IDS = 1 << 20,                   /* token ids */
+    HF_MAX_LAYERS = 4096,
+    HF_MAX_EXPERTS = 4096
+};
+
+/* What differs between the families; rows: hf.c. */
+enum {
+    HF_HALF = 1,                            /* GGUF's Q and K are permuted, these are not */
+    HF_PLUS_ONE = 2,                        /* norms are stored without their +1 */
+    HF_SANDWICH = 4,                        /* norms before and after attention and feed-forward */
+    HF_MOE = 16,
+    HF_WINDOW = 32,                         /* sliding_window counts, in every layer */
+    HF_FUSED = 64,                          /* one matrix for q, k, v and one for gate and up */
+    HF_QKNORM = 128
+};
+struct hf_family {
+    const char *type;                       /* model_type of config.json */
+    const char *arch;                       /* general.architecture */
+    unsigned flags;
+};
+
+struct hf {
+    struct arena arena;                     /* lives as long as the result */
+    const char *folder;
+    const struct hf_family *family;
+    struct json *config, *text;             /* config.json; its text_config, or config itself */
+    struct json *generation, *tokenizer, *special;      /* the other small files; NULL when absent */
+    const char *config_path;
+    struct safetensors *st;                 /* NULL: no weights */
+    struct gguf_writer *w;
+    struct buf header;                      /* the keys as a GGUF file without tensors */
+    struct gguf_tensor *tensor;
+    size_t n_tensors, cap_tensors;
+    uint32_t n_layer, n_head, n_head_kv, n_embd, head_dim, n_rot, n_expert;
+    struct err *err;
+};
+
+/* ---- hf.c ---- */
+char *hf_path(struct hf *h, const char *name);                       /* in the folder; NULL without memory */
+int   hf_nomem(const struct hf *h);
+/* The file of the folder, parsed; *out NULL when there is none. */
+int   hf_json(struct hf *h, const char *name, struct json **out);
+/* A tensor of the result; its name is copied.  NULL without memory, with the error set. */
+struct gguf_tensor *hf_add(struct hf *h, const char *name);
+
+/* ---- hf_config.c ---- */
+int  hf_config(struct hf *h);
+/* A number of the text model's config; false when absent or null.  An error when it is something else or out of range. */
+int  hf_u32(struct hf *h, const struct json *j, const char *key, uint32_t *out);
+bool hf_num(const struct json *j, const char *key, double *out);
+void hf_put_u32(struct hf *h, const char *key, uint32_t v);          /* "{arch}.key" */
+void hf_put_f32(struct hf *h, const char *key, float v);
+
+/* ---- hf_rope.c ---- */
+int hf_rope(struct hf *h);
+
+/* ---- hf_tensor.c ---- */
+int hf_tensors(struct hf *h);
+/* A vector of n float32 in the arena, under a GGUF name. */
+float *hf_add_vector(struct hf *h, const char *name, uint64_t n);
+/* An error about a tensor. */
+int hf_bad_tensor(struct hf *h, const struct st_tensor *t, int code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- hf_vocab.c ---- */
+/* GGUF's numbers; HF_LITERAL is a user-defined one that is cut out before text is normalised, until somebody decides. */
+enum { HF_NORMAL = 1, HF_UNKNOWN = 2, HF_CONTROL = 3, HF_USER = 4, HF_UNUSED = 5, HF_BYTE = 6, HF_LITERAL = 7 };
+struct hf_vocab {
+    struct gguf_str *text;                  /* by id; .s NULL: no such token */
+    float *score;
+    int32_t *type;
+    uint32_t n, cap;
+    struct gguf_str *merge;                 /* "left right" */
+    size_t n_merges, cap_merges;
+    int32_t *strip;                         /* pairs */
+    size_t n_strip, cap_strip;
+    struct arena arena;                     /* of the texts */
+    int32_t bos, eos, unk, pad;             /* -1: none */
+    int add_bos, add_eos;                   /* -1: not said */
+};
+/* Makes id a token with this text; ERR_* with a message. */
+int  hf_vocab_put(struct hf *h, struct hf_vocab *v, uint64_t id, struct gguf_str text, int32_t type, float score);
+bool hf_vocab_strip(struct hf_vocab *v, uint32_t id, int32_t flags);
+/* The id of a text by walking all tokens; -1 when there is none. */
+int32_t hf_vocab_find(const struct hf_vocab *v, const char *text);
+/* Tokens, types, special ids and what goes with them, as keys. */
+int  hf_vocab_keys(struct hf *h, struct hf_vocab *v);
+void hf_vocab_release(struct hf_vocab *v);
+
+/* ---- the two sources ---- */
+int hf_tokenizer_json(struct hf *h, const char *path);
+int hf_tokenizer_model(struct hf *h, const char *path);
+
+/* ---- hf_pre.c ---- */
+/* The name of the splitting rule for a list of stages; NULL when no rule does what they do. */
+const char *hf_pre_name(const char *stages, bool ignore_merges);
+/* The expression that a ByteLevel stage stands for. */
+extern const char hf_pre_gpt2[];
+
+#endif

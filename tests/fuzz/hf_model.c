@@ -1,0 +1,5 @@
+/* Fuzz target: tokenizer.model of a folder from the Hugging Face Hub. */
+#include "tests/fuzz/hf.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) { return fuzz_folder("tokenizer.model", data, n); }
