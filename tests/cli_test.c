@@ -18,8 +18,9 @@ static void help_and_version(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    static const char *const command[] = { "run", "inspect", "tokenize", "embed", "rerank", "logits", "bench", "synth",
-                                           "quantize", "imatrix", "perplexity", "split", "merge", "help", "version" };
+    static const char *const command[] = { "name", "run", "inspect", "tokenize", "embed", "rerank", "logits", "bench",
+                                           "convert", "synth", "quantize", "imatrix", "perplexity", "split", "merge",
+                                           "help", "version" };
     struct result r = PROGRAM(NULL, "--help"), r2 = PROGRAM(NULL, "help");
     program_expect(&r, 0);
     assert_string_equal(r.out, r2.out);

@@ -1,0 +1,272 @@
+#include <string.h>
+
+#include "app/command.h"
+#include "app/signals.h"
+#include "app/term.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "format/hf.h"
+
+enum { PROGRESS_NS = 100000000, BAR = 30 };
+
+struct fields { bool force; };
+
+#define AT(field) offsetof(struct fields, field)
+static const struct opt row[] = {
+    { "force", NULL, 'f', OPT_FLAG, NULL, NULL, "replace FILE when it exists", NULL, AT(force), 0, 0 },
+};
+
+struct convert {
+    const struct gguf *g;
+    struct gguf_writer *w;
+    uint64_t done, total, begun, shown;
+    uint32_t head, rotated;            /* rows of a head, and how many of them turn; 0: nothing is permuted */
+    struct piece *piece;               /* what is written, by tensor */
+    struct gguf_str *tokens;           /* padded to the rows of the embedding */
+    int32_t *kinds;
+    char (*pads)[24];
+};
+
+struct piece { struct convert *c; const struct gguf_tensor *t; bool permute; };
+
+/* ---- the bytes of a tensor ---- */
+
+static bool progress(struct convert *c)
+{
+    uint64_t now = os_now_ns();
+    if (!c->begun) c->begun = now;
+    if (signals_pending()) return false;
+    if (now - c->shown < PROGRESS_NS && c->done < c->total) return true;
+    c->shown = now;
+    char bar[BAR + 1] = { 0 };
+    for (int i = 0; i < BAR; i++) bar[i] = c->done * BAR >= c->total * ((uint64_t)i + 1) ? '#' : '.';
+    term_progress("[%s] %3.0f %%, %.2f of %.2f GB, %.0f MB/s", bar, 100 * (double)c->done / (double)c->total,
+                  (double)c->done / 1e9,
+                  (double)c->total / 1e9, (double)c->done / ((double)(now - c->begun) / 1e9 + 1e-3) / 1e6);
+    return true;
+}
+
+/* Where row r of a permuted matrix is now: GGUF wants the two halves of each head interleaved. */
+static uint64_t row_of(const struct convert *c, uint64_t r)
+{
+    uint64_t in = r % c->head;
+    return in < c->rotated ? r - in + in / 2 + in % 2 * (c->rotated / 2) : r;
+}
+
+/* The place of byte `at` in the tensor, and how many bytes follow it there. */
+static const uint8_t *place(const struct piece *p, uint64_t at, uint64_t *run)
+{
+    const struct gguf_tensor *t = p->t;
+    uint64_t part = t->slice ? t->bytes / t->ne[2] : p->permute ? t->bytes / (t->ne[1] * (t->n_dims > 1 ? 1 : t->ne[0]))
+        : t->bytes;
+    uint64_t i = at / part, in = at % part;
+    *run = part - in;
+    if (t->slice) return t->slice[i] + in;
+    return t->data + (p->permute ? row_of(p->c, i) : i) * part + in;
+}
+
+static int fill(void *arg, const struct gguf_tensor *t, uint64_t at, uint8_t *dst, size_t n, struct err *err)
+{
+    struct piece *p = arg;
+    (void)t;
+    for (size_t k = 0; k < n;) {
+        uint64_t run;
+        const uint8_t *from = place(p, at + k, &run);
+        if (run > n - k) run = n - k;
+        memcpy(dst + k, from, (size_t)run);
+        k += (size_t)run;
+    }
+    p->c->done += n;
+    return progress(p->c) ? 0 : err_set(err, ERR_CANCELLED, "stopped");
+}
+
+/* ---- keys ---- */
+
+static bool arch_key(const struct gguf *g, const char *key, char *dst, size_t n)
+{
+    struct gguf_str arch;
+    if (!gguf_get_str(g, "general.architecture", &arch)) return false;
+    fmt_into(dst, n, "%.*s.%s", (int)(arch.n < 64 ? arch.n : 64), arch.s, key);
+    return true;
+}
+
+static uint32_t arch_u32(const struct gguf *g, const char *key)
+{
+    char name[160];
+    uint32_t v = 0;
+    if (arch_key(g, key, name, sizeof name)) gguf_get_u32(g, name, &v);
+    return v;
+}
+
+/* Q and K of some architectures are stored otherwise in GGUF files; the key that says so goes. */
+static void read_rotation(struct convert *c)
+{
+    char name[160];
+    bool half = false;
+    if (arch_key(c->g, "rope.half_split", name, sizeof name)) gguf_get_bool(c->g, name, &half);
+    if (!half) return;
+    c->head = arch_u32(c->g, "attention.key_length");
+    c->rotated = arch_u32(c->g, "rope.dimension_count");
+    if (!c->head || c->rotated > c->head || c->rotated % 2) c->head = c->rotated = 0;
+}
+
+static bool is_key(const struct gguf_kv *kv, const char *key)
+{
+    return kv->key.n == strlen(key) && !memcmp(kv->key.s, key, kv->key.n);
+}
+
+/* Other programs want a token for every row of the embedding. */
+static int pad_tokens(struct convert *c, const struct gguf_kv *tokens, const struct gguf_kv *kinds, struct err *err)
+{
+    const struct gguf_tensor *e = gguf_tensor(c->g, "token_embd.weight");
+    uint64_t n = tokens->count, rows = e && e->ne[1] < 1 << 24 ? e->ne[1] : 0;
+    const uint8_t *at = tokens->data;
+    if (rows < n) rows = n;
+    c->tokens = mem_new_array(struct gguf_str, (size_t)rows);
+    c->kinds = mem_new_array(int32_t, (size_t)rows);
+    c->pads = mem_new((size_t)(rows - n) + 1, sizeof *c->pads);
+    if (!c->tokens || !c->kinds || !c->pads) return err_set(err, ERR_NOMEM, "out of memory for %llu tokens",
+                                                            (unsigned long long)rows);
+    for (uint64_t i = 0; i < rows; i++) {
+        int64_t kind = 5;                    /* unused */
+        if (i < n) {
+            gguf_next_str(tokens, &at, &c->tokens[i]);
+            if (!kinds || !gguf_item_i64(kinds, i, &kind)) kind = 1;
+        } else {
+            fmt_into(c->pads[i - n], sizeof c->pads[0], "[PAD%llu]", (unsigned long long)i);
+            c->tokens[i] = (struct gguf_str){ c->pads[i - n], strlen(c->pads[i - n]) };
+        }
+        c->kinds[i] = (int32_t)kind;
+    }
+    gguf_put_strs(c->w, "tokenizer.ggml.tokens", c->tokens, rows);
+    gguf_put_array(c->w, "tokenizer.ggml.token_type", GGUF_I32, c->kinds, rows);
+    return 0;
+}
+
+static int put_scores(struct convert *c, const struct gguf_kv *kv, uint64_t n, struct err *err)
+{
+    float *v = mem_new_array(float, (size_t)n);
+    if (!v) return err_set(err, ERR_NOMEM, "out of memory for %llu tokens", (unsigned long long)n);
+    for (uint64_t i = 0; i < n; i++)
+        if (!gguf_item_f32(kv, i, &v[i])) v[i] = -1000;
+    gguf_put_array(c->w, "tokenizer.ggml.scores", GGUF_F32, v, n);
+    mem_free(v);
+    return 0;
+}
+
+static int put_keys(struct convert *c, struct err *err)
+{
+    const struct gguf_kv *tokens = gguf_find(c->g, "tokenizer.ggml.tokens"), *kinds = gguf_find(c->g,
+                                                                                                "tokenizer.ggml.token_type");
+    const struct gguf_tensor *e = gguf_tensor(c->g, "token_embd.weight");
+    char half[160] = "";
+    int rc = 0;
+    arch_key(c->g, "rope.half_split", half, sizeof half);
+    bool pad = tokens && e && tokens->item == GGUF_STRING && tokens->count < e->ne[1];
+    for (size_t i = 0; i < gguf_n_kv(c->g) && rc == 0; i++) {
+        const struct gguf_kv *kv = gguf_kv_at(c->g, i);
+        if (is_key(kv, half) || is_key(kv, "split.no") || is_key(kv, "split.count") || is_key(kv,
+                                                                                              "split.tensors.count")) continue;
+        if (!pad) gguf_copy_kv(c->w, kv);
+        else if (kv == tokens) rc = pad_tokens(c, tokens, kinds, err);
+        else if (is_key(kv, "tokenizer.ggml.scores")) rc = put_scores(c, kv, e->ne[1], err);
+        else if (kv != kinds) gguf_copy_kv(c->w, kv);
+    }
+    return rc;
+}
+
+/* general.file_type of a model whose matrices are plain numbers: that of most of them. */
+static void put_file_type(struct convert *c)
+{
+    uint64_t bytes[3] = { 0 };
+    if (gguf_find(c->g, "general.file_type")) return;
+    for (size_t i = 0; i < gguf_n_tensors(c->g); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(c->g, i);
+        if (t->n_dims > 1) bytes[t->type == DT_F32 ? 0 : t->type == DT_F16 ? 1 : 2] += t->bytes;
+    }
+    gguf_put_u32(c->w, "general.file_type", bytes[0] >= bytes[1] && bytes[0] >= bytes[2] ? 0 : bytes[1] >= bytes[2] ? 1 : 32);
+}
+
+/* ---- the file ---- */
+
+/* "blk.7.attn_q.weight" and its like. */
+static bool is_rotated(const char *name)
+{
+    const char *part = strncmp(name, "blk.", 4) ? NULL : strchr(name + 4, '.');
+    return part && (!strncmp(part, ".attn_q.", 8) || !strncmp(part, ".attn_k.", 8));
+}
+
+static int put_tensors(struct convert *c, struct err *err)
+{
+    size_t n = gguf_n_tensors(c->g);
+    if (!(c->piece = mem_new_array(struct piece, n + 1))) return err_set(err, ERR_NOMEM, "out of memory for %zu tensors", n);
+    for (size_t i = 0; i < n; i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(c->g, i);
+        uint64_t rows = t->n_dims > 1 ? t->ne[1] : t->ne[0];
+        c->piece[i] = (struct piece){ c, t, c->head && is_rotated(t->name) };
+        if (c->piece[i].permute && rows % c->head)
+            return err_set(err, ERR_FORMAT, "%s: tensor %s has %llu rows, which are no whole heads of %u", gguf_path(c->g),
+                           t->name,
+                           (unsigned long long)rows, c->head);
+        gguf_put_filled(c->w, t, fill, &c->piece[i]);
+    }
+    return 0;
+}
+
+static int write_file(struct convert *c, const char *path, struct err *err)
+{
+    int rc = gguf_writer_open(&c->w, err);
+    if (rc < 0) return rc;
+    read_rotation(c);
+    rc = put_keys(c, err);
+    if (rc == 0) put_file_type(c);
+    if (rc == 0) rc = put_tensors(c, err);
+    c->total = gguf_writer_data_bytes(c->w);
+    uint64_t free = os_disk_free(path);
+    if (rc == 0 && free && c->total >= free)
+        rc = err_set(err, ERR_LIMIT, "%s: %.2f GB are needed, but only %.2f GB are free there", path, (double)c->total / 1e9,
+                     (double)free / 1e9);
+    if (rc == 0) rc = gguf_writer_save(c->w, path, err);
+    gguf_writer_close(c->w);
+    mem_free(c->piece);
+    mem_free(c->tokens);
+    mem_free(c->kinds);
+    mem_free(c->pads);
+    return rc;
+}
+
+static int run(const struct command *self, int argc, char **argv)
+{
+    struct fields f = { 0 };
+    struct parsed p;
+    struct err err = { 0 };
+    struct gguf *g;
+    int rc;
+    if (!command_parse(self, argc, argv, (struct command_operands){ 2, 2 }, &f, &p, &rc)) return rc;
+    const char *path = p.operand[1];
+    if (!f.force && os_file_exists(path)) return term_fail("%s exists already; --force replaces it", path);
+    if (model_file_open(&g, p.operand[0], &err) < 0) return term_fail("%s", err.msg);
+    struct convert c = { .g = g };
+    rc = write_file(&c, path, &err);
+    term_progress_end();
+    size_t n = gguf_n_tensors(g);
+    gguf_close(g);
+    if (rc == ERR_CANCELLED) return 128 + signals_pending();
+    if (rc < 0) return term_fail("%s", err.msg);
+    struct buf b = { 0 };
+    buf_printf(&b, "%s: %zu tensors, %.2f GB\n", path, n, (double)c.total / 1e9);
+    return term_put(&b) ? EXIT_OK : term_write_failed();
+}
+
+const struct command command_row_convert = {
+    .name = "convert",
+    .operands = "MODEL FILE",
+    .summary = "write a model as one GGUF file",
+    .about = "MODEL is a folder from the Hugging Face Hub (config.json, tokenizer and safetensors), or a split GGUF file by its\n"
+             "first part.  The numbers are kept as they are: nothing is quantised or rounded.  FILE appears under its name when\n"
+             "it is complete.  Hearth runs such folders without converting; a GGUF file is for other programs, "
+             "and for keeping.\n",
+    .example = "Qwen3-0.6B model.gguf",
+    .options = { row, sizeof row / sizeof *row },
+    .run = run,
+};
