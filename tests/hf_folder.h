@@ -297,8 +297,8 @@ static inline void hff_tokenizer(const struct hff *w)
              "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}");
 }
 
-/* Writes dir (which exists) from the model g, whose matrices are F32, F16 or BF16. */
-static inline void hf_folder(const char *dir, const struct gguf *g, unsigned flags)
+/* The tensors of the model g, whose matrices are F32, F16 or BF16, for the folder dir, which exists. */
+static inline struct hff hff_begin(const char *dir, const struct gguf *g, unsigned flags)
 {
     struct hff w = { .dir = dir, .g = g, .flags = flags };
     struct gguf_str arch = { "", 0 };
@@ -314,11 +314,22 @@ static inline void hf_folder(const char *dir, const struct gguf *g, unsigned fla
     hff_copy(&w, name, gguf_tensor(g, "output_norm.weight"));
     hff_copy(&w, flags & HFF_NESTED ? "language_model.lm_head.weight" : "lm_head.weight", gguf_tensor(g, "output.weight"));
     if (flags & HFF_NESTED) hff_copy(&w, "vision_tower.norm.weight", gguf_tensor(g, "output_norm.weight"));
-    hff_save_all(&w);
-    hff_config(&w);
-    hff_tokenizer(&w);
-    for (size_t i = 0; i < w.n; i++) free(w.t[i].data);
-    free(w.t);
+    return w;
+}
+
+static inline void hff_end(struct hff *w)
+{
+    hff_save_all(w);
+    hff_config(w);
+    hff_tokenizer(w);
+    for (size_t i = 0; i < w->n; i++) free(w->t[i].data);
+    free(w->t);
+}
+
+static inline void hf_folder(const char *dir, const struct gguf *g, unsigned flags)
+{
+    struct hff w = hff_begin(dir, g, flags);
+    hff_end(&w);
 }
 
 static inline void hf_folder_remove(const char *dir)

@@ -203,6 +203,10 @@ static int put_tensors(struct convert *c, struct err *err)
     for (size_t i = 0; i < n; i++) {
         const struct gguf_tensor *t = gguf_tensor_at(c->g, i);
         uint64_t rows = t->n_dims > 1 ? t->ne[1] : t->ne[0];
+        if (dtype_info(t->type)->family == DTF_SPLIT)
+            return err_set(err, ERR_UNSUPPORTED, "%s: tensor %s has type %s, which GGUF has no equal of", gguf_path(c->g),
+                           t->name,
+                           dtype_info(t->type)->name);
         c->piece[i] = (struct piece){ c, t, c->head && is_rotated(t->name) };
         if (c->piece[i].permute && rows % c->head)
             return err_set(err, ERR_FORMAT, "%s: tensor %s has %llu rows, which are no whole heads of %u", gguf_path(c->g),

@@ -52,13 +52,53 @@ static int check_depth(const char *s, size_t n, struct err *err)
     return 0;
 }
 
+static json_t *load(const char *text, size_t n, json_error_t *e)
+{
+    return json_loadb(n ? text : "", n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, e);
+}
+
+/* Whether these are only digits, of a number that does not fit 64 bits. */
+static bool too_large(const char *s, size_t n, bool negative)
+{
+    uint64_t v = 0;
+    bool fits = true;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9') return false;
+        fits = fits && !__builtin_mul_overflow(v, (uint64_t)10, &v) && !__builtin_add_overflow(v, (uint64_t)(s[i] - '0'), &v);
+    }
+    return !fits || v > (uint64_t)INT64_MAX + negative;
+}
+
+/* The text with a point behind whole numbers that do not fit 64 bits, so that they are read as reals. */
+static void point_large_numbers(const char *s, size_t n, struct buf *out)
+{
+    bool quoted = false;
+    for (size_t i = 0, k; i < n && !out->bad; i += k) {
+        k = 1;
+        if (s[i] == '"') quoted = !quoted;
+        else if (quoted && s[i] == '\\' && i + 1 < n) k = 2;
+        else if (!quoted && s[i] >= '0' && s[i] <= '9')
+            while (i + k < n && ((s[i + k] >= '0' && s[i + k] <= '9') || strchr(".eE+-", s[i + k] ? s[i + k] : ' '))) k++;
+        buf_put(out, s + i, k);
+        if (k > 18 && too_large(s + i, k, i && s[i - 1] == '-')) buf_puts(out, ".0");
+    }
+}
+
 int json_parse(struct json **out, const char *text, size_t n, struct err *err)
 {
     *out = NULL;
     int rc = check_depth(text, n, err);
     if (rc < 0) return rc;
     json_error_t e;
-    json_t *j = json_loadb(n ? text : "", n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
+    json_t *j = load(text, n, &e);
+    if (!j && json_error_code(&e) == json_error_numeric_overflow) {
+        struct buf pointed = { 0 };
+        point_large_numbers(text, n, &pointed);
+        if (pointed.bad) rc = ERR_NOMEM;
+        else j = load(pointed.data, pointed.len, &e);
+        buf_release(&pointed);
+        if (rc < 0) return err_set(err, rc, "JSON: out of memory");
+    }
     if (!j && json_error_code(&e) == json_error_out_of_memory)
         return err_set(err, ERR_NOMEM, "JSON: out of memory");
     if (!j) return err_set(err, ERR_FORMAT, "JSON: line %d, column %d: %s", e.line, e.column, e.text);

@@ -17,7 +17,7 @@ struct json;
 enum json_type { JSON_NULL, JSON_BOOL, JSON_INT, JSON_REAL, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
 /* Parses exactly one value (any type at the top) with at most 64 levels; duplicate keys and invalid UTF-8 are
- * errors that name line and column. */
+ * errors that name line and column.  A whole number that does not fit 64 bits is a real. */
 int  json_parse(struct json **out, const char *text, size_t n, struct err *err);
 void json_free(struct json *j);                                    /* NULL is fine */
 struct json *json_share(const struct json *j);                     /* one more owner of the same value; NULL gives NULL */

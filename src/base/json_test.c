@@ -97,13 +97,29 @@ static void refusals(void **state)
     REFUSE("\"\\ud800\"", "JSON:");
     REFUSE("\"a\nb\"", "JSON:");
     REFUSE("1e999", "overflow");
-    REFUSE("9223372036854775808", "big");
     REFUSE("01", "JSON:");
     REFUSE("NaN", "JSON:");
     REFUSE("\"abc", "JSON:");
     REFUSE("\"abc\\", "JSON:");
     REFUSE("{\"a\\u0000\":1}", "NUL");
     REFUSE("[1]\0", "JSON:");
+}
+
+static void large_numbers_are_reals(void **state)
+{
+    (void)state;
+    static const char text[] = "[9223372036854775808,-1000000000000000019884624838656,9223372036854775807,-9223372036854775808,"
+                               "\"\\\"12345678901234567890\",1.5,12345678901234567890123]";
+    struct json *j;
+    struct err e;
+    if (json_parse(&j, text, sizeof text - 1, &e) < 0) fail_msg("%s", e.msg);
+    assert_true(json_type(json_at(j, 0)) == JSON_REAL && json_num(json_at(j, 0)) == 9223372036854775808.0);
+    assert_true(json_num(json_at(j, 1)) == -1e30);
+    assert_true(json_type(json_at(j, 2)) == JSON_INT && json_int(json_at(j, 2)) == INT64_MAX);
+    assert_true(json_int(json_at(j, 3)) == INT64_MIN);
+    assert_string_equal(json_str(json_at(j, 4), NULL), "\"12345678901234567890");
+    assert_true(json_num(json_at(j, 5)) == 1.5 && json_type(json_at(j, 6)) == JSON_REAL);
+    json_free(j);
 }
 
 static void depth(void **state)
@@ -223,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types), cmocka_unit_test(wrong_type_is_harmless), cmocka_unit_test(refusals),
+        cmocka_unit_test(large_numbers_are_reals),
         cmocka_unit_test(depth), cmocka_unit_test(round_trip), cmocka_unit_test(building),
         cmocka_unit_test(invalid_utf8_is_replaced), cmocka_unit_test(writing_is_bounded),
     };

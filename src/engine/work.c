@@ -7,7 +7,8 @@ enum { READ_PART = 256 << 20 };
 static void add_macs(struct engine_work *out, const struct weight *w, double rows)
 {
     double macs = (double)w->ne[0] * (double)w->ne[1] * rows;
-    if (dtype_info(w->type)->family == DTF_FLOAT) out->float_macs += macs;
+    enum dtype_family family = dtype_info(w->type)->family;
+    if (family == DTF_FLOAT || family == DTF_SPLIT) out->float_macs += macs;
     else out->int_macs += macs;
 }
 

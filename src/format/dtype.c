@@ -13,7 +13,7 @@ const struct dtype_info *dtype_info(enum dtype t) { return &info[t]; }
 bool dtype_from_gguf(uint32_t id, enum dtype *out)
 {
     for (unsigned i = 0; i < N_DTYPE; i++)
-        if (info[i].gguf_id == id) {
+        if (info[i].gguf_id == id && id != DTYPE_NO_ID) {
             *out = (enum dtype)i;
             return true;
         }

@@ -13,7 +13,8 @@ enum dtype {
     N_DTYPE
 };
 
-enum dtype_family { DTF_FLOAT, DTF_INT32, DTF_SUPER, DTF_PLAIN };
+enum dtype_family { DTF_FLOAT, DTF_INT32, DTF_SUPER, DTF_PLAIN, DTF_SPLIT };
+#define DTYPE_NO_ID UINT32_MAX
 
 struct dtype_info {
     const char *name;           /* "Q4_K" */

@@ -8,8 +8,8 @@ static void names_and_numbers_find_their_row(void **state)
     for (unsigned i = 0; i < N_DTYPE; i++) {
         const struct dtype_info *d = dtype_info((enum dtype)i);
         enum dtype t = N_DTYPE;
-        assert_true(dtype_from_gguf(d->gguf_id, &t));
-        assert_int_equal(t, i);
+        assert_true(dtype_from_gguf(d->gguf_id, &t) == (d->family != DTF_SPLIT));
+        if (d->family != DTF_SPLIT) assert_int_equal(t, i);
         t = N_DTYPE;
         assert_true(dtype_from_name(d->name, &t));
         assert_int_equal(t, i);

@@ -11,8 +11,10 @@
  *
  *   hearth.tokenizer.ignore_merges  bool    a word that is a token as a whole is not merged
  *   hearth.tokenizer.merges         bool    a llama vocabulary is merged by its list of merges, not by scores
+ *   hearth.tokenizer.prefix          u32     when add_space_prefix adds none: 1 behind special tokens, + 2 before a space
  *   hearth.tokenizer.nfc            bool    text is composed (NFC) first
- *   hearth.tokenizer.strip          i32[]   pairs of id and 1 (swallows white space to its left) + 2 (to its right)
+ *   hearth.tokenizer.strip          i32[]   pairs of id and 1 (swallows white space to its left) + 2 (to its right); that it
+ *                                           is there says that the types of tokens are exact: nothing is guessed from texts
  * Threads: as gguf.h. */
 #ifndef HEARTH_FORMAT_HF_H
 #define HEARTH_FORMAT_HF_H

@@ -3,6 +3,7 @@
  *   hf.c         the folder, its files, the result      hf_tok.c    tokenizer.json
  *   hf_config.c  config.json -> hyper-parameters        hf_vocab.c  tokens of either source -> keys
  *   hf_tensor.c  names and shapes of tensors            hf_spm.c    tokenizer.model
+ *   hf_split.c   quantised matrices
  *   hf_rope.c    scaling of rotary positions            hf_pre.c    regular expressions -> names of splitting rules */
 #ifndef HEARTH_FORMAT_HF_IMPL_H
 #define HEARTH_FORMAT_HF_IMPL_H
@@ -80,6 +81,10 @@ float *hf_add_vector(struct hf *h, const char *name, uint64_t n);
 /* An error about a tensor. */
 int hf_bad_tensor(struct hf *h, const struct st_tensor *t, int code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* ---- hf_split.c ---- */
+/* A quantised matrix or stack of them: fills in type, shape, data and bytes; used: by tensor, for those that belong to it. */
+int hf_split(struct hf *h, bool *used, const struct st_tensor *t, struct gguf_tensor *out);
 
 /* ---- hf_vocab.c ---- */
 /* GGUF's numbers; HF_LITERAL is a user-defined one that is cut out before text is normalised, until somebody decides. */

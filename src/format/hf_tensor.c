@@ -129,8 +129,7 @@ static int vector(struct build *b, const struct st_tensor *t, const char *name, 
 static int matrix(struct build *b, const struct st_tensor *t, struct gguf_tensor *out)
 {
     if (t->n_dims != 2 && t->n_dims != 3) return hf_bad_tensor(b->h, t, ERR_FORMAT, "must have two or three dimensions");
-    if (!float_type(t->type, &out->type))
-        return hf_bad_tensor(b->h, t, ERR_UNSUPPORTED, "type %s is not supported for a matrix", st_type_name(t->type));
+    if (!float_type(t->type, &out->type)) return hf_split(b->h, b->used, t, out);
     out->n_dims = t->n_dims;
     for (uint32_t i = 0; i < t->n_dims; i++) {
         out->ne[i] = t->shape[t->n_dims - 1 - i];
@@ -204,6 +203,8 @@ static int gate_up(struct build *b, const struct st_tensor *t, uint32_t il)
     struct gguf_tensor x = { .ne = { 1, 1, 1, 1 } };
     int rc = matrix(b, t, &x);
     if (rc < 0) return rc;
+    if (dtype_info(x.type)->family == DTF_SPLIT)
+        return hf_bad_tensor(b->h, t, ERR_UNSUPPORTED, "gate and up in one quantised tensor are not supported");
     if (x.n_dims != 3 || x.ne[1] % 2) return hf_bad_tensor(b->h, t, ERR_FORMAT, "must be [experts, 2 x width, input]");
     for (int k = 0; k < 2; k++) {
         char name[64];
@@ -257,7 +258,7 @@ static const struct module *find_module(const struct hf *h, const char *name, si
 static int layer_tensor(struct build *b, uint32_t il, const char *rest, const struct st_tensor *t)
 {
     const char *dot = strrchr(rest, '.');
-    bool weight = dot && !strcmp(dot, ".weight"), bias = dot && !strcmp(dot, ".bias");
+    bool weight = dot && (!strcmp(dot, ".weight") || !strcmp(dot, ".qweight")), bias = dot && !strcmp(dot, ".bias");
     size_t n = weight || bias ? (size_t)(dot - rest) : strlen(rest);
     uint32_t number = 0;
     char name[64];

@@ -272,10 +272,15 @@ static bool has_byte_level(const struct tok *t)
     return is_type(t->decoder, "ByteLevel");
 }
 
+/* Line breaks inside an expression are written as their escapes: they mean the same. */
 static void put_stage(struct buf *out, const char *stage)
 {
     if (out->len) buf_putc(out, '\n');
-    buf_puts(out, stage);
+    for (; *stage; stage++) {
+        if (*stage == '\n') buf_puts(out, "\\n");
+        else if (*stage == '\r') buf_puts(out, "\\r");
+        else buf_putc(out, *stage);
+    }
 }
 
 static int split_stage(struct tok *t, const struct json *p, struct buf *out)
@@ -362,11 +367,12 @@ static bool metaspace_prefix(const struct json *n)
 }
 
 /* How SentencePiece vocabularies prepare text: by normalizers, or by a Metaspace. */
-static int spaces(struct tok *t, bool *prefix)
+static int spaces(struct tok *t, bool *prefix, uint32_t *rule)
 {
     const struct json *n;
     bool escapes = false;
     *prefix = false;
+    *rule = 0;
     for (size_t i = 0; (n = member(t->normalizer, "normalizers", i)); i++) {
         const char *s = json_str(json_get(n, "prepend"), NULL);
         if (is_type(n, "Prepend") && s && !strcmp(s, BLOCK)) *prefix = true;
@@ -377,7 +383,9 @@ static int spaces(struct tok *t, bool *prefix)
         /* Gemma cuts at spaces that its normalizer has already replaced: nothing happens. */
         if (is_type(n, "Split") && escapes) continue;
         if (!is_type(n, "Metaspace")) return unsupported(t, "pre-tokenizer", type_of(n));
+        const char *scheme = json_str(json_get(n, "prepend_scheme"), NULL);
         *prefix = metaspace_prefix(n);
+        *rule = scheme && !strcmp(scheme, "first") ? 3 : 2;
         escapes = true;
     }
     return escapes ? 0 : unsupported(t, "BPE that neither maps bytes nor replaces spaces", NULL);
@@ -450,7 +458,8 @@ static int sentencepiece(struct tok *t)
 {
     struct hf_vocab *v = &t->v;
     bool prefix;
-    int rc = spaces(t, &prefix);
+    uint32_t rule;
+    int rc = spaces(t, &prefix, &rule);
     if (rc < 0) return rc;
     if (!t->byte_fallback) return unsupported(t, "BPE without byte_fallback", NULL);
     for (uint32_t i = 0; i < v->n; i++) {
@@ -463,6 +472,7 @@ static int sentencepiece(struct tok *t)
     put_model(t, "llama");
     gguf_put_str(t->h->w, "tokenizer.ggml.pre", "default", 7);
     gguf_put_bool(t->h->w, "tokenizer.ggml.add_space_prefix", prefix);
+    if (prefix && rule) gguf_put_u32(t->h->w, "hearth.tokenizer.prefix", rule);
     gguf_put_strs(t->h->w, "tokenizer.ggml.merges", v->merge, v->n_merges);
     gguf_put_bool(t->h->w, "hearth.tokenizer.merges", true);
     if ((rc = put_scores(t)) == 0) rc = settle_blocks(t);

@@ -21,9 +21,13 @@ typedef void pack_fn(const float *src, uint8_t *dst, size_t n);
  * larger values a little more. */
 typedef void pack_weighted_fn(const float *src, const float *weight, uint8_t *dst, size_t n);
 
-unpack_fn *quant_unpack(enum dtype t);       /* NULL for PLAIN types */
-pack_fn   *quant_pack(enum dtype t);         /* NULL for PLAIN types and the blocks of activations, Q8_1 and Q8_K */
+unpack_fn *quant_unpack(enum dtype t);       /* NULL for PLAIN and SPLIT types */
+pack_fn   *quant_pack(enum dtype t);         /* NULL for those and the blocks of activations, Q8_1 and Q8_K */
 pack_weighted_fn *quant_pack_weighted(enum dtype t);        /* NULL for the same */
+
+/* Row `row` (n values, all of it) of a SPLIT matrix. */
+struct split;
+void split_unpack(const struct split *s, uint64_t row, float *dst, size_t n);
 
 /* Random valid blocks of any type that weights can have, for measuring speed: the codes are uniform, the scales such that the
  * values have about this standard deviation and mean 0 (F32, F16, BF16: nearly normal around mean).  Block i is a function

@@ -120,6 +120,9 @@ struct tokenizer {
     bool add_bos, add_eos, add_sep;
     bool space_prefix, clean_spaces, ignore_merges, remove_extra_ws, escape_ws, ws_suffix;
     bool nfc;                   /* text is composed first */
+    bool prefix_first;          /* no space_prefix behind special tokens ... */
+    bool prefix_lazy;           /* ... and none before a space */
+    bool exact;                 /* the file's kinds are right: nothing is guessed from the texts of normal tokens */
     bool whole;                 /* TOK_GEMMA4 without its rule for line breaks,
         with space_prefix: a llama vocabulary with merges */
     bool words_apart;           /* no symbol has U+2581 after something else: merging stops at each U+2581 */

@@ -91,9 +91,11 @@ uint32_t tok_find(const struct tokenizer *t, const char *s, size_t n)
     return str_table_find(&t->table, t->text, str_hash(s, n), s, n);
 }
 
+/* A token that is known by its text. */
 static int32_t find_token(const struct tokenizer *t, const char *s)
 {
-    return tokenizer_find(t, s, strlen(s));
+    int32_t id = tokenizer_find(t, s, strlen(s));
+    return id >= 0 && t->exact && t->kind[id] == TOKEN_NORMAL ? -1 : id;
 }
 
 int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t n)
@@ -142,6 +144,10 @@ static void read_ids(struct tokenizer *t, const struct gguf *g, const struct pre
     t->space_prefix = t->model == TOK_SPM || t->whole;
     t->escape_ws = true;
     gguf_get_bool(g, KEY("add_space_prefix"), &t->space_prefix);
+    uint32_t rule = 0;
+    gguf_get_u32(g, "hearth.tokenizer.prefix", &rule);
+    t->prefix_first = rule & 1;
+    t->prefix_lazy = rule & 2;
     gguf_get_bool(g, KEY("remove_extra_whitespaces"), &t->remove_extra_ws);
     gguf_get_bool(g, KEY("escape_whitespaces"), &t->escape_ws);
     gguf_get_bool(g, KEY("treat_whitespace_as_suffix"), &t->ws_suffix);
@@ -345,6 +351,7 @@ static int build(struct tokenizer *t, const struct gguf *g, struct err *err)
     if (!rc) rc = read_kinds(t, g, err);
     if (!rc) rc = read_scores(t, g, err);
     if (rc) return rc;
+    t->exact = array(g, "hearth.tokenizer.strip") != NULL;
     read_ids(t, g, &info);
     mark_kinds(t);
     mark_end(t, g);

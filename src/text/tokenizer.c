@@ -8,6 +8,7 @@
 struct run {
     struct encoder e;
     bool after_special;             /* SPM: the next piece of text begins with a space */
+    const char *begin;              /* of the text */
     struct buf composed;
 };
 
@@ -29,7 +30,8 @@ static void piece(void *arg, const char *s, size_t n, int32_t id)
         n = r->composed.len;
         if (r->e.bad) return;
     }
-    bool space = t->space_prefix && r->after_special;
+    bool space = t->space_prefix && r->after_special && !(t->prefix_first && s != r->begin) &&
+                 !(t->prefix_lazy && n && (s[0] == ' ' || (n >= 3 && !memcmp(s, "\xe2\x96\x81", 3))));
     switch (t->model) {
     case TOK_SPM: tok_spm_encode(&r->e, s, n, space); break;
     case TOK_BPE: tok_bpe_encode(&r->e, s, n); break;
@@ -67,6 +69,7 @@ static bool encode(struct run *r, struct barriers *b, const char *text, size_t n
     const struct tokenizer *t = r->e.t;
     if (!(r->e.work = merge_work_new())) return false;
     if (flags & TOK_BARRIER && !take_barriers(b, &text, &n)) return false;
+    r->begin = text;
     bool add = flags & TOK_SPECIAL;
     if (add && t->add_bos && t->bos >= 0) ids_push(r->e.out, t->bos);
     struct special_text x = { text, n, b->at, b->n, flags & TOK_PARSE };

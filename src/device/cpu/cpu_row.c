@@ -12,7 +12,10 @@ static void embed(const struct run *r, const struct op *o, size_t t)
     uint64_t row;
     size_t n = (size_t)o->w->ne[0];
     dtype_row_bytes(o->w->type, n, &row);
-    quant_unpack(o->w->type)(o->w->data + (uint64_t)r->v->token[t] * row, y, n);
+    if (dtype_info(o->w->type)->family == DTF_SPLIT)
+        split_unpack((const struct split *)(const void *)o->w->data, (uint64_t)r->v->token[t], y, n);
+    else
+        quant_unpack(o->w->type)(o->w->data + (uint64_t)r->v->token[t] * row, y, n);
     if (o->f[0] != 1) r->d->vec->scale(y, y, o->f[0], n);
 }
 

@@ -1,0 +1,145 @@
+/* hf_tokenizer_test.c - tokenizer.json and tokenizer.model of a folder give the ids that their makers' programs give.
+ * The expected ids of tests/golden/hf_tokenizers.json are those of the tokenizers library 0.23.3 (add_special_tokens on). */
+#include "tests/hf_folder.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "format/hf.h"
+#include "tests/testing.h"
+#include "text/tokenizer.h"
+
+static char dir[] = "/tmp/hearth-hft-XXXXXX";
+
+static const char config[] = "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":8,"
+                             "\"num_hidden_layers\":1,\"num_attention_heads\":1,\"intermediate_size\":8}";
+
+static int open_words(struct gguf **g, struct tokenizer **t, struct err *e)
+{
+    *t = NULL;
+    int rc = hf_open(g, dir, e);
+    return rc < 0 ? rc : tokenizer_open(t, *g, e);
+}
+
+static void close_words(struct gguf *g, struct tokenizer *t)
+{
+    tokenizer_close(t);
+    gguf_close(g);
+}
+
+static void expect(const struct tokenizer *t, const char *name, const char *text, size_t n, const struct json *want)
+{
+    struct ids ids = { 0 };
+    struct buf got = { 0 };
+    assert_int_equal(tokenizer_encode(t, text, n, TOK_SPECIAL | TOK_PARSE, &ids, NULL), 0);
+    bool same = ids.n == json_len(want);
+    for (size_t i = 0; i < ids.n; i++) {
+        same = same && ids.id[i] == json_int(json_at(want, i));
+        buf_printf(&got, " %d", (int)ids.id[i]);
+    }
+    if (!same) fail_msg("%s: \"%s\": got%s", name, text, got.data ? got.data : "");
+    ids_release(&ids);
+    buf_release(&got);
+}
+
+static void ids_of_the_library(void **state)
+{
+    (void)state;
+    char *text;
+    size_t n;
+    struct json *all;
+    struct err e;
+    if (os_read_file("tests/golden/hf_tokenizers.json", 1 << 24, &text, &n, &e) < 0) fail_msg("%s", e.msg);
+    assert_int_equal(json_parse(&all, text, n, &e), 0);
+    mem_free(text);
+    assert_int_equal(json_len(all), 9);
+    hff_text(dir, "config.json", config);
+    /* a number that many published files have, and that fits no integer */
+    hff_text(dir, "tokenizer_config.json", "{\"model_max_length\":1000000000000000019884624838656}");
+    for (size_t i = 0; i < json_len(all); i++) {
+        const struct json *c = json_at(all, i), *texts = json_get(c, "texts");
+        const char *name = json_str(json_get(c, "name"), NULL);
+        struct buf b = { 0 };
+        struct gguf *g;
+        struct tokenizer *t;
+        json_write(json_get(c, "tokenizer"), false, &b);
+        hff_text(dir, "tokenizer.json", b.data);
+        buf_release(&b);
+        if (open_words(&g, &t, &e) < 0) fail_msg("%s: %s", name, e.msg);
+        for (size_t k = 0; k < json_len(texts); k++) {
+            size_t len;
+            const char *s = json_str(json_get(json_at(texts, k), "text"), &len);
+            expect(t, name, s, len, json_get(json_at(texts, k), "ids"));
+        }
+        close_words(g, t);
+    }
+    json_free(all);
+}
+
+/* ---- tokenizer.model ---- */
+
+static void put_model(const char *name)
+{
+    char path[128], *d;
+    size_t n;
+    struct err e;
+    snprintf(path, sizeof path, "tests/corpus/hf_model/%s", name);
+    if (os_read_file(path, 1 << 20, &d, &n, &e) < 0) fail_msg("%s", e.msg);
+    FILE *f = hff_file(dir, "tokenizer.model");
+    assert_int_equal(fwrite(d, 1, n, f), n);
+    fclose(f);
+    mem_free(d);
+}
+
+static void sentencepiece_models(void **state)
+{
+    (void)state;
+    struct gguf *g;
+    struct tokenizer *t;
+    struct err e = { 0 };
+    hf_folder_remove(dir);
+    hff_text(dir, "config.json", config);
+    put_model("bpe");
+    if (open_words(&g, &t, &e) < 0) fail_msg("%s", e.msg);
+    struct ids ids = { 0 };
+    assert_int_equal(tokenizer_encode(t, "ab\n a", 5, TOK_SPECIAL | TOK_PARSE, &ids, &e), 0);
+    static const int32_t want[] = { 1, 6, 7, 3, 6 };           /* <s> _a b <0x0A> _a */
+    assert_true(ids.n == 5 && !memcmp(ids.id, want, sizeof want));
+    ids_release(&ids);
+    close_words(g, t);
+    static const char *const bad[][2] = { { "cut", "tokenizer.model: damaged" }, { "length", "tokenizer.model: damaged" } };
+    for (size_t i = 0; i < 2; i++) {
+        put_model(bad[i][0]);
+        assert_true(open_words(&g, &t, &e) < 0);
+        if (!strstr(e.msg, bad[i][1])) fail_msg("%s: %s", bad[i][0], e.msg);
+        close_words(g, t);
+    }
+    /* added later, with a kind and a side that it swallows */
+    put_model("bpe");
+    hff_text(dir, "tokenizer_config.json",
+             "{\"add_bos_token\":false,\"added_tokens_decoder\":{\"8\":{\"content\":\"<x>\",\"special\":true,"
+                                           "\"rstrip\":true}}}");
+    if (open_words(&g, &t, &e) < 0) fail_msg("%s", e.msg);
+    assert_int_equal(tokenizer_encode(t, "<x>  b", 6, TOK_SPECIAL | TOK_PARSE, &ids, &e), 0);
+    assert_true(ids.n == 3 && ids.id[0] == 8 && ids.id[1] == 4 && ids.id[2] == 7);
+    ids_release(&ids);
+    close_words(g, t);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    hf_folder_remove(dir);
+    return rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(ids_of_the_library), cmocka_unit_test(sentencepiece_models) };
+    return cmocka_run_group_tests(tests, begin, end);
+}
