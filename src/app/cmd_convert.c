@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/convert.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/mem.h"
@@ -9,15 +10,20 @@
 
 enum { PROGRESS_NS = 100000000, BAR = 30 };
 
-struct fields { bool force; };
+struct fields { bool force; int expand; };
+enum { KEEP, AS_F32, AS_F16, AS_BF16 };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
+    { "expand", NULL, 0, OPT_CHOICE, "no|f32|f16|bf16", "no", "how to write quantised numbers that no GGUF "
+                                                              "type holds exactly", NULL,
+      AT(expand), 0, 0 },
     { "force", NULL, 'f', OPT_FLAG, NULL, NULL, "replace FILE when it exists", NULL, AT(force), 0, 0 },
 };
 
 struct convert {
     const struct gguf *g;
+    int expand;
     struct gguf_writer *w;
     uint64_t done, total, begun, shown;
     uint32_t head, rotated;            /* rows of a head, and how many of them turn; 0: nothing is permuted */
@@ -25,9 +31,13 @@ struct convert {
     struct gguf_str *tokens;           /* padded to the rows of the embedding */
     int32_t *kinds;
     char (*pads)[24];
+    const struct piece *cached;        /* whose row is in packed, and which */
+    uint64_t row;
+    float *values;
+    uint8_t *packed;
 };
 
-struct piece { struct convert *c; const struct gguf_tensor *t; bool permute; };
+struct piece { struct convert *c; const struct gguf_tensor *t; enum dtype type; bool permute; };
 
 /* ---- the bytes of a tensor ---- */
 
@@ -63,6 +73,39 @@ static const uint8_t *place(const struct piece *p, uint64_t at, uint64_t *run)
     *run = part - in;
     if (t->slice) return t->slice[i] + in;
     return t->data + (p->permute ? row_of(p->c, i) : i) * part + in;
+}
+
+/* Row r of a quantised tensor as the type that is written, in c->packed. */
+static int pack_row(struct piece *p, uint64_t r, struct err *err)
+{
+    struct convert *c = p->c;
+    const struct gguf_tensor *t = p->t;
+    if (c->cached == p && c->row == r) return 0;
+    const uint8_t *s = t->slice ? t->slice[r / t->ne[1]] : t->data;
+    uint64_t in = r % t->ne[1];
+    c->cached = NULL;
+    int rc = convert_row((const struct split *)(const void *)s, p->permute ? row_of(c, in) : in, p->type, c->values,
+                         c->packed, err);
+    if (rc < 0) return err_prefix(err, rc, "tensor %s: ", t->name);
+    c->cached = p;
+    c->row = r;
+    return 0;
+}
+
+static int fill_packed(void *arg, const struct gguf_tensor *t, uint64_t at, uint8_t *dst, size_t n, struct err *err)
+{
+    struct piece *p = arg;
+    uint64_t bytes;
+    dtype_row_bytes(t->type, t->ne[0], &bytes);
+    for (size_t k = 0; k < n;) {
+        uint64_t in = (at + k) % bytes, run = bytes - in < n - k ? bytes - in : n - k;
+        int rc = pack_row(p, (at + k) / bytes, err);
+        if (rc < 0) return rc;
+        memcpy(dst + k, p->c->packed + in, (size_t)run);
+        k += (size_t)run;
+    }
+    p->c->done += n;
+    return progress(p->c) ? 0 : err_set(err, ERR_CANCELLED, "stopped");
 }
 
 static int fill(void *arg, const struct gguf_tensor *t, uint64_t at, uint8_t *dst, size_t n, struct err *err)
@@ -175,18 +218,6 @@ static int put_keys(struct convert *c, struct err *err)
     return rc;
 }
 
-/* general.file_type of a model whose matrices are plain numbers: that of most of them. */
-static void put_file_type(struct convert *c)
-{
-    uint64_t bytes[3] = { 0 };
-    if (gguf_find(c->g, "general.file_type")) return;
-    for (size_t i = 0; i < gguf_n_tensors(c->g); i++) {
-        const struct gguf_tensor *t = gguf_tensor_at(c->g, i);
-        if (t->n_dims > 1) bytes[t->type == DT_F32 ? 0 : t->type == DT_F16 ? 1 : 2] += t->bytes;
-    }
-    gguf_put_u32(c->w, "general.file_type", bytes[0] >= bytes[1] && bytes[0] >= bytes[2] ? 0 : bytes[1] >= bytes[2] ? 1 : 32);
-}
-
 /* ---- the file ---- */
 
 /* "blk.7.attn_q.weight" and its like. */
@@ -196,25 +227,61 @@ static bool is_rotated(const char *name)
     return part && (!strncmp(part, ".attn_q.", 8) || !strncmp(part, ".attn_k.", 8));
 }
 
+/* The type that a tensor gets. */
+static int choose_type(struct convert *c, const struct gguf_tensor *t, enum dtype *out, struct err *err)
+{
+    static const enum dtype plain[] = { [AS_F32] = DT_F32, [AS_F16] = DT_F16, [AS_BF16] = DT_BF16 };
+    *out = t->type;
+    if (dtype_info(t->type)->family != DTF_SPLIT) return 0;
+    const struct split *s = (const struct split *)(const void *)t->data;
+    if (convert_equal(s, out)) return 0;
+    if (c->expand == KEEP)
+        return err_set(err, ERR_UNSUPPORTED, "%s: tensor %s: no type of GGUF holds the "
+                                             "numbers of %s exactly; --expand f16 (or bf16, "
+                       "f32) writes plain ones", gguf_path(c->g), t->name, dtype_info(t->type)->name);
+    *out = plain[c->expand];
+    return 0;
+}
+
 static int put_tensors(struct convert *c, struct err *err)
 {
-    size_t n = gguf_n_tensors(c->g);
+    size_t n = gguf_n_tensors(c->g), widest = 1;
+    int rc = 0;
     if (!(c->piece = mem_new_array(struct piece, n + 1))) return err_set(err, ERR_NOMEM, "out of memory for %zu tensors", n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && rc == 0; i++) {
         const struct gguf_tensor *t = gguf_tensor_at(c->g, i);
+        struct gguf_tensor x = *t;
         uint64_t rows = t->n_dims > 1 ? t->ne[1] : t->ne[0];
-        if (dtype_info(t->type)->family == DTF_SPLIT)
-            return err_set(err, ERR_UNSUPPORTED, "%s: tensor %s has type %s, which GGUF has no equal of", gguf_path(c->g),
-                           t->name,
-                           dtype_info(t->type)->name);
-        c->piece[i] = (struct piece){ c, t, c->head && is_rotated(t->name) };
+        bool split = dtype_info(t->type)->family == DTF_SPLIT;
+        if ((rc = choose_type(c, t, &x.type, err)) < 0) return rc;
+        c->piece[i] = (struct piece){ c, t, x.type, c->head && is_rotated(t->name) };
         if (c->piece[i].permute && rows % c->head)
             return err_set(err, ERR_FORMAT, "%s: tensor %s has %llu rows, which are no whole heads of %u", gguf_path(c->g),
                            t->name,
                            (unsigned long long)rows, c->head);
-        gguf_put_filled(c->w, t, fill, &c->piece[i]);
+        if (split && t->ne[0] > widest) widest = (size_t)t->ne[0];
+        gguf_put_filled(c->w, &x, split ? fill_packed : fill, &c->piece[i]);
     }
-    return 0;
+    c->values = mem_new_array(float, widest);
+    c->packed = mem_new_array(uint8_t, 4 * widest);
+    return c->values && c->packed ? 0 : err_set(err, ERR_NOMEM, "out of memory for rows of %zu values", widest);
+}
+
+/* general.file_type of a model whose matrices are plain numbers: that of most of them. */
+static void put_file_type(struct convert *c)
+{
+    uint64_t bytes[4] = { 0 };
+    static const uint32_t number[] = { 0, 1, 32 };
+    size_t best = 0;
+    if (gguf_find(c->g, "general.file_type")) return;
+    for (size_t i = 0; i < gguf_n_tensors(c->g); i++) {
+        enum dtype t = c->piece[i].type;
+        size_t k = t == DT_F32 ? 0 : t == DT_F16 ? 1 : t == DT_BF16 ? 2 : 3;
+        if (c->piece[i].t->n_dims > 1) bytes[k] += c->piece[i].t->bytes;
+    }
+    for (size_t k = 1; k < 3; k++)
+        if (bytes[k] > bytes[best]) best = k;
+    if (!bytes[3]) gguf_put_u32(c->w, "general.file_type", number[best]);
 }
 
 static int write_file(struct convert *c, const char *path, struct err *err)
@@ -223,8 +290,8 @@ static int write_file(struct convert *c, const char *path, struct err *err)
     if (rc < 0) return rc;
     read_rotation(c);
     rc = put_keys(c, err);
-    if (rc == 0) put_file_type(c);
     if (rc == 0) rc = put_tensors(c, err);
+    if (rc == 0) put_file_type(c);
     c->total = gguf_writer_data_bytes(c->w);
     uint64_t free = os_disk_free(path);
     if (rc == 0 && free && c->total >= free)
@@ -236,6 +303,8 @@ static int write_file(struct convert *c, const char *path, struct err *err)
     mem_free(c->tokens);
     mem_free(c->kinds);
     mem_free(c->pads);
+    mem_free(c->values);
+    mem_free(c->packed);
     return rc;
 }
 
@@ -250,7 +319,7 @@ static int run(const struct command *self, int argc, char **argv)
     const char *path = p.operand[1];
     if (!f.force && os_file_exists(path)) return term_fail("%s exists already; --force replaces it", path);
     if (model_file_open(&g, p.operand[0], &err) < 0) return term_fail("%s", err.msg);
-    struct convert c = { .g = g };
+    struct convert c = { .g = g, .expand = f.expand };
     rc = write_file(&c, path, &err);
     term_progress_end();
     size_t n = gguf_n_tensors(g);
@@ -267,9 +336,10 @@ const struct command command_row_convert = {
     .operands = "MODEL FILE",
     .summary = "write a model as one GGUF file",
     .about = "MODEL is a folder from the Hugging Face Hub (config.json, tokenizer and safetensors), or a split GGUF file by its\n"
-             "first part.  The numbers are kept as they are: nothing is quantised or rounded.  FILE appears under its name when\n"
-             "it is complete.  Hearth runs such folders without converting; a GGUF file is for other programs, "
-             "and for keeping.\n",
+             "first part.  The numbers are kept as they are: nothing is quantised or rounded (quantised ones that "
+             "no GGUF type can\n"
+             "hold are refused, or written as --expand says).  FILE appears under its name when it is complete.  Hearth runs\n"
+             "such folders without converting; a GGUF file is for other programs, and for keeping.\n",
     .example = "Qwen3-0.6B model.gguf",
     .options = { row, sizeof row / sizeof *row },
     .run = run,
