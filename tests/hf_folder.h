@@ -22,7 +22,7 @@ enum {
     HFF_MIXTRAL = 64       /* block_sparse_moe.experts.E.w1 */
 };
 
-struct hff_tensor { char name[192]; const char *dtype; uint64_t shape[3]; int n_dims; uint8_t *data; size_t bytes; };
+struct hff_tensor { char name[192]; const char *dtype; uint64_t shape[4]; int n_dims; uint8_t *data; size_t bytes; };
 
 struct hff {
     const char *dir;

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "format/hf.h"
 #include "format/split.h"
 #include "hearth.h"
 #include "kernel/matmul/matmul.h"
@@ -320,6 +321,58 @@ static void experts(void **state)
     check(t, &(struct scheme){ FP8, 8, 128, "F32", .config = "\"quantization_config\":{\"quant_method\":\"fp8\"}" });
 }
 
+/* gpt-oss: rows of gate and up alternate, and so do their biases. */
+static void rows_that_alternate(void **state)
+{
+    (void)state;
+    enum { E = 3, F = 8, D = 64 };
+    struct gguf *base, *g;
+    struct err e;
+    assert_int_equal(tiny_model(file, dense), 0);
+    if (gguf_open(&base, file, &e) < 0) fail_msg("%s", e.msg);
+    hf_folder_remove(coded);
+    struct hff w = { .dir = coded, .g = base, .t = calloc(16, sizeof *w.t) };
+    static const char module[] = "model.layers.0.mlp.experts";
+    uint8_t q[E * 2 * F][D / 2], s[E * 2 * F][D / 32];
+    for (size_t i = 0; i < sizeof q; i++) q[i / (D / 2)][i % (D / 2)] = (uint8_t)rnd();
+    for (size_t i = 0; i < sizeof s; i++) s[i / 2][i % 2] = (uint8_t)(120 + rnd() % 9);
+    add(&w, "model.embed_tokens", "weight", "F32", 4, D, 4);
+    struct hff_tensor *t = add(&w, module, "gate_up_proj_blocks", "U8", E * 2 * F, D / 2, 1);
+    memcpy(t->data, q, sizeof q);
+    memcpy(t->shape, (uint64_t[]){ E, 2 * F, D / 32, 16 }, sizeof t->shape);
+    t->n_dims = 4;
+    t = add(&w, module, "gate_up_proj_scales", "U8", E * 2 * F, D / 32, 1);
+    memcpy(t->data, s, sizeof s);
+    memcpy(t->shape, (uint64_t[]){ E, 2 * F, D / 32, 0 }, sizeof t->shape);
+    t->n_dims = 3;
+    t = add(&w, module, "gate_up_proj_bias", "BF16", E, 2 * F, 2);
+    for (size_t i = 0; i < E * 2 * F; i++) put_number(t->data + 2 * i, "BF16", (float)i);
+    hff_save_all(&w);
+    hff_tokenizer(&w);
+    hff_text(coded, "config.json", "{\"architectures\":[\"GptOssForCausalLM\"],\"model_type\":\"gpt_oss\",\"hidden_size\":64,"
+             "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"head_dim\":32,\"intermediate_size\":8,\"num_local_experts\":3,"
+             "\"num_experts_per_tok\":2,\"sliding_window\":8,\"tie_word_embeddings\":true}");
+    if (hf_open(&g, coded, &e) < 0) fail_msg("%s", e.msg);
+    for (size_t up = 0; up < 2; up++) {
+        const struct gguf_tensor *x = gguf_tensor(g, up ? "blk.0.ffn_up_exps.weight" : "blk.0.ffn_gate_exps.weight");
+        const struct gguf_tensor *b = gguf_tensor(g, up ? "blk.0.ffn_up_exps.bias" : "blk.0.ffn_gate_exps.bias");
+        assert_true(x && b && x->ne[0] == D && x->ne[1] == F && x->ne[2] == E && b->ne[0] == F && b->ne[1] == E);
+        for (size_t i = 0; i < E * F; i++) {
+            float v[D], bias;
+            size_t from = i / F * 2 * F + i % F * 2 + up;
+            split_unpack((const struct split *)(const void *)x->slice[i / F], i % F, v, D);
+            for (size_t c = 0; c < D; c++)
+                assert_true((double)v[c] == ldexp(e2m1(q[from][c / 2] >> (c % 2 * 4) & 15), s[from][c / 32] - 127));
+            memcpy(&bias, b->data + 4 * i, 4);
+            assert_true(bias == (float)from);
+        }
+    }
+    for (size_t i = 0; i < w.n; i++) free(w.t[i].data);
+    free(w.t);
+    gguf_close(g);
+    gguf_close(base);
+}
+
 /* ---- the kernel ---- */
 
 /* Every variant, number of tokens and division of rows gives the same bits. */
@@ -392,6 +445,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mlx_affine),   cmocka_unit_test(mlx_small_floats), cmocka_unit_test(fp8_scales),
         cmocka_unit_test(awq_and_gptq), cmocka_unit_test(experts),          cmocka_unit_test(kernels_agree),
+        cmocka_unit_test(rows_that_alternate),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -6,24 +6,31 @@
 #include "format/hf_impl.h"
 
 static const struct hf_family families[] = {
-    { "llama", "llama", HF_HALF },
-    { "mistral", "llama", HF_HALF | HF_WINDOW },
-    { "mixtral", "llama", HF_HALF | HF_WINDOW | HF_MOE },
-    { "ministral3", "mistral3", HF_HALF },
-    { "qwen2", "qwen2", 0 },
-    { "qwen3", "qwen3", HF_QKNORM },
-    { "qwen3_moe", "qwen3moe", HF_MOE | HF_QKNORM },
-    { "gemma", "gemma", HF_PLUS_ONE },
-    { "gemma2", "gemma2", HF_PLUS_ONE | HF_SANDWICH },
-    { "gemma3_text", "gemma3", HF_PLUS_ONE | HF_SANDWICH | HF_QKNORM },
-    { "phi3", "phi3", HF_FUSED },
-};
-
-static const struct { const char *class, *type; } classes[] = {
-    { "LlamaForCausalLM", "llama" },       { "MistralForCausalLM", "mistral" },   { "MixtralForCausalLM", "mixtral" },
-    { "Ministral3ForCausalLM", "ministral3" }, { "Qwen2ForCausalLM", "qwen2" },   { "Qwen3ForCausalLM", "qwen3" },
-    { "Qwen3MoeForCausalLM", "qwen3_moe" }, { "GemmaForCausalLM", "gemma" },      { "Gemma2ForCausalLM", "gemma2" },
-    { "Gemma3ForCausalLM", "gemma3_text" }, { "Gemma3ForConditionalGeneration", "gemma3_text" }, { "Phi3ForCausalLM", "phi3" },
+    { "llama", "LlamaForCausalLM", "llama", HF_HALF },
+    { "mistral", "MistralForCausalLM", "llama", HF_HALF | HF_WINDOW },
+    { "mixtral", "MixtralForCausalLM", "llama", HF_HALF | HF_WINDOW | HF_MOE },
+    { "ministral3", "Ministral3ForCausalLM", "mistral3", HF_HALF },
+    { "qwen2", "Qwen2ForCausalLM", "qwen2", 0 },
+    { "qwen2_moe", "Qwen2MoeForCausalLM", "qwen2moe", HF_MOE | HF_SHARED },
+    { "qwen3", "Qwen3ForCausalLM", "qwen3", HF_QKNORM },
+    { "qwen3_moe", "Qwen3MoeForCausalLM", "qwen3moe", HF_MOE | HF_QKNORM },
+    { "gemma", "GemmaForCausalLM", "gemma", HF_PLUS_ONE },
+    { "gemma2", "Gemma2ForCausalLM", "gemma2", HF_PLUS_ONE | HF_SANDWICH },
+    { "gemma3_text", "Gemma3ForCausalLM", "gemma3", HF_PLUS_ONE | HF_SANDWICH | HF_QKNORM },
+    { "gemma3_text", "Gemma3ForConditionalGeneration", "gemma3", HF_PLUS_ONE | HF_SANDWICH | HF_QKNORM },
+    { "phi3", "Phi3ForCausalLM", "phi3", HF_FUSED | HF_GATE_UP },
+    { "olmo2", "Olmo2ForCausalLM", "olmo2", HF_POST | HF_QKNORM },
+    { "olmo3", "Olmo3ForCausalLM", "olmo2", HF_POST | HF_QKNORM },
+    { "granite", "GraniteForCausalLM", "granite", HF_HALF },
+    { "granitemoe", "GraniteMoeForCausalLM", "granitemoe", HF_HALF | HF_MOE },
+    { "smollm3", "SmolLM3ForCausalLM", "smollm3", HF_HALF },
+    { "cohere2", "Cohere2ForCausalLM", "cohere2", HF_LAYERNORM },
+    { "glm4", "Glm4ForCausalLM", "glm4", HF_GATE_UP | HF_GLM4 },
+    { "glm4_moe", "Glm4MoeForCausalLM", "glm4moe", HF_NAMED_POST | HF_QKNORM | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "deepseek_v2", "DeepseekV2ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "deepseek_v3", "DeepseekV3ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "kimi_k2", "DeepseekV3ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "gpt_oss", "GptOssForCausalLM", "gpt-oss", HF_NAMED_POST | HF_MOE | HF_OSS },
 };
 
 int hf_nomem(const struct hf *h) { return err_set(h->err, ERR_NOMEM, "%s: out of memory reading the model", h->folder); }
@@ -99,8 +106,8 @@ static int find_family(struct hf *h)
     if (class && !ends_with(class, "ForCausalLM") && !ends_with(class, "ForConditionalGeneration"))
         return err_set(h->err, ERR_UNSUPPORTED, "%s: the model is a %s, not one that generates text", h->config_path, a.s);
     h->family = family_of(type);
-    for (size_t i = 0; class && !h->family && i < sizeof classes / sizeof *classes; i++)
-        if (!strcmp(classes[i].class, class)) h->family = family_of(classes[i].type);
+    for (size_t i = 0; class && !h->family && i < sizeof families / sizeof *families; i++)
+        if (!strcmp(families[i].class, class)) h->family = &families[i];
     if (h->family) return 0;
     if (!class && !type)
         return err_set(h->err, ERR_FORMAT, "%s: has neither architectures nor model_type; not a model's configuration",

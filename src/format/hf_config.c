@@ -76,6 +76,24 @@ static int unsupported(struct hf *h, const char *what)
 
 /* ---- sizes ---- */
 
+/* DeepSeek: heads of a part that turns and one that does not; values of another size. */
+static int put_latent(struct hf *h)
+{
+    uint32_t still = 0, turns = 0, value = 0, rank = 0;
+    int rc = need(h, "qk_nope_head_dim", 4096, &still);
+    if (rc == 0) rc = need(h, "qk_rope_head_dim", 4096, &turns);
+    if (rc == 0) rc = need(h, "v_head_dim", 4096, &value);
+    if (rc == 0) rc = need(h, "kv_lora_rank", 1 << 20, &rank);
+    if (rc == 0) rc = copy_u32(h, "q_lora_rank", "attention.q_lora_rank");
+    if (rc < 0) return rc;
+    h->n_rot = turns;
+    hf_put_u32(h, "attention.head_count_kv", h->n_head);
+    hf_put_u32(h, "attention.key_length", still + turns);
+    hf_put_u32(h, "attention.value_length", value);
+    hf_put_u32(h, "attention.kv_lora_rank", rank);
+    return 0;
+}
+
 static int put_sizes(struct hf *h)
 {
     uint32_t n_ff = 0, vocab = 0;
@@ -103,9 +121,13 @@ static int put_sizes(struct hf *h)
     hf_put_u32(h, "block_count", h->n_layer);
     hf_put_u32(h, "feed_forward_length", n_ff);
     hf_put_u32(h, "attention.head_count", h->n_head);
-    hf_put_u32(h, "attention.head_count_kv", h->n_head_kv);
-    hf_put_u32(h, "attention.key_length", h->head_dim);
-    hf_put_u32(h, "attention.value_length", h->head_dim);
+    if (h->family->flags & HF_LATENT) {
+        if ((rc = put_latent(h)) < 0) return rc;
+    } else {
+        hf_put_u32(h, "attention.head_count_kv", h->n_head_kv);
+        hf_put_u32(h, "attention.key_length", h->head_dim);
+        hf_put_u32(h, "attention.value_length", h->head_dim);
+    }
     hf_put_u32(h, "rope.dimension_count", h->n_rot);
     if (vocab) hf_put_u32(h, "vocab_size", vocab);
     return copy_u32(h, "max_position_embeddings", "context_length");
@@ -113,35 +135,65 @@ static int put_sizes(struct hf *h)
 
 /* ---- experts ---- */
 
+/* What a router does beside the softmax over all and the largest k. */
+static int put_routing(struct hf *h)
+{
+    const char *score = json_str(json_get(h->text, "scoring_func"), NULL), *how = json_str(json_get(h->text, "topk_method"),
+                                                                                           NULL);
+    bool glm = !strcmp(h->family->arch, "glm4moe"), v3 = !strcmp(h->family->type, "deepseek_v3") || !strcmp(h->family->type,
+                                                                                                            "kimi_k2");
+    bool sigmoid = score ? !strcmp(score, "sigmoid") : glm || v3;
+    uint32_t groups = 1, freq = 1;
+    char name[128];
+    int rc = hf_u32(h, h->text, "n_group", &groups);
+    if (rc == 0) rc = hf_u32(h, h->text, "moe_layer_freq", &freq);
+    if (rc == 0) rc = copy_u32(h, "first_k_dense_replace", "leading_dense_block_count");
+    if (rc == 0) rc = copy_u32(h, "n_shared_experts", "expert_shared_count");
+    if (rc < 0) return rc;
+    if (score && !sigmoid && strcmp(score, "softmax") != 0) return unsupported(h, "this scoring_func");
+    if (freq != 1) return unsupported(h, "moe_layer_freq other than 1");
+    hf_put_u32(h, "expert_gating_func", sigmoid ? 2 : 1);
+    copy_f32(h, "routed_scaling_factor", "expert_weights_scale");
+    full_key(name, sizeof name, h, "expert_weights_norm");
+    gguf_put_bool(h->w, name, is_true(h, "norm_topk_prob"));
+    if (groups < 2 || (how && !strcmp(how, "greedy"))) return 0;
+    if (how ? strcmp(how, "noaux_tc") != 0 : !sigmoid) return unsupported(h, "a choice of experts by the best of each group");
+    rc = copy_u32(h, "n_group", "expert_group_count");
+    return rc < 0 ? rc : copy_u32(h, "topk_group", "expert_group_used_count");
+}
+
 static int put_experts(struct hf *h)
 {
     uint32_t used = 2, width = 0, step = 1;
     int rc = 0;
     if (!(h->family->flags & HF_MOE)) return 0;
-    static const char *const count[] = { "num_local_experts", "num_experts" };
-    for (size_t i = 0; i < 2 && rc == 0; i++) rc = hf_u32(h, h->text, count[i], &h->n_expert);
+    static const char *const count[] = { "num_local_experts", "num_experts", "n_routed_experts" };
+    for (size_t i = 0; i < 3 && rc == 0; i++) rc = hf_u32(h, h->text, count[i], &h->n_expert);
     if (rc == 0) rc = hf_u32(h, h->text, "num_experts_per_tok", &used);
     if (rc == 0) rc = hf_u32(h, h->text, "moe_intermediate_size", &width);
     if (rc == 0) rc = hf_u32(h, h->text, "decoder_sparse_step", &step);
+    if (rc == 0 && h->family->flags & HF_SHARED && !(h->family->flags & HF_ROUTED))
+        rc = copy_u32(h, "shared_expert_intermediate_size", "expert_shared_feed_forward_length");
     if (rc < 0) return rc;
     if (h->n_expert < 1 || h->n_expert > HF_MAX_EXPERTS)
         return err_set(h->err, ERR_FORMAT, "%s: %u experts, expected 1 to %d", h->config_path, h->n_expert, HF_MAX_EXPERTS);
     if (step != 1 || json_len(json_get(h->text, "mlp_only_layers"))) return unsupported(h,
-                                                                                        "a mixture of dense and expert layers");
-    const struct json *norm = json_get(h->text, "norm_topk_prob");
-    bool mixtral = !strcmp(h->family->type, "mixtral");       /* always normalised */
-    if (!mixtral && !json_bool(norm)) return unsupported(h, "norm_topk_prob = false");
+                                                                                        "mlp_only_layers or decoder_sparse_step");
     hf_put_u32(h, "expert_count", h->n_expert);
     hf_put_u32(h, "expert_used_count", used);
     if (width) hf_put_u32(h, "expert_feed_forward_length", width);
+    if (h->family->flags & HF_ROUTED) return put_routing(h);
+    /* the others do what their architecture does */
+    if (!strcmp(h->family->arch, "qwen3moe") && !is_true(h, "norm_topk_prob")) return unsupported(h, "norm_topk_prob = false");
+    if (!strcmp(h->family->arch, "qwen2moe") && is_true(h, "norm_topk_prob")) return unsupported(h, "norm_topk_prob = true");
     return 0;
 }
 
 /* ---- attention ---- */
 
 /* Which layers slide: layer_types, or every sliding_window_pattern-th that does not.  Written only where the rule is not the
- * one of the architecture (every = its period). */
-static int put_pattern(struct hf *h, uint32_t every)
+ * one of the architecture (every = its period); fixed: it knows no other. */
+static int put_pattern(struct hf *h, uint32_t every, bool fixed)
 {
     const struct json *types = json_get(h->text, "layer_types");
     uint32_t period = every;
@@ -167,6 +219,7 @@ static int put_pattern(struct hf *h, uint32_t every)
     }
     char name[128];
     full_key(name, sizeof name, h, "attention.sliding_window_pattern");
+    if (!same && fixed) return unsupported(h, "this order of sliding and full layers");
     if (!same) gguf_put_array(h->w, name, GGUF_BOOL, slides, h->n_layer);
     return 0;
 }
@@ -186,7 +239,36 @@ static int put_gemma(struct hf *h)
         hf_put_f32(h, "attention.scale", (float)(1 / sqrt(scale)));
     int rc = copy_u32(h, "sliding_window", "attention.sliding_window");
     if (rc < 0 || !strcmp(h->family->arch, "gemma")) return rc;
-    return put_pattern(h, !strcmp(h->family->arch, "gemma2") ? 2 : 6);
+    return put_pattern(h, !strcmp(h->family->arch, "gemma2") ? 2 : 6, false);
+}
+
+/* SmolLM3: every fourth layer has no rotary positions. */
+static int check_no_rope(struct hf *h)
+{
+    const struct json *list = json_get(h->text, "no_rope_layers");
+    for (size_t i = 0; i < json_len(list); i++)
+        if (json_int(json_at(list, i)) != (i % 4 != 3)) return unsupported(h, "this no_rope_layers");
+    return 0;
+}
+
+/* What single architectures have. */
+static int put_own(struct hf *h)
+{
+    static const struct { const char *arch, *from, *to; } number[] = {
+        { "granite", "embedding_multiplier", "embedding_scale" },    { "granite", "residual_multiplier", "residual_scale" },
+        { "granite", "attention_multiplier", "attention.scale" },    { "granite", "logits_scaling", "logit_scale" },
+        { "granitemoe", "embedding_multiplier", "embedding_scale" }, { "granitemoe", "residual_multiplier", "residual_scale" },
+        { "granitemoe", "attention_multiplier", "attention.scale" }, { "granitemoe", "logits_scaling", "logit_scale" },
+        { "cohere2", "logit_scale", "logit_scale" },
+    };
+    const char *arch = h->family->arch;
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        if (!strcmp(arch, number[i].arch)) copy_f32(h, number[i].from, number[i].to);
+    bool slides = !strcmp(h->family->type, "olmo3") || !strcmp(arch, "cohere2") || !strcmp(arch, "gpt-oss");
+    int rc = slides ? copy_u32(h, "sliding_window", "attention.sliding_window") : 0;
+    if (rc == 0 && slides) rc = put_pattern(h, !strcmp(arch, "gpt-oss") ? 2 : 4, true);
+    if (rc == 0 && !strcmp(arch, "smollm3")) rc = check_no_rope(h);
+    return rc;
 }
 
 static bool known_act(const struct hf *h)
@@ -205,11 +287,13 @@ int hf_config(struct hf *h)
     int rc = put_sizes(h);
     if (rc == 0) rc = put_experts(h);
     if (rc < 0) return rc;
-    double eps = 1e-6;
-    hf_num(h->text, "rms_norm_eps", &eps);
-    hf_put_f32(h, "attention.layer_norm_rms_epsilon", (float)eps);
+    bool layer = h->family->flags & HF_LAYERNORM;
+    double eps = layer ? 1e-5 : 1e-6;
+    hf_num(h->text, layer ? "layer_norm_eps" : "rms_norm_eps", &eps);
+    hf_put_f32(h, layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", (float)eps);
     if (h->family->flags & HF_PLUS_ONE) rc = put_gemma(h);
     else if (h->family->flags & HF_WINDOW) rc = copy_u32(h, "sliding_window", "attention.sliding_window");
+    if (rc == 0) rc = put_own(h);
     if (rc < 0) return rc;
     if (is_true(h, "use_sliding_window")) return unsupported(h, "use_sliding_window");
     if (!known_act(h)) return unsupported(h, "this hidden_act");

@@ -3,7 +3,7 @@
  *   hf.c         the folder, its files, the result      hf_tok.c    tokenizer.json
  *   hf_config.c  config.json -> hyper-parameters        hf_vocab.c  tokens of either source -> keys
  *   hf_tensor.c  names and shapes of tensors            hf_spm.c    tokenizer.model
- *   hf_split.c   quantised matrices
+ *   hf_split.c   quantised matrices                     hf_oss.c    the experts of gpt-oss
  *   hf_rope.c    scaling of rotary positions            hf_pre.c    regular expressions -> names of splitting rules */
 #ifndef HEARTH_FORMAT_HF_IMPL_H
 #define HEARTH_FORMAT_HF_IMPL_H
@@ -25,16 +25,26 @@ enum {
 
 /* What differs between the families; rows: hf.c. */
 enum {
-    HF_HALF = 1,                            /* GGUF's Q and K are permuted, these are not */
-    HF_PLUS_ONE = 2,                        /* norms are stored without their +1 */
-    HF_SANDWICH = 4,                        /* norms before and after attention and feed-forward */
-    HF_MOE = 16,
-    HF_WINDOW = 32,                         /* sliding_window counts, in every layer */
-    HF_FUSED = 64,                          /* one matrix for q, k, v and one for gate and up */
-    HF_QKNORM = 128
+    HF_HALF = 1 << 0,                       /* GGUF's Q and K are permuted, these are not */
+    HF_PLUS_ONE = 1 << 1,                   /* norms are stored without their +1 */
+    HF_SANDWICH = 1 << 2,                   /* norms before and after attention and feed-forward */
+    HF_POST = 1 << 3,                       /* only after them */
+    HF_NAMED_POST = 1 << 4,                 /* what precedes the feed-forward is called post_attention_norm in GGUF too */
+    HF_GLM4 = 1 << 5,                       /* the sandwich under GLM's names */
+    HF_QKNORM = 1 << 6,
+    HF_WINDOW = 1 << 7,                     /* sliding_window counts, in every layer */
+    HF_FUSED = 1 << 8,                      /* one matrix for q, k, v */
+    HF_GATE_UP = 1 << 9,                    /* one for gate and up */
+    HF_MOE = 1 << 10,
+    HF_LEAD = 1 << 11,                      /* some layers have no experts */
+    HF_SHARED = 1 << 12,                    /* an expert that every token meets */
+    HF_ROUTED = 1 << 13,                    /* the router's settings are keys */
+    HF_LATENT = 1 << 14,                    /* DeepSeek's attention */
+    HF_OSS = 1 << 15,                       /* gpt-oss */
+    HF_LAYERNORM = 1 << 16
 };
 struct hf_family {
-    const char *type;                       /* model_type of config.json */
+    const char *type, *class;               /* model_type of config.json; the class that writes it */
     const char *arch;                       /* general.architecture */
     unsigned flags;
 };
@@ -81,6 +91,13 @@ float *hf_add_vector(struct hf *h, const char *name, uint64_t n);
 /* An error about a tensor. */
 int hf_bad_tensor(struct hf *h, const struct st_tensor *t, int code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* ---- hf_oss.c ---- */
+/* The tensor `rest` of layer il if it belongs to gpt-oss's experts: 1, 0 when not, or an error. */
+int hf_oss_tensor(struct hf *h, bool *used, uint32_t il, const char *rest, const struct st_tensor *t);
+/* Value i of a vector of F32, F16 or BF16. */
+float hf_number(const uint8_t *p, enum dtype t, uint64_t i);
+bool hf_float_type(enum st_type t, enum dtype *out);
 
 /* ---- hf_split.c ---- */
 /* A quantised matrix or stack of them: fills in type, shape, data and bytes; used: by tensor, for those that belong to it. */

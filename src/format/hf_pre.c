@@ -38,6 +38,7 @@ static const struct rule { const char *stages, *name; } rules[] = {
     { " ?[^(\\s|.,!?…。，、।۔،)]+\n\\p{N}", "viking" },
     { " ?[^(\\s|[.,!?…。，、।۔،])]+\n\\p{N}", "viking" },
     { CONTRACTION "|" LETTERS "|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" LINES, "seed-coder" },
+    { CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}|" REST "[\\r\\n/]?|" LINES, "exaone-moe" },
     { "\\p{N}+\n(?=(\\d{3})+(?!\\d))", "superbpe" },
     { "\\d{1,3}(?=(?:\\d{3})*\\b)\n" GPT4O, "tiny_aya" },
 };
@@ -47,16 +48,46 @@ static const char *const same_contraction[] = {
     "'(?i:[sdmt]|ll|ve|re)", "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])",
 };
 
+static const char *skip(const char *s, const char *text) { return strncmp(s, text, strlen(text)) ? NULL : s + strlen(text); }
+
+/* A common spelling: no possessive quantifiers (what follows them here never begins with what they took), one line break or
+ * several after white space (which takes the others), one way to write the contraction. */
+static void simplify(const char *s, char *dst, size_t n)
+{
+    size_t k = 0;
+    bool set = false;                       /* inside [ ] */
+    const char *end;
+    for (size_t i = 0; k == 0 && i < sizeof same_contraction / sizeof *same_contraction; i++)
+        if ((end = skip(s, same_contraction[i])) != NULL) {
+            fmt_into(dst, n, "%s", CONTRACTION);
+            k = strlen(dst);
+            s = end;
+        }
+    while (*s && k + 8 < n) {
+        if ((end = skip(s, "|\\s*[\\r\\n]|")) != NULL && !set) {
+            memcpy(dst + k, "|\\s*[\\r\\n]+", 11);
+            k += 11;
+            s = end - 1;
+            continue;
+        }
+        bool escaped = *s == '\\' && s[1], counted = *s == '}' && k && dst[k - 1] >= '0' && dst[k - 1] <= '9';
+        bool quantifier = !set && !escaped && (*s == '?' || *s == '+' || *s == '*' || counted);
+        if (!escaped && *s == '[') set = true;
+        if (!escaped && *s == ']') set = false;
+        if (escaped) dst[k++] = *s++;
+        dst[k++] = *s++;
+        if (quantifier && *s == '+') s++;
+    }
+    dst[k] = 0;
+}
+
 static bool equal(const char *stages, const char *rule)
 {
-    size_t n = strlen(CONTRACTION);
+    char simple[2048];
     if (!strcmp(stages, rule)) return true;
-    if (strncmp(rule, CONTRACTION "|", n + 1) != 0) return false;
-    for (size_t i = 0; i < sizeof same_contraction / sizeof *same_contraction; i++) {
-        size_t k = strlen(same_contraction[i]);
-        if (!strncmp(stages, same_contraction[i], k) && !strcmp(stages + k, rule + n)) return true;
-    }
-    return false;
+    if (strlen(stages) + 16 > sizeof simple) return false;
+    simplify(stages, simple, sizeof simple);
+    return !strcmp(simple, rule);
 }
 
 const char *hf_pre_name(const char *stages, bool ignore_merges)

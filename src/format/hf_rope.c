@@ -53,6 +53,20 @@ static int llama3(struct hf *h, const struct json *s, double base)
 
 static double magnitude(double mscale, double factor) { return factor > 1 ? 0.1 * mscale * det_log(factor) + 1 : 1; }
 
+/* DeepSeek: the scores grow and the rotation does not, which is so where both numbers are the same. */
+static int latent_yarn(struct hf *h, const struct json *s)
+{
+    double mscale = 1, all = 0;
+    hf_num(s, "mscale", &mscale);
+    hf_num(s, "mscale_all_dim", &all);
+    if (mscale != all || !(all > 0))
+        return err_set(h->err, ERR_UNSUPPORTED, "%s: rope scaling: mscale %g and mscale_all_dim %g are not supported",
+                       h->config_path,
+                       mscale, all);
+    hf_put_f32(h, "rope.scaling.yarn_log_multiplier", (float)(0.1 * all));
+    return 0;
+}
+
 static int yarn(struct hf *h, const struct json *s)
 {
     double factor, m, mscale = 0, all = 0, v;
@@ -63,6 +77,7 @@ static int yarn(struct hf *h, const struct json *s)
     hf_put_u32(h, "rope.scaling.original_context_length", old);
     if (hf_num(s, "beta_fast", &v)) hf_put_f32(h, "rope.scaling.yarn_beta_fast", (float)v);
     if (hf_num(s, "beta_slow", &v)) hf_put_f32(h, "rope.scaling.yarn_beta_slow", (float)v);
+    if (h->family->flags & HF_LATENT) return latent_yarn(h, s);
     bool both = hf_num(s, "mscale", &mscale) && hf_num(s, "mscale_all_dim", &all) && mscale != 0 && all != 0;
     if (!strcmp(h->family->arch, "mistral3") && both && mscale == 1) {
         hf_put_f32(h, "rope.scaling.yarn_log_multiplier", (float)all);

@@ -5,28 +5,44 @@
 #include "base/mem.h"
 #include "format/hf_impl.h"
 
-enum kind { LINEAR, NORM, EXPERT, GATE_UP };
+enum kind { LINEAR, NORM, EXPERT, GATE_UP, VECTOR };
 
-/* What a layer may have: its module's name, GGUF's, and the flags that its family must have. */
+/* What a layer may have: its module's name, GGUF's, and the flags that its family must have, or must not.  A VECTOR is a tensor
+ * by its whole name, in both worlds; # is the number of an expert. */
 static const struct module { const char *hf, *gguf; enum kind kind; unsigned need, never; } modules[] = {
-    { "input_layernorm", "attn_norm", NORM, 0, 0 },
+    { "input_layernorm", "attn_norm", NORM, 0, HF_POST },
+    { "post_attention_layernorm", "ffn_norm", NORM, 0, HF_SANDWICH | HF_POST | HF_NAMED_POST },
+    { "post_attention_layernorm", "post_attention_norm", NORM, HF_SANDWICH, 0 },
+    { "post_attention_layernorm", "post_attention_norm", NORM, HF_POST, 0 },
+    { "post_attention_layernorm", "post_attention_norm", NORM, HF_NAMED_POST, 0 },
+    { "pre_feedforward_layernorm", "ffn_norm", NORM, HF_SANDWICH, 0 },
+    { "post_feedforward_layernorm", "post_ffw_norm", NORM, HF_SANDWICH, 0 },
+    { "post_feedforward_layernorm", "post_ffw_norm", NORM, HF_POST, 0 },
+    { "post_self_attn_layernorm", "post_attention_norm", NORM, HF_GLM4, 0 },
+    { "post_mlp_layernorm", "post_ffw_norm", NORM, HF_GLM4, 0 },
     { "self_attn.q_proj", "attn_q", LINEAR, 0, HF_FUSED },
-    { "self_attn.k_proj", "attn_k", LINEAR, 0, HF_FUSED },
-    { "self_attn.v_proj", "attn_v", LINEAR, 0, HF_FUSED },
+    { "self_attn.k_proj", "attn_k", LINEAR, 0, HF_FUSED | HF_LATENT },
+    { "self_attn.v_proj", "attn_v", LINEAR, 0, HF_FUSED | HF_LATENT },
     { "self_attn.qkv_proj", "attn_qkv", LINEAR, HF_FUSED, 0 },
     { "self_attn.o_proj", "attn_output", LINEAR, 0, 0 },
     { "self_attn.q_norm", "attn_q_norm", NORM, HF_QKNORM, 0 },
     { "self_attn.k_norm", "attn_k_norm", NORM, HF_QKNORM, 0 },
-    { "post_attention_layernorm", "ffn_norm", NORM, 0, HF_SANDWICH },
-    { "post_attention_layernorm", "post_attention_norm", NORM, HF_SANDWICH, 0 },
-    { "pre_feedforward_layernorm", "ffn_norm", NORM, HF_SANDWICH, 0 },
-    { "post_feedforward_layernorm", "post_ffw_norm", NORM, HF_SANDWICH, 0 },
-    { "mlp.gate_proj", "ffn_gate", LINEAR, 0, HF_FUSED | HF_MOE },
-    { "mlp.up_proj", "ffn_up", LINEAR, 0, HF_FUSED | HF_MOE },
-    { "mlp.gate_up_proj", "ffn_up", LINEAR, HF_FUSED, 0 },
+    { "self_attn.sinks", "attn_sinks.weight", VECTOR, HF_OSS, 0 },
+    { "self_attn.q_a_proj", "attn_q_a", LINEAR, HF_LATENT, 0 },
+    { "self_attn.q_a_layernorm", "attn_q_a_norm", NORM, HF_LATENT, 0 },
+    { "self_attn.q_b_proj", "attn_q_b", LINEAR, HF_LATENT, 0 },
+    { "self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa", LINEAR, HF_LATENT, 0 },
+    { "self_attn.kv_a_layernorm", "attn_kv_a_norm", NORM, HF_LATENT, 0 },
+    { "self_attn.kv_b_proj", "attn_kv_b", LINEAR, HF_LATENT, 0 },
+    { "mlp.gate_proj", "ffn_gate", LINEAR, 0, HF_GATE_UP | HF_MOE },
+    { "mlp.up_proj", "ffn_up", LINEAR, 0, HF_GATE_UP | HF_MOE },
+    { "mlp.gate_up_proj", "ffn_up", LINEAR, HF_GATE_UP, 0 },
     { "mlp.down_proj", "ffn_down", LINEAR, 0, HF_MOE },
     { "mlp.gate", "ffn_gate_inp", LINEAR, HF_MOE, 0 },
+    { "mlp.router", "ffn_gate_inp", LINEAR, HF_OSS, 0 },
     { "block_sparse_moe.gate", "ffn_gate_inp", LINEAR, HF_MOE, 0 },
+    { "block_sparse_moe.router.layer", "ffn_gate_inp", LINEAR, HF_MOE, 0 },
+    { "mlp.gate.e_score_correction_bias", "exp_probs_b.bias", VECTOR, HF_ROUTED, 0 },
     { "mlp.experts.#.gate_proj", "ffn_gate_exps", EXPERT, HF_MOE, 0 },
     { "mlp.experts.#.up_proj", "ffn_up_exps", EXPERT, HF_MOE, 0 },
     { "mlp.experts.#.down_proj", "ffn_down_exps", EXPERT, HF_MOE, 0 },
@@ -39,8 +55,17 @@ static const struct module { const char *hf, *gguf; enum kind kind; unsigned nee
     { "block_sparse_moe.switch_mlp.gate_proj", "ffn_gate_exps", LINEAR, HF_MOE, 0 },
     { "block_sparse_moe.switch_mlp.up_proj", "ffn_up_exps", LINEAR, HF_MOE, 0 },
     { "block_sparse_moe.switch_mlp.down_proj", "ffn_down_exps", LINEAR, HF_MOE, 0 },
-    { "mlp.experts.down_proj", "ffn_down_exps", LINEAR, HF_MOE, 0 },
-    { "mlp.experts.gate_up_proj", "", GATE_UP, HF_MOE, 0 },
+    { "mlp.experts.down_proj", "ffn_down_exps", LINEAR, HF_MOE, HF_OSS },
+    { "mlp.experts.gate_up_proj", "", GATE_UP, HF_MOE, HF_OSS },
+    { "block_sparse_moe.input_linear", "", GATE_UP, HF_MOE, 0 },
+    { "block_sparse_moe.output_linear", "ffn_down_exps", LINEAR, HF_MOE, 0 },
+    { "mlp.shared_expert.gate_proj", "ffn_gate_shexp", LINEAR, HF_SHARED, HF_ROUTED },
+    { "mlp.shared_expert.up_proj", "ffn_up_shexp", LINEAR, HF_SHARED, HF_ROUTED },
+    { "mlp.shared_expert.down_proj", "ffn_down_shexp", LINEAR, HF_SHARED, HF_ROUTED },
+    { "mlp.shared_expert_gate", "ffn_gate_inp_shexp", LINEAR, HF_SHARED, HF_ROUTED },
+    { "mlp.shared_experts.gate_proj", "ffn_gate_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
+    { "mlp.shared_experts.up_proj", "ffn_up_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
+    { "mlp.shared_experts.down_proj", "ffn_down_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
 };
 enum { N_MODULE = sizeof modules / sizeof *modules };
 
@@ -68,7 +93,7 @@ static void use(struct build *b, const struct st_tensor *t) { b->used[t - safete
 
 /* ---- plain numbers ---- */
 
-static bool float_type(enum st_type t, enum dtype *out)
+bool hf_float_type(enum st_type t, enum dtype *out)
 {
     if (t != ST_F32 && t != ST_F16 && t != ST_BF16) return false;
     *out = t == ST_F32 ? DT_F32 : t == ST_F16 ? DT_F16 : DT_BF16;
@@ -100,7 +125,7 @@ static float half(uint32_t h)
     return h & 0x8000 ? -(float)m * 0x1p-24f : (float)m * 0x1p-24f;
 }
 
-static float number(const uint8_t *p, enum dtype t, uint64_t i)
+float hf_number(const uint8_t *p, enum dtype t, uint64_t i)
 {
     const uint8_t *q = p + i * (t == DT_F32 ? 4 : 2);
     uint32_t u = (uint32_t)q[0] | (uint32_t)q[1] << 8;
@@ -116,11 +141,11 @@ static int vector(struct build *b, const struct st_tensor *t, const char *name, 
 {
     enum dtype type;
     if (t->n_dims != 1 || !t->shape[0]) return hf_bad_tensor(b->h, t, ERR_FORMAT, "must have one dimension");
-    if (!float_type(t->type, &type))
+    if (!hf_float_type(t->type, &type))
         return hf_bad_tensor(b->h, t, ERR_UNSUPPORTED, "type %s is not supported for a vector", st_type_name(t->type));
     float *x = hf_add_vector(b->h, name, t->shape[0]);
     if (!x) return ERR_NOMEM;
-    for (uint64_t i = 0; i < t->shape[0]; i++) x[i] = number(t->data, type, i) + plus;
+    for (uint64_t i = 0; i < t->shape[0]; i++) x[i] = hf_number(t->data, type, i) + plus;
     use(b, t);
     return 0;
 }
@@ -129,7 +154,7 @@ static int vector(struct build *b, const struct st_tensor *t, const char *name, 
 static int matrix(struct build *b, const struct st_tensor *t, struct gguf_tensor *out)
 {
     if (t->n_dims != 2 && t->n_dims != 3) return hf_bad_tensor(b->h, t, ERR_FORMAT, "must have two or three dimensions");
-    if (!float_type(t->type, &out->type)) return hf_split(b->h, b->used, t, out);
+    if (!hf_float_type(t->type, &out->type)) return hf_split(b->h, b->used, t, out);
     out->n_dims = t->n_dims;
     for (uint32_t i = 0; i < t->n_dims; i++) {
         out->ne[i] = t->shape[t->n_dims - 1 - i];
@@ -246,10 +271,11 @@ static bool matches(const char *pattern, const char *name, size_t n, uint32_t *n
 
 static const struct module *find_module(const struct hf *h, const char *name, size_t n, uint32_t *number)
 {
+    unsigned flags = h->family->flags, kept = flags & HF_LEAD ? flags & ~(unsigned)HF_MOE : flags;
     for (size_t i = 0; i < N_MODULE; i++) {
         const struct module *m = &modules[i];
-        if ((h->family->flags & m->need) == m->need && !(h->family->flags & m->never) && matches(m->hf, name, n,
-                                                                                                 number)) return m;
+        if ((flags & m->need) != m->need || (kept & m->never)) continue;
+        if (matches(m->hf, name, n, number)) return m;
     }
     return NULL;
 }
@@ -263,15 +289,18 @@ static int layer_tensor(struct build *b, uint32_t il, const char *rest, const st
     uint32_t number = 0;
     char name[64];
     const struct module *m = find_module(b->h, rest, n, &number);
-    bool bare = !weight && !bias;           /* only stacked experts have no .weight */
-    if (!m || (bare && (m->kind != GATE_UP && strcmp(m->hf, "mlp.experts.down_proj")))) return 0;
-    fmt_into(name, sizeof name, "blk.%u.%s.%s", il, m->gguf, bias ? "bias" : "weight");
+    /* only vectors and some stacks of experts have no .weight */
+    bool bare = !weight && !bias;
+    if (!m || (m->kind == VECTOR) != (bare && m->kind != GATE_UP && strcmp(m->hf, "mlp.experts.down_proj") != 0)) return 0;
+    if (m->kind == VECTOR) fmt_into(name, sizeof name, "blk.%u.%s", il, m->gguf);
+    else fmt_into(name, sizeof name, "blk.%u.%s.%s", il, m->gguf, bias ? "bias" : "weight");
     size_t at = (size_t)il * N_MODULE + (size_t)(m - modules);
     if (bias) return m->kind == LINEAR ? vector(b, t, name, 0) : 0;
     switch (m->kind) {
     case NORM: return vector(b, t, name, b->h->family->flags & HF_PLUS_ONE ? 1 : 0);
     case EXPERT: return expert(b, t, name, at, number);
     case GATE_UP: return gate_up(b, t, il);
+    case VECTOR: return vector(b, t, name, 0);
     case LINEAR: break;
     }
     return whole_matrix(b, t, name);
@@ -321,7 +350,8 @@ static int text_tensor(struct build *b, const struct st_tensor *t)
         use(b, t);
         return 0;
     }
-    return layer_tensor(b, il, rest, t);
+    int rc = b->h->family->flags & HF_OSS ? hf_oss_tensor(b->h, b->used, il, rest, t) : 0;
+    return rc ? (rc < 0 ? rc : 0) : layer_tensor(b, il, rest, t);
 }
 
 static bool is_text(const struct build *b, const char *name)

@@ -67,7 +67,8 @@ static void read_part(struct tok *t, struct json **out)
     if (t->j.bad) return;
     if (t->j.at - from > MAX_PART) bad(t, ERR_LIMIT, "a part of more than 8 MB:", t->key.data);
     else if (*out) bad(t, ERR_FORMAT, "a key occurs twice:", t->key.data);
-    else t->rc = json_parse(out, from, (size_t)(t->j.at - from), t->h->err);
+    else if ((t->rc = json_parse(out, from, (size_t)(t->j.at - from), t->h->err)) < 0)
+        err_prefix(t->h->err, t->rc, "%s: %s: ", t->path, t->key.data);
 }
 
 static void read_text(struct tok *t, char *dst, size_t n)
