@@ -150,7 +150,7 @@ static void put_name(struct hf *h)
         for (const char *p = from; p + 2 < end; p++)
             if (p[0] == '-' && p[1] == '-') from = p + 2;
     }
-    if (end > from && end - from < 256) gguf_put_str(h->w, "general.name", from, (size_t)(end - from));
+    if (*from != '.' && end > from && end - from < 256) gguf_put_str(h->w, "general.name", from, (size_t)(end - from));
 }
 
 static void put_sampling(struct hf *h)
