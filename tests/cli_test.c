@@ -18,7 +18,7 @@ static void help_and_version(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
-    static const char *const command[] = { "name", "run", "inspect", "tokenize", "embed", "rerank", "logits", "bench",
+    static const char *const command[] = { "run", "inspect", "tokenize", "embed", "rerank", "logits", "bench",
                                            "convert", "synth", "quantize", "imatrix", "perplexity", "split", "merge",
                                            "help", "version" };
     struct result r = PROGRAM(NULL, "--help"), r2 = PROGRAM(NULL, "help");
