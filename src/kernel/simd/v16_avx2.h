@@ -168,5 +168,6 @@ static inline v16p v16p_load_f32(const uint8_t *p)
 static inline v16p v16p_load_f16(const uint8_t *p) { return _mm256_cvtph_ps(v16_half_(p)); }
 static inline void v16p_store(float *p, v16p x) { _mm256_storeu_ps(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return _mm256_fmadd_ps(a, b, c); }
+static inline v16 v16p_join(const v16p *p) { return (v16){ p[0], p[1] }; }
 
 #endif

@@ -74,12 +74,19 @@ static inline float v16_sum(v16 x)
     y = _mm_add_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
 }
+/* Lanes 0..7 and 8..15 of two added, then those of two such sums: each quarter is one of the four. */
+static inline __m512 v16_two_(v16 a, v16 b)
+{
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
 static inline void v16_sum4(float *dst, v16 a, v16 b, v16 c, v16 d)
 {
-    __m128 p = v16_quarter_(a), q = v16_quarter_(b), r = v16_quarter_(c), s = v16_quarter_(d);
-    __m128 u = _mm_add_ps(_mm_movelh_ps(p, q), _mm_movehl_ps(q, p));
-    __m128 v = _mm_add_ps(_mm_movelh_ps(r, s), _mm_movehl_ps(s, r));
-    _mm_storeu_ps(dst, _mm_add_ps(_mm_shuffle_ps(u, v, 0x88), _mm_shuffle_ps(u, v, 0xdd)));
+    __m512 x = v16_two_(a, b), y = v16_two_(c, d);
+    x = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+    x = _mm512_add_ps(x, _mm512_permute_ps(x, 0x4e));
+    x = _mm512_add_ps(x, _mm512_permute_ps(x, 0xb1));
+    const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    _mm_storeu_ps(dst, _mm512_castps512_ps128(_mm512_permutexvar_ps(first, x)));
 }
 static inline float v16_top(v16 x)
 {
@@ -104,5 +111,6 @@ static inline v16p v16p_load_f32(const uint8_t *p) { return v16_load_f32(p); }
 static inline v16p v16p_load_f16(const uint8_t *p) { return v16_load_f16(p); }
 static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
+static inline v16 v16p_join(const v16p *p) { return p[0]; }
 
 #endif

@@ -161,5 +161,6 @@ static inline v16p v16p_load_f32(const uint8_t *p) { return vreinterpretq_f32_u8
 static inline v16p v16p_load_f16(const uint8_t *p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
 static inline void v16p_store(float *p, v16p x) { vst1q_f32(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return vfmaq_f32(c, a, b); }
+static inline v16 v16p_join(const v16p *p) { return (v16){ p[0], p[1], p[2], p[3] }; }
 
 #endif

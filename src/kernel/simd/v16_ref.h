@@ -165,6 +165,7 @@ static inline v16p v16p_load_f32(const uint8_t *p) { return v16_load_f32(p); }
 static inline v16p v16p_load_f16(const uint8_t *p) { return v16_load_f16(p); }
 static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
+static inline v16 v16p_join(const v16p *p) { return p[0]; }
 
 #undef V16_EACH
 #endif
