@@ -147,6 +147,7 @@ EMU __m512 emu_permutexvar_ps(__m512i vi, __m512 v)
 EMU __m256 emu_extractf32x8_ps(__m512 v, int c) { emu a = { .v = v }; return a.yf[c & 1]; }
 EMU __m256 emu_castps512_ps256(__m512 v) { emu a = { .v = v }; return a.yf[0]; }
 EMU __m512 emu_castsi512_ps(__m512i v) { emu a = { .i = v }; return a.v; }
+EMU __m128 emu_castps512_ps128(__m512 v) { emu a = { .v = v }; return a.xf[0]; }
 EMU __m512i emu_castps_si512(__m512 v) { emu a = { .v = v }; return a.i; }
 EMU float emu_cvtss_f32(__m512 v) { emu a = { .v = v }; return a.f[0]; }
 EMU __m512 emu_broadcast_f32x4(__m128 v) { emu r; LANES(4, r.xf[k] = v) return r.v; }

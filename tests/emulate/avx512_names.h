@@ -285,3 +285,5 @@
 #define _mm512_shuffle_ps emu_shuffle_ps
 #undef _mm512_test_epi8_mask
 #define _mm512_test_epi8_mask emu_test_epi8_mask
+#undef _mm512_castps512_ps128
+#define _mm512_castps512_ps128 emu_castps512_ps128
