@@ -55,6 +55,11 @@ uint32_t uni_lower(uint32_t cp)
     return cp > 0x10ffff ? cp : (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp);
 }
 
+uint32_t uni_upper(uint32_t cp)
+{
+    return cp > 0x10ffff ? cp : (uint32_t)utf8proc_toupper((utf8proc_int32_t)cp);
+}
+
 /* Sorts one run of marks by combining class, stably.  Own code because utf8proc's ordering is quadratic in the length
  * of the run, which comes from outside. */
 static bool order_run(int32_t *cp, size_t n)

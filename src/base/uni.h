@@ -25,6 +25,7 @@ enum {
 /* The classes of a character; 0 for unassigned ones and beyond U+10FFFF. */
 unsigned uni_class(uint32_t cp);
 uint32_t uni_lower(uint32_t cp);            /* simple (one to one) lower case */
+uint32_t uni_upper(uint32_t cp);            /* and upper case */
 
 /* Appends the canonical decomposition (NFD) or composition (NFC) of s[n], which must be valid UTF-8.  Out of memory
  * sets out->bad. */

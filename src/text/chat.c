@@ -90,21 +90,27 @@ static int check_messages(const struct json *messages, struct err *err)
     return 0;
 }
 
+int chat_render(const struct chat_request *r, const struct json *vars, const struct json *trusted, struct buf *out,
+                struct err *err)
+{
+    struct first_bytes first = { { false } };
+    find_first_bytes(r->tokenizer, &first);
+    struct template_guard guard = { mark, &first, trusted };
+    struct template_limits limits = r->limits;
+    limits.guard = &guard;
+    return template_render(r->template, vars, &limits, out, err);
+}
+
 int chat_text(const struct chat_request *r, struct buf *out, struct err *err)
 {
     int rc = check_messages(r->messages, err);
     if (rc < 0) return rc;
-    struct first_bytes first = { { false } };
-    find_first_bytes(r->tokenizer, &first);
     struct json *vars = variables(r), *trusted = json_new_object();
-    struct template_guard guard = { mark, &first, trusted };
-    struct template_limits limits = r->limits;
-    limits.guard = &guard;
     if (!vars || !trusted || !put_token(trusted, "bos_token", r->tokenizer, tokenizer_bos(r->tokenizer)) ||
         !put_token(trusted, "eos_token", r->tokenizer, tokenizer_eos(r->tokenizer)))
         rc = err_set(err, ERR_NOMEM, "out of memory");
     else
-        rc = template_render(r->template, vars, &limits, out, err);
+        rc = chat_render(r, vars, trusted, out, err);
     json_free(vars);
     json_free(trusted);
     return rc;
@@ -117,19 +123,32 @@ static bool begins_with_token(const struct buf *text, const struct tokenizer *t,
     return s && n && text->len >= n && memcmp(text->data, s, n) == 0;
 }
 
+int chat_encode(const struct tokenizer *t, const struct buf *text, struct ids *out, struct err *err)
+{
+    size_t before = out->n;
+    /* Not TOK_SPECIAL: it could close the prompt with EOS. */
+    int32_t bos = tokenizer_bos(t);
+    if (bos >= 0 && tokenizer_adds_bos(t) && !begins_with_token(text, t, bos)) ids_push(out, bos);
+    int rc = tokenizer_encode(t, text->data ? text->data : "", text->len, TOK_PARSE | TOK_BARRIER, out, err);
+    if (rc == 0 && out->bad) rc = err_set(err, ERR_NOMEM, "out of memory");
+    if (rc < 0) out->n = before;
+    return rc;
+}
+
+void chat_plain(const struct buf *text, struct buf *out)
+{
+    for (size_t i = 0, from = 0; i < text->len; from = i) {
+        while (i < text->len && text->data[i] != TOKENIZER_BARRIER) i++;
+        buf_put(out, text->data + from, i - from);
+        while (i < text->len && text->data[i] == TOKENIZER_BARRIER) i++;
+    }
+}
+
 int chat_prompt(const struct chat_request *r, struct ids *out, struct err *err)
 {
     struct buf text = { 0 };
-    size_t before = out->n;
     int rc = chat_text(r, &text, err);
-    /* Not TOK_SPECIAL: it could close the prompt with EOS. */
-    int32_t bos = tokenizer_bos(r->tokenizer);
-    if (rc == 0 && bos >= 0 && tokenizer_adds_bos(r->tokenizer) && !begins_with_token(&text, r->tokenizer, bos))
-        ids_push(out, bos);
-    if (rc == 0)
-        rc = tokenizer_encode(r->tokenizer, text.data ? text.data : "", text.len, TOK_PARSE | TOK_BARRIER, out, err);
-    if (rc == 0 && out->bad) rc = err_set(err, ERR_NOMEM, "out of memory");
-    if (rc < 0) out->n = before;
+    if (rc == 0) rc = chat_encode(r->tokenizer, &text, out, err);
     buf_release(&text);
     return rc;
 }

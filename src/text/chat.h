@@ -29,6 +29,14 @@ struct chat_request {                     /* all borrowed for the call */
  * Errors are those of template_render; ERR_ARG when messages is no array of objects. */
 int chat_text(const struct chat_request *r, struct buf *out, struct err *err);
 
+/* The two halves of chat_prompt, for variables of any kind.  chat_render: `trusted` (an object or NULL) holds the variables
+ * whose text may become control tokens.  chat_encode: of text with barriers; BOS is added as chat_prompt says. */
+int chat_render(const struct chat_request *r, const struct json *vars, const struct json *trusted, struct buf *out,
+                struct err *err);
+int chat_encode(const struct tokenizer *t, const struct buf *text, struct ids *out, struct err *err);
+/* Takes the barriers out. */
+void chat_plain(const struct buf *text, struct buf *out);
+
 /* Appends the ids of the prompt.  It begins with one BOS when the model or the template wants it, never two. */
 int chat_prompt(const struct chat_request *r, struct ids *out, struct err *err);
 

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/os.h"
 #include "text/tpl.h"
 
-enum { MAX_SOURCE = 4 << 20, MAX_TREE = 256 << 20 };
+enum { MAX_SOURCE = 4 << 20, MAX_TREE = 256 << 20, FREE_STEPS = 100000 };
 
 struct template {
     struct arena mem;
@@ -67,7 +68,10 @@ int template_render(const struct template *tp, const struct json *vars, const st
     if (!t.lim.output) t.lim.output = 8u << 20;
     if (!t.lim.memory) t.lim.memory = 64u << 20;
     if (!t.lim.depth) t.lim.depth = 100;
+    if (!t.lim.ms) t.lim.ms = 1000;
     t.steps = t.lim.steps;
+    t.look_at = t.steps > FREE_STEPS ? t.steps - FREE_STEPS : 0;
+    t.start_ns = os_thread_ns();
     t.mem.limit = t.lim.memory;
     struct scope *root = tpl_push_scope(&t, NULL), *top;
     int rc = root ? 0 : t.err->code;

@@ -90,7 +90,8 @@ static void expressions(void **state)
         { "{{ 'y' if a > 2 else 'n' }}{{ 'y' if a > 9 }}{{ 1 if 0 else 2 if 0 else 3 }}", "y3" },
         { "{{ s[0] }}{{ s[-1] }}{{ s[1:4] }}{{ s[::-1] }}{{ u[3:] }}", "HdelldlroW ,olleH\xe4\xbd\xa0\xe5\xa5\xbd" },
         { "{{ l[-2:] }}{{ l[::2] }}{{ l[9:] }}{{ l[2:0:-1] }}{{ l.0 }}", "[2, 3][1, 3][][3, 2]1" },
-        { "{{ d.k }}{{ d['n'] }}{{ d['items'] }}{{ d.nope }}|{{ d.items() }}", "v15|[('k', 'v'), ('n', 1), ('items', 5)]" },
+        { "{{ d.k }}{{ d['n'] }}{{ d['items'] }}{{ d.nope }}|{{ d.items() }}",
+          "v15|dict_items([('k', 'v'), ('n', 1), ('items', 5)])" },
         { "{{ (1,) }}{{ () }}{{ 1, 2 }}{{ {'a': [none, true, 'it\\'s']} }}", "(1,)()(1, 2){'a': [None, True, \"it's\"]}" },
         { "{{ 1e3 }} {{ 1e16 }} {{ 0.1 + 0.2 }} {{ 1e-5 }} {{ 123456.789 }} {{ 1.0 }} {{ 0x1f }} {{ 1_000 }}",
           "1000.0 1e+16 0.30000000000000004 1e-05 123456.789 1.0 31 1000" },
@@ -130,9 +131,43 @@ static void statements(void **state)
         { "{% generation %}x{{ a }}{% endgeneration %}{% block b %}y{% endblock %}", "x3y" },
         { "{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{% set j = joiner('-') %}{{ j() }}x{{ j() "
           "}}y", "abax-y" },
-        { "{{ dict(a=1).a }}{{ range(1, 8, 3) }}{{ range(3, 0, -1) | list }}", "1[1, 4, 7][3, 2, 1]" },
+        { "{{ dict(a=1).a }}{{ range(1, 8, 3) }}{{ range(3, 0, -1) | list }}", "1range(1, 8, 3)[3, 2, 1]" },
     };
     CHECK(t);
+}
+
+/* What jinja2 itself does and few expect; each line was compared with it. */
+static void odd_corners(void **state)
+{
+    (void)state;
+    static const struct pair t[] = {
+        { "{{ range(3) }}{{ range(5, 0, -2)[1:] }}{{ range(3) | list }}{{ range(3) == range(0, 3) }}{{ range(2) == [0, 1] }}",
+          "range(0, 3)range(3, -1, -2)[0, 1, 2]TrueFalse" },
+        { "{{ d.keys() }}{{ d.values() }}{{ d.keys() | list }}{{ d.items() is sequence }}{{ d.keys()[0] is defined }}",
+          "dict_keys(['k', 'n', 'items'])dict_values(['v', 1, 5])['k', 'n', 'items']FalseFalse" },
+        { "{% for i in l %}{% break %}{% else %}none came to its end{% endfor %}", "none came to its end" },
+        { "{% for i in l %}{{ i }}{% if i == 2 %}{% break %}{% endif %}{% else %}x{% endfor %}", "12" },
+        { "{{ [none, none] | sort }}{{ msgs | sort(attribute='nope') | length }}", "[None, None]3" },
+        { "{{ nope | truncate(3) }}|{{ l | truncate(9) }}", "|[1, 2, 3]" },
+        { "{{ 'ab'.center(5) }}|{{ 'abc' | center(6) }}|{{ '{:^5}'.format('ab') }}|", "  ab | abc  | ab  |" },
+        { "{{ ['<' | e] }}{{ ('a' | safe) is escaped }}{{ 'trim' is filter }}{{ 'odd' is test }}{{ 'x' is test }}",
+          "[Markup('&lt;')]TrueTrueTrueFalse" },
+        { "{% macro f() %}{{ caller is defined }}{% endmacro %}{{ f() }}", "False" },
+        { "{{ '\u00df\u01c6'.upper() }}{{ '\u00df'.title() }}{{ '\u4f60a'.title() }}{{ '\u00b2'.isdigit() }}"
+          "{{ '\u00b2'.isdecimal() }}{{ ''.isascii() }}",
+          "SS\xc7\x84Ss\xe4\xbd\xa0" "ATrueFalseTrue" },
+    };
+    CHECK(t);
+    static const struct pair bad[] = {
+        { "{{ range(3) | tojson }}", "type range cannot be written as JSON" }, { "{{ d.items() | tojson }}", "dict_items" },
+        { "{{ range(2) + [1] }}", "'range' and 'list'" },
+        { "{% filter length %}ab{% endfilter %}", "must give a string, not int" },
+        { "{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}", "takes not more than 1" },
+        { "{% macro f(a) %}{% endmacro %}{{ f(b=2) }}", "takes no argument 'b'" },
+        { "{% macro f() %}{% endmacro %}{% call f() %}{% endcall %}", "takes no argument 'caller'" },
+        { "{% macro f() %}{{ caller() }}{% endmacro %}{{ f() }}", "No caller defined" },
+    };
+    check_errors(bad, sizeof bad / sizeof *bad, ERR_FORMAT);
 }
 
 static void filters(void **state)
@@ -293,9 +328,14 @@ static void limits_of_the_caller(void **state)
     lim = (struct template_limits){ .memory = 100000 };
     assert_int_equal(render("{% for i in range(3000) %}{% endfor %}{{ range(9000) }}", &lim, &out, &e), ERR_LIMIT);
     buf_release(&out);
+    lim = (struct template_limits){ .ms = 1, .steps = 1u << 30 };
+    assert_int_equal(render("{% for i in range(50000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}", &lim, &out, &e),
+                     ERR_LIMIT);
+    assert_non_null(strstr(e.msg, "it took more than 1 ms"));
+    buf_release(&out);
     lim = (struct template_limits){ .now = 86400 * 200 };
-    assert_int_equal(render("{{ strftime_now('%Y %b|%Q|%%|%') }}", &lim, &out, &e), 0);
-    assert_string_equal(out.data, "1970 Jul|%Q|%|%");
+    assert_int_equal(render("{{ strftime_now('%Y %b|%Q|%z%Z%f|%%|%') }}", &lim, &out, &e), 0);
+    assert_string_equal(out.data, "1970 Jul|%Q|000000|%|%");
     buf_release(&out);
 }
 
@@ -326,7 +366,8 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(white_space), cmocka_unit_test(expressions), cmocka_unit_test(statements), cmocka_unit_test(filters),
+        cmocka_unit_test(white_space), cmocka_unit_test(expressions), cmocka_unit_test(statements),
+        cmocka_unit_test(odd_corners), cmocka_unit_test(filters),
         cmocka_unit_test(methods_and_tests), cmocka_unit_test(errors_say_where), cmocka_unit_test(budgets_hold),
         cmocka_unit_test(limits_of_the_caller), cmocka_unit_test(every_allocation_may_fail),
     };

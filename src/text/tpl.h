@@ -50,7 +50,9 @@ struct value {
     };
 };
 
-struct list { struct value *at; size_t n, cap; };
+/* Ranges and views of dictionaries are lists that print otherwise and take part in fewer operations. */
+enum { VIEW_NONE, VIEW_RANGE, VIEW_KEYS, VIEW_VALUES, VIEW_ITEMS };
+struct list { struct value *at; size_t n, cap; uint8_t view; int64_t range[3]; /* first, end, step */ };
 struct pair { struct value key, val; };
 struct dict { struct pair *at; size_t n, cap; };
 struct gen { struct list *from; size_t pos; const char *what; };   /* an iterator: gives each item once */
@@ -139,7 +141,9 @@ struct parser {
     struct err *err;
     int rc;                    /* sticky; once set, every function returns at once */
     unsigned depth, loops;
+    unsigned uses;             /* USES_ bits of the macro at work */
 };
+enum { USES_CALLER = 1, USES_VARARGS = 2, USES_KWARGS = 4 };   /* names that a macro's body reads */
 
 /* The parsing functions return NULL after an error. */
 struct node *parse_template(struct parser *p);
@@ -168,6 +172,8 @@ struct tpl {
     size_t out_start;
     struct template_limits lim;
     uint64_t steps;            /* left */
+    uint64_t look_at;          /* steps left when the clock is looked at next */
+    uint64_t start_ns;         /* processor time when the rendering began */
     unsigned depth, calls;
     const struct node *at;     /* for the position in messages */
     struct value block;        /* the text of the filter or set block at work */
@@ -218,6 +224,7 @@ bool tpl_find(const struct tpl *t, struct str name, struct value *out);
 struct scope *tpl_push_scope(struct tpl *t, struct scope *parent);    /* NULL: reported */
 void tpl_pop_scope(struct tpl *t, struct scope *s);
 int  tpl_filter(struct tpl *t, struct str name, const struct value *on, struct call *c, struct value *out);
+bool tpl_has_filter(struct str name);
 int  tpl_test(struct tpl *t, struct str name, const struct value *on, struct call *c, bool *out);
 const struct global *tpl_global(struct str name);
 const struct method *tpl_method(enum vtype type, struct str name);
@@ -246,6 +253,7 @@ double v_double(const struct value *v);
 const char *v_type_name(const struct value *v);           /* as Python calls it */
 int  v_undefined_error(struct tpl *t, const struct value *v);
 int  v_list(struct tpl *t, enum vtype type, size_t cap, struct value *out);
+bool v_plain_list(const struct value *v);                 /* a list or tuple that is no view */
 int  v_append(struct tpl *t, struct list *l, const struct value *v);
 int  v_pair(struct tpl *t, const struct value *a, const struct value *b, struct value *out);    /* a tuple */
 int  v_dict(struct tpl *t, enum vtype type, struct value *out);
@@ -286,14 +294,16 @@ struct str str_trim(struct str s, const struct str *chars, int sides);     /* 1 
 bool   char_is_space(uint32_t c);
 uint32_t char_lower(uint32_t c);
 uint32_t char_upper(uint32_t c);
+unsigned char_class(uint32_t c);                          /* UNI_L*, UNI_N*; others only beyond ASCII */
 void   put_char(struct buf *b, uint32_t c);
+void   put_upper(struct buf *b, uint32_t c, bool title);
 int    str_new(struct tpl *t, const char *p, size_t n, struct value *out);
 int    str_concat(struct tpl *t, struct str a, struct str b, struct value *out);
 int    str_take(struct tpl *t, struct buf *b, struct value *out);          /* copies to the arena, releases b */
 int    str_case(struct tpl *t, struct str s, char how, struct value *out);     /* how: l, u, c(apitalize), s(wap), t(itle) */
 int    str_replace(struct tpl *t, struct str s, struct str from, struct str to, int64_t count, struct value *out);
 int    str_lines(struct tpl *t, struct str s, bool keep, struct value *out);   /* a list */
-int    str_pad(struct tpl *t, struct str s, int64_t width, struct str fill, char how, struct value *out);   /* how: < > ^ */
+int    str_pad(struct tpl *t, struct str s, int64_t width, struct str fill, char how, struct value *out);   /* how: < > ^ c */
 struct buf str_buf(const struct tpl *t);                                   /* an empty buffer with the limit */
 int    str_percent(struct tpl *t, struct str fmt, const struct value *args, struct value *out);
 int    str_format(struct tpl *t, struct str fmt, const struct call *c, struct value *out);

@@ -15,12 +15,22 @@ int tpl_fail(struct tpl *t, int code, const char *fmt, ...)
     return err_set(t->err, code, "template: line %u, column %u: %s", t->at->line, t->at->col, what);
 }
 
+/* Rarely, so that most templates never ask for the time. */
+static int look_at_clock(struct tpl *t)
+{
+    enum { EVERY = 4096 };
+    t->look_at = t->steps > EVERY ? t->steps - EVERY : 0;
+    if ((os_thread_ns() - t->start_ns) / 1000000 < t->lim.ms) return 0;
+    t->steps = t->look_at = 0;
+    return tpl_fail(t, ERR_LIMIT, "it took more than %u ms", t->lim.ms);
+}
+
 int tpl_spend(struct tpl *t, size_t work)
 {
     uint64_t cost = 1 + work / 64;
     if (cost <= t->steps) {
         t->steps -= cost;
-        return 0;
+        return t->steps < t->look_at ? look_at_clock(t) : 0;
     }
     t->steps = 0;
     return tpl_fail(t, ERR_LIMIT, "more than %llu steps", (unsigned long long)t->lim.steps);

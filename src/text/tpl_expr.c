@@ -322,6 +322,8 @@ static struct node *parse_name(struct parser *p)
     struct node *e = parser_node(p, E_NAME, &p->cur);
     if (!e) return NULL;
     e->text = p->cur.s;
+    p->uses |= parser_is(p, "caller") ? USES_CALLER : parser_is(p, "varargs") ? USES_VARARGS
+               : parser_is(p, "kwargs") ? USES_KWARGS : 0u;
     for (size_t i = 0; i < sizeof constant / sizeof *constant; i++)
         if (str_same(e->text, constant[i].name)) {
             e->kind = E_CONST;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/uni.h"
 #include "text/tpl.h"
 
 #define FILTER(name) static int name(struct tpl *t, const struct value *v, const struct call *c, struct value *out)
@@ -50,13 +51,19 @@ static int sort_key(struct tpl *t, const struct value *item, const struct value 
     return rc;
 }
 
-/* One key, or a tuple of keys for "a,b". */
+/* A tuple of keys: one, or several for "a,b".  Being a tuple, equal keys that have no order are no error. */
 static int sort_keys(struct tpl *t, const struct value *item, const struct value *attr, bool exact, struct value *out)
 {
-    if (!attr || attr->type != V_STR || !memchr(attr->s.p, ',', attr->s.n)) return sort_key(t, item, attr, exact, out);
+    bool several = attr && attr->type == V_STR;
     struct value keys, key;
-    int rc = v_list(t, V_TUPLE, 0, &keys);
-    struct str s = attr->s;
+    int rc = v_list(t, V_TUPLE, 1, &keys);
+    struct str s = several ? attr->s : STR("");
+    if (rc == 0 && !several) {
+        rc = sort_key(t, item, attr, exact, &keys.list->at[0]);
+        keys.list->n = 1;
+        *out = keys;
+        return rc;
+    }
     while (rc == 0) {
         const char *comma = memchr(s.p, ',', s.n);
         struct value part = v_str((struct str){ s.p, comma ? (size_t)(comma - s.p) : s.n });
@@ -106,15 +113,18 @@ static int sort(struct tpl *t, struct keyed **items, size_t n, bool reverse)
     return 0;
 }
 
-static int sort_list(struct tpl *t, const struct list *l, const struct value *attr, bool exact, bool reverse,
+typedef int key_fn(struct tpl *t, const struct value *item, const struct value *attr, bool exact, struct value *out);
+
+static int sort_list(struct tpl *t, const struct list *l, const struct value *attr, const bool how[2], key_fn *key,
                      struct keyed **out)
 {
+    bool exact = how[0], reverse = how[1];
     int rc = 0;
     *out = tpl_new(t, l->n ? l->n : 1, sizeof **out);
     if (!*out) return t->err->code;
     for (size_t i = 0; rc == 0 && i < l->n; i++) {
         (*out)[i].val = l->at[i];
-        rc = sort_keys(t, &l->at[i], attr, exact, &(*out)[i].key);
+        rc = key(t, &l->at[i], attr, exact, &(*out)[i].key);
     }
     return rc < 0 ? rc : sort(t, out, l->n, reverse);
 }
@@ -124,7 +134,7 @@ FILTER(f_sort)
     struct list *l;
     struct keyed *k;
     int rc = v_items(t, v, &l);
-    if (rc == 0) rc = sort_list(t, l, c->a[2], truth(c->a[1]), truth(c->a[0]), &k);
+    if (rc == 0) rc = sort_list(t, l, c->a[2], (bool[2]){ truth(c->a[1]), truth(c->a[0]) }, sort_keys, &k);
     if (rc == 0) rc = v_list(t, V_LIST, l->n, out);
     for (size_t i = 0; rc == 0 && i < l->n; i++) out->list->at[out->list->n++] = k[i].val;
     return rc;
@@ -156,7 +166,7 @@ FILTER(f_groupby)
     struct keyed *k;
     struct value group = v_none(), pair;
     int rc = v_items(t, v, &l);
-    if (rc == 0) rc = sort_list(t, l, c->a[0], truth(c->a[2]), false, &k);
+    if (rc == 0) rc = sort_list(t, l, c->a[0], (bool[2]){ truth(c->a[2]), false }, sort_key, &k);
     if (rc == 0) rc = v_list(t, V_LIST, 0, out);
     for (size_t i = 0; rc == 0 && i < l->n; i++) {
         bool same = false;
@@ -354,7 +364,12 @@ FILTER(f_list)
     (void)c;
     struct list *l;
     int rc = v_items(t, v, &l);
-    if (rc == 0) *out = (struct value){ .type = V_LIST, .list = l };
+    if (rc < 0 || !l->view) {
+        if (rc == 0) *out = (struct value){ .type = V_LIST, .list = l };
+        return rc;
+    }
+    rc = v_list(t, V_LIST, l->n, out);
+    for (size_t i = 0; rc == 0 && i < l->n; i++) out->list->at[out->list->n++] = l->at[i];
     return rc;
 }
 
@@ -604,9 +619,11 @@ FILTER(f_title)
     if (rc == 0) rc = tpl_spend(t, s.n * 2);
     for (size_t i = 0, n; rc == 0 && i < s.n; i += n) {
         n = str_step(s, i);
+        bool upper = begin;
         uint32_t ch = str_char(s, i), to = begin ? char_upper(ch) : char_lower(ch);
         begin = char_is_space(ch) || (ch < 128 && strchr("-({[<", (int)ch));
-        if (to == ch) buf_put(&b, s.p + i, n);
+        if (to == ch && ch != 0xdf) buf_put(&b, s.p + i, n);
+        else if (upper) put_upper(&b, ch, false);
         else put_char(&b, to);
     }
     if (rc == 0) return str_take(t, &b, out);
@@ -672,12 +689,17 @@ FILTER(f_indent)
 
 FILTER(f_truncate)
 {
-    struct str s, end = STR("...");
+    struct str s = STR(""), end = STR("...");
     int64_t length, leeway;
-    int rc = v_str_arg(t, v, &s);
-    if (rc == 0) rc = v_int_arg(t, c->a[0], 255, &length);
+    int rc = v_int_arg(t, c->a[0], 255, &length);
     if (rc == 0) rc = v_int_arg(t, c->a[3], 5, &leeway);
     if (rc == 0 && c->a[2]) rc = v_str_arg(t, c->a[2], &end);
+    if (rc == 0 && (v->type == V_UNDEF || (v->type == V_DICT && (int64_t)v->dict->n <= length + leeway) ||
+                    ((v->type == V_LIST || v->type == V_TUPLE) && (int64_t)v->list->n <= length + leeway))) {
+        *out = *v;                     /* short enough, whatever it is */
+        return 0;
+    }
+    if (rc == 0) rc = v_str_arg(t, v, &s);
     if (rc == 0) rc = tpl_spend(t, s.n);
     if (rc < 0) return rc;
     int64_t tail = (int64_t)str_length(end), n = (int64_t)str_length(s);
@@ -703,8 +725,7 @@ FILTER(f_wordcount)
     int rc = v_text(t, v, &s);
     for (size_t i = 0; rc == 0 && i < s.n; i += str_step(s, i)) {
         uint32_t ch = str_char(s, i);
-        bool word = (ch >= '0' && ch <= '9') || ch == '_' || char_lower(ch) != char_upper(ch) || (ch > 0xbf
-            && !char_is_space(ch));
+        bool word = ch == '_' || (char_class(ch) & (UNI_L | UNI_N));
         n += word && !in;
         in = word;
     }
@@ -718,7 +739,7 @@ FILTER(f_center)
     int64_t width;
     int rc = v_text(t, v, &s);
     if (rc == 0) rc = v_int_arg(t, c->a[0], 80, &width);
-    return rc < 0 ? rc : str_pad(t, s, width, STR(" "), '^', out);
+    return rc < 0 ? rc : str_pad(t, s, width, STR(" "), 'c', out);
 }
 
 FILTER(f_format)
@@ -769,6 +790,13 @@ static const struct filter filters[] = {
     { "truncate", "|length killwords end leeway", f_truncate }, { "unique", "|case_sensitive attribute", f_unique },
     { "upper", "", f_upper }, { "wordcount", "", f_wordcount },
 };
+
+bool tpl_has_filter(struct str name)
+{
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
+        if (str_same(name, filters[i].name)) return true;
+    return false;
+}
 
 int tpl_filter(struct tpl *t, struct str name, const struct value *on, struct call *c, struct value *out)
 {

@@ -5,21 +5,22 @@
 #include "text/tpl.h"
 
 enum test {
-    IS_BOOLEAN, IS_CALLABLE, IS_DEFINED, IS_DIVISIBLE, IS_EQ, IS_EVEN, IS_FALSE, IS_FILTER, IS_FLOAT, IS_GE, IS_GT, IS_IN,
-    IS_INTEGER, IS_ITERABLE, IS_LE, IS_LOWER, IS_LT, IS_MAPPING, IS_NE, IS_NONE, IS_NUMBER, IS_ODD, IS_SAME,
-    IS_SEQUENCE, IS_STRING, IS_TRUE, IS_UNDEFINED, IS_UPPER
+    IS_BOOLEAN, IS_CALLABLE, IS_DEFINED, IS_DIVISIBLE, IS_EQ, IS_ESCAPED, IS_EVEN, IS_FALSE, IS_FILTER, IS_FLOAT, IS_GE,
+    IS_GT, IS_IN, IS_INTEGER, IS_ITERABLE, IS_LE, IS_LOWER, IS_LT, IS_MAPPING, IS_NE, IS_NONE, IS_NUMBER, IS_ODD, IS_SAME,
+    IS_SEQUENCE, IS_STRING, IS_TEST, IS_TRUE, IS_UNDEFINED, IS_UPPER
 };
 
 static const struct { const char *name; uint8_t test, args; } tests[] = {
     { "!=", IS_NE, 1 }, { "<", IS_LT, 1 }, { "<=", IS_LE, 1 }, { "==", IS_EQ, 1 }, { ">", IS_GT, 1 }, { ">=", IS_GE, 1 },
     { "boolean", IS_BOOLEAN, 0 }, { "callable", IS_CALLABLE, 0 }, { "defined", IS_DEFINED, 0 },
-    { "divisibleby", IS_DIVISIBLE, 1 }, { "eq", IS_EQ, 1 }, { "equalto", IS_EQ, 1 }, { "even", IS_EVEN, 0 },
-    { "false", IS_FALSE, 0 }, { "filter", IS_FILTER, 0 }, { "float", IS_FLOAT, 0 }, { "ge", IS_GE, 1 },
-    { "greaterthan", IS_GT, 1 }, { "gt", IS_GT, 1 }, { "in", IS_IN, 1 }, { "integer", IS_INTEGER, 0 },
+    { "divisibleby", IS_DIVISIBLE, 1 }, { "eq", IS_EQ, 1 }, { "equalto", IS_EQ, 1 }, { "escaped", IS_ESCAPED, 0 },
+    { "even", IS_EVEN, 0 }, { "false", IS_FALSE, 0 }, { "filter", IS_FILTER, 0 }, { "float", IS_FLOAT, 0 },
+    { "ge", IS_GE, 1 }, { "greaterthan", IS_GT, 1 }, { "gt", IS_GT, 1 }, { "in", IS_IN, 1 }, { "integer", IS_INTEGER, 0 },
     { "iterable", IS_ITERABLE, 0 }, { "le", IS_LE, 1 }, { "lessthan", IS_LT, 1 }, { "lower", IS_LOWER, 0 },
     { "lt", IS_LT, 1 }, { "mapping", IS_MAPPING, 0 }, { "ne", IS_NE, 1 }, { "none", IS_NONE, 0 },
     { "number", IS_NUMBER, 0 }, { "odd", IS_ODD, 0 }, { "sameas", IS_SAME, 1 }, { "sequence", IS_SEQUENCE, 0 },
-    { "string", IS_STRING, 0 }, { "true", IS_TRUE, 0 }, { "undefined", IS_UNDEFINED, 0 }, { "upper", IS_UPPER, 0 },
+    { "string", IS_STRING, 0 }, { "test", IS_TEST, 0 }, { "true", IS_TRUE, 0 }, { "undefined", IS_UNDEFINED, 0 },
+    { "upper", IS_UPPER, 0 },
 };
 
 static int test_remainder(struct tpl *t, const struct value *v, int64_t by, int64_t want, bool *out)
@@ -65,6 +66,7 @@ static bool of_type(enum test test, const struct value *v)
     case IS_BOOLEAN: return y == V_BOOL;
     case IS_CALLABLE: return y == V_UNDEF || y == V_FUNC || y == V_MACRO || y == V_BOUND || y == V_LOOP || y == V_JOINER;
     case IS_DEFINED: return y != V_UNDEF;
+    case IS_ESCAPED: return y == V_STR && v->flag == STR_MARKUP;
     case IS_FALSE: return y == V_BOOL && !v->b;
     case IS_FLOAT: return y == V_FLOAT;
     case IS_INTEGER: return y == V_INT;
@@ -73,11 +75,19 @@ static bool of_type(enum test test, const struct value *v)
     case IS_MAPPING: return y == V_DICT;
     case IS_NONE: return y == V_NONE;
     case IS_NUMBER: return v_number(v);
-    case IS_SEQUENCE: return y == V_UNDEF || y == V_STR || y == V_LIST || y == V_TUPLE || y == V_DICT;
+    case IS_SEQUENCE: return y == V_UNDEF || y == V_STR || y == V_TUPLE || y == V_DICT ||
+        (y == V_LIST && v->list->view <= VIEW_RANGE);
     case IS_STRING: return y == V_STR;
     case IS_TRUE: return y == V_BOOL && v->b;
     default: return y == V_UNDEF;
     }
+}
+
+static bool known_test(struct str name)
+{
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+        if (str_same(name, tests[i].name)) return true;
+    return false;
 }
 
 static int run_test(struct tpl *t, enum test test, const struct value *v, const struct call *c, bool *out)
@@ -102,7 +112,11 @@ static int run_test(struct tpl *t, enum test test, const struct value *v, const 
         return rc < 0 ? rc : test_remainder(t, v, by, 0, out);
     case IS_LOWER: return test_case(t, v, "islower", out);
     case IS_UPPER: return test_case(t, v, "isupper", out);
-    case IS_FILTER: *out = false; return 0;
+    case IS_FILTER:
+    case IS_TEST:
+        if ((rc = v_hashable(t, v)) < 0) return rc;
+        *out = v->type == V_STR && (test == IS_TEST ? known_test(v->s) : tpl_has_filter(v->s));
+        return 0;
     default: *out = of_type(test, v); return 0;
     }
 }
@@ -142,7 +156,7 @@ GLOBAL(g_raise)
 GLOBAL(g_strftime)
 {
     (void)self;
-    static const char known[] = "aAbBcCdDeFgGhHIjklmMnpPrRsStTuUVwWxXyYzZ%";
+    static const char known[] = "aAbBcCdDefFgGhHIjklmMnpPrRsStTuUVwWxXyYzZ%";
     struct str fmt;
     int rc = v_str_arg(t, c->a[0], &fmt);
     if (rc == 0) rc = tpl_spend(t, fmt.n * 64);
@@ -154,6 +168,15 @@ GLOBAL(g_strftime)
         if (fmt.p[i] == '%' && k + 1 < fmt.n && (fmt.p[k] == '-' || fmt.p[k] == '_' || fmt.p[k] == '0')) k++;
         if (fmt.p[i] != '%' || k >= fmt.n || !fmt.p[k] || !strchr(known, fmt.p[k])) {
             buf_putc(&b, fmt.p[i]);
+            continue;
+        }
+        if (fmt.p[k] == 'z' || fmt.p[k] == 'Z') {       /* a Python time without a zone */
+            i = k;
+            continue;
+        }
+        if (fmt.p[k] == 'f') {
+            buf_puts(&b, "000000");
+            i = k;
             continue;
         }
         char one[4] = { 0 }, text[128];
@@ -187,7 +210,12 @@ GLOBAL(g_range)
     if (rc == 0) rc = v_list(t, V_LIST, n, out);
     for (uint64_t i = 0; rc == 0 && i < n; i++)
         out->list->at[out->list->n++] = v_int((int64_t)((uint64_t)first + i * (uint64_t)step));
-    return rc;
+    if (rc < 0) return rc;
+    out->list->view = VIEW_RANGE;
+    out->list->range[0] = first;
+    out->list->range[1] = last;
+    out->list->range[2] = step;
+    return 0;
 }
 
 static int put_entries(struct tpl *t, const struct value *from, struct dict *d)

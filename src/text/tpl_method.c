@@ -1,6 +1,7 @@
 /* tpl_method.c - the methods of Python's str, list and dict that do not change their object; loops and cyclers. */
 #include <string.h>
 
+#include "base/uni.h"
 #include "text/tpl.h"
 
 static struct str rest(struct str s, size_t at) { return (struct str){ s.p + at, s.n - at }; }
@@ -13,13 +14,6 @@ static int append_str(struct tpl *t, struct list *l, const char *p, size_t n)
 
 /* ---- case, padding ---- */
 
-static bool is_letter(uint32_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == 0xaa || c == 0xb5 || c == 0xba ||
-           (c >= 0xc0 && c != 0xd7 && c != 0xf7 && !char_is_space(c) && !(c >= 0x2000 && c < 0x2070) &&
-            !(c >= 0x2190 && c < 0x2c00) && !(c >= 0x3000 && c < 0x3005) && !(c >= 0xff00 && c < 0xff21) && c < 0x1f000);
-}
-
 int str_case(struct tpl *t, struct str s, char how, struct value *out)
 {
     int rc = tpl_spend(t, s.n * 2);
@@ -29,17 +23,20 @@ int str_case(struct tpl *t, struct str s, char how, struct value *out)
     for (size_t i = 0, n; i < s.n; i += n) {
         n = str_step(s, i);
         uint32_t c = str_char(s, i), to;
-        bool up = how == 'u' || (begin && (how == 'c' || how == 't')) || (how == 's' && char_lower(c) != c);
-        if (how == 's') to = char_lower(c) != c ? char_lower(c) : char_upper(c);
-        else to = up ? char_upper(c) : char_lower(c);
-        begin = how == 't' && !is_letter(c);
-        if (to == c) {
+        bool up = how == 'u' || (begin && (how == 'c' || how == 't'));
+        if (how == 's') {
+            to = char_lower(c) != c ? char_lower(c) : char_upper(c);
+            up = to != char_lower(c);
+        } else to = up ? char_upper(c) : char_lower(c);
+        begin = how == 't' && !(char_class(c) & (UNI_LU | UNI_LL | UNI_LT));
+        if (to == c && !(up && c == 0xdf)) {
             buf_put(&b, s.p + i, n);
             continue;
         }
         size_t k = 0;
         while (k < n && (s.p[i + k] & 0x80) && (unsigned char)s.p[i + k] == 0xff) buf_putc(&b, s.p[i + k++]);
-        put_char(&b, to);
+        if (up) put_upper(&b, c, how != 'u' && how != 's');
+        else put_char(&b, to);
         for (; k < n; k++)
             if ((unsigned char)s.p[i + k] == 0xff) buf_putc(&b, s.p[i + k]);
     }
@@ -54,6 +51,7 @@ int str_pad(struct tpl *t, struct str s, int64_t width, struct str fill, char ho
     if ((uint64_t)width > t->lim.output) return tpl_fail(t, ERR_LIMIT, "a string is longer than %zu bytes", t->lim.output);
     size_t pad = (size_t)width > n ? (size_t)width - n : 0;
     size_t left = how == '>' ? pad : how == '^' ? pad / 2 : 0;
+    if (how == 'c') left = pad / 2 + (pad & (size_t)width & 1);       /* str.center rounds otherwise than format */
     for (size_t i = 0; i < left; i++) buf_put(&b, fill.p, fill.n);
     buf_put(&b, s.p, s.n);
     for (size_t i = left; i < pad; i++) buf_put(&b, fill.p, fill.n);
@@ -97,7 +95,7 @@ static int pad(struct tpl *t, const struct value *s, const struct call *c, char 
 }
 static int m_center(struct tpl *t, const struct value *s, const struct call *c, struct value *out)
 {
-    return pad(t, s, c, '^', out);
+    return pad(t, s, c, 'c', out);
 }
 static int m_ljust(struct tpl *t, const struct value *s, const struct call *c, struct value *out)
 {
@@ -490,20 +488,31 @@ static int m_count(struct tpl *t, const struct value *s, const struct call *c, s
 
 /* ---- classes of characters ---- */
 
-enum { IS_DIGIT, IS_ALPHA, IS_ALNUM, IS_SPACE, IS_LOWER, IS_UPPER };
+enum { IS_DECIMAL, IS_DIGIT, IS_NUMERIC, IS_ALPHA, IS_ALNUM, IS_SPACE, IS_ASCII, IS_LOWER, IS_UPPER };
+
+/* Digits that are no decimals: superscripts, subscripts, circled ones. */
+static bool superscript(uint32_t c)
+{
+    return c == 0xb2 || c == 0xb3 || c == 0xb9 || c == 0x2070 || (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) ||
+           (c >= 0x2460 && c <= 0x2468);
+}
 
 static int classify(struct tpl *t, const struct value *v, int what, struct value *out)
 {
     struct str s = v->s;
-    bool yes = !str_empty(s), cased = false;
-    for (size_t i = 0; yes && i < s.n; i += str_step(s, i)) {
+    bool yes = what == IS_ASCII || !str_empty(s), cased = false;
+    for (size_t i = 0; yes && !str_empty(s) && i < s.n; i += str_step(s, i)) {
         uint32_t c = str_char(s, i);
-        bool digit = c >= '0' && c <= '9', lower = char_upper(c) != c, upper = char_lower(c) != c;
+        unsigned k = char_class(c);
+        bool lower = k & UNI_LL, upper = k & (UNI_LU | UNI_LT);
         switch (what) {
-        case IS_DIGIT: yes = digit; break;
-        case IS_ALPHA: yes = is_letter(c); break;
-        case IS_ALNUM: yes = digit || is_letter(c); break;
+        case IS_DECIMAL: yes = k & UNI_ND; break;
+        case IS_DIGIT: yes = (k & UNI_ND) || superscript(c); break;
+        case IS_NUMERIC: yes = k & UNI_N; break;
+        case IS_ALPHA: yes = k & UNI_L; break;
+        case IS_ALNUM: yes = k & (UNI_L | UNI_N); break;
         case IS_SPACE: yes = char_is_space(c); break;
+        case IS_ASCII: yes = c < 128; break;
         case IS_LOWER: yes = !upper; break;
         default: yes = !lower; break;
         }
@@ -518,12 +527,15 @@ static int classify(struct tpl *t, const struct value *v, int what, struct value
         (void)c;                                                                                       \
         return classify(t, s, what, out);                                                              \
     }
+CLASS(m_isdecimal, IS_DECIMAL)
 CLASS(m_isdigit, IS_DIGIT)
+CLASS(m_isnumeric, IS_NUMERIC)
 CLASS(m_isalpha, IS_ALPHA)
 CLASS(m_isalnum, IS_ALNUM)
 CLASS(m_isspace, IS_SPACE)
 CLASS(m_islower, IS_LOWER)
 CLASS(m_isupper, IS_UPPER)
+CLASS(m_isascii, IS_ASCII)
 
 static int m_format(struct tpl *t, const struct value *s, const struct call *c, struct value *out)
 {
@@ -546,6 +558,7 @@ static int entries(struct tpl *t, const struct value *s, bool keys, bool values,
     struct dict *d = s->dict;
     int rc = tpl_spend(t, d->n * 16);
     if (rc == 0) rc = v_list(t, V_LIST, d->n, out);
+    if (rc == 0) out->list->view = keys && values ? VIEW_ITEMS : keys ? VIEW_KEYS : VIEW_VALUES;
     for (size_t i = 0; rc == 0 && i < d->n; i++) {
         struct value *to = &out->list->at[out->list->n++];
         if (keys && values) rc = v_pair(t, &d->at[i].key, &d->at[i].val, to);
@@ -645,8 +658,8 @@ static const struct method str_methods[] = {
     { "capitalize", "", m_capitalize }, { "casefold", "", m_lower }, { "center", "width|fillchar", m_center },
     { "count", "sub|start end", m_count }, { "endswith", "suffix|start end", m_endswith },
     { "find", "sub|start end", m_find }, { "format", "*", m_format }, { "index", "sub|start end", m_index },
-    { "isalnum", "", m_isalnum }, { "isalpha", "", m_isalpha }, { "isdecimal", "", m_isdigit },
-    { "isdigit", "", m_isdigit }, { "islower", "", m_islower }, { "isnumeric", "", m_isdigit },
+    { "isalnum", "", m_isalnum }, { "isalpha", "", m_isalpha }, { "isascii", "", m_isascii }, { "isdecimal", "", m_isdecimal },
+    { "isdigit", "", m_isdigit }, { "islower", "", m_islower }, { "isnumeric", "", m_isnumeric },
     { "isspace", "", m_isspace }, { "isupper", "", m_isupper }, { "join", "iterable", m_join },
     { "ljust", "width|fillchar", m_ljust }, { "lower", "", m_lower }, { "lstrip", "|chars", m_lstrip },
     { "partition", "sep", m_partition }, { "removeprefix", "prefix", m_removeprefix },

@@ -152,7 +152,7 @@ int tpl_binary(struct tpl *t, enum tok op, const struct value *a, const struct v
         if (x.type != V_FLOAT && y.type != V_FLOAT) return int_op(t, op, as_int(&x), as_int(&y), out);
         return float_op(t, op, v_double(&x), v_double(&y), out);
     }
-    bool list = x.type == V_LIST || x.type == V_TUPLE;
+    bool list = v_plain_list(&x) && (y.type != V_LIST || !y.list->view);
     if (op == T_TILDE) {
         struct str l, r;
         int rc = v_text(t, &x, &l);
@@ -167,7 +167,7 @@ int tpl_binary(struct tpl *t, enum tok op, const struct value *a, const struct v
         const struct value *times = right ? &y : &x, *what = right ? &x : &y;
         if (times->type == V_INT || times->type == V_BOOL) {
             if (what->type == V_STR) return repeat_str(t, what->s, as_int(times), out);
-            if (what->type == V_LIST || what->type == V_TUPLE) return repeat_list(t, what, as_int(times), out);
+            if (v_plain_list(what)) return repeat_list(t, what, as_int(times), out);
         }
     }
     return type_error(t, op, &x, &y);
@@ -176,7 +176,7 @@ int tpl_binary(struct tpl *t, enum tok op, const struct value *a, const struct v
 static int equal_lists(struct tpl *t, const struct list *a, const struct list *b, bool *out)
 {
     int rc = 0;
-    *out = a->n == b->n;
+    *out = a->n == b->n && a->view == b->view;
     for (size_t i = 0; rc == 0 && *out && i < a->n; i++) rc = tpl_equal(t, &a->at[i], &b->at[i], out);
     return rc;
 }
@@ -244,7 +244,7 @@ int tpl_less(struct tpl *t, enum tok op, const struct value *a, const struct val
         *out = ordered(op, str_cmp(a->s, b->s));
         return tpl_spend(t, a->s.n < b->s.n ? a->s.n : b->s.n);
     }
-    if (a->type != b->type || (a->type != V_LIST && a->type != V_TUPLE)) return type_error(t, op, a, b);
+    if (a->type != b->type || !v_plain_list(a) || !v_plain_list(b)) return type_error(t, op, a, b);
     if ((rc = tpl_enter(t)) < 0) return rc;
     size_t i = 0, n = a->list->n < b->list->n ? a->list->n : b->list->n;
     bool same = true;
@@ -318,6 +318,7 @@ static int find_attr(struct tpl *t, const struct value *v, struct str name, stru
         return 0;
     }
     const struct method *m = tpl_method((enum vtype)v->type, name);
+    if (v->type == V_LIST && (v->list->view > VIEW_RANGE || (v->list->view && str_same(name, "copy")))) m = NULL;
     *found = m != NULL;
     if (!m) return 0;
     struct bound *b = tpl_new(t, 1, sizeof *b);
@@ -374,7 +375,7 @@ int tpl_item(struct tpl *t, const struct value *v, const struct value *key, stru
     }
     if (k.type == V_INT || k.type == V_BOOL) {
         no_member(&on, STR("element"), out);
-        if (on.type == V_LIST || on.type == V_TUPLE) {
+        if (on.type == V_TUPLE || (on.type == V_LIST && on.list->view <= VIEW_RANGE)) {
             if (index_of(&k, on.list->n, &i)) *out = on.list->at[i];
         } else if (on.type == V_STR) {
             if ((rc = tpl_spend(t, on.s.n)) < 0) return rc;
@@ -433,13 +434,21 @@ static int slice_str(struct tpl *t, struct str s, const int64_t r[3], size_t cou
     return str_take(t, &b, out);
 }
 
+/* What Python says of a slice of a range: its ends need not be members. */
+static void slice_of_range(const int64_t range[3], const int64_t r[3], struct list *out)
+{
+    out->view = VIEW_RANGE;
+    for (int i = 0; i < 2; i++) out->range[i] = (int64_t)((uint64_t)range[0] + (uint64_t)r[i] * (uint64_t)range[2]);
+    out->range[2] = (int64_t)((uint64_t)range[2] * (uint64_t)r[2]);
+}
+
 int tpl_slice(struct tpl *t, const struct value *v, const struct value part[3], struct value *out)
 {
     struct value on = *v;
     int64_t r[3] = { 0, 0, 1 };
     size_t count = 0;
     if (on.type == V_UNDEF) return v_undefined_error(t, &on);
-    if (on.type != V_STR && on.type != V_LIST && on.type != V_TUPLE)
+    if (on.type != V_STR && on.type != V_TUPLE && (on.type != V_LIST || on.list->view > VIEW_RANGE))
         return tpl_fail(t, ERR_FORMAT, "'%s' object cannot be sliced", v_type_name(&on));
     size_t n = on.type == V_STR ? str_length(on.s) : on.list->n;
     int rc = slice_range(t, part, (int64_t)n, r, &count);
@@ -452,5 +461,6 @@ int tpl_slice(struct tpl *t, const struct value *v, const struct value part[3], 
     rc = tpl_spend(t, count * 8);
     if (rc == 0) rc = v_list(t, on.type, count, out);
     for (size_t i = 0; rc == 0 && i < count; i++) out->list->at[out->list->n++] = on.list->at[r[0] + (int64_t)i * r[2]];
+    if (rc == 0 && on.type == V_LIST && on.list->view) slice_of_range(on.list->range, r, out->list);
     return rc;
 }

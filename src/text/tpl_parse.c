@@ -282,13 +282,23 @@ static struct node *parse_closed_block(struct parser *p, const char *end)
     return body;
 }
 
-/* S_MACRO, text: name, list: parameters, d: body. */
+/* The body of a macro; s->val is what it uses. */
+static void parse_macro_body(struct parser *p, struct node *s, const char *end)
+{
+    unsigned outer = p->uses;
+    p->uses = 0;
+    s->d = parse_closed_block(p, end);
+    s->val = v_int(p->uses);
+    p->uses |= outer;
+}
+
+/* S_MACRO, text: name, list: parameters, d: body, val: its USES_ bits. */
 static struct node *parse_macro(struct parser *p, struct node *s)
 {
     parser_next(p);
     s->text = p->cur.s;
     if (!parser_expect(p, T_NAME) || !parse_signature(p, s)) return NULL;
-    s->d = parse_closed_block(p, "endmacro");
+    parse_macro_body(p, s, "endmacro");
     return s;
 }
 
@@ -303,7 +313,7 @@ static struct node *parse_call_block(struct parser *p, struct node *s)
     s->a = parse_expr(p, true);
     if (!s->a) return NULL;
     if (s->a->kind != E_CALL) return parser_fail(p, "expected a call");
-    s->b->d = parse_closed_block(p, "endcall");
+    parse_macro_body(p, s->b, "endcall");
     return s;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/uni.h"
 #include "text/tokenizer.h"
 #include "text/tpl.h"
 
@@ -139,9 +140,9 @@ bool parse_int(struct str s, int base, int64_t *out)
 
 static bool printable(uint32_t c)
 {
-    return !(c < 0x20 || (c >= 0x7f && c <= 0xa0) || c == 0xad || (c != ' ' && char_is_space(c)) ||
-             (c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
-             c == 0xfeff || (c >= 0xe000 && c <= 0xf8ff) || c > 0xe0000);
+    if (c < 127) return c >= 32;
+    unsigned k = uni_class(c);
+    return k && !(k & (UNI_CONTROL | UNI_SPACE));
 }
 
 static void repr_str(struct str s, struct buf *out)
@@ -166,8 +167,16 @@ static void repr_str(struct str s, struct buf *out)
 
 static int repr_list(struct tpl *t, const struct value *v, struct buf *out)
 {
-    bool tuple = v->type == V_TUPLE;
+    bool tuple = v->type == V_TUPLE, view = v->list->view > VIEW_RANGE;
     int rc = 0;
+    if (v->list->view == VIEW_RANGE) {
+        const int64_t *r = v->list->range;
+        buf_printf(out, "range(%lld, %lld", (long long)r[0], (long long)r[1]);
+        if (r[2] != 1) buf_printf(out, ", %lld", (long long)r[2]);
+        buf_putc(out, ')');
+        return 0;
+    }
+    if (view) buf_printf(out, "%s(", v_type_name(v));
     buf_putc(out, tuple ? '(' : '[');
     for (size_t i = 0; rc == 0 && i < v->list->n; i++) {
         if (i) buf_puts(out, ", ");
@@ -175,6 +184,7 @@ static int repr_list(struct tpl *t, const struct value *v, struct buf *out)
     }
     if (tuple && v->list->n == 1) buf_putc(out, ',');
     buf_putc(out, tuple ? ')' : ']');
+    if (view) buf_putc(out, ')');
     return rc;
 }
 
@@ -202,7 +212,11 @@ static int repr(struct tpl *t, const struct value *v, struct buf *out)
     case V_BOOL: buf_puts(out, v->b ? "True" : "False"); break;
     case V_INT: buf_printf(out, "%lld", (long long)v->i); break;
     case V_FLOAT: print_float(v->f, out); break;
-    case V_STR: repr_str(v->s, out); break;
+    case V_STR:
+        if (v->flag == STR_MARKUP) buf_puts(out, "Markup(");
+        repr_str(v->s, out);
+        if (v->flag == STR_MARKUP) buf_putc(out, ')');
+        break;
     case V_LIST:
     case V_TUPLE: return repr_list(t, v, out);
     case V_DICT:
@@ -367,7 +381,10 @@ static int dump_value(struct dump *d, const struct value *v, unsigned depth)
         break;
     case V_STR: dump_str(d, v->s); break;
     case V_LIST:
-    case V_TUPLE: rc = dump_list(d, v, depth); break;
+    case V_TUPLE:
+        rc = v_plain_list(v) ? dump_list(d, v, depth)
+                             : tpl_fail(d->t, ERR_FORMAT, "a value of type %s cannot be written as JSON", v_type_name(v));
+        break;
     case V_DICT: rc = dump_dict(d, v, depth); break;
     default: rc = tpl_fail(d->t, ERR_FORMAT, "a value of type %s cannot be written as JSON", v_type_name(v));
     }

@@ -124,7 +124,11 @@ static int print(struct tpl *t, const struct value *v)
 static int bind_extra(struct tpl *t, const struct macro *m, const struct call *c, struct scope *s)
 {
     const struct node *def = m->def;
-    struct value rest, named;
+    int64_t uses = def->val.i;
+    struct value rest, named, caller = v_undef(STR("No caller defined"));
+    caller.flag = UNDEF_MESSAGE;
+    if (c->n > def->n && !(uses & USES_VARARGS))
+        return tpl_fail(t, ERR_FORMAT, "macro '%.*s' takes not more than %u arguments", STR_ARG(def->text), def->n);
     int rc = v_list(t, V_TUPLE, c->n > def->n ? c->n - def->n : 0, &rest);
     if (rc == 0) rc = v_dict(t, V_DICT, &named);
     for (size_t i = def->n; rc == 0 && i < c->n; i++) rest.list->at[rest.list->n++] = c->pos[i];
@@ -133,9 +137,11 @@ static int bind_extra(struct tpl *t, const struct macro *m, const struct call *c
         bool param = false;
         for (uint32_t k = 0; k < def->n; k++) param |= str_eq(def->list[k]->text, c->kw[i].name);
         if (param) continue;
-        if (str_same(c->kw[i].name, "caller")) rc = tpl_set(t, s, c->kw[i].name, &c->kw[i].v);
-        else rc = v_dict_put(t, named.dict, &key, &c->kw[i].v);
+        if ((uses & USES_CALLER) && str_same(c->kw[i].name, "caller")) caller = c->kw[i].v;
+        else if (uses & USES_KWARGS) rc = v_dict_put(t, named.dict, &key, &c->kw[i].v);
+        else rc = tpl_fail(t, ERR_FORMAT, "macro '%.*s' takes no argument '%.*s'", STR_ARG(def->text), STR_ARG(c->kw[i].name));
     }
+    if (rc == 0 && (uses & USES_CALLER)) rc = tpl_set(t, s, STR("caller"), &caller);
     if (rc == 0) rc = tpl_set(t, s, STR("varargs"), &rest);
     return rc < 0 ? rc : tpl_set(t, s, STR("kwargs"), &named);
 }
@@ -325,7 +331,7 @@ static int run_loop(struct tpl *t, const struct node *s, const struct value *ove
 {
     struct loop *l = tpl_new(t, 1, sizeof *l);
     struct value item;
-    bool got = true, any = false;
+    bool got = true, any = false, done = false;
     if (!l) return t->err->code;
     *l = (struct loop){ .def = s, .scope = t->scope, .depth0 = depth0, .length = -1 };
     if (s->c || s->flag) keep_scope(t);
@@ -336,8 +342,10 @@ static int run_loop(struct tpl *t, const struct node *s, const struct value *ove
         any = true;
         rc = run_turn(t, l, &item, &turn);
         if (turn == S_BREAK) break;
+        if (!turn) done = true;
     }
-    if (rc < 0 || any || !s->n) return rc;
+    /* as in jinja2, "else" runs too when no turn came to its end */
+    if (rc < 0 || done || !s->n) return rc;
     struct scope *inner = tpl_push_scope(t, t->scope);
     if (!inner) return t->err->code;
     rc = tpl_exec(t, s->list[0], flow);
@@ -388,6 +396,8 @@ static int exec_captured(struct tpl *t, const struct node *s, int *flow)
         rc = tpl_eval(t, s->b, &v);
     }
     if (rc < 0) return rc;
+    if (s->kind == S_FILTER && v.type != V_STR)
+        return tpl_fail(t, ERR_FORMAT, "a filter block must give a string, not %s", v_type_name(&v));
     return s->kind == S_FILTER ? print(t, &v) : assign(t, s->a, &v);
 }
 

@@ -2,6 +2,7 @@
  * A barrier belongs to the character before it; at the start of a string, to the first one. */
 #include <string.h>
 
+#include "base/uni.h"
 #include "text/tokenizer.h"
 #include "text/tpl.h"
 
@@ -193,29 +194,19 @@ bool char_is_space(uint32_t c)
            (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
-/* Latin, Greek and Cyrillic; the case of other scripts is left as it is. */
-uint32_t char_lower(uint32_t c)
+uint32_t char_lower(uint32_t c) { return c < 128 ? c + (c >= 'A' && c <= 'Z') * 32u : uni_lower(c); }
+uint32_t char_upper(uint32_t c) { return c < 128 ? c - (c >= 'a' && c <= 'z') * 32u : uni_upper(c); }
+
+unsigned char_class(uint32_t c)
 {
-    if (c >= 'A' && c <= 'Z') return c + 32;
-    if (c < 0xc0) return c;
-    if ((c <= 0xde && c != 0xd7) || (c >= 0x391 && c <= 0x3a9 && c != 0x3a2) || (c >= 0x410 && c <= 0x42f)) return c + 32;
-    if (c >= 0x400 && c <= 0x40f) return c + 80;
-    if ((c >= 0x100 && c <= 0x137 && c != 0x130) || (c >= 0x14a && c <= 0x177)) return c | 1;
-    if ((c >= 0x139 && c <= 0x147) || (c >= 0x179 && c <= 0x17d)) return c + (c & 1);
-    return c == 0x178 ? 0xff : c;
+    if (c >= 128) return uni_class(c);
+    return (c >= 'a' && c <= 'z') ? UNI_LL : (c >= 'A' && c <= 'Z') ? UNI_LU : (c >= '0' && c <= '9') ? UNI_ND : 0;
 }
 
-uint32_t char_upper(uint32_t c)
+void put_upper(struct buf *b, uint32_t c, bool title)
 {
-    if (c >= 'a' && c <= 'z') return c - 32;
-    if (c < 0xe0) return c == 0xb5 ? 0x39c : c;
-    if (c == 0xff) return 0x178;
-    if ((c <= 0xfe && c != 0xf7) || (c >= 0x3b1 && c <= 0x3c9 && c != 0x3c2) || (c >= 0x430 && c <= 0x44f)) return c - 32;
-    if (c == 0x3c2) return 0x3a3;
-    if (c >= 0x450 && c <= 0x45f) return c - 80;
-    if ((c >= 0x100 && c <= 0x137 && c != 0x131) || (c >= 0x14a && c <= 0x177)) return c & ~1u;
-    if ((c >= 0x13a && c <= 0x148) || (c >= 0x17a && c <= 0x17e)) return c - !(c & 1);
-    return c;
+    if (c == 0xdf) buf_puts(b, title ? "Ss" : "SS");          /* the one common letter whose upper case is two */
+    else put_char(b, char_upper(c));
 }
 
 void put_char(struct buf *b, uint32_t c)

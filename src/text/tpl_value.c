@@ -35,11 +35,12 @@ double v_double(const struct value *v)
 
 const char *v_type_name(const struct value *v)
 {
+    static const char *const view[] = { "list", "range", "dict_keys", "dict_values", "dict_items" };
     static const char *const name[] = {
         "undefined", "NoneType", "bool", "int", "float", "str", "list", "tuple", "dict", "namespace", "generator",
         "function", "macro", "method", "loop", "cycler", "joiner",
     };
-    return name[v->type];
+    return v->type == V_LIST && v->list ? view[v->list->view] : name[v->type];
 }
 
 int v_undefined_error(struct tpl *t, const struct value *v)
@@ -64,6 +65,8 @@ int v_list(struct tpl *t, enum vtype type, size_t cap, struct value *out)
     *out = (struct value){ .type = (uint8_t)type, .list = l };
     return 0;
 }
+
+bool v_plain_list(const struct value *v) { return v->type == V_TUPLE || (v->type == V_LIST && !v->list->view); }
 
 int v_append(struct tpl *t, struct list *l, const struct value *v)
 {
