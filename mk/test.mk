@@ -32,6 +32,13 @@ check-style:
 	@tools/check-style
 ## make check-style  the rules of layers and of CONTRIBUTING.md that a program can check
 
+.PHONY: template-diff
+TEMPLATES ?= 2000
+template-diff: $(PROGRAM)
+	@HEARTH=./$(PROGRAM) tools/template-diff messages
+	@HEARTH=./$(PROGRAM) tools/template-diff random $(TEMPLATES)
+## make template-diff  chat templates against Python's jinja2 (python3-jinja2; development only)
+
 # Fuzzing: `make fuzz` needs clang; the corpora are replayed by `make fuzz-replay` with any compiler.
 FUZZ := $(FUZZ_SRC:%.c=$(BUILD)/%)
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libhearth.a $(if $(FUZZ_LINK),,$(BUILD)/tests/fuzz-main.o)
