@@ -25,12 +25,12 @@ INLINE void store(float *acc, float da, __m256 value)
 #define DEPTH(top) ((top) == 15 ? 8 : (top) == 31 ? 4 : 2)
 
 /* sum[t][h] += 32 columns (block b) of 8 rows, group sums times coefficients c[t][h] of 16 bits. */
-INLINE void columns32(const __m256i (*code)[HALVES], const struct act_block *const *a, int nt, int b, int top,
-                      __m256i (*c)[HALVES], __m256i (*sum)[HALVES])
+INLINE void columns32(const __m256i (*code)[EIGHTS], const struct act_block *const *a, int nt, int b, int top,
+                      __m256i (*c)[EIGHTS], __m256i (*sum)[EIGHTS])
 {
     if (top == 127) {               /* absolute codes times activations with their signs; a pair fits 16 bits */
         UNROLL for (int k = 0; k < 8; k++) {
-            UNROLL for (int h = 0; h < HALVES; h++) {
+            UNROLL for (int h = 0; h < EIGHTS; h++) {
                 __m256i w = code[8 * b + k][h], size = _mm256_abs_epi8(w);
                 UNROLL for (int t = 0; t < nt; t++) {
                     __m256i x = _mm256_sign_epi8(spread32(a[t]->pairs + 32 * b + 4 * k), w);
@@ -41,7 +41,7 @@ INLINE void columns32(const __m256i (*code)[HALVES], const struct act_block *con
         }
         return;
     }
-    __m256i p[TILE][HALVES];
+    __m256i p[TILE][EIGHTS];
     UNROLL for (int k = 0; k < 8; k++) {
         __m256i w0 = code[8 * b + k][0], w1 = code[8 * b + k][1];
         UNROLL for (int t = 0; t < nt; t++) {
@@ -54,7 +54,7 @@ INLINE void columns32(const __m256i (*code)[HALVES], const struct act_block *con
         }
         if ((k + 1) % DEPTH(top)) continue;
         UNROLL for (int t = 0; t < nt; t++) {
-            UNROLL for (int h = 0; h < HALVES; h++) {
+            UNROLL for (int h = 0; h < EIGHTS; h++) {
                 sum[t][h] = _mm256_add_epi32(sum[t][h], _mm256_madd_epi16(p[t][h], c[t][h]));
                 KEEP(sum[t][h]);
             }
@@ -63,7 +63,7 @@ INLINE void columns32(const __m256i (*code)[HALVES], const struct act_block *con
 }
 
 /* Pairs of 16-bit numbers of the rows times the group sums. */
-INLINE __m256i times_sums(const __m256i (*n)[HALVES], int h, const struct act_block *a)
+INLINE __m256i times_sums(const __m256i (*n)[EIGHTS], int h, const struct act_block *a)
 {
     __m256i sum = _mm256_setzero_si256();
     UNROLL for (int i = 0; i < BLOCKS; i++)
@@ -74,20 +74,20 @@ INLINE __m256i times_sums(const __m256i (*n)[HALVES], int h, const struct act_bl
 INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt, enum family family, int top)
 {
     const struct act_block *a[TILE];
-    __m256i isum[TILE][HALVES];
+    __m256i isum[TILE][EIGHTS];
     UNROLL for (int t = 0; t < nt; t++) {
         a[t] = c->a[t] + c->s;
         isum[t][0] = isum[t][1] = _mm256_setzero_si256();
     }
     for (int b = 0; b < BLOCKS; b++) {
-        __m256i f[TILE][HALVES];
+        __m256i f[TILE][EIGHTS];
         ask(c->x);
         UNROLL for (int t = 0; t < nt; t++)
-            UNROLL for (int h = 0; h < HALVES; h++) f[t][h] = _mm256_mullo_epi16(w->sc[b][h], spread32(a[t]->s16 + 2 * b));
+            UNROLL for (int h = 0; h < EIGHTS; h++) f[t][h] = _mm256_mullo_epi16(w->sc[b][h], spread32(a[t]->s16 + 2 * b));
         columns32(w->code, a, nt, b, top, f, isum);
     }
     UNROLL for (int t = 0; t < nt; t++) {
-        UNROLL for (int h = 0; h < HALVES; h++) {
+        UNROLL for (int h = 0; h < EIGHTS; h++) {
             __m256i sum = isum[t][h];
             if (family == SUPER && top != 127)
                 sum = _mm256_sub_epi32(sum, _mm256_mullo_epi32(_mm256_set1_epi32(w->offset), times_sums(w->sc, h, a[t])));
@@ -101,13 +101,13 @@ INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt
 INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt, enum family family, int top)
 {
     const struct act_block *a[TILE];
-    __m256 value[TILE][HALVES];
+    __m256 value[TILE][EIGHTS];
     UNROLL for (int t = 0; t < nt; t++) {
         a[t] = c->a[t] + c->s;
         value[t][0] = value[t][1] = _mm256_setzero_ps();
     }
     for (int b = 0; b < BLOCKS; b++) {
-        __m256i f[TILE][HALVES], k[TILE][HALVES];
+        __m256i f[TILE][EIGHTS], k[TILE][EIGHTS];
         ask(c->x);
         UNROLL for (int t = 0; t < nt; t++) {
             f[t][0] = _mm256_setzero_si256();
@@ -118,14 +118,14 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
         }
         columns32(w->code, a, nt, b, top, k, f);
         UNROLL for (int t = 0; t < nt; t++) {
-            UNROLL for (int h = 0; h < HALVES; h++) {
+            UNROLL for (int h = 0; h < EIGHTS; h++) {
                 __m256 v = _mm256_cvtepi32_ps(f[t][h]);
                 value[t][h] = b ? _mm256_fmadd_ps(w->d[b][h], v, value[t][h]) : _mm256_mul_ps(w->d[b][h], v);
             }
         }
     }
     UNROLL for (int t = 0; t < nt; t++) {
-        UNROLL for (int h = 0; h < HALVES; h++) {
+        UNROLL for (int h = 0; h < EIGHTS; h++) {
             if (family == BLOCK_ADD)
                 for (int b = 0; b < BLOCKS; b++)
                     value[t][h] = _mm256_fmadd_ps(w->add[b][h], _mm256_cvtepi32_ps(spread32(a[t]->z.pair + b)), value[t][h]);

@@ -1,9 +1,13 @@
-/* Many tokens (AVX-512 VNNI): 16 rows are one register, eight tokens a tile; activations are broadcast on load.
- * One kernel for super-blocks, one for a float scale per 32. */
+/* Many tokens (AVX-512 VNNI): a tile is 32 rows, two registers, by four tokens: a processor broadcasts hardly more often than
+ * it multiplies, so each broadcast serves two multiplications.  One kernel for super-blocks, one for a float scale per 32. */
 #define CODES q
+#define PANEL_WIDTH 32
 #include "kernel/matmul/panel_x86.h"
 
-enum { TILE = 8, VNNI = 1 };
+enum { TILE = 4, VECS = EIGHTS / 2, VNNI = 1 };
+
+/* Vector v of a row of panels. */
+#define VEC(array, v) load512((array) + 2 * (v))
 
 INLINE __m512i load512(const void *p) { return _mm512_load_si512(p); }
 
@@ -19,22 +23,32 @@ INLINE void store(float *acc, float da, __m512 value)
     _mm512_storeu_ps(acc, _mm512_fmadd_ps(_mm512_set1_ps(da), value, _mm512_loadu_ps(acc)));
 }
 
-/* dot[t] += 16 columns of 16 rows. */
-INLINE void group(const __m256i (*code)[HALVES], const struct act_block *const *a, int nt, int j, __m512i *dot)
+typedef __m512i sums[TILE][VECS];
+
+/* dot += 16 columns of all rows. */
+INLINE void group(const __m256i (*code)[EIGHTS], const struct act_block *const *a, int nt, int j, sums dot)
 {
     UNROLL for (int k = 0; k < 4; k++) {
-        __m512i w = load512(code[4 * j + k]);
-        UNROLL for (int t = 0; t < nt; t++) dot[t] = _mm512_dpbusd_epi32(dot[t], w, spread(a[t]->q + ACT_GROUP * j + 4 * k));
+        __m512i w[VECS];
+        UNROLL for (int v = 0; v < VECS; v++) w[v] = VEC(code[4 * j + k], v);
+        UNROLL for (int t = 0; t < nt; t++) {
+            __m512i q = spread(a[t]->q + ACT_GROUP * j + 4 * k);
+            UNROLL for (int v = 0; v < VECS; v++) dot[t][v] = _mm512_dpbusd_epi32(dot[t][v], w[v], q);
+        }
     }
 }
 
 /* The signed or, in families with minimums, unsigned dots of groups 2i and 2i + 1. */
-INLINE void two_groups(const __m256i (*code)[HALVES], const struct act_block *const *a, int nt, int i, bool is_signed,
-                       __m512i *even, __m512i *odd)
+INLINE void two_groups(const __m256i (*code)[EIGHTS], const struct act_block *const *a, int nt, int i, bool is_signed, sums even,
+                       sums odd)
 {
     UNROLL for (int t = 0; t < nt; t++) {
-        even[t] = is_signed ? spread(&a[t]->zero[2 * i]) : _mm512_setzero_si512();
-        odd[t] = is_signed ? spread(&a[t]->zero[2 * i + 1]) : _mm512_setzero_si512();
+        __m512i e = is_signed ? spread(&a[t]->zero[2 * i]) : _mm512_setzero_si512();
+        __m512i o = is_signed ? spread(&a[t]->zero[2 * i + 1]) : _mm512_setzero_si512();
+        UNROLL for (int v = 0; v < VECS; v++) {
+            even[t][v] = e;
+            odd[t][v] = o;
+        }
     }
     group(code, a, nt, 2 * i, even);
     group(code, a, nt, 2 * i + 1, odd);
@@ -42,73 +56,223 @@ INLINE void two_groups(const __m256i (*code)[HALVES], const struct act_block *co
 
 /* sum += even * (low half of f) + odd * (high half).  narrow: both dots fit 16 bits, so that one instruction does it; only
  * multiplications count here, shifts and blends run beside them. */
-INLINE __m512i add_pair(__m512i sum, __m512i even, __m512i odd, __m512i f, bool narrow)
+INLINE __m512i add_narrow(__m512i sum, __m512i even, __m512i odd, __m512i f)
 {
-    if (narrow) return _mm512_dpwssd_epi32(sum, _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16)), f);
-    even = _mm512_mullo_epi32(even, _mm512_srai_epi32(_mm512_slli_epi32(f, 16), 16));
-    odd = _mm512_mullo_epi32(odd, _mm512_srai_epi32(f, 16));
-    return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
+    return _mm512_dpwssd_epi32(sum, _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16)), f);
 }
 
-INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt, enum family family, bool narrow)
+/* The same where each factor has 32 bits. */
+INLINE __m512i add_wide(__m512i sum, __m512i even, __m512i odd, __m512i f_even, __m512i f_odd)
 {
+    return _mm512_add_epi32(sum, _mm512_add_epi32(_mm512_mullo_epi32(even, f_even), _mm512_mullo_epi32(odd, f_odd)));
+}
+
+INLINE __m512i add_pair(__m512i sum, __m512i even, __m512i odd, __m512i f, bool narrow)
+{
+    if (narrow) return add_narrow(sum, even, odd, f);
+    return add_wide(sum, even, odd, _mm512_srai_epi32(_mm512_slli_epi32(f, 16), 16), _mm512_srai_epi32(f, 16));
+}
+
+/* Every product sc * s of a weight's scale and an activation's: looking them up costs no multiplication.  narrow: in both halves,
+ * where the groups of 32 columns share sc, with the minimums as pairs of 32 columns.  wide: 16 bits for each group. */
+enum { PRODUCTS_T = 24 };                  /* fewer tokens would not pay for the table */
+struct panel_products {
+    const struct panel_super *w;
+    union {
+        __m512i narrow[BLOCKS][ACT_S_Q256][VECS];
+        __m256i wide[ACT_GROUPS][ACT_S_Q256][VECS];
+    } of;
+    __m512i mn[BLOCKS / 2][VECS];
+};
+
+/* Whether both halves are the same, everywhere. */
+INLINE bool halves_share(const __m256i (*n)[EIGHTS])
+{
+    __m256i differs = _mm256_setzero_si256();
+    for (int i = 0; i < BLOCKS; i++)
+        UNROLL for (int h = 0; h < EIGHTS; h++) {
+            __m256i swapped = _mm256_or_si256(_mm256_slli_epi32(n[i][h], 16), _mm256_srli_epi32(n[i][h], 16));
+            differs = _mm256_or_si256(differs, _mm256_xor_si256(n[i][h], swapped));
+        }
+    return _mm256_testz_si256(differs, differs);
+}
+
+INLINE void products_narrow(const struct panel_super *w, struct panel_products *out)
+{
+    for (int i = 0; i < BLOCKS; i++)
+        UNROLL for (int v = 0; v < VECS; v++) {
+            __m512i sc = VEC(w->sc[i], v), sum = _mm512_setzero_si512();
+            for (int s = 0; s < ACT_S_Q256; s++) {
+                sum = _mm512_add_epi16(sum, sc);
+                out->of.narrow[i][s][v] = sum;
+            }
+            if (i % 2) out->mn[i / 2][v] = _mm512_mask_blend_epi16(0xaaaaaaaa, VEC(w->mn[i - 1], v), VEC(w->mn[i], v));
+        }
+}
+
+INLINE void products_wide(const struct panel_super *w, struct panel_products *out)
+{
+    for (int i = 0; i < BLOCKS; i++)
+        UNROLL for (int v = 0; v < VECS; v++) {
+            __m512i both = VEC(w->sc[i], v);
+            __m256i even = _mm512_cvtepi32_epi16(both), odd = _mm512_cvtepi32_epi16(_mm512_srli_epi32(both, 16));
+            __m256i e = _mm256_setzero_si256(), o = e;
+            for (int s = 0; s < ACT_S_Q256; s++) {
+                e = out->of.wide[2 * i][s][v] = _mm256_add_epi16(e, even);
+                o = out->of.wide[2 * i + 1][s][v] = _mm256_add_epi16(o, odd);
+            }
+        }
+}
+
+INLINE bool products_fill(const struct panel_super *w, enum family family, bool narrow, struct panel_products *out)
+{
+    if (family == SUPER_MIN && !(narrow && halves_share(w->sc) && halves_share(w->mn))) return false;
+    out->w = w;
+    if (family == SUPER_MIN) products_narrow(w, out);
+    else products_wide(w, out);
+    return true;
+}
+
+/* The sums z of two groups together.  false: they do not fit 16 bits (rare: it takes nearly the largest codes all along). */
+INLINE bool pair_sums(const struct act_block *a, int16_t *out)
+{
+    __m256i z = load256(a->z.z16), odd = _mm256_slli_epi32(z, 16), sum = _mm256_add_epi16(z, odd);
+    __m256i off = _mm256_srli_epi32(_mm256_xor_si256(sum, _mm256_adds_epi16(z, odd)), 16);
+    __m256i packed = _mm512_cvtepi32_epi16(_mm512_castsi256_si512(_mm256_srli_epi32(sum, 16)));
+    _mm_store_si128((__m128i *)(void *)out, _mm256_castsi256_si128(packed));
+    return _mm256_testz_si256(off, off);
+}
+
+/* Sums of n pairs of minimums times pairs of sums of activations. */
+INLINE void minimums(const __m512i (*mn)[VECS], const int16_t *z, int n, __m512i *sum)
+{
+    __m512i odd[VECS];
+    UNROLL for (int v = 0; v < VECS; v++) sum[v] = odd[v] = _mm512_setzero_si512();
+    for (int i = 0; i < n; i += 2) {
+        __m512i z0 = spread(z + 2 * i), z1 = spread(z + 2 * i + 2);
+        UNROLL for (int v = 0; v < VECS; v++) {
+            sum[v] = _mm512_dpwssd_epi32(sum[v], load512(&mn[i][v]), z0);
+            odd[v] = _mm512_dpwssd_epi32(odd[v], load512(&mn[i + 1][v]), z1);
+        }
+    }
+    UNROLL for (int v = 0; v < VECS; v++) sum[v] = _mm512_add_epi32(sum[v], odd[v]);
+}
+
+/* w, what is known of it (p, or NULL), and how to use it. */
+struct super { const struct panel_super *w; const struct panel_products *p; enum family family; bool narrow; };
+
+/* The factors of groups 2i and 2i + 1 of a token: in the halves of *f (narrow), else *f and *g. */
+INLINE void factors(const struct super *x, const int16_t *s, int i, int v, __m512i *f, __m512i *g)
+{
+    const __m512i (*of)[VECS] = x->p->of.narrow[i];
+    const __m256i (*even)[VECS] = x->p->of.wide[2 * i], (*odd)[VECS] = x->p->of.wide[2 * i + 1];
+    if (x->family == SUPER_MIN) {
+        *f = _mm512_mask_blend_epi16(0xaaaaaaaa, load512(&of[s[0] - 1][v]), load512(&of[s[1] - 1][v]));
+        return;
+    }
+    *f = _mm512_cvtepi16_epi32(load256(&even[s[0] - 1][v]));
+    *g = _mm512_cvtepi16_epi32(load256(&odd[s[1] - 1][v]));
+    if (x->narrow) *f = _mm512_mask_blend_epi16(0xaaaaaaaa, *f, _mm512_slli_epi32(*g, 16));
+}
+
+/* One pair of groups of a token. */
+INLINE void add_super(const struct super *x, const struct act_block *a, int i, const __m512i *even, const __m512i *odd,
+                      __m512i *sum)
+{
+    UNROLL for (int v = 0; v < VECS; v++) {
+        const int16_t *s = a->s16 + 2 * i;
+        __m512i f, g;
+        if (!x->p) f = _mm512_mullo_epi16(VEC(x->w->sc[i], v), spread(s));
+        else factors(x, s, i, v, &f, &g);
+        if (!x->p || x->narrow) sum[v] = add_pair(sum[v], even[v], odd[v], f, x->narrow);
+        else sum[v] = add_wide(sum[v], even[v], odd[v], f, g);
+    }
+}
+
+/* min = sums of minimums times sums of activations; z: by pairs of groups, or NULL. */
+INLINE void super_minimums(const struct super *x, const struct act_block *a, const int16_t *z, __m512i *min)
+{
+    if (z) minimums(x->p->mn, z, BLOCKS / 2, min);
+    else minimums((const __m512i(*)[VECS])x->w->mn, a->z.z16, BLOCKS, min);
+}
+
+INLINE __m512 scale16(const __m256 *d, int v) { return _mm512_load_ps((const float *)d + 16 * v); }
+
+INLINE void tile_super(const struct super *x, const struct tile *c, int nt)
+{
+    const struct panel_super *w = x->w;
     const struct act_block *a[TILE];
-    __m512i isum[TILE];
+    _Alignas(16) int16_t z[TILE][BLOCKS];
+    bool pairs = x->p;
+    sums isum;
     UNROLL for (int t = 0; t < nt; t++) {
         a[t] = c->a[t] + c->s;
-        isum[t] = _mm512_setzero_si512();
+        if (x->p && x->family == SUPER_MIN) pairs &= pair_sums(a[t], z[t]);
+        UNROLL for (int v = 0; v < VECS; v++) isum[t][v] = _mm512_setzero_si512();
     }
     for (int i = 0; i < BLOCKS; i++) {
-        __m512i even[TILE], odd[TILE], sc = load512(w->sc[i]);
+        sums even, odd;
         ask(c->x);
-        two_groups(w->code, a, nt, i, family == SUPER, even, odd);
-        UNROLL for (int t = 0; t < nt; t++)
-            isum[t] = add_pair(isum[t], even[t], odd[t], _mm512_mullo_epi16(sc, spread(a[t]->s16 + 2 * i)), narrow);
+        two_groups(w->code, a, nt, i, x->family == SUPER, even, odd);
+        UNROLL for (int t = 0; t < nt; t++) add_super(x, a[t], i, even[t], odd[t], isum[t]);
     }
     UNROLL for (int t = 0; t < nt; t++) {
-        __m512 v = _mm512_mul_ps(_mm512_load_ps(w->d), _mm512_cvtepi32_ps(isum[t]));
-        if (family == SUPER_MIN) {
-            __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-            UNROLL for (int i = 0; i < BLOCKS; i += 2) {
-                even = _mm512_dpwssd_epi32(even, load512(w->mn[i]), spread(a[t]->z.z16 + 2 * i));
-                odd = _mm512_dpwssd_epi32(odd, load512(w->mn[i + 1]), spread(a[t]->z.z16 + 2 * i + 2));
-            }
-            v = _mm512_fnmadd_ps(_mm512_load_ps(w->dmin), _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), v);
+        __m512i min[VECS];
+        if (x->family == SUPER_MIN) super_minimums(x, a[t], pairs ? z[t] : NULL, min);
+        UNROLL for (int v = 0; v < VECS; v++) {
+            __m512 value = _mm512_mul_ps(scale16(w->d, v), _mm512_cvtepi32_ps(isum[t][v]));
+            if (x->family == SUPER_MIN) value = _mm512_fnmadd_ps(scale16(w->dmin, v), _mm512_cvtepi32_ps(min[v]), value);
+            store(c->acc + PANEL_ROWS * t + 16 * v, a[t]->d, value);
         }
-        store(c->acc + PANEL_ROWS * t, a[t]->d, v);
     }
 }
 
 INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt, enum family family, bool narrow)
 {
     const struct act_block *a[TILE];
-    __m512 value[TILE];
+    __m512 value[TILE][VECS];
     UNROLL for (int t = 0; t < nt; t++) {
         a[t] = c->a[t] + c->s;
-        value[t] = _mm512_setzero_ps();
+        UNROLL for (int v = 0; v < VECS; v++) value[t][v] = _mm512_setzero_ps();
     }
     for (int b = 0; b < BLOCKS; b++) {
-        __m512i even[TILE], odd[TILE];
-        __m512 d = _mm512_load_ps(w->d[b]);
+        sums even, odd;
         ask(c->x);
         two_groups(w->code, a, nt, b, family == BLOCK, even, odd);
         UNROLL for (int t = 0; t < nt; t++) {
-            __m512 v = _mm512_cvtepi32_ps(add_pair(_mm512_setzero_si512(), even[t], odd[t], spread(a[t]->s16 + 2 * b), narrow));
-            value[t] = b ? _mm512_fmadd_ps(d, v, value[t]) : _mm512_mul_ps(d, v);
+            __m512i s = spread(a[t]->s16 + 2 * b);
+            UNROLL for (int v = 0; v < VECS; v++) {
+                __m512 d = scale16(w->d[b], v);
+                __m512 f = _mm512_cvtepi32_ps(add_pair(_mm512_setzero_si512(), even[t][v], odd[t][v], s, narrow));
+                value[t][v] = b ? _mm512_fmadd_ps(d, f, value[t][v]) : _mm512_mul_ps(d, f);
+            }
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) {
-        for (int b = 0; family == BLOCK_ADD && b < BLOCKS; b++)
-            value[t] = _mm512_fmadd_ps(_mm512_load_ps(w->add[b]), _mm512_cvtepi32_ps(spread(a[t]->z.pair + b)), value[t]);
-        store(c->acc + PANEL_ROWS * t, a[t]->d, value[t]);
-    }
+    UNROLL for (int t = 0; t < nt; t++)
+        UNROLL for (int v = 0; v < VECS; v++) {
+            for (int b = 0; family == BLOCK_ADD && b < BLOCKS; b++)
+                value[t][v] = _mm512_fmadd_ps(scale16(w->add[b], v), _mm512_cvtepi32_ps(spread(a[t]->z.pair + b)),
+                                              value[t][v]);
+            store(c->acc + PANEL_ROWS * t + 16 * v, a[t]->d, value[t][v]);
+        }
 }
 
 /* Codes of at most 16 (15 without a sign): a group's dot fits 16 bits. */
-MULTIPLY(multiply_SUPER_15, panel_super, tile_super(p, &c, nt, SUPER, true))
-MULTIPLY(multiply_SUPER_127, panel_super, tile_super(p, &c, nt, SUPER, false))
-MULTIPLY(multiply_SUPER_MIN_15, panel_super, tile_super(p, &c, nt, SUPER_MIN, true))
-MULTIPLY(multiply_SUPER_MIN_31, panel_super, tile_super(p, &c, nt, SUPER_MIN, false))
+#define MULTIPLY_SUPER(name, family, narrow)                                                                        \
+    MULTIPLY(name##_plain, panel_super, tile_super(&(struct super){ p, NULL, family, narrow }, &c, nt))             \
+    MULTIPLY(name##_looked_up, panel_products, tile_super(&(struct super){ p->w, p, family, narrow }, &c, nt))       \
+    static void name(const void *w, const struct act_block *const *a, size_t s, size_t T, float *acc,               \
+                     struct ahead *x)                                                                               \
+    {                                                                                                               \
+        struct panel_products p;                                                                                    \
+        if (T >= PRODUCTS_T && products_fill(w, family, narrow, &p)) name##_looked_up(&p, a, s, T, acc, x);         \
+        else name##_plain(w, a, s, T, acc, x);                                                                      \
+    }
+
+MULTIPLY_SUPER(multiply_SUPER_15, SUPER, true)
+MULTIPLY_SUPER(multiply_SUPER_127, SUPER, false)
+MULTIPLY_SUPER(multiply_SUPER_MIN_15, SUPER_MIN, true)
+MULTIPLY_SUPER(multiply_SUPER_MIN_31, SUPER_MIN, false)
 MULTIPLY(multiply_BLOCK_15, panel_block, tile_block(p, &c, nt, BLOCK, true))
 MULTIPLY(multiply_BLOCK_127, panel_block, tile_block(p, &c, nt, BLOCK, false))
 MULTIPLY(multiply_BLOCK_ADD_15, panel_block, tile_block(p, &c, nt, BLOCK_ADD, true))

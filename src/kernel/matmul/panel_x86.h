@@ -1,6 +1,6 @@
-/* panel_x86.h - panels of 16 rows for x86; private to kernel/matmul.
+/* panel_x86.h - panels of PANEL_ROWS rows for x86; private to kernel/matmul.
  *
- * 16 rows x 256 columns as bytes [columns / 4][16 rows][4].  For VNNI the columns are in order and codes are unsigned: signed
+ * They are bytes [columns / 4][rows][4].  For VNNI the columns are in order and codes are unsigned: signed
  * ones by flipping the sign bit, a zero point of 128.  For AVX2 the columns are in pair order (act.h) and codes unsigned by
  * their type's offset, or signed where they need all 8 bits.  The including file has defined CODES, the order it reads. */
 #ifndef HEARTH_KERNEL_MATMUL_PANEL_X86_H
@@ -13,20 +13,20 @@
 #include "kernel/matmul/rows.h"
 #include "kernel/matmul/x86.h"
 
-enum { HALVES = 2, QUADS = ACT_COLS / 4 };
+enum { EIGHTS = PANEL_ROWS / 8, QUADS = ACT_COLS / 4 };
 
 /* sc, mn: pairs of 16 bits for groups 2i and 2i + 1. */
 struct panel_super {
-    _Alignas(64) __m256i code[QUADS][HALVES];
-    __m256i sc[BLOCKS][HALVES];
-    __m256i mn[BLOCKS][HALVES];
-    __m256 d[HALVES], dmin[HALVES];
+    _Alignas(64) __m256i code[QUADS][EIGHTS];
+    __m256i sc[BLOCKS][EIGHTS];
+    __m256i mn[BLOCKS][EIGHTS];
+    __m256 d[EIGHTS], dmin[EIGHTS];
     int32_t offset;
 };
 struct panel_block {
-    _Alignas(64) __m256i code[QUADS][HALVES];
-    __m256 d[BLOCKS][HALVES];
-    __m256 add[BLOCKS][HALVES];
+    _Alignas(64) __m256i code[QUADS][EIGHTS];
+    __m256 d[BLOCKS][EIGHTS];
+    __m256 add[BLOCKS][EIGHTS];
     int32_t offset;
 };
 
@@ -98,7 +98,7 @@ INLINE __m256 load_scales(const uint8_t *const *row, size_t at)
 INLINE void x86_unpack_q4_k(struct panel_super *p, const uint8_t *const *rows, bool vnni)
 {
     const __m256i low = _mm256_set1_epi8(15);
-    for (int h = 0; h < HALVES; h++) {
+    for (int h = 0; h < EIGHTS; h++) {
         const uint8_t *const *row = rows + 8 * h;
         __m256i v[8], sc[8], mn[8];
         for (int g = 0; g < 4; g++) {
@@ -129,7 +129,7 @@ INLINE void x86_unpack_q6_k(struct panel_super *p, const uint8_t *const *rows, b
     const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(0x30);
     const __m256i flip = _mm256_set1_epi8(vnni ? 96 : 0);            /* code - 32, and the sign bit flipped */
     p->offset = 32;
-    for (int h = 0; h < HALVES; h++) {
+    for (int h = 0; h < EIGHTS; h++) {
         const uint8_t *const *row = rows + 8 * h;
         __m256i l0[8], l1[8], up[8];
         for (int half = 0; half < 2; half++) {
@@ -144,7 +144,7 @@ INLINE void x86_unpack_q6_k(struct panel_super *p, const uint8_t *const *rows, b
                 c[2] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(a, 4), low), _mm256_and_si256(u, high));
                 c[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(b, 4), low),
                                        _mm256_and_si256(_mm256_srli_epi16(u, 2), high));
-                UNROLL for (int i = 0; i < 4; i++) out[8 * HALVES * i] = _mm256_add_epi8(c[i], flip);
+                UNROLL for (int i = 0; i < 4; i++) out[8 * EIGHTS * i] = _mm256_add_epi8(c[i], flip);
             }
         }
         for (int i = 0; i < 8; i++) l0[i] = _mm256_cvtepi8_epi16(load128(row[i] + 192));
@@ -157,7 +157,7 @@ INLINE void x86_unpack_q6_k(struct panel_super *p, const uint8_t *const *rows, b
 INLINE void x86_unpack_q8_0(struct panel_block *p, const uint8_t *const *rows, bool vnni)
 {
     const __m256i flip = _mm256_set1_epi8(vnni ? -128 : 0);
-    for (int h = 0; h < HALVES; h++) {
+    for (int h = 0; h < EIGHTS; h++) {
         for (int b = 0; b < BLOCKS; b++) {
             __m256i v[8];
             load_rows(rows + 8 * h, (size_t)(Q8_0_BYTES * b + 2), v, vnni);
@@ -172,7 +172,7 @@ INLINE void x86_unpack_q4_0(struct panel_block *p, const uint8_t *const *rows, b
 {
     const __m256i low = _mm256_set1_epi8(15), flip = _mm256_set1_epi8(120);
     p->offset = 8;
-    for (int h = 0; h < HALVES; h++) {
+    for (int h = 0; h < EIGHTS; h++) {
         const uint8_t *const *row = rows + 8 * h;
         for (int b = 0; b < BLOCKS; b++) {
             __m256i v[8], lo[4], hi[4];
@@ -197,7 +197,7 @@ INLINE void x86_unpack_q4_0(struct panel_block *p, const uint8_t *const *rows, b
 /* ---- types made from codes.h --------------------------------------------------------------------------------------- */
 
 /* 8 rows; add: what makes codes unsigned. */
-INLINE void put_codes(__m256i (*code)[HALVES], int h, const struct weight_codes *w, __m256i add, bool vnni)
+INLINE void put_codes(__m256i (*code)[EIGHTS], int h, const struct weight_codes *w, __m256i add, bool vnni)
 {
     const uint8_t *row[8];
     UNROLL for (int i = 0; i < 8; i++) row[i] = (const uint8_t *)w[i].code;
@@ -213,7 +213,7 @@ INLINE void x86_unpack_super(struct panel_super *p, const uint8_t *const *rows, 
 {
     const __m256i add = _mm256_set1_epi8((char)(!vnni ? offset : family == SUPER ? -128 : 0));
     p->offset = offset;
-    for (int h = 0; h < HALVES; h++) {
+    for (int h = 0; h < EIGHTS; h++) {
         struct weight_codes w[8];
         __m256i v[8];
         float d[8], dmin[8];
@@ -240,7 +240,7 @@ INLINE void x86_unpack_block(struct panel_block *p, const uint8_t *const *rows, 
 {
     const __m256i add = _mm256_set1_epi8((char)(!vnni ? offset : family == BLOCK ? -128 : 0));
     p->offset = offset;
-    for (int h = 0; h < HALVES; h++) {
+    for (int h = 0; h < EIGHTS; h++) {
         struct weight_codes w[8];
         __m256i v[8];
         for (int i = 0; i < 8; i++) codes(rows[8 * h + i], &w[i]);

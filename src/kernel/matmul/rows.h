@@ -1,9 +1,9 @@
 /* rows.h - how the integer kernels walk rows and tokens; private to kernel/matmul.
  *
  * Few tokens ("dot"): each row of W is read once in address order.
- * Many tokens ("panel"): 16 rows of one super-block are unpacked into scratch and multiplied with up to PANEL_TOKENS activation
- * rows.  So that these stay in the second cache, only as many columns as fit there are taken at a time, by a group of blocks of
- * rows whose float sums stay there, too. */
+ * Many tokens ("panel"): PANEL_ROWS rows of one super-block are unpacked into scratch and multiplied with up to
+ * PANEL_TOKENS activation rows.  So that these stay in the second cache, only as many columns as fit there are taken at a
+ * time, by a group of blocks of rows whose float sums stay there, too. */
 #ifndef HEARTH_KERNEL_MATMUL_ROWS_H
 #define HEARTH_KERNEL_MATMUL_ROWS_H
 
@@ -17,8 +17,11 @@
 enum family { BLOCK, BLOCK_ADD, SUPER, SUPER_MIN };
 #define FAMILY_FORM(family) ((family) <= BLOCK_ADD ? ACT_Q32 : ACT_Q256)
 
-enum { PANEL_ROWS = 16, PANEL_TOKENS = 256, PANEL_MIN_T = 4 };
-enum { GROUP_ROWS = 16 * PANEL_ROWS, NEAR_BYTES = 400 << 10 };
+#ifndef PANEL_WIDTH
+#define PANEL_WIDTH 16                    /* an instruction set may take 32 rows at once */
+#endif
+enum { PANEL_ROWS = PANEL_WIDTH, PANEL_TOKENS = 256, PANEL_MIN_T = 4 };
+enum { GROUP_ROWS = 256, NEAR_BYTES = 400 << 10 };
 
 /* Row r against 1 or 2 tokens from t. */
 typedef void dot_fn(const struct matmul_job *j, size_t r, size_t t);
@@ -54,13 +57,13 @@ INLINE void ask(struct ahead *x)
     x->at += x->step;
 }
 
-/* 16 rows of super-block s to panel; row[i] points at the block of row i. */
+/* PANEL_ROWS rows of super-block s to panel; row[i] points at the block of row i. */
 typedef void panel_unpack_fn(void *panel, const uint8_t *const *row);
-/* acc[t][16] += panel . a[t][s] */
+/* acc[t][PANEL_ROWS] += panel . a[t][s] */
 typedef void panel_multiply_fn(const void *panel, const struct act_block *const *a, size_t s, size_t T, float *acc,
                                struct ahead *x);
 
-/* Tokens of a multiplication that keep their sums in registers: rows of activations, the super-block, results [nt][16]. */
+/* Tokens of a multiplication that keep their sums in registers: rows of activations, super-block, results [nt][PANEL_ROWS]. */
 struct tile {
     const struct act_block *const *a;
     size_t s;
