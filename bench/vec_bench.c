@@ -68,10 +68,10 @@ static void bench_matmul(enum dtype type, size_t R, size_t K, size_t T, uint32_t
 }
 
 /* Several layers, so that keys and values come from memory. */
-static void bench_attn(uint32_t n_head, uint32_t n_kv, uint32_t d, int64_t depth, size_t layers, enum vec_kv kv, uint32_t cpu)
+static void bench_attn(uint32_t n_head, uint32_t n_kv, uint32_t d, int64_t depth, size_t layers, enum dtype kv, uint32_t cpu)
 {
     const struct vec_kernels *v = vec_select(cpu);
-    size_t pages = (size_t)depth / ATTN_PAGE, page = (size_t)n_kv * ATTN_PAGE * d * (kv == VEC_KV_F16 ? 2 : 4);
+    size_t pages = (size_t)depth / ATTN_PAGE, page = (size_t)n_kv * ATTN_PAGE * dtype_padded_bytes(kv, d);
     uint8_t *mem = block(2 * layers * pages * page);
     const uint8_t **at = block(2 * layers * pages * sizeof *at);
     float *q = block(n_head * d * 4), *o = block(n_head * d * 4), *scratch = block(attn_scratch(n_head, n_kv, d, d));
@@ -81,8 +81,9 @@ static void bench_attn(uint32_t n_head, uint32_t n_kv, uint32_t d, int64_t depth
         double t = now();
         for (size_t l = 0; l < layers; l++) {
             struct attn_query a = { .q = q, .o = o, .n_query = 1, .k_page = at + 2 * l * pages,
-                                    .v_page = at + (2 * l + 1) * pages, .kv = kv, .n_head = n_head, .n_kv = n_kv,
-                                    .dk = d, .dv = d, .pos = depth - 1, .scale = 0.1f };
+                                    .v_page = at + (2 * l + 1) * pages, .k_type = kv, .v_type = kv,
+                                    .turn = kv_turn(kv, d), .turn_v = kv_turn(kv, d), .n_head = n_head, .n_kv = n_kv, .dk = d,
+                                    .dv = d, .pos = depth - 1, .scale = 0.1f };
             v->attn(&a, 0, n_kv, scratch);
         }
         t = now() - t;
@@ -90,7 +91,7 @@ static void bench_attn(uint32_t n_head, uint32_t n_kv, uint32_t d, int64_t depth
     }
     double bytes = 2 * (double)(layers * pages * page);
     printf("attention %u/%u heads of %u, depth %lld, %s, %zu layers: %6.1f GB/s of keys and values\n", n_head, n_kv, d,
-           (long long)depth, kv == VEC_KV_F16 ? "f16" : "f32", layers, 1e-9 * bytes / best);
+           (long long)depth, dtype_info(kv)->name, layers, 1e-9 * bytes / best);
     free(mem), free(at), free(q), free(o), free(scratch);
 }
 
@@ -123,11 +124,14 @@ int main(int argc, char **argv)
     bench_matmul(DT_F16, 512, 4096, 512, cpu);
     bench_matmul(DT_F32, 512, 4096, 512, cpu);
     for (size_t layers = 1; layers <= 16; layers *= 16) {
-        bench_attn(32, 8, 128, 4096, layers, VEC_KV_F16, cpu);
-        bench_attn(16, 8, 128, 4096, layers, VEC_KV_F16, cpu);
-        bench_attn(8, 8, 128, 4096, layers, VEC_KV_F16, cpu);
-        bench_attn(32, 8, 64, 4096, layers, VEC_KV_F16, cpu);
-        bench_attn(32, 8, 128, 4096, layers, VEC_KV_F32, cpu);
+        bench_attn(32, 8, 128, 4096, layers, DT_F16, cpu);
+        bench_attn(16, 8, 128, 4096, layers, DT_F16, cpu);
+        bench_attn(8, 8, 128, 4096, layers, DT_F16, cpu);
+        bench_attn(32, 8, 64, 4096, layers, DT_F16, cpu);
+        bench_attn(32, 8, 128, 4096, layers, DT_F32, cpu);
+        bench_attn(32, 8, 128, 4096, layers, DT_BF16, cpu);
+        bench_attn(32, 8, 128, 4096, layers, DT_Q8_0, cpu);
+        bench_attn(32, 8, 128, 4096, layers, DT_Q4_0, cpu);
     }
     bench_act(VEC_SILU, "silu", cpu);
     bench_act(VEC_GELU_TANH, "gelu_tanh", cpu);

@@ -52,7 +52,10 @@ struct hearth_sampler;
 struct hearth_model_options {      /* zero-initialise: every zero is the default */
     uint32_t threads;              /* 0: HEARTH_THREADS, else one per physical core (one for a model under 16 MB); at most 256 */
     const char *cpu;               /* instruction set: "scalar", "avx2", "avx512", "neon"; NULL: HEARTH_CPU, else the best */
+    uint64_t kv_limit;             /* bytes that keys and values of all texts may take; 0: 3/4 of what the weights leave free */
+    uint64_t cache_limit;          /* of these, what past texts may keep to be gone on from; 0: a quarter, or HEARTH_CACHE_NONE */
 };
+#define HEARTH_CACHE_NONE UINT64_MAX
 
 /* Maps a GGUF file (the first of a split model), or the safetensors files of a folder from the Hugging Face Hub, and uses
  * them in place; loading copies no weights. */
@@ -77,12 +80,18 @@ struct hearth_model_info {
 };
 HEARTH_API void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *out);
 
-/* Bytes of memory that a session with this context will take beside the mapped file: KV cache and compute buffers. */
-HEARTH_API uint64_t hearth_session_bytes(const struct hearth_model *m, uint32_t n_ctx, int kv_type);
+/* What keys and values take now, in bytes and in pages of 64 tokens.  Texts that are worked on and past ones share pages, which
+ * count once in kv_used; what comes from the system is kv_reserved. */
+struct hearth_memory { uint64_t kv_limit, kv_reserved, kv_used, n_pages, cached, n_cached_pages; };
+HEARTH_API void hearth_model_memory(struct hearth_model *m, struct hearth_memory *out);
+/* Forgets past texts that nobody works on. */
+HEARTH_API void hearth_cache_clear(struct hearth_model *m);
 
 /* ---- sessions ---- */
 
-enum { HEARTH_KV_F16 = 0, HEARTH_KV_F32 = 1 };
+/* How keys and values of past tokens are kept.  AUTO: f16; of values: as the keys.  Keys and values of models that keep values
+ * inside keys (latent attention) have the keys' type. */
+enum { HEARTH_KV_AUTO = 0, HEARTH_KV_F16 = 1, HEARTH_KV_F32 = 2, HEARTH_KV_BF16 = 3, HEARTH_KV_Q8_0 = 4, HEARTH_KV_Q4_0 = 5 };
 
 /* Called between steps of a long evaluation with the tokens done and to do; return false to stop
  * (HEARTH_ECANCELLED; the session keeps what was done). */
@@ -90,21 +99,27 @@ typedef bool hearth_progress_fn(void *arg, size_t done, size_t total);
 
 struct hearth_session_options {    /* zero-initialise */
     uint32_t n_ctx;                /* tokens the session can hold; 0: the model's own, at most 4096 */
-    int kv_type;                   /* HEARTH_KV_F16 or HEARTH_KV_F32 */
+    int kv_type, kv_type_v;        /* HEARTH_KV_* of keys, of values */
     uint32_t n_batch;              /* prefill chunk in tokens, 1..512; 0: 512.  The results do not depend on it */
     uint32_t n_logits;             /* how many of the last positions of a sync keep their logits; 0: 1 */
     hearth_progress_fn *progress;  /* or NULL */
     void *progress_arg;
+    bool no_cache;                 /* goes on from no past text and leaves none */
+    uint64_t cache_salt;           /* past texts are found only by those who have the same: one for each user who may not share */
 };
 
-/* HEARTH_ELIMIT with the numbers when the context cannot fit into memory. */
+/* Bytes of memory that such a session will take at most beside the mapped file: keys and values, and compute buffers.  o may be
+ * NULL. */
+HEARTH_API uint64_t hearth_session_bytes(struct hearth_model *m, const struct hearth_session_options *o);
+/* Memory for keys and values is taken as the text grows.  HEARTH_ELIMIT with the numbers when a full context could never fit. */
 HEARTH_API int hearth_session_open(struct hearth_session **out, struct hearth_model *m,
                                    const struct hearth_session_options *o, struct hearth_error *e);
 HEARTH_API void hearth_session_close(struct hearth_session *s);     /* NULL is fine */
 
-/* Makes the session's text equal to ids[0..n), n >= 1: keeps the longest common prefix, evaluates the rest (always at least
- * the last token, so that its logits exist).  Models with recurrent layers cannot go back anywhere: they evaluate again from a
- * state that was kept, or from the beginning.  HEARTH_ELIMIT when n > n_ctx; HEARTH_EARG for an id out of range. */
+/* Makes the session's text equal to ids[0..n), n >= 1: keeps the longest prefix that this or any past text of the model has in
+ * common with it, evaluates the rest (always at least the last token, so that its logits exist).  Models with recurrent layers or
+ * sliding windows cannot go back anywhere: they evaluate again from the nearest place where a state or a window was kept.
+ * HEARTH_ELIMIT when n > n_ctx, or when no memory for keys and values is left; HEARTH_EARG for an id out of range. */
 HEARTH_API int hearth_session_sync(struct hearth_session *s, const int32_t *ids, size_t n, struct hearth_error *e);
 /* Appends tokens. */
 HEARTH_API int hearth_session_append(struct hearth_session *s, const int32_t *ids, size_t n, struct hearth_error *e);
@@ -114,6 +129,8 @@ HEARTH_API int hearth_batch_append(const struct hearth_batch_item *items, size_t
 
 HEARTH_API const int32_t *hearth_session_ids(const struct hearth_session *s, size_t *n);
 HEARTH_API uint32_t hearth_session_n_ctx(const struct hearth_session *s);
+/* Tokens of the last sync that were not evaluated again. */
+HEARTH_API uint32_t hearth_session_n_kept(const struct hearth_session *s);
 /* Logits [n_vocab] after the last token; valid until the next evaluation; NULL before the first. */
 HEARTH_API const float *hearth_session_logits(const struct hearth_session *s);
 /* Rows [n][n_vocab] of the last positions of the last sync or append, oldest first; *n <= n_logits. */

@@ -231,7 +231,7 @@ static void bench_explains_wrong_usage(void **unused)
         { { "bench", "--depth", "1," }, "--depth needs", 2 },
         { { "bench", "--batch", "0" }, "from 1 to 512", 2 },
         { { "bench", "-t", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17" }, "at most 16 values", 2 },
-        { { "bench", "--kv", "f16,f64" }, "--kv needs", 2 },
+        { { "bench", "--kv", "f16,f64" }, "--kv-type needs", 2 },
         { { "bench", "--json", "--format", "csv" }, "choose one", 2 },
         { { "bench", "--format", "xml" }, "table|json|csv|markdown", 2 },
         { { "bench", "/nowhere.gguf" }, "/nowhere.gguf", 1 },

@@ -37,7 +37,7 @@ struct bench_result {
     enum bench_kind kind;
     uint32_t tokens;                       /* prompt, or steps of decoding */
     uint32_t depth, batch, threads, repeat;/* repeat: how often it was measured */
-    int kv;
+    int kv;                                /* HEARTH_KV_* of keys, and of values << 8 */
     struct bench_stat tok_s;               /* of all sequences together */
     struct bench_stat pct;                 /* of the limit */
 };
@@ -66,6 +66,8 @@ void bench_release(struct bench *b);
 
 /* The result that stands for all of its kind: without depth and batch when there is such a one, else the first; NULL: none. */
 const struct bench_result *bench_main_result(const struct bench *b, enum bench_kind kind);
+
+extern const char *const bench_kv_name[];       /* by HEARTH_KV_* */
 
 enum bench_format { BENCH_TABLE, BENCH_JSON, BENCH_CSV, BENCH_MARKDOWN };
 void bench_print(const struct bench *b, enum bench_format format, struct buf *out);

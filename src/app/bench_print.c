@@ -5,7 +5,16 @@
 #include "base/json.h"
 
 static const char *kind_name(const struct bench_result *r) { return r->kind == BENCH_PREFILL ? "prefill" : "decode"; }
-static const char *kv_name(const struct bench_result *r) { return r->kv == HEARTH_KV_F32 ? "f32" : "f16"; }
+const char *const bench_kv_name[] = { "auto", "f16", "f32", "bf16", "q8_0", "q4_0" };
+
+struct kv_name { char s[16]; };
+static struct kv_name kv_name(const struct bench_result *r)
+{
+    struct kv_name n;
+    const char *k = bench_kv_name[r->kv & 255], *v = bench_kv_name[r->kv >> 8];
+    fmt_into(n.s, sizeof n.s, k == v ? "%s" : "%s/%s", k, v);
+    return n;
+}
 
 /* A multiply-add counts as two operations, as the makers of processors count. */
 static double giga_ops(double macs) { return 2 * macs / 1e9; }
@@ -44,12 +53,12 @@ static void put_head(const struct bench *b, const char *line_end, struct buf *ou
 static void put_table(const struct bench *b, struct buf *out)
 {
     put_head(b, "\n", out);
-    buf_printf(out, "\n%-7s %6s %6s %5s %7s %3s %10s %21s %10s\n", "test", "tokens", "depth", "batch", "threads", "kv",
+    buf_printf(out, "\n%-7s %6s %6s %5s %7s %9s %10s %21s %10s\n", "test", "tokens", "depth", "batch", "threads", "kv",
                "tokens/s", "min .. max", "% of limit");
     for (size_t i = 0; i < b->n_results; i++) {
         const struct bench_result *r = &b->result[i];
-        buf_printf(out, "%-7s %6u %6u %5u %7u %3s %10.2f %9.2f .. %8.2f %10.1f\n", kind_name(r), r->tokens, r->depth, r->batch,
-                   r->threads, kv_name(r), r->tok_s.median, r->tok_s.min, r->tok_s.max, r->pct.median);
+        buf_printf(out, "%-7s %6u %6u %5u %7u %9s %10.2f %9.2f .. %8.2f %10.1f\n", kind_name(r), r->tokens, r->depth, r->batch,
+                   r->threads, kv_name(r).s, r->tok_s.median, r->tok_s.min, r->tok_s.max, r->pct.median);
     }
 }
 
@@ -61,7 +70,7 @@ static void put_markdown(const struct bench *b, struct buf *out)
     for (size_t i = 0; i < b->n_results; i++) {
         const struct bench_result *r = &b->result[i];
         buf_printf(out, "| %s | %u | %u | %u | %u | %s | %.2f | %.2f..%.2f | %.1f |\n", kind_name(r), r->tokens, r->depth,
-                   r->batch, r->threads, kv_name(r), r->tok_s.median, r->tok_s.min, r->tok_s.max, r->pct.median);
+                   r->batch, r->threads, kv_name(r).s, r->tok_s.median, r->tok_s.min, r->tok_s.max, r->pct.median);
     }
 }
 
@@ -76,7 +85,7 @@ static void put_csv(const struct bench *b, struct buf *out)
         buf_putc(out, '"');
         for (const char *s = b->model; *s; s++) buf_printf(out, *s == '"' ? "\"\"" : "%c", *s);
         buf_printf(out, "\",%s,%u,%u,%u,%u,%s,%u,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f\n", kind_name(r), r->tokens, r->depth, r->batch,
-                   r->threads, kv_name(r), r->repeat, r->tok_s.median, r->tok_s.min, r->tok_s.max, r->pct.median, r->pct.min,
+                   r->threads, kv_name(r).s, r->repeat, r->tok_s.median, r->tok_s.min, r->tok_s.max, r->pct.median, r->pct.min,
                    r->pct.max);
     }
 }
@@ -102,7 +111,7 @@ static struct json *json_result(const struct bench_result *r)
     ok = json_put(j, "depth", json_new_int(r->depth)) && ok;
     ok = json_put(j, "batch", json_new_int(r->batch)) && ok;
     ok = json_put(j, "threads", json_new_int(r->threads)) && ok;
-    ok = json_put(j, "kv", json_text(kv_name(r))) && ok;
+    ok = json_put(j, "kv", json_text(kv_name(r).s)) && ok;
     ok = json_put(j, "repetitions", json_new_int(r->repeat)) && ok;
     ok = json_put(j, "tok_s", json_stat(r->tok_s, 1)) && ok;
     ok = json_put(j, "pct_of_limit", json_stat(r->pct, 1)) && ok;

@@ -21,7 +21,8 @@ static const struct opt row[] = {
     { "depth", NULL, 'd', OPT_STR, "N,...", "0", "tokens that are in the context before", "0,4096", AT(depth), 0, 0 },
     { "batch", NULL, 'b', OPT_STR, "N,...", "1", "sequences that are decoded together", NULL, AT(batch), 0, 0 },
     { "threads", NULL, 't', OPT_STR, "N,...", "one per core", "threads to compute with", NULL, AT(threads), 0, 0 },
-    { "kv", NULL, 0, OPT_STR, "T,...", "f16", "how keys and values are kept: f16, f32", NULL, AT(kv), 0, 0 },
+    { "kv-type", "kv", 0, OPT_STR, "T,...", "f16", "how keys and values are kept: f16, f32, bf16, q8_0, q4_0, or q8_0/q4_0",
+      NULL, AT(kv), 0, 0 },
     { "repeat", NULL, 'r', OPT_U32, "N", "5", "how often each test is measured", NULL, AT(repeat), 1, BENCH_MAX_REPEAT },
     { "format", NULL, 0, OPT_CHOICE, "table|json|csv|markdown", "table", "how the results are printed", NULL, AT(format), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "the same as --format json", NULL, AT(json), 0, 0 },
@@ -54,14 +55,31 @@ static int read_numbers(struct bench_list *l, const char *text, struct bounds b,
     }
 }
 
+/* The type that *s begins with; moves behind it.  0: none. */
+static int kv_word(const char **s)
+{
+    for (int t = HEARTH_KV_F16; t <= HEARTH_KV_Q4_0; t++) {
+        size_t n = strlen(bench_kv_name[t]);
+        if (strncmp(*s, bench_kv_name[t], n) || ((*s)[n] && (*s)[n] != ',' && (*s)[n] != '/')) continue;
+        *s += n;
+        return t;
+    }
+    return 0;
+}
+
 static int read_kv(struct bench_list *l, const char *text, struct err *err)
 {
-    for (const char *s = text;; s += 4) {
-        bool f16 = !strncmp(s, "f16", 3), f32 = !strncmp(s, "f32", 3);
-        if ((!f16 && !f32) || (s[3] && s[3] != ','))
-            return err_set(err, ERR_ARG, "--kv needs f16, f32 or both with a comma between, not \"%.40s\"", text);
-        int rc = add(l, f16 ? HEARTH_KV_F16 : HEARTH_KV_F32, "--kv", err);
-        if (rc < 0 || !s[3]) return rc;
+    for (const char *s = text;; s++) {
+        int k = kv_word(&s), v = k;
+        if (k && *s == '/') {
+            s++;
+            v = kv_word(&s);
+        }
+        if (!k || !v || *s == '/')
+            return err_set(err, ERR_ARG, "--kv-type needs f16, f32, bf16, q8_0, q4_0, or types of keys and values as q8_0/q4_0, "
+                           "with commas between, not \"%.40s\"", text);
+        int rc = add(l, (uint32_t)(k | v << 8), "--kv-type", err);
+        if (rc < 0 || !*s) return rc;
     }
 }
 

@@ -58,7 +58,8 @@ static int collect(struct job *j, const char *model, const char *text, struct er
     if ((rc = corpus_read(&j->corpus, j->m, text, j->f->parse, err)) < 0) return rc;
     j->observer = (struct observer){ see, j->sums };
     engine_observe(j->m, &j->observer);
-    struct measure_options o = { j->f->ctx, j->f->chunks, HEARTH_KV_F16, j->corpus.bos, NULL, show, &j->progress };
+    struct measure_options o = { .n_ctx = j->f->ctx, .max_chunks = j->f->chunks, .bos = j->corpus.bos, .progress = show,
+                                 .arg = &j->progress };
     rc = measure_observed(j->m, j->corpus.ids, j->corpus.n, &o, &j->chunks, &e);
     if (rc < 0) return err_set(err, rc, "%s: %s", text, e.message);
     struct imatrix_source from = { text, j->chunks, j->f->ctx };

@@ -13,6 +13,7 @@ enum { MAX_IDS_FILE = 64 << 20 };
 struct fields {
     const char *tokens, *out, *cpu;
     uint32_t last, greedy, threads, batch, ctx;
+    int kv, kv_v;
     bool hash;
 };
 
@@ -27,6 +28,10 @@ static const struct opt row[] = {
       "rows.f32", AT(out), 0, 0 },
     { "hash", NULL, 0, OPT_FLAG, NULL, NULL, "print a 64-bit FNV-1a hash of the rows", NULL, AT(hash), 0, 0 },
     { "ctx", NULL, 'c', OPT_U32, "N", "as many as needed", "tokens that the context can hold", NULL, AT(ctx), 1, 1 << 24 },
+    { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f32", "how keys (and values) are kept", NULL,
+      AT(kv), 0, 0 },
+    { "kv-type-v", NULL, 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "as the keys", "how values are kept", NULL,
+      AT(kv_v), 0, 0 },
     { "batch", NULL, 'b', OPT_U32, "N", "512", "tokens evaluated at once; does not change the rows", NULL, AT(batch), 1, 512 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads; does not change the rows", NULL, AT(threads), 1, 256 },
     { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon", NULL, AT(cpu), 0, 0 },
@@ -126,8 +131,8 @@ static int open_job(struct job *j, struct err *err)
     hearth_model_info(j->model, &info);
     j->n_vocab = info.n_vocab;
     struct hearth_session_options so = { .n_ctx = f->ctx ? f->ctx : (uint32_t)(j->ids.n + f->greedy),
-                                         .kv_type = HEARTH_KV_F32, .n_batch = f->batch, .n_logits = f->last,
-                                         .progress = go_on };
+                                         .kv_type = f->kv ? f->kv : HEARTH_KV_F32, .kv_type_v = f->kv_v, .n_batch = f->batch,
+                                         .n_logits = f->last, .no_cache = true, .progress = go_on };
     if (j->ids.n + f->greedy > so.n_ctx)
         return err_set(err, ERR_LIMIT, "%zu tokens and %u greedy ones do not fit into a context of %u; use --ctx %zu",
                        j->ids.n, f->greedy, so.n_ctx, j->ids.n + f->greedy);

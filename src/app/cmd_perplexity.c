@@ -11,7 +11,7 @@
 struct fields {
     const char *base, *cpu;
     uint32_t ctx, chunks, threads;
-    int kv;
+    int kv, kv_v;
     bool parse, json;
 };
 
@@ -21,7 +21,10 @@ static const struct opt row[] = {
       AT(base), 0, 0 },
     { "ctx", NULL, 'c', OPT_U32, "N", "512", "tokens of a chunk; the second half of each is scored", "512", AT(ctx), 8, 1 << 20 },
     { "chunks", NULL, 0, OPT_U32, "N", "all", "at most so many", NULL, AT(chunks), 1, 1 << 30 },
-    { "kv", NULL, 0, OPT_CHOICE, "f16|f32", "f16", "type of the KV cache", NULL, AT(kv), 0, 0 },
+    { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f16", "how keys (and values) are kept", NULL,
+      AT(kv), 0, 0 },
+    { "kv-type-v", NULL, 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "as the keys", "how values are kept", NULL,
+      AT(kv_v), 0, 0 },
     { "parse-special", NULL, 0, OPT_FLAG, NULL, NULL, "text that spells a control token is that token", NULL, AT(parse), 0, 0 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads; does not change the result", NULL, AT(threads), 1, 256 },
     { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon", NULL, AT(cpu), 0, 0 },
@@ -76,7 +79,8 @@ static int measure(const struct fields *f, const char *model, const char *text, 
     if (rc < 0) err_set(err, rc, "%s", e.message);
     if (rc == 0) rc = corpus_read(&c, m, text, f->parse, err);
     if (rc == 0) {
-        struct measure_options o = { f->ctx, f->chunks, f->kv ? HEARTH_KV_F32 : HEARTH_KV_F16, c.bos, base, show, &p };
+        struct measure_options o = { .n_ctx = f->ctx, .max_chunks = f->chunks, .kv_type = f->kv, .kv_type_v = f->kv_v,
+                                     .bos = c.bos, .base = base, .progress = show, .arg = &p };
         rc = measure_text(m, c.ids, c.n, &o, &r, &e);
         if (rc < 0) err_set(err, rc, "%s: %s", text, e.message);
     }

@@ -41,7 +41,10 @@ static const struct opt row[] = {
       AT(no_template), 0, 0 },
     { "ctx", NULL, 'c', OPT_U32, "N", "the model's, at most 4096", "tokens that prompt and answer together may have", NULL,
       AT(ctx), 8, 1 << 24 },
-    { "kv", NULL, 0, OPT_CHOICE, "f16|f32", "f16", "how keys and values of past tokens are kept", NULL, AT(kv), 0, 0 },
+    { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f16", "how keys (and values) of past tokens are kept",
+      NULL, AT(kv), 0, 0 },
+    { "kv-type-v", NULL, 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "as the keys", "how values are kept", NULL,
+      AT(kv_v), 0, 0 },
     { "batch", NULL, 'b', OPT_U32, "N", "512", "tokens of the prompt that are evaluated at once", NULL, AT(batch), 1, 512 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads to compute with", NULL, AT(threads), 1, 256 },
     { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon", NULL, AT(cpu), 0, 0 },
@@ -111,7 +114,7 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
     int rc = embedded ? hearth_model_open_embedded(&r->model, &mo, e) : hearth_model_open(&r->model, path, &mo, e);
     if (rc < 0) return rc;
     hearth_model_info(r->model, &r->info);
-    struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .n_batch = r->o.batch,
+    struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .kv_type_v = r->o.kv_v, .n_batch = r->o.batch,
                                          .progress = gen_on_progress, .progress_arg = &r->progress };
     if ((rc = hearth_session_open(&r->session, r->model, &so, e)) < 0) return rc;
     r->load_ns = os_now_ns() - start;
@@ -122,9 +125,10 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
 static void describe(const struct runner *r)
 {
     uint32_t n_ctx = hearth_session_n_ctx(r->session);
+    struct hearth_session_options so = { .n_ctx = n_ctx, .kv_type = r->o.kv, .kv_type_v = r->o.kv_v, .n_batch = r->o.batch };
     term_note("%s: %s, %.2f M parameters, context %u (%.1f MB), %u threads, %s", r->info.path,
               r->info.name && *r->info.name ? r->info.name : r->info.architecture, (double)r->info.n_parameters / 1e6, n_ctx,
-              (double)hearth_session_bytes(r->model, n_ctx, r->o.kv) / 1e6, r->info.threads, r->info.cpu);
+              (double)hearth_session_bytes(r->model, &so) / 1e6, r->info.threads, r->info.cpu);
 }
 
 /* ---- one answer ---- */

@@ -10,7 +10,7 @@ struct run_options {
     struct hearth_sampler_options sampler;
     int32_t max_tokens;
     uint32_t ctx, threads, batch;
-    int kv;                            /* HEARTH_KV_... */
+    int kv, kv_v;                      /* HEARTH_KV_... */
     const char *cpu, *system;
     struct opt_strs stop;
     bool no_template, json, verbose, stats;

@@ -159,24 +159,23 @@ static int open_views(struct job *j, struct batch *b, struct err *err)
         if (v > v_bytes) v_bytes = v;
     }
     for (size_t i = 0; i < b->n; i++) pages += (b->used[i] + KV_PAGE - 1) / KV_PAGE;
-    size_t apart = layers_keep_apart(g) ? 0 : pages * (k_bytes + v_bytes);
-    int rc = reserve(j, &j->kv, &j->kv_bytes, pages * (k_bytes + v_bytes) + apart * g->n_layer, err);
+    const size_t one = k_bytes + v_bytes, layers = layers_keep_apart(g) ? 1 : g->n_layer;
+    int rc = reserve(j, &j->kv, &j->kv_bytes, pages * one * layers, err);
     if (rc == 0) rc = reserve(j, &j->recurrent, &j->recurrent_bytes, b->n * (size_t)g->n_state * sizeof(float), err);
     struct kv_view *view = arena_push(&b->arena, b->n, sizeof *view);
-    uint8_t **ptr = arena_push(&b->arena, pages * g->n_layer * 2, sizeof *ptr);
-    if (rc == 0 && (!view || !ptr)) rc = err_set(err, ERR_NOMEM, "out of memory");
+    uint8_t **ptr = arena_push(&b->arena, pages, sizeof *ptr);
+    size_t *k_at = arena_push(&b->arena, g->n_layer, sizeof *k_at), *v_at = arena_push(&b->arena, g->n_layer, sizeof *v_at);
+    if (rc == 0 && (!view || !ptr || !k_at || !v_at)) rc = err_set(err, ERR_NOMEM, "out of memory");
+    for (size_t p = 0; rc == 0 && p < pages; p++) ptr[p] = j->kv + p * one * layers;
+    for (size_t l = 0; rc == 0 && l < g->n_layer; l++) {
+        k_at[l] = layers > 1 ? l * one : 0;
+        v_at[l] = k_at[l] + (g->kv[l].v_in_k ? 0 : k_bytes);
+    }
     for (size_t i = 0; rc == 0 && i < b->n; i++) {
-        size_t n = (b->used[i] + KV_PAGE - 1) / KV_PAGE;
-        view[i] = (struct kv_view){ .k_page = ptr, .v_page = ptr + n * g->n_layer, .n_pages = (uint32_t)n, .type = KV_F32,
-                                    .state = (float *)(void *)j->recurrent + i * (size_t)g->n_state,
+        view[i] = (struct kv_view){ .page = { ptr + at, ptr + at }, .k_at = k_at, .v_at = v_at, .k_type = DT_F32,
+                                    .v_type = DT_F32, .state = (float *)(void *)j->recurrent + i * (size_t)g->n_state,
                                     .end = j->m->h.bidirectional ? (int64_t)b->used[i] : 0 };
-        for (size_t l = 0; l < g->n_layer; l++)
-            for (size_t p = 0; p < n; p++) {
-                ptr[l * n + p] = j->kv + (at + p) * (k_bytes + v_bytes) + l * apart;
-                ptr[(g->n_layer + l) * n + p] = ptr[l * n + p] + (g->kv[l].v_in_k ? 0 : k_bytes);
-            }
-        ptr += 2 * n * g->n_layer;
-        at += n;
+        at += (b->used[i] + KV_PAGE - 1) / KV_PAGE;
     }
     b->v.kv = view;
     return rc;

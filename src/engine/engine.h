@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/lock.h"
 #include "device/device.h"
+#include "engine/seq.h"
 #include "format/gguf.h"
 #include "format/hf.h"
 #include "hearth.h"
@@ -40,26 +41,22 @@ struct hearth_model {
     struct variant variant[N_VARIANT];
     uint64_t limit_at;                /* engine_limit: where it reads next */
     const struct observer *observer;  /* NULL: nobody */
+    struct kv_pool pool;              /* has a lock of its own, taken last */
     struct lock lock;                 /* one evaluation at a time; guards everything below */
     int32_t *token;                   /* [MAX_BATCH] the batch being built */
     int64_t *pos;
     uint32_t *seq, *out_row;
     float **out;
     struct kv_view *kv;
+    struct eval_item *item;           /* [MAX_BATCH] */
 };
 
 struct hearth_session {
     struct hearth_model *m;
     struct variant *variant;
-    uint32_t n_ctx, n_batch, n_logits;
-    uint32_t n;                       /* tokens evaluated */
-    int32_t *ids;                     /* [n_ctx] */
-    uint8_t *kv;                      /* kv_bytes: pages one after the other */
-    size_t kv_bytes;
-    struct kv_view view;              /* with the recurrent state of the n tokens, where the model has one */
-    size_t state_bytes;               /* of view.state, and of view.saved */
-    uint32_t n_saved;                 /* view.saved is the state after so many tokens; 0: nothing */
-    uint8_t **pages;                  /* the view's pointers */
+    struct seq q;
+    uint32_t n_batch, n_logits;
+    uint32_t n_kept;                  /* tokens of the last sync that were there before */
     float *logits;                    /* [n_logits][n_vocab]; the last n_rows of them are valid */
     uint32_t n_rows;
     hearth_progress_fn *progress;
@@ -75,7 +72,7 @@ struct hearth_sampler {
 int engine_can_run(const struct gguf *g, struct err *err);
 
 /* What a step must at least do: S sequences get T tokens each behind `depth` earlier ones, and n_out rows of logits are made. */
-struct engine_step { uint32_t T, S, n_out; double depth; int kv_type; };
+struct engine_step { uint32_t T, S, n_out; double depth; int kv_type, kv_type_v; };
 struct engine_work {
     double int_macs, float_macs;      /* multiply-adds of the matrices, by the kind of their weights; attention is left out */
     double bytes;                     /* of weights (of experts as many as T * S random choices meet) and of the KV cache read */
@@ -91,6 +88,23 @@ void engine_observe(struct hearth_model *m, const struct observer *o);
 uint32_t engine_embed_limit(const struct hearth_model *m);
 /* Numbers that the head gives for a text; 0 when it cannot rank. */
 uint32_t engine_n_rank(const struct hearth_model *m);
+
+/* Tokens for one sequence; of its last n_logits the rows go to logits[n_logits][n_vocab], at its end. */
+struct eval_item {
+    struct seq *q;
+    const int32_t *ids;
+    size_t n, at;                     /* at: of them, those evaluated */
+    float *logits;
+    uint32_t n_logits;
+    uint32_t save_at;                 /* seq_room's; not 0: these are a prompt */
+    uint32_t T;                       /* in the last batch */
+};
+/* One batch of at most `limit` tokens: what is left of the first item, then of the next; their `at` move.  Returns the number of
+ * tokens.  An error (no pages) leaves all as they were.  With the model's lock held; allocates nothing once the plan is there. */
+int engine_eval(struct hearth_model *m, struct variant *v, struct eval_item *item, size_t n_items, uint32_t limit,
+                struct err *err);
+/* HEARTH_KV_* of keys and of values as types; false: there is no such. */
+bool engine_kv_types(int k, int v, enum dtype out[2]);
 
 /* The plan for T tokens, compiled on first use. */
 int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err);

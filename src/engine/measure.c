@@ -105,7 +105,11 @@ static int score_chunk(struct job *j, struct hearth_error *e)
 
 static int open_session(struct job *j, int k, struct hearth_model *m, uint32_t n_logits, struct hearth_error *e)
 {
-    struct hearth_session_options so = { .n_ctx = j->o->n_ctx, .kv_type = j->o->kv_type, .n_logits = n_logits };
+    const struct measure_options *o = j->o;
+    struct hearth_session_options so = { .n_ctx = o->n_ctx, .kv_type = o->kv_type, .kv_type_v = o->kv_type_v,
+                                         .n_logits = n_logits, .no_cache = true };
+    /* What small types cost is a part of the distance to the base. */
+    if (k == 1 && (o->kv_type > HEARTH_KV_F32 || o->kv_type_v > HEARTH_KV_F32)) so.kv_type = so.kv_type_v = HEARTH_KV_F32;
     return hearth_session_open(&j->session[k], m, &so, e);
 }
 

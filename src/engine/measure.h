@@ -12,7 +12,7 @@
 struct measure_options {
     uint32_t n_ctx;                /* tokens of a chunk, at least 8 */
     uint32_t max_chunks;           /* 0: all */
-    int kv_type;                   /* HEARTH_KV_* */
+    int kv_type, kv_type_v;        /* HEARTH_KV_* */
     bool bos;                      /* chunks begin with BOS */
     struct hearth_model *base;     /* the model to compare with, or NULL */
     /* After each chunk; false stops (HEARTH_ECANCELLED).  May be NULL. */

@@ -106,7 +106,8 @@ static int open_batch(struct hearth_model *m, struct err *err)
     m->out_row = arena_new(&m->arena, uint32_t, MAX_BATCH);
     m->out = arena_new(&m->arena, float *, MAX_BATCH);
     m->kv = arena_new(&m->arena, struct kv_view, MAX_BATCH);
-    if (m->token && m->pos && m->seq && m->out_row && m->out && m->kv) return 0;
+    m->item = arena_new(&m->arena, struct eval_item, MAX_BATCH);
+    if (m->token && m->pos && m->seq && m->out_row && m->out && m->kv && m->item) return 0;
     return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
 }
 
@@ -127,6 +128,37 @@ static uint32_t default_threads(const struct hearth_model *m)
     return n ? n : gguf_file_bytes(m->gguf) < SMALL_MODEL ? 1 : 0;
 }
 
+/* Keys and values may have three quarters of what the weights leave free, and texts that nobody works on a quarter of that. */
+static int open_pool(struct hearth_model *m, const struct hearth_model_options *o, struct err *err)
+{
+    uint64_t free = 0, total = 0, file = gguf_file_bytes(m->gguf);
+    m->ops->memory(m->device, &free, &total);
+    uint64_t left = !free ? UINT64_MAX / 4 : free > file + free / 8 ? free - file : free / 8;
+    uint64_t limit = o && o->kv_limit ? o->kv_limit : left / 4 * 3, cache = o && o->cache_limit ? o->cache_limit : limit / 4;
+    kv_pool_init(&m->pool, m->ops, m->device, m->variant[V_TEXT].graph, limit);
+    if (cache == HEARTH_CACHE_NONE) return 0;
+    m->pool.tree = prefix_open(&m->pool, cache < limit ? cache : limit);
+    return m->pool.tree ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
+}
+
+void hearth_model_memory(struct hearth_model *m, struct hearth_memory *out)
+{
+    struct kv_pool *p = &m->pool;
+    *out = (struct hearth_memory){ 0 };
+    lock_take(&p->lock);
+    *out = (struct hearth_memory){ .kv_limit = p->limit, .kv_reserved = p->reserved, .kv_used = p->used, .n_pages = p->n_used };
+    if (p->tree) out->cached = prefix_bytes(p->tree, &out->n_cached_pages);
+    lock_give(&p->lock);
+}
+
+void hearth_cache_clear(struct hearth_model *m)
+{
+    struct kv_pool *p = &m->pool;
+    lock_take(&p->lock);
+    while (p->tree && prefix_evict(p->tree)) continue;
+    lock_give(&p->lock);
+}
+
 /* Takes m->gguf as already open. */
 static int open_rest(struct hearth_model *m, const struct hearth_model_options *o, struct err *err)
 {
@@ -139,6 +171,7 @@ static int open_rest(struct hearth_model *m, const struct hearth_model_options *
     m->ops = &device_cpu;
     if (rc == 0) rc = m->ops->open(&m->device, &dev, err);
     if (rc == 0) rc = check_types(m, err);
+    if (rc == 0) rc = open_pool(m, o, err);
     return rc;
 }
 
@@ -187,6 +220,8 @@ void hearth_model_close(struct hearth_model *m)
         }
         graph_close(m->variant[v].graph);
     }
+    prefix_close(m->pool.tree);
+    kv_pool_release(&m->pool);
     if (m->device) m->ops->close(m->device);
     template_free(m->tmpl);
     mem_free(m->tmpl_error);

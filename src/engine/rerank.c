@@ -114,7 +114,7 @@ static int ask(struct rank *r, struct hearth_session **s, float *score, struct h
         hearth_session_close(*s);
         *s = NULL;
     }
-    struct hearth_session_options o = { .n_ctx = (uint32_t)r->ids.n + 512, .kv_type = HEARTH_KV_F32 };
+    struct hearth_session_options o = { .n_ctx = (uint32_t)r->ids.n + 512, .kv_type = HEARTH_KV_F32, .no_cache = true };
     if (o.n_ctx > r->limit) o.n_ctx = r->limit;
     int rc = *s ? 0 : hearth_session_open(s, r->m, &o, e);
     if (rc == 0) rc = hearth_session_sync(*s, r->ids.id, r->ids.n, e);

@@ -101,11 +101,11 @@ int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_sessio
 {
     const float *logits = hearth_session_logits(session);
     if (!logits) return -1;
-    size_t n = session->n;
+    size_t n = session->q.n;
     if (has_penalties(&s->o)) {
         size_t from = s->o.repeat_last_n > 0 && n > (size_t)s->o.repeat_last_n ? n - (size_t)s->o.repeat_last_n : 0;
         sampler_reset(s->s);
-        for (size_t i = from; i < n; i++) sampler_accept(s->s, session->ids[i]);
+        for (size_t i = from; i < n; i++) sampler_accept(s->s, session->q.ids[i]);
     }
     return sampler_pick(s->s, logits, n);
 }

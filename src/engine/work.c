@@ -48,7 +48,10 @@ static void add_op(const struct graph *g, const struct op *o, const struct engin
         const struct kv_layer *kv = &g->kv[o->n[0]];
         double seen = s->depth + s->T, window = o->n[1];
         if (window > 0 && seen > window + s->T - 1) seen = window + s->T - 1;
-        out->bytes += seen * s->S * kv->n_kv * (kv->dk + (kv->v_in_k ? 0 : kv->dv)) * (s->kv_type == HEARTH_KV_F32 ? 4 : 2);
+        enum dtype type[2] = { DT_F16, DT_F16 };
+        engine_kv_types(s->kv_type, s->kv_type_v, type);
+        size_t row = dtype_padded_bytes(type[0], kv->dk) + (kv->v_in_k ? 0 : dtype_padded_bytes(type[1], kv->dv));
+        out->bytes += seen * s->S * kv->n_kv * (double)row;
         return;
     }
     default: return;

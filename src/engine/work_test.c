@@ -36,21 +36,21 @@ static void dense_models(void **unused)
     double layer = (double)D * H * E + 2.0 * D * K * E + (double)H * E * D + 3.0 * D * F, head = (double)D * TINY_VOCAB;
     double kv = L * K * 2.0 * E * 2;                           /* bytes of one position */
     struct hearth_model *m = open_tiny((struct tiny){ .arch = "llama", .type = DT_Q8_0 });
-    struct engine_work w = work_of(m, (struct engine_step){ 1, 1, 1, 9, HEARTH_KV_F16 });
+    struct engine_work w = work_of(m, (struct engine_step){ 1, 1, 1, 9, HEARTH_KV_F16, 0 });
     near(w.int_macs, L * layer + head);
     assert_true(w.float_macs == 0);
     near(w.bytes, Q8_0(L * layer + head + D) + 10 * kv);       /* D: one row of the embedding */
-    w = work_of(m, (struct engine_step){ 5, 1, 1, 0, HEARTH_KV_F32 });
+    w = work_of(m, (struct engine_step){ 5, 1, 1, 0, HEARTH_KV_F32, 0 });
     near(w.int_macs, 5 * L * layer + head);
     near(w.bytes, Q8_0(L * layer + head + 5 * D) + 5 * 2 * kv);
-    w = work_of(m, (struct engine_step){ 1, 3, 3, 9, HEARTH_KV_F16 });
+    w = work_of(m, (struct engine_step){ 1, 3, 3, 9, HEARTH_KV_F16, 0 });
     near(w.int_macs, 3 * (L * layer + head));
     near(w.bytes, Q8_0(L * layer + head + 3 * D) + 3 * 10 * kv);
-    w = work_of(m, (struct engine_step){ 512, 1, 0, 0, HEARTH_KV_F16 });
+    w = work_of(m, (struct engine_step){ 512, 1, 0, 0, HEARTH_KV_F16, 0 });
     near(w.int_macs, 512 * L * layer);                         /* no row of logits is wanted */
     hearth_model_close(m);
     m = open_tiny((struct tiny){ .arch = "llama", .type = DT_F16 });
-    w = work_of(m, (struct engine_step){ 1, 1, 1, 0, HEARTH_KV_F16 });
+    w = work_of(m, (struct engine_step){ 1, 1, 1, 0, HEARTH_KV_F16, 0 });
     near(w.float_macs, L * layer + head);
     assert_true(w.int_macs == 0);
     hearth_model_close(m);
@@ -63,12 +63,12 @@ static void experts_count_when_they_are_met(void **unused)
     double attention = (double)D * H * E + 2.0 * D * K * E + (double)H * E * D, head = (double)D * TINY_VOCAB;
     double expert = 3.0 * D * F, router = (double)D * EXPERTS, kv = L * K * 2.0 * E * 2;
     struct hearth_model *m = open_tiny((struct tiny){ .arch = "qwen3moe", .type = DT_Q8_0, .experts = EXPERTS, .used = USED });
-    struct engine_work w = work_of(m, (struct engine_step){ 1, 1, 1, 0, HEARTH_KV_F16 });
+    struct engine_work w = work_of(m, (struct engine_step){ 1, 1, 1, 0, HEARTH_KV_F16, 0 });
     near(w.int_macs, L * (attention + USED * expert) + head);
     near(w.float_macs, L * router);
     near(w.bytes, Q8_0(L * (attention + USED * expert) + head + D) + L * router * 4 + kv);
     double met = EXPERTS * (1 - (1 - 3.0 / 8) * (1 - 3.0 / 8));
-    w = work_of(m, (struct engine_step){ 1, 2, 2, 0, HEARTH_KV_F16 });
+    w = work_of(m, (struct engine_step){ 1, 2, 2, 0, HEARTH_KV_F16, 0 });
     near(w.bytes, Q8_0(L * (attention + met * expert) + head + 2 * D) + L * router * 4 + 2 * kv);
     hearth_model_close(m);
 }
@@ -78,8 +78,8 @@ static void windows_end_the_reading(void **unused)
     (void)unused;
     struct hearth_model *m = open_tiny((struct tiny){ .arch = "gemma3", .type = DT_Q8_0, .L = 6, .window = 40 });
     double one = K * 2.0 * E * 2;                              /* five of six layers see no more than 40 positions */
-    double a = work_of(m, (struct engine_step){ 1, 1, 1, 19, HEARTH_KV_F16 }).bytes;
-    double b = work_of(m, (struct engine_step){ 1, 1, 1, 999, HEARTH_KV_F16 }).bytes;
+    double a = work_of(m, (struct engine_step){ 1, 1, 1, 19, HEARTH_KV_F16, 0 }).bytes;
+    double b = work_of(m, (struct engine_step){ 1, 1, 1, 999, HEARTH_KV_F16, 0 }).bytes;
     near(b - a, one * ((1000 - 20) + 5 * (40 - 20)));
     hearth_model_close(m);
 }

@@ -29,4 +29,11 @@ bool dtype_from_name(const char *name, enum dtype *out);      /* case does not m
 /* Bytes of a row of n values; false when n is no whole number of blocks or the size overflows. */
 bool dtype_row_bytes(enum dtype t, uint64_t n, uint64_t *bytes);
 
+/* Bytes of n values whose last block is filled up; for the widths of heads, which cannot overflow. */
+static inline size_t dtype_padded_bytes(enum dtype t, size_t n)
+{
+    const struct dtype_info *i = dtype_info(t);
+    return (n + i->block_values - 1) / i->block_values * i->block_bytes;
+}
+
 #endif

@@ -102,15 +102,30 @@ struct op *graph_op(struct graph *g, enum op_kind kind, vid in0, vid in1, vid ou
     return o;
 }
 
-size_t kv_page_layout(const struct kv_layer *kv, uint32_t n_layer, int kv_type, size_t *k_at, size_t *v_at)
+void graph_windows(struct graph *g)
 {
-    size_t number = kv_type == KV_F32 ? 4 : 2, at = 0;
-    for (uint32_t l = 0; l < n_layer; l++) {
-        size_t at_k = at;
-        if (k_at) k_at[l] = at;
-        at += ((size_t)kv[l].n_kv * KV_PAGE * kv[l].dk * number + 63) & ~(size_t)63;
-        if (v_at) v_at[l] = kv[l].v_in_k ? at_k : at;
-        if (!kv[l].v_in_k) at += ((size_t)kv[l].n_kv * KV_PAGE * kv[l].dv * number + 63) & ~(size_t)63;
+    for (uint32_t l = 0; l < g->n_layer; l++) {
+        bool all = false;
+        for (uint32_t i = 0; i < g->n_op; i++) {
+            const struct op *o = &g->op[i];
+            if (o->kind != OP_ATTN || (uint32_t)o->n[0] != l) continue;
+            if (o->n[1] <= 0) all = true;
+            else if ((uint32_t)o->n[1] > g->kv[l].window) g->kv[l].window = (uint32_t)o->n[1];
+        }
+        if (all) g->kv[l].window = 0;
+        if (g->kv[l].window > g->window) g->window = g->kv[l].window;
     }
-    return at;
+}
+
+void kv_page_layout(const struct kv_layer *kv, uint32_t n_layer, const enum dtype type[2], size_t *k_at, size_t *v_at,
+                    size_t bytes[N_KV_CLASS])
+{
+    for (int c = 0; c < N_KV_CLASS; c++) bytes[c] = 0;
+    for (uint32_t l = 0; l < n_layer; l++) {
+        size_t *at = &bytes[kv_class_of(&kv[l])], k = *at, rows = (size_t)kv[l].n_kv * KV_PAGE;
+        if (k_at) k_at[l] = k;
+        *at += (rows * dtype_padded_bytes(type[0], kv[l].dk) + 63) & ~(size_t)63;
+        if (v_at) v_at[l] = kv[l].v_in_k ? k : *at;
+        if (!kv[l].v_in_k) *at += (rows * dtype_padded_bytes(type[1], kv[l].dv) + 63) & ~(size_t)63;
+    }
 }

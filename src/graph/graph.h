@@ -98,7 +98,9 @@ struct graph {
     struct kv_layer {
         uint32_t n_kv, dk, dv;
         bool v_in_k;          /* a value is the first dv numbers of its key: nothing is stored for values */
+        uint32_t window;      /* how far back anybody looks, itself included; 0: everywhere (graph_windows) */
     } *kv;
+    uint32_t window;          /* the widest of the windows; 0: there are none */
     uint32_t n_state;         /* floats of recurrent state that a sequence has beside it */
 };
 
@@ -107,6 +109,8 @@ void graph_close(struct graph *g);
 /* Always a valid index; g->bad says whether it means anything. */
 vid  graph_value(struct graph *g, enum rows rows, uint32_t width);
 vid  graph_view(struct graph *g, vid base, uint32_t col, uint32_t width);
+/* Fills in the windows of the cache when all operations are there. */
+void graph_windows(struct graph *g);
 /* Room for n floats of a sequence's recurrent state; the offset is a multiple of 16. */
 uint32_t graph_state(struct graph *g, uint64_t n);
 /* Appends; the returned pointer is valid until the next call.  In-place operations pass out = in0. */
@@ -168,22 +172,26 @@ struct params {
     const struct observer *observer;  /* of an observed graph's plan */
 };
 
-/* The cache of one sequence: page p holds positions p * KV_PAGE and up of every layer.  Layer l's keys of page p begin at
- * k_page[l * n_pages + p]. */
+/* The cache of one sequence.  A page holds KV_PAGE positions of all layers of its class: those that look everywhere, or those
+ * with a window, whose old pages may be gone.  Layer l's keys begin k_at[l] bytes behind page[class][position / KV_PAGE]. */
 enum { KV_PAGE = 64 };
-enum { KV_F16 = 0, KV_F32 = 1 };
+enum kv_class { KV_FULL, KV_WINDOW, N_KV_CLASS };
 struct kv_view {
-    uint8_t *const *k_page, *const *v_page;
-    uint32_t n_pages;
-    int type;                         /* KV_F16, KV_F32 */
+    uint8_t *const *page[N_KV_CLASS];
+    const size_t *k_at, *v_at;        /* [n_layer] */
+    enum dtype k_type, v_type;        /* F32, F16, BF16, Q8_0, Q4_0 */
     float *state;                     /* [n_state] recurrent state, taken as zero before position 0 */
     float *saved;                     /* gets the state before position save_at, when save_at > 0 and that is passed; or NULL */
     int64_t save_at;
     int64_t end;                      /* bidirectional attention: positions 0 .. end - 1 are all in this batch; 0: causal */
 };
 
-/* Byte offsets of each layer's keys and values inside a page (the same where values are part of keys); returns the page's size.
- * k_at, v_at: [n_layer] or NULL.  A layer's keys are [n_kv][KV_PAGE][dk], values [n_kv][KV_PAGE][dv]. */
-size_t kv_page_layout(const struct kv_layer *kv, uint32_t n_layer, int kv_type, size_t *k_at, size_t *v_at);
+static inline enum kv_class kv_class_of(const struct kv_layer *l) { return l->window ? KV_WINDOW : KV_FULL; }
+
+/* Byte offsets of each layer's keys and values inside a page of its class (the same where values are part of keys), and the
+ * pages' sizes.  k_at, v_at: [n_layer] or NULL.  A layer's keys are [n_kv][KV_PAGE] rows of dk numbers, padded to whole blocks;
+ * values likewise of dv.  Values inside keys have the keys' type. */
+void kv_page_layout(const struct kv_layer *kv, uint32_t n_layer, const enum dtype type[2], size_t *k_at, size_t *v_at,
+                    size_t bytes[N_KV_CLASS]);
 
 #endif

@@ -207,6 +207,7 @@ int model_graph(struct graph **out, const struct arch *a, const struct hparams *
     if (kind == GRAPH_HEAD) pooled_head(&b);
     else body(&b);
     if (b.rc == 0 && (kind == GRAPH_TEXT || kind == GRAPH_TEXT_LONG)) head(&b);
+    if (b.rc == 0) graph_windows(b.g);
     if (b.rc == 0 && b.g->bad) b.rc = err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
     if (b.rc < 0) {
         graph_close(b.g);

@@ -36,6 +36,12 @@ static inline uint8_t *value_row(const struct run *r, vid v, size_t row)
 
 static inline float *float_row(const struct run *r, vid v, size_t row) { return (float *)(void *)value_row(r, v, row); }
 
+/* How the heads of a layer's keys (0) or values (1) are turned; values inside keys as these are. */
+static inline uint32_t cpu_turn(const struct kv_layer *l, enum dtype t, int value)
+{
+    return kv_turn(t, l->v_in_k ? l->dk | l->dv : value ? l->dv : l->dk);
+}
+
 /* One row operation for token (or wanted row) t. */
 void cpu_row_op(const struct run *r, const struct op *o, size_t t);
 void cpu_run(struct device *d, const struct plan *p, const struct params *v);

@@ -92,24 +92,22 @@ static void rope(const struct run *r, const struct op *o, size_t t)
 }
 
 /* The cache's layout is [kv head][position][number], a row's is [kv head][number]. */
-static void store_heads(const struct vec_kernels *k, uint8_t *page, const float *x, uint32_t n_kv, uint32_t width,
-                        size_t slot, int type)
-{
-    size_t number = type == KV_F32 ? 4 : 2;
-    for (uint32_t h = 0; h < n_kv; h++)
-        k->kv_store(page + (h * (size_t)KV_PAGE + slot) * width * number, x + (size_t)h * width, width,
-                    type == KV_F32 ? VEC_KV_F32 : VEC_KV_F16);
-}
-
 static void kv_row(const struct run *r, const struct op *o, size_t t)
 {
     const struct kv_view *kv = &r->v->kv[r->v->seq[t]];
     const struct kv_layer *l = &r->p->kv[o->n[0]];
-    size_t page = (size_t)o->n[0] * kv->n_pages + (size_t)(r->v->pos[t] / KV_PAGE);
-    size_t slot = (size_t)(r->v->pos[t] % KV_PAGE);
-    store_heads(r->d->vec, kv->k_page[page], float_row(r, o->in[0], t), l->n_kv, l->dk, slot, kv->type);
-    if (o->in[1] < 0) return;
-    store_heads(r->d->vec, kv->v_page[page], float_row(r, o->in[1], t), l->n_kv, l->dv, slot, kv->type);
+    uint8_t *page = kv->page[kv_class_of(l)][r->v->pos[t] / KV_PAGE];
+    const size_t slot = (size_t)(r->v->pos[t] % KV_PAGE);
+    const uint32_t width[2] = { l->dk, l->dv };
+    const enum dtype type[2] = { kv->k_type, kv->v_type };
+    uint8_t *at[2] = { page + kv->k_at[o->n[0]], page + kv->v_at[o->n[0]] };
+    for (int i = 0; i < 2 && o->in[i] >= 0; i++) {
+        const float *x = float_row(r, o->in[i], t);
+        const size_t row = dtype_padded_bytes(type[i], width[i]);
+        const uint32_t turn = cpu_turn(l, type[i], i);
+        for (uint32_t h = 0; h < l->n_kv; h++)
+            r->d->vec->kv_store(at[i] + (h * (size_t)KV_PAGE + slot) * row, x + (size_t)h * width[i], width[i], type[i], turn);
+    }
 }
 
 static float score_of(const struct route *rt, const float *s, uint32_t e)

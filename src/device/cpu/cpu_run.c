@@ -131,16 +131,21 @@ static void run_queries(const struct run *r, const struct op *o, size_t t, size_
     const uint32_t n_head = r->p->value[o->in[0]].width / l->dk, heads = part_heads(l, n_head);
     const uint32_t first = l->n_kv == 1 ? part * heads : 0, kv_head = l->n_kv == 1 ? 0 : part;
     const struct kv_view *kv = &r->v->kv[r->v->seq[t]];
-    size_t page = (size_t)o->n[0] * kv->n_pages;
+    const uint8_t *const *page = (const uint8_t *const *)kv->page[kv_class_of(l)];
     struct attn_query q = {
         .q = float_row(r, o->in[0], t) + (size_t)first * l->dk,
         .o = float_row(r, o->out, t) + (size_t)first * l->dv,
         .q_step = r->p->value[o->in[0]].row_bytes / sizeof(float),
         .o_step = r->p->value[o->out].row_bytes / sizeof(float),
         .n_query = (uint32_t)n,
-        .k_page = (const uint8_t *const *)kv->k_page + page,
-        .v_page = (const uint8_t *const *)kv->v_page + page,
-        .kv = kv->type == KV_F32 ? VEC_KV_F32 : VEC_KV_F16,
+        .k_page = page,
+        .v_page = page,
+        .k_at = kv->k_at[o->n[0]],
+        .v_at = kv->v_at[o->n[0]],
+        .k_type = kv->k_type,
+        .v_type = l->v_in_k ? kv->k_type : kv->v_type,
+        .turn = cpu_turn(l, kv->k_type, 0),
+        .turn_v = cpu_turn(l, l->v_in_k ? kv->k_type : kv->v_type, 1),
         .n_head = l->n_kv == 1 && n_head - first > heads ? heads : n_head - first,
         .n_kv = l->n_kv,
         .dk = l->dk,

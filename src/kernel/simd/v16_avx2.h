@@ -166,6 +166,22 @@ static inline v16p v16p_load_f32(const uint8_t *p)
     return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 static inline v16p v16p_load_f16(const uint8_t *p) { return _mm256_cvtph_ps(v16_half_(p)); }
+static inline v16p v16p_load_bf16(const uint8_t *p) { return v16_bf16_(v16_half_(p)); }
+static inline __m128i v16p_bytes_(const uint8_t *p) { return _mm_loadl_epi64((const __m128i *)(const void *)p); }
+static inline v16p v16p_load_i8(const uint8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v16p_bytes_(p))); }
+static inline v16p v16p_load_i4(const uint8_t *p, int high)
+{
+    __m128i x = v16p_bytes_(p);
+    x = _mm_and_si128(high ? _mm_srli_epi16(x, 4) : x, _mm_set1_epi8(15));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_sub_epi8(x, _mm_set1_epi8(8))));
+}
+static inline v16p v16p_dup_f16(const uint8_t *p)
+{
+    short h;
+    memcpy(&h, p, 2);
+    return _mm256_cvtph_ps(_mm_set1_epi16(h));
+}
+static inline v16p v16p_mul(v16p a, v16p b) { return _mm256_mul_ps(a, b); }
 static inline void v16p_store(float *p, v16p x) { _mm256_storeu_ps(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return _mm256_fmadd_ps(a, b, c); }
 static inline v16 v16p_join(const v16p *p) { return (v16){ p[0], p[1] }; }

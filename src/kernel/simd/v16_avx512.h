@@ -109,6 +109,22 @@ static inline v16p v16p_set1(float x) { return v16_set1(x); }
 static inline v16p v16p_load(const float *p) { return v16_load(p); }
 static inline v16p v16p_load_f32(const uint8_t *p) { return v16_load_f32(p); }
 static inline v16p v16p_load_f16(const uint8_t *p) { return v16_load_f16(p); }
+static inline v16p v16p_load_bf16(const uint8_t *p) { return v16_load_bf16(p); }
+static inline __m128i v16p_bytes_(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+static inline v16p v16p_load_i8(const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v16p_bytes_(p))); }
+static inline v16p v16p_load_i4(const uint8_t *p, int high)
+{
+    __m128i x = v16p_bytes_(p);
+    x = _mm_and_si128(high ? _mm_srli_epi16(x, 4) : x, _mm_set1_epi8(15));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_sub_epi8(x, _mm_set1_epi8(8))));
+}
+static inline v16p v16p_dup_f16(const uint8_t *p)
+{
+    short h;
+    __builtin_memcpy(&h, p, 2);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(h));
+}
+static inline v16p v16p_mul(v16p a, v16p b) { return v16_mul(a, b); }
 static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
 static inline v16 v16p_join(const v16p *p) { return p[0]; }

@@ -159,6 +159,31 @@ static inline v16p v16p_set1(float x) { return vdupq_n_f32(x); }
 static inline v16p v16p_load(const float *p) { return vld1q_f32(p); }
 static inline v16p v16p_load_f32(const uint8_t *p) { return vreinterpretq_f32_u8(vld1q_u8(p)); }
 static inline v16p v16p_load_f16(const uint8_t *p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
+static inline v16p v16p_load_bf16(const uint8_t *p)
+{
+    return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
+}
+static inline v16p v16p_bytes_(int8x8_t x) { return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(x)))); }
+static inline int8x8_t v16p_four_(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vreinterpret_s8_u32(vdup_n_u32(four));
+}
+static inline v16p v16p_load_i8(const uint8_t *p) { return v16p_bytes_(v16p_four_(p)); }
+static inline v16p v16p_load_i4(const uint8_t *p, int high)
+{
+    uint8x8_t x = vreinterpret_u8_s8(v16p_four_(p));
+    x = high ? vshr_n_u8(x, 4) : vand_u8(x, vdup_n_u8(15));
+    return v16p_bytes_(vsub_s8(vreinterpret_s8_u8(x), vdup_n_s8(8)));
+}
+static inline v16p v16p_dup_f16(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)));
+}
+static inline v16p v16p_mul(v16p a, v16p b) { return vmulq_f32(a, b); }
 static inline void v16p_store(float *p, v16p x) { vst1q_f32(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return vfmaq_f32(c, a, b); }
 static inline v16 v16p_join(const v16p *p) { return (v16){ p[0], p[1], p[2], p[3] }; }

@@ -7,7 +7,8 @@
  *   ldexp             x * 2^n, rounded once, for 0.5 <= |x| <= 2 and whole |n| <= 200
  *   sum, top          lane i with i + 8, then + 4, + 2, + 1; sum4 does it for four vectors
  *   swap, dup         lanes (1 0 3 2 ...); elements (0 0 1 1 2 2 ...) of the first n of 8
- * v16p, a part, is what one register holds: V16_PART of the sixteen lanes.  V16_ROWS x V16_COLS parts fit the registers beside
+ * v16p, a part, is what one register holds: V16_PART of the sixteen lanes; load_i8, load_i4: from so many bytes, of each all or
+ * one nibble - 8; dup_f16: one number for all lanes.  V16_ROWS x V16_COLS parts fit the registers beside
  * V16_ROWS + 1 operands; V16_PANEL is how many rows of floats lie well in the first cache. */
 #ifndef HEARTH_KERNEL_V16
 #define HEARTH_KERNEL_V16
@@ -163,6 +164,26 @@ static inline v16p v16p_set1(float x) { return v16_set1(x); }
 static inline v16p v16p_load(const float *p) { return v16_load(p); }
 static inline v16p v16p_load_f32(const uint8_t *p) { return v16_load_f32(p); }
 static inline v16p v16p_load_f16(const uint8_t *p) { return v16_load_f16(p); }
+static inline v16p v16p_load_bf16(const uint8_t *p) { return v16_load_bf16(p); }
+static inline v16p v16p_load_i8(const uint8_t *p)
+{
+    v16 r;
+    V16_EACH r.f[i] = (float)(int8_t)p[i];
+    return r;
+}
+static inline v16p v16p_load_i4(const uint8_t *p, int high)
+{
+    v16 r;
+    V16_EACH r.f[i] = (float)((int)(high ? p[i] >> 4 : p[i] & 15) - 8);
+    return r;
+}
+static inline v16p v16p_dup_f16(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return v16_set1(f16_to_f32(h));
+}
+static inline v16p v16p_mul(v16p a, v16p b) { return v16_mul(a, b); }
 static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
 static inline v16 v16p_join(const v16p *p) { return p[0]; }

@@ -10,23 +10,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/dtype.h"
+
 enum vec_act { VEC_SILU, VEC_GELU_TANH, VEC_GELU_ERF, VEC_RELU, VEC_SIGMOID, VEC_TANH };
 enum vec_rope { VEC_ROPE_PAIR, VEC_ROPE_HALF };          /* pairs (2i, 2i+1), or (i, i + n_rot/2) */
-enum vec_kv { VEC_KV_F32, VEC_KV_F16 };
+
+/* Keys and values are kept as F32, F16, BF16, Q8_0 or Q4_0 rows, each of whole blocks.  Heads of a Q4_0 row are turned before
+ * they are rounded: blocks of kv_turn() numbers go through the orthonormal Walsh-Hadamard transform, which spreads outliers.
+ * Queries are turned alike, results back. */
+static inline uint32_t kv_turn(enum dtype t, uint32_t width)
+{
+    uint32_t block = width & (~width + 1);
+    return t != DT_Q4_0 ? 1 : block < 128 ? block : 128;
+}
 
 enum { ATTN_PAGE = 64 };      /* positions per page of keys or values; also the unit in which softmax is merged */
 enum { ATTN_ROWS = 16 };      /* query heads times positions that share one reading of keys and values */
 
 /* n_query query positions that follow each other, each against its own past.
- * A page of keys is [n_kv][ATTN_PAGE][dk] numbers of the kv type, one of values [n_kv][ATTN_PAGE][v_step]; page p holds positions
- * p * ATTN_PAGE and up.  Keys at 0..pos take part, or with window > 0 those with pos - key < window. */
+ * A page of keys is [n_kv][ATTN_PAGE] rows of dk numbers, k_at bytes behind k_page[p]; one of values likewise of v_step; page p
+ * holds positions p * ATTN_PAGE and up.  Keys at 0..pos take part, or with window > 0 those with pos - key < window. */
 struct attn_query {
     const float *q;           /* [n_head][dk], the next position's q_step floats behind */
     float *o;                 /* [n_head][dv], likewise o_step */
     size_t q_step, o_step;
     uint32_t n_query;         /* 1 .. attn_queries() */
     const uint8_t *const *k_page, *const *v_page;
-    enum vec_kv kv;
+    size_t k_at, v_at;
+    enum dtype k_type, v_type;
+    uint32_t turn;            /* kv_turn() of dk, and of dv, 1: as they are */
+    uint32_t turn_v;
     uint32_t n_head, n_kv, dk, dv;
     uint32_t v_step;          /* from one position's values to the next's; 0: dv, they lie close */
     int64_t pos, window;      /* of the first query; window 0: unlimited */
@@ -75,8 +88,8 @@ struct vec_kernels {
     /* Rotates one head of x in place: the first n_rot of its values by the angles whose cos and sin are given
      * [n_rot/2]. */
     void (*rope)(float *x, const float *cos, const float *sin, size_t n_rot, enum vec_rope mode);
-    /* n values of the kv type; f16 rounds to nearest even. */
-    void (*kv_store)(void *dst, const float *x, size_t n, enum vec_kv kv);
+    /* A row of n values; turn: kv_turn() of the row's heads.  Rounds to nearest even. */
+    void (*kv_store)(void *dst, const float *x, size_t n, enum dtype kv, uint32_t turn);
     /* Heads that share kv heads [kv0, kv1).  scratch: attn_scratch bytes, aligned to 64.  Chunks of ATTN_PAGE positions are
      * taken in order and merged by their running maximum (arXiv 1805.02867), so a result depends on nothing but its
      * query and its past. */

@@ -2,11 +2,13 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/cpu.h"
 #include "base/hash.h"
 #include "kernel/vec/vec.h"
+#include "quant/quant.h"
 
 enum { MAX = 1040, GUARD = 16 };
 
@@ -91,7 +93,7 @@ OP(op_rope_pair, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 2 * 2, VE
 OP(op_rope_half, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 2 * 2, VEC_ROPE_HALF))
 OP(op_rope_part, if (y != a) memcpy(y, a, n * 4); v->rope(y, b, c, n / 4 * 2, VEC_ROPE_HALF))
 OP(op_glu_clamped, v->glu_clamped(y, a, b, n, 1.702f, 3))
-OP(op_kv_f32, v->kv_store(y, a, n, VEC_KV_F32))
+OP(op_kv_f32, v->kv_store(y, a, n, DT_F32, 1))
 
 static const struct { const char *name; op_fn *fn; int in_place; } ops[] = {
     { "rms_norm", op_rms, 1 }, { "rms_norm without w", op_rms_plain, 1 }, { "layer_norm", op_layer, 1 },
@@ -156,7 +158,7 @@ static void test_kv_store_rounds_to_f16(void **state)
             fill(in_a, MAX, round);
             for (size_t i = 0; i < n_v; i++) {
                 memset(got, 0xa5, sizeof got);
-                v[i]->kv_store(got + 1, in_a, n, VEC_KV_F16);
+                v[i]->kv_store(got + 1, in_a, n, DT_F16, 1);
                 if (!i) memcpy(want, got, sizeof want);
                 for (size_t k = 0; k < n; k++) {
                     uint16_t g = half_of(got + 1 + 2 * k), w = half_of(want + 1 + 2 * k);
@@ -367,44 +369,64 @@ struct kv {
     float query[HEADS * 600], sinks[HEADS];
 };
 
-static float stored(float x, enum vec_kv kv)
+/* What a row of n numbers is after it was stored; turn: as kv_turn of its heads. */
+static void stored(float *x, size_t n, enum dtype t, uint32_t turn)
 {
-    uint8_t b[2];
-    if (kv == VEC_KV_F32) return x;
-    vec_select(0)->kv_store(b, &x, 1, VEC_KV_F16);
-    uint16_t h = half_of(b);
-    int e = h >> 10 & 31;
-    float m = (float)(e ? (h & 1023) | 1024 : h & 1023);
-    return ldexpf(h & 0x8000 ? -m : m, (e ? e : 1) - 25);
+    uint8_t row[4096];
+    float y[608];
+    size_t whole = (n + dtype_info(t)->block_values - 1) / dtype_info(t)->block_values * dtype_info(t)->block_values;
+    vec_select(0)->kv_store(row, x, n, t, turn);
+    quant_unpack(t)(row, y, whole);
+    for (size_t i = n; i < whole; i++) assert_true(y[i] == 0);
+    /* Back: the transform is its own inverse. */
+    for (size_t b = 0; b < n && turn > 1; b += turn) {
+        double z[128];
+        for (uint32_t i = 0; i < turn; i++) {
+            z[i] = 0;
+            for (uint32_t j = 0; j < turn; j++) z[i] += (__builtin_popcount(i & j) % 2 ? -1.0 : 1.0) * (double)y[b + j];
+        }
+        for (uint32_t i = 0; i < turn; i++) y[b + i] = (float)(z[i] / sqrt(turn));
+    }
+    memcpy(x, y, n * sizeof *x);
 }
 
+/* Pairs of types of keys and values. */
+static const enum dtype k_types[] = { DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q8_0 };
+static const enum dtype v_types[] = { DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_0 };
+enum { N_TYPES = sizeof k_types / sizeof *k_types };
+
+struct kv_shape { uint32_t n_head, n_kv, dk, dv; int64_t pos; };
+
 /* Positions beyond pos hold NaN. */
-static struct kv *kv_make(enum vec_kv type, uint32_t n_head, uint32_t n_kv, uint32_t dk, uint32_t dv, int64_t pos)
+static struct kv *kv_make(enum dtype kt, enum dtype vt, struct kv_shape z)
 {
     const struct vec_kernels *v = vec_select(0);
     struct kv *s = calloc(1, sizeof *s);
-    size_t e = type == VEC_KV_F16 ? 2 : 4;
-    s->kf = calloc((size_t)PAGES * ATTN_PAGE * n_kv * dk, sizeof *s->kf);
-    s->vf = calloc((size_t)PAGES * ATTN_PAGE * n_kv * dv, sizeof *s->vf);
-    for (int p = 0; p <= pos / ATTN_PAGE; p++) {
-        s->kc[p] = s->k[p] = malloc(ATTN_PAGE * n_kv * dk * e);
-        s->vc[p] = s->v[p] = malloc(ATTN_PAGE * n_kv * dv * e);
-        memset(s->k[p], 0xff, ATTN_PAGE * n_kv * dk * e);
-        memset(s->v[p], 0xff, ATTN_PAGE * n_kv * dv * e);
+    const size_t k_row = dtype_padded_bytes(kt, z.dk), v_row = dtype_padded_bytes(vt, z.dv);
+    s->kf = calloc((size_t)PAGES * ATTN_PAGE * z.n_kv * z.dk, sizeof *s->kf);
+    s->vf = calloc((size_t)PAGES * ATTN_PAGE * z.n_kv * z.dv, sizeof *s->vf);
+    for (int p = 0; p <= z.pos / ATTN_PAGE; p++) {
+        s->kc[p] = s->k[p] = malloc(ATTN_PAGE * z.n_kv * k_row);
+        s->vc[p] = s->v[p] = malloc(ATTN_PAGE * z.n_kv * v_row);
+        memset(s->k[p], 0xff, ATTN_PAGE * z.n_kv * k_row);
+        memset(s->v[p], 0xff, ATTN_PAGE * z.n_kv * v_row);
     }
-    for (int64_t j = 0; j <= pos; j++)
-        for (uint32_t h = 0; h < n_kv; h++) {
-            size_t slot = h * ATTN_PAGE + (size_t)(j % ATTN_PAGE), row = (size_t)j * n_kv + h;
-            float *k = s->kf + row * dk, *x = s->vf + row * dv;
-            for (uint32_t d = 0; d < dk; d++) k[d] = stored(uniform() * 2, type);
-            for (uint32_t d = 0; d < dv; d++) x[d] = stored(uniform(), type);
-            v->kv_store(s->k[j / ATTN_PAGE] + slot * dk * e, k, dk, type);
-            v->kv_store(s->v[j / ATTN_PAGE] + slot * dv * e, x, dv, type);
+    for (int64_t j = 0; j <= z.pos; j++)
+        for (uint32_t h = 0; h < z.n_kv; h++) {
+            size_t slot = h * ATTN_PAGE + (size_t)(j % ATTN_PAGE), row = (size_t)j * z.n_kv + h;
+            float *k = s->kf + row * z.dk, *x = s->vf + row * z.dv;
+            for (uint32_t d = 0; d < z.dk; d++) k[d] = uniform() * 2;
+            for (uint32_t d = 0; d < z.dv; d++) x[d] = uniform();
+            v->kv_store(s->k[j / ATTN_PAGE] + slot * k_row, k, z.dk, kt, kv_turn(kt, z.dk));
+            v->kv_store(s->v[j / ATTN_PAGE] + slot * v_row, x, z.dv, vt, kv_turn(vt, z.dv));
+            stored(k, z.dk, kt, kv_turn(kt, z.dk));
+            stored(x, z.dv, vt, kv_turn(vt, z.dv));
         }
-    for (uint32_t i = 0; i < n_head * dk; i++) s->query[i] = 2 * uniform();
-    for (uint32_t i = 0; i < n_head; i++) s->sinks[i] = 3 * uniform();
-    s->q = (struct attn_query){ .q = s->query, .n_query = 1, .k_page = s->kc, .v_page = s->vc, .kv = type, .n_head = n_head,
-                                .n_kv = n_kv, .dk = dk, .dv = dv, .pos = pos, .scale = 1 / sqrtf((float)dk) };
+    for (uint32_t i = 0; i < z.n_head * z.dk; i++) s->query[i] = 2 * uniform();
+    for (uint32_t i = 0; i < z.n_head; i++) s->sinks[i] = 3 * uniform();
+    s->q = (struct attn_query){ .q = s->query, .n_query = 1, .k_page = s->kc, .v_page = s->vc, .k_type = kt, .v_type = vt,
+                                .turn = kv_turn(kt, z.dk), .turn_v = kv_turn(vt, z.dv), .n_head = z.n_head, .n_kv = z.n_kv,
+                                .dk = z.dk, .dv = z.dv, .pos = z.pos, .scale = 1 / sqrtf((float)z.dk) };
     return s;
 }
 
@@ -489,8 +511,9 @@ static void test_attention_is_exact_and_the_same_everywhere(void **state)
     seed = 6;
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
         for (size_t p = 0; p < sizeof at / sizeof *at; p++)
-            for (int type = VEC_KV_F32; type <= VEC_KV_F16; type++) {
-                struct kv *s = kv_make((enum vec_kv)type, shape[i][0], shape[i][1], shape[i][2], shape[i][3], at[p]);
+            for (size_t type = 0; type < N_TYPES; type++) {
+                struct kv *s = kv_make(k_types[type], v_types[type],
+                                       (struct kv_shape){ shape[i][0], shape[i][1], shape[i][2], shape[i][3], at[p] });
                 check_attn(s);
                 s->q.window = (int64_t)(rnd() % 150 + 1);
                 check_attn(s);
@@ -536,7 +559,8 @@ static void test_queries_taken_together_change_nothing(void **state)
     (void)state;
     seed = 9;
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
-        struct kv *s = kv_make(i % 2 ? VEC_KV_F16 : VEC_KV_F32, shape[i][0], shape[i][1], shape[i][2], shape[i][3], 300);
+        struct kv *s = kv_make(k_types[i % N_TYPES], v_types[i % N_TYPES],
+                               (struct kv_shape){ shape[i][0], shape[i][1], shape[i][2], shape[i][3], 300 });
         uint32_t most = attn_queries(s->q.n_head, s->q.n_kv);
         assert_in_range(most * s->q.n_head / s->q.n_kv, 1, ATTN_ROWS);
         for (int round = 0; round < 12; round++)
@@ -558,7 +582,7 @@ static void test_attention_sees_only_its_window(void **state)
     float want[8 * 64], got[8 * 64];
     (void)state;
     seed = 7;
-    struct kv *s = kv_make(VEC_KV_F16, 8, 2, 64, 64, 400);
+    struct kv *s = kv_make(DT_F16, DT_F16, (struct kv_shape){ 8, 2, 64, 64, 400 });
     s->q.window = 100;
     attn_run(v, s, want);
     for (int p = 0; p < 4; p++) s->kc[p] = s->vc[p] = NULL;              /* positions 0..255 */
@@ -579,20 +603,66 @@ static void test_values_may_lie_inside_keys(void **state)
     float want[H * DV], got[H * DV];
     (void)state;
     seed = 9;
-    for (int type = VEC_KV_F32; type <= VEC_KV_F16; type++)
+    for (size_t type = 0; type < 5; type++)
         for (uint32_t n_kv = 1; n_kv <= 2; n_kv++) {
-            const size_t e = type == VEC_KV_F16 ? 2 : 4;
-            struct kv *s = kv_make((enum vec_kv)type, H, n_kv, DK, DV, POS);
-            for (size_t p = 0; p <= POS / ATTN_PAGE; p++)
+            const enum dtype t = k_types[type];
+            const size_t k_row = dtype_padded_bytes(t, DK), v_row = dtype_padded_bytes(t, DV), pad = 24;
+            struct kv *s = kv_make(t, t, (struct kv_shape){ H, n_kv, DK, DV, POS });
+            /* The same values by themselves, behind some other bytes. */
+            for (size_t p = 0; p <= POS / ATTN_PAGE; p++) {
+                free(s->v[p]);
+                s->vc[p] = s->v[p] = malloc(pad + n_kv * ATTN_PAGE * v_row);
                 for (size_t slot = 0; slot < n_kv * ATTN_PAGE; slot++)
-                    memcpy(s->v[p] + slot * DV * e, s->k[p] + slot * DK * e, DV * e);
+                    memcpy(s->v[p] + pad + slot * v_row, s->k[p] + slot * k_row, v_row);
+            }
+            s->q.turn = s->q.turn_v = kv_turn(t, DK | DV), s->q.v_at = pad;
             attn_run(v[0], s, want);
-            s->q.v_page = s->kc, s->q.v_step = DK;
+            s->q.v_page = s->kc, s->q.v_step = DK, s->q.v_at = 0;
             for (size_t i = 0; i < n_v; i++) {
                 attn_run(v[i], s, got);
                 assert_true(same(got, want, H * DV));
             }
             kv_free(s);
+        }
+}
+
+/* Codes and scales as the formats say, extremes included; what is not finite stays visible. */
+static void test_kv_store_rounds_to_blocks(void **state)
+{
+    static const enum dtype type[] = { DT_BF16, DT_Q8_0, DT_Q4_0 };
+    static const float step[] = { 1 / 256.0f, 1 / 254.0f * 1.001f, 1 / 8.0f * 1.001f };
+    const struct vec_kernels *v[4];
+    size_t n_v = variants(v);
+    (void)state;
+    seed = 11;
+    for (int round = 0; round < 200; round++)
+        for (size_t t = 0; t < 3; t++) {
+            float x[64], y[64], most = 0;
+            uint8_t want[160], got[160];
+            for (int i = 0; i < 64; i++) x[i] = uniform() * ldexpf(1, (int)(rnd() % 20) - 10);
+            if (round == 1) memset(x, 0, sizeof x);
+            if (round == 2) x[3] = NAN;
+            if (round == 3) x[3] = INFINITY;
+            if (round == 4) for (int i = 0; i < 64; i++) x[i] = 1e-30f;
+            size_t bytes = dtype_padded_bytes(type[t], 64);
+            for (size_t i = 0; i < n_v; i++) {
+                memset(i ? got : want, 0xaa, sizeof got);
+                v[i]->kv_store(i ? got : want, x, 64, type[t], 1);
+                if (i) assert_memory_equal(got, want, sizeof got);
+            }
+            assert_true(want[bytes] == 0xaa);
+            quant_unpack(type[t])(want, y, 64);
+            if (round == 2 || round == 3) {
+                assert_true(t ? y[3] != y[3] && y[0] != y[0] : !(fabsf(y[3]) <= 1e30f));
+                continue;
+            }
+            for (int i = 0; i < 64; i++) {
+                if (i % 32 == 0) most = 0;
+                for (int k = i; i % 32 == 0 && k < i + 32; k++) most = fmaxf(most, fabsf(x[k]));
+                float bound = (t ? most : fabsf(x[i])) * step[t] + 1e-7f;
+                if (!(fabsf(x[i] - y[i]) <= bound))
+                    fail_msg("%s: %g became %g", dtype_info(type[t])->name, (double)x[i], (double)y[i]);
+            }
         }
 }
 
@@ -707,7 +777,8 @@ static void test_delta_rule(void **state)
 
 /* --- one number for all machines --- */
 
-static uint64_t hash_all(const struct vec_kernels *v)
+/* more: also the types of keys and values that came later. */
+static uint64_t hash_all(const struct vec_kernels *v, bool more)
 {
     static float y[MAX];
     uint64_t h = HASH_START;
@@ -721,12 +792,18 @@ static uint64_t hash_all(const struct vec_kernels *v)
                 ops[o].fn(v, y, in_a, in_b, in_c, n);
                 h = hash_add(h, y, n * sizeof *y);
             }
-            v->kv_store(y, in_a, n, VEC_KV_F16);
+            v->kv_store(y, in_a, n, DT_F16, 1);
             h = hash_add(h, y, n * 2);
         }
-    for (int type = VEC_KV_F32; type <= VEC_KV_F16; type++) {
-        struct kv *s = kv_make((enum vec_kv)type, 6, 2, 72, 40, 333);
+    for (int type = DT_F32; type <= DT_F16; type++) {
+        struct kv *s = kv_make((enum dtype)type, (enum dtype)type, (struct kv_shape){ 6, 2, 72, 40, 333 });
         s->q.sinks = s->sinks, s->q.softcap = 5, s->q.window = 300;
+        attn_run(v, s, y);
+        h = hash_add(h, y, 6 * 40 * sizeof *y);
+        kv_free(s);
+    }
+    for (size_t type = 2; type < N_TYPES && more; type++) {
+        struct kv *s = kv_make(k_types[type], v_types[type], (struct kv_shape){ 6, 2, 96, 40, 333 });
         attn_run(v, s, y);
         h = hash_add(h, y, 6 * 40 * sizeof *y);
         kv_free(s);
@@ -746,9 +823,10 @@ static void test_the_bits_are_those_of_every_machine(void **state)
     size_t n = variants(v);
     (void)state;
     for (size_t i = 0; i < n; i++) {
-        uint64_t h = hash_all(v[i]);
-        print_message("# hash %016llx\n", (unsigned long long)h);
+        uint64_t h = hash_all(v[i], false), more = hash_all(v[i], true);
+        print_message("# hash %016llx, %016llx\n", (unsigned long long)h, (unsigned long long)more);
         assert_true(h == UINT64_C(0x430d08f0b05fe3b0));
+        assert_true(more == UINT64_C(0x3bbf2c2f3b29ee40));
     }
 }
 
@@ -765,6 +843,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queries_taken_together_change_nothing),
     cmocka_unit_test(test_attention_sees_only_its_window),
     cmocka_unit_test(test_values_may_lie_inside_keys),
+    cmocka_unit_test(test_kv_store_rounds_to_blocks),
     cmocka_unit_test(test_convolution),
     cmocka_unit_test(test_delta_rule),
     cmocka_unit_test(test_the_bits_are_those_of_every_machine),

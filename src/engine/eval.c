@@ -1,0 +1,74 @@
+/* eval.c - one batch: tokens of some sequences through the plan of their size. */
+#include "base/mem.h"
+#include "engine/engine.h"
+
+static const uint32_t bucket_T[N_BUCKET] = { 1, 8, 64, MAX_BATCH, 2048, 8192, MAX_TEXT };
+
+int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err)
+{
+    int b = 0;
+    while (bucket_T[b] < T) b++;
+    if (!v->plan[b]) {
+        struct plan *p;
+        uint32_t n_out = bucket_T[b] < MAX_OUT || v->all_rows ? bucket_T[b] : MAX_OUT;
+        int rc = plan_compile(&p, v->graph, m->ops->target, bucket_T[b], n_out, err);
+        if (rc < 0) return rc;
+        if ((rc = m->ops->compile(m->device, p, err)) < 0) {
+            plan_close(p);
+            return rc;
+        }
+        v->plan[b] = p;
+    }
+    *out = v->plan[b];
+    return 0;
+}
+
+/* Adds the next tokens of an item to the batch; stops early where more rows of logits are wanted than a plan has. */
+static void fill(struct hearth_model *m, struct params *v, struct eval_item *it, uint32_t seq, uint32_t limit)
+{
+    for (it->T = 0; it->at + it->T < it->n && v->T < limit; it->T++) {
+        const size_t i = it->at + it->T, left = it->n - i;
+        bool wanted = left <= it->n_logits;
+        if (wanted && v->n_out == MAX_OUT) return;
+        if (wanted) {
+            m->out_row[v->n_out] = v->T;
+            m->out[v->n_out++] = it->logits + (it->n_logits - left) * (size_t)m->h.n_vocab;
+        }
+        m->token[v->T] = it->ids[i];
+        m->pos[v->T] = it->q->n + (int64_t)it->T;
+        m->seq[v->T++] = seq;
+    }
+}
+
+/* A state that many tokens led to is worth keeping as soon as it is there. */
+enum { PUBLISH_EVERY = 2048 };
+
+static void advance(struct eval_item *it)
+{
+    struct seq *q = it->q;
+    seq_advance(q, it->ids + it->at, it->T);
+    it->at += it->T;
+    if (!q->state || !it->save_at || q->n_saved <= q->n_published) return;
+    if (q->n_saved == it->save_at || q->n_saved - q->n_published >= PUBLISH_EVERY) seq_publish(q);
+}
+
+int engine_eval(struct hearth_model *m, struct variant *variant, struct eval_item *item, size_t n_items, uint32_t limit,
+                struct err *err)
+{
+    struct params v = { .token = m->token, .pos = m->pos, .seq = m->seq, .kv = m->kv, .out_row = m->out_row, .logits = m->out,
+                        .observer = m->observer };
+    uint32_t S = 0;
+    for (; S < n_items && v.T < limit; S++) {
+        fill(m, &v, &item[S], S, limit);
+        int rc = item[S].T ? seq_room(item[S].q, item[S].T, item[S].save_at, err) : 0;
+        if (rc < 0) return rc;
+        m->kv[S] = item[S].q->view;
+    }
+    struct plan *p;
+    int rc = engine_plan(m, variant, v.T, &p, err);
+    if (rc < 0) return rc;
+    m->ops->run(m->device, p, &v);
+    for (uint32_t i = 0; i < S; i++)
+        if (item[i].T) advance(&item[i]);
+    return (int)v.T;
+}

@@ -1,0 +1,255 @@
+#include "engine/seq.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+static int no_memory(struct err *err) { return err_set(err, ERR_NOMEM, "out of memory opening a session"); }
+
+/* Both numbers, and what to do. */
+static int no_pages(const struct seq *s, struct err *err)
+{
+    const struct kv_pool *p = s->pool;
+    return err_set(err, ERR_LIMIT, "no memory is left for keys and values: %.1f MB of at most %.1f MB are in use; close "
+                   "sessions, use smaller contexts, or raise the limit (kv_limit)", (double)p->used / 1e6,
+                   (double)p->limit / 1e6);
+}
+
+int seq_open(struct seq *s, struct kv_pool *pool, const struct seq_options *o, struct err *err)
+{
+    *s = (struct seq){ .pool = pool, .key = o->key, .alone = o->alone, .n_max = o->n_max };
+    enum dtype type[2] = { (enum dtype)o->key.type[0], (enum dtype)o->key.type[1] };
+    s->layout = kv_layout_of(pool, type);
+    s->n_page = (o->n_max + KV_PAGE - 1) / KV_PAGE;
+    s->ids = mem_new_array(int32_t, o->n_max ? o->n_max : 1);
+    if (!s->layout || !s->ids) return no_memory(err);
+    for (int c = 0; c < N_KV_CLASS; c++) {
+        s->page[c] = mem_new_array(struct kv_page *, s->n_page + 1);
+        s->data[c] = mem_new_array(uint8_t *, s->n_page + 1);
+        if (!s->page[c] || !s->data[c]) return no_memory(err);
+    }
+    s->view = (struct kv_view){ .page = { s->data[0], s->data[1] }, .k_at = s->layout->k_at, .v_at = s->layout->v_at,
+                                .k_type = type[0], .v_type = type[1] };
+    if (!s->layout->bytes[KV_STATE]) return 0;
+    lock_take(&pool->lock);
+    s->state = kv_take(pool, s->layout, KV_STATE);
+    lock_give(&pool->lock);
+    if (!s->state) return no_pages(s, err);
+    s->view.state = (float *)(void *)s->state->data;
+    return 0;
+}
+
+/* ---- pages, with the lock held ---- */
+
+static void put_page(struct seq *s, int class, uint32_t i, struct kv_page *page)
+{
+    kv_drop(s->pool, s->page[class][i]);
+    s->page[class][i] = page;
+    s->data[class][i] = page ? page->data : NULL;
+}
+
+/* Gives back the pages behind the first n tokens. */
+static void cut(struct seq *s, uint32_t n)
+{
+    for (uint32_t i = (n + KV_PAGE - 1) / KV_PAGE; i < s->n_page; i++)
+        for (int c = 0; c < N_KV_CLASS; c++)
+            if (s->page[c][i]) put_page(s, c, i, NULL);
+    s->n = n;
+    if (s->n_saved > n) s->n_saved = 0;
+    if (s->n_published > n) s->n_published = 0;
+    if (!n) s->window_from = 0;
+}
+
+/* A page that may be written: a new one, or a copy of what is shared. */
+static bool own_page(struct seq *s, int class, uint32_t i)
+{
+    struct kv_page *old = s->page[class][i];
+    if (!s->layout->bytes[class] || (old && old->refs == 1)) return true;
+    struct kv_page *page = kv_take(s->pool, s->layout, class);
+    if (!page) return false;
+    if (old) memcpy(page->data, old->data, s->layout->bytes[class]);
+    put_page(s, class, i, page);
+    return true;
+}
+
+static void drop_saved(struct seq *s)
+{
+    kv_drop(s->pool, s->saved);
+    s->saved = NULL;
+    s->n_saved = 0;
+}
+
+/* part: also the last page, when it is not full; nothing will be added to it. */
+static void publish(struct seq *s, bool part)
+{
+    struct prefix_tree *t = s->pool->tree;
+    if (s->alone || !t || !s->n) return;
+    struct prefix_node *x = prefix_root(t, &s->key), *last = NULL;
+    for (uint32_t i = 0; x && i * KV_PAGE < s->n; i++) {
+        uint32_t n = s->n - i * KV_PAGE < KV_PAGE ? s->n - i * KV_PAGE : KV_PAGE;
+        if (n < KV_PAGE && (!part || s->state)) break;    /* no state can be there */
+        x = prefix_child(t, x, s->ids + i * KV_PAGE, n);
+        if (!x) break;
+        last = x;
+        for (int c = 0; c < N_KV_CLASS; c++) {
+            prefix_keep(t, x, c, s->page[c][i]);
+            /* Two that have evaluated the same need only one of the pages. */
+            if (n < KV_PAGE || !x->page[c] || !s->page[c][i] || x->page[c] == s->page[c][i]) continue;
+            kv_share(x->page[c]);
+            put_page(s, c, i, x->page[c]);
+        }
+        if (s->n_saved && s->n_saved == (i + 1) * KV_PAGE) prefix_keep(t, x, KV_STATE, s->saved);
+    }
+    s->n_published = s->n_saved;
+    if (last) prefix_touch(t, last);
+}
+
+void seq_publish(struct seq *s)
+{
+    lock_take(&s->pool->lock);
+    publish(s, false);
+    lock_give(&s->pool->lock);
+}
+
+void seq_release(struct seq *s)
+{
+    if (s->layout && s->page[0] && s->page[1]) {
+        lock_take(&s->pool->lock);
+        publish(s, true);
+        cut(s, 0);
+        drop_saved(s);
+        kv_drop(s->pool, s->state);
+        lock_give(&s->pool->lock);
+    }
+    for (int c = 0; c < N_KV_CLASS; c++) {
+        mem_free(s->page[c]);
+        mem_free(s->data[c]);
+    }
+    mem_free(s->ids);
+    *s = (struct seq){ 0 };
+}
+
+/* ---- beginning ---- */
+
+/* How many of the first n of its own tokens can be gone on from. */
+static uint32_t reachable(const struct seq *s, uint32_t n)
+{
+    if (n < s->n && s->layout->bytes[KV_WINDOW] && kv_window_page(s->pool->graph, n) < s->window_from) return 0;
+    if (n == s->n || !s->state) return n;
+    return s->n_saved <= n ? s->n_saved : 0;
+}
+
+/* The pages of what was found take the place of its own. */
+static bool adopt(struct seq *s, const struct prefix_hit *hit, const int32_t *ids)
+{
+    uint32_t pages = (hit->n + KV_PAGE - 1) / KV_PAGE, i = pages, from = kv_window_page(s->pool->graph, hit->n);
+    cut(s, 0);
+    struct prefix_node *x = hit->part ? hit->part : hit->node;
+    struct kv_page *state = x->page[KV_STATE];
+    for (; i-- > 0; x = x->parent)
+        for (int c = 0; c < N_KV_CLASS; c++) {
+            if (!x->page[c] || (c == KV_WINDOW && i < from)) continue;
+            kv_share(x->page[c]);
+            put_page(s, c, i, x->page[c]);
+        }
+    s->window_from = from;
+    s->n = hit->n;
+    memcpy(s->ids, ids, hit->n * sizeof *ids);
+    if (s->state) {
+        memcpy(s->state->data, state->data, s->layout->bytes[KV_STATE]);
+        drop_saved(s);
+        kv_share(state);
+        s->saved = state;
+        s->n_saved = s->n_published = hit->n;
+    }
+    if (hit->n % KV_PAGE == 0) return true;
+    return own_page(s, KV_FULL, pages - 1) && own_page(s, KV_WINDOW, pages - 1);
+}
+
+int seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err)
+{
+    uint32_t common = 0;
+    while (common < s->n && common < keep && s->ids[common] == ids[common]) common++;
+    if (common == s->n && common == keep) return 0;
+    lock_take(&s->pool->lock);
+    struct prefix_hit hit = { 0 };
+    uint32_t own = reachable(s, common);
+    if (own < s->n) publish(s, true);
+    if (!s->alone && s->pool->tree) hit = prefix_find(s->pool->tree, &s->key, ids, keep);
+    bool good = true;
+    if (hit.n > own) {
+        good = adopt(s, &hit, ids);
+        if (!good) cut(s, 0);
+    } else {
+        if (own < s->n && own && s->state) memcpy(s->state->data, s->saved->data, s->layout->bytes[KV_STATE]);
+        cut(s, own);
+    }
+    lock_give(&s->pool->lock);
+    return good ? 0 : no_pages(s, err);
+}
+
+/* ---- growing ---- */
+
+/* The next text often leaves this one near its end. */
+enum { SAVE_BEFORE_END = 16 };
+
+uint32_t seq_save_at(const struct seq *s, uint32_t n)
+{
+    return s->state && n > SAVE_BEFORE_END ? (n - SAVE_BEFORE_END) / KV_PAGE * KV_PAGE : 0;
+}
+
+int seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err)
+{
+    bool good = true;
+    lock_take(&s->pool->lock);
+    for (uint32_t i = s->n / KV_PAGE; good && i * KV_PAGE < s->n + T; i++)
+        good = own_page(s, KV_FULL, i) && own_page(s, KV_WINDOW, i);
+    s->view.saved = NULL;
+    s->view.save_at = 0;
+    if (save_at <= s->n || save_at > s->n + T) save_at = s->alone ? 0 : (s->n + T) / KV_PAGE * KV_PAGE;
+    if (good && s->state && save_at > s->n) {
+        /* A state that the cache has is not written over. Without memory for another, none is saved. */
+        if (s->saved && s->saved->refs > 1) drop_saved(s);
+        if (!s->saved) s->saved = kv_take(s->pool, s->layout, KV_STATE);
+        if (s->saved) {
+            s->n_saved = 0;
+            s->view.saved = (float *)(void *)s->saved->data;
+            s->view.save_at = save_at;
+        }
+    }
+    lock_give(&s->pool->lock);
+    return good ? 0 : no_pages(s, err);
+}
+
+void seq_advance(struct seq *s, const int32_t *ids, uint32_t T)
+{
+    memcpy(s->ids + s->n, ids, T * sizeof *ids);
+    s->n += T;
+    if (s->view.save_at) s->n_saved = (uint32_t)s->view.save_at;
+    s->view.save_at = 0;
+    /* A page more than needed, so that a step back stays possible. */
+    uint32_t from = s->layout->bytes[KV_WINDOW] && s->n > KV_PAGE ? kv_window_page(s->pool->graph, s->n - KV_PAGE) : 0;
+    if (from <= s->window_from) return;
+    lock_take(&s->pool->lock);
+    for (; s->window_from < from; s->window_from++)
+        if (s->page[KV_WINDOW][s->window_from]) put_page(s, KV_WINDOW, s->window_from, NULL);
+    lock_give(&s->pool->lock);
+}
+
+int seq_fork(struct seq *to, const struct seq *from, struct err *err)
+{
+    (void)err;
+    lock_take(&to->pool->lock);
+    for (uint32_t i = 0; i * KV_PAGE < from->n; i++)
+        for (int c = 0; c < N_KV_CLASS; c++) {
+            if (!from->page[c][i]) continue;
+            kv_share(from->page[c][i]);
+            put_page(to, c, i, from->page[c][i]);
+        }
+    memcpy(to->ids, from->ids, from->n * sizeof *from->ids);
+    to->n = from->n;
+    to->window_from = from->window_from;
+    if (to->state) memcpy(to->state->data, from->state->data, from->layout->bytes[KV_STATE]);
+    lock_give(&to->pool->lock);
+    return 0;
+}

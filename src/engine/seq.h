@@ -1,0 +1,51 @@
+/* seq.h - one timeline of tokens in pages: what sessions and the scheduler evaluate.
+ *
+ * Positions 0 .. n - 1 are evaluated.  Pages come from the model's pool as the text grows; whole pages are shared with the prefix
+ * cache and through it with other sequences, and copied before they are written.
+ * Threads: one at a time; the pool's lock is taken inside, never held during evaluation. */
+#ifndef HEARTH_ENGINE_SEQ_H
+#define HEARTH_ENGINE_SEQ_H
+
+#include "engine/kv.h"
+#include "engine/prefix.h"
+
+struct seq {
+    struct kv_pool *pool;             /* borrowed */
+    const struct kv_layout *layout;
+    struct prefix_key key;
+    bool alone;                       /* neither takes from the cache nor leaves anything there */
+    uint32_t n, n_max;
+    int32_t *ids;                     /* [n_max] */
+    struct kv_page **page[N_KV_CLASS];        /* [n_page], NULL where there is none */
+    uint8_t **data[N_KV_CLASS];       /* their memory, for the view */
+    uint32_t n_page;
+    uint32_t window_from;             /* pages of windows below are gone */
+    struct kv_page *state, *saved;    /* after n tokens; after n_saved; NULL for models without */
+    uint32_t n_saved, n_published;    /* 0: nothing; the last state that the cache was given */
+    struct kv_view view;
+};
+
+/* What a sequence is opened for. */
+struct seq_options { uint32_t n_max; struct prefix_key key; bool alone; };
+
+/* Allocates all that grows with n_max but pages.  s is released by seq_release also after a failure. */
+int  seq_open(struct seq *s, struct kv_pool *pool, const struct seq_options *o, struct err *err);
+/* Leaves the text to the cache and gives everything back. */
+void seq_release(struct seq *s);
+
+/* Makes s->n the length of the longest prefix of ids[0..keep) whose pages there are, its own or the cache's; what is given up
+ * goes to the cache.  ids[0 .. s->n) become its text. */
+int  seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err);
+/* Where the state of a prompt of n tokens is best kept; 0: nowhere. */
+uint32_t seq_save_at(const struct seq *s, uint32_t n);
+/* Makes room for the next T tokens, and sets s->view for them: a state is saved at save_at when that is among them, else at the
+ * last end of a page. */
+int  seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err);
+/* ids[0..T) behind its text have been evaluated. */
+void seq_advance(struct seq *s, const int32_t *ids, uint32_t T);
+/* Gives the cache what it has; other sequences can begin with it from now on. */
+void seq_publish(struct seq *s);
+/* Another sequence with the same text: pages are shared until one of them writes.  to is open and empty. */
+int  seq_fork(struct seq *to, const struct seq *from, struct err *err);
+
+#endif
