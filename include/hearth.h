@@ -136,6 +136,86 @@ HEARTH_API const float *hearth_session_logits(const struct hearth_session *s);
 /* Rows [n][n_vocab] of the last positions of the last sync or append, oldest first; *n <= n_logits. */
 HEARTH_API const float *hearth_session_logits_rows(const struct hearth_session *s, size_t *n);
 
+/* ---- serving many ---- */
+
+/* An engine answers requests for one model: a thread of its own puts the tokens of all that run into common steps.  Each gets the
+ * bits that it would get alone.  A step that writes tokens takes only so much of a new prompt along as the budget allows.
+ * Waiting requests are taken by priority, then from the users who have the least running, then in their order. */
+struct hearth_engine;
+struct hearth_request;
+
+struct hearth_engine_options {     /* zero-initialise */
+    uint32_t n_ctx;                /* most tokens of a request, answer included; 0: the model's own, at most 4096 */
+    uint32_t max_running;          /* answers that are written at once; 0: 16; at most 256 */
+    uint32_t max_queued;           /* requests that wait; more are refused (HEARTH_ELIMIT); 0: 512 */
+    uint32_t budget_ms;            /* how much longer a step may take for the sake of new prompts; 0: 100 */
+    int kv_type, kv_type_v;        /* HEARTH_KV_* */
+};
+/* m must outlive the engine, and may be used otherwise meanwhile. */
+HEARTH_API int hearth_engine_open(struct hearth_engine **out, struct hearth_model *m, const struct hearth_engine_options *o,
+                                  struct hearth_error *e);
+/* Cancels what is left, and waits until its last callback has returned.  NULL is fine.  Requests stay to be closed. */
+HEARTH_API void hearth_engine_close(struct hearth_engine *g);
+
+enum { HEARTH_FINISH_NONE = 0,
+       HEARTH_FINISH_END = 1,      /* the model ended its answer; the event's id is the end's */
+       HEARTH_FINISH_LENGTH = 2,   /* max_tokens */
+       HEARTH_FINISH_CONTEXT = 3,  /* the context is full */
+       HEARTH_FINISH_STOPPED = 4,  /* a callback said so; there is no event for it */
+       HEARTH_FINISH_CANCELLED = 5, HEARTH_FINISH_DEADLINE = 6,
+       HEARTH_FINISH_ERROR = 7 };  /* the event's error says what */
+
+/* A token of a completion, its end, or both. */
+struct hearth_event {
+    struct hearth_request *request;
+    uint32_t completion;           /* 0 .. n_completions - 1 */
+    int32_t id;                    /* the token, or -1 */
+    int finish;                    /* HEARTH_FINISH_*; the last event of a completion has one */
+    uint32_t n_prompt, n_kept;     /* tokens of the prompt; of them, those that came from the cache */
+    uint32_t n_answer;             /* tokens so far, this one included */
+    const struct hearth_session *session;     /* what the token was picked from, for log-probabilities; NULL without a token */
+    const struct hearth_error *error;
+};
+/* Called by the engine's thread, which waits meanwhile: quickly, and without calling the engine but for hearth_request_cancel
+ * and hearth_request_submit.  false: the completion ends here. */
+typedef bool hearth_event_fn(void *arg, const struct hearth_event *event);
+/* Picks the next token instead of a sampler; < 0 ends the completion as HEARTH_FINISH_STOPPED. */
+typedef int32_t hearth_pick_fn(void *arg, uint32_t completion, const struct hearth_session *session);
+
+struct hearth_request_options {    /* zero-initialise; what it points to is copied but for callbacks' arguments */
+    const int32_t *ids;            /* the prompt */
+    size_t n;
+    uint32_t max_tokens;           /* 0: until the context is full */
+    uint32_t n_completions;        /* answers to the prompt, which is evaluated once; 0: 1; at most max_running */
+    const struct hearth_sampler_options *sampler;     /* NULL: the model's; completion i has its seed + i */
+    bool ignore_end;               /* ends of the model are tokens like others */
+    int priority;                  /* the larger, the sooner */
+    uint64_t user;                 /* among whom slots are shared fairly */
+    uint32_t deadline_ms;          /* from now; 0: none */
+    bool no_cache;
+    uint64_t cache_salt;
+    hearth_event_fn *event;
+    hearth_pick_fn *pick;          /* or NULL */
+    void *arg;                     /* of both */
+};
+/* Any thread.  HEARTH_ELIMIT with the numbers when the prompt does not fit, the queue is full, or memory could never suffice. */
+HEARTH_API int hearth_request_submit(struct hearth_request **out, struct hearth_engine *g, const struct hearth_request_options *o,
+                                     struct hearth_error *e);
+/* It ends within one step, with an event for each completion that was going on.  Any thread. */
+HEARTH_API void hearth_request_cancel(struct hearth_request *r);
+/* Returns when all its completions have ended: how the first did (HEARTH_FINISH_*). */
+HEARTH_API int hearth_request_wait(struct hearth_request *r);
+/* Cancels it when it goes on; its callbacks may still be running, and others come, until hearth_request_wait would return. */
+HEARTH_API void hearth_request_close(struct hearth_request *r);
+
+struct hearth_engine_stats {
+    uint32_t n_queued, n_running;  /* requests that wait; completions that have a slot */
+    uint64_t n_requests, n_finished;   /* since the engine was opened */
+    uint64_t n_steps, n_prompt_tokens, n_answer_tokens;
+    uint64_t n_preempted;          /* completions that gave their pages to others and were evaluated again */
+};
+HEARTH_API void hearth_engine_stats(struct hearth_engine *g, struct hearth_engine_stats *out);
+
 /* ---- embeddings ---- */
 
 enum { HEARTH_POOL_AUTO = -1,      /* as the file says, else the mean (encoders) or the last token */

@@ -208,7 +208,7 @@ static void the_limit_is_kept(void **state)
     struct hearth_session *a, *b, *c;
     struct hearth_session_options o = { .n_ctx = 256, .kv_type = HEARTH_KV_F32, .n_logits = ROWS };
     uint64_t page = page_bytes(0, o);
-    struct hearth_model_options mo = { .threads = 1, .kv_limit = 8 * page + 8192 };        /* three texts would need 9 */
+    struct hearth_model_options mo = { .threads = 1, .kv_limit = 8 * (page + 4096) };        /* three texts would need 9 */
     assert_int_equal(hearth_model_open(&m, model_path(0), &mo, &e), 0);
     assert_int_equal(hearth_session_open(&a, m, &(struct hearth_session_options){ .n_ctx = 1 << 20 }, &e), HEARTH_ELIMIT);
     assert_non_null(strstr(e.message, "GB"));

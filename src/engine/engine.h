@@ -103,6 +103,9 @@ struct eval_item {
  * tokens.  An error (no pages) leaves all as they were.  With the model's lock held; allocates nothing once the plan is there. */
 int engine_eval(struct hearth_model *m, struct variant *v, struct eval_item *item, size_t n_items, uint32_t limit,
                 struct err *err);
+/* The sequence that a session's options ask for, when they make sense. */
+int engine_seq_options(const struct hearth_model *m, const struct hearth_session_options *o, struct seq_options *out,
+                       struct err *err);
 /* HEARTH_KV_* of keys and of values as types; false: there is no such. */
 bool engine_kv_types(int k, int v, enum dtype out[2]);
 

@@ -103,7 +103,8 @@ static struct kv_slab *new_slab(struct kv_pool *p, struct kv_layout *l, int clas
     const size_t head = (sizeof(struct kv_slab) + ALIGN - 1) / ALIGN * ALIGN, page = l->bytes[class];
     uint64_t left = p->limit - p->reserved;
     if (left < head || left - head < page) return NULL;
-    uint64_t n = SLAB_BYTES / page, most = (left - head) / page;
+    /* A part of what is left: other classes and types need some, too. */
+    uint64_t n = SLAB_BYTES / page, most = (left - head) / page / 8;
     if (n > SLAB_MOST) n = SLAB_MOST;
     if (n > most) n = most;
     if (n < 1) n = 1;
@@ -124,12 +125,11 @@ static struct kv_slab *find_slab(struct kv_pool *p, struct kv_layout *l, int cla
 {
     if (l->slab[class]) return l->slab[class];
     struct kv_slab *s = new_slab(p, l, class);
-    while (!s && p->tree) {
-        bool more = prefix_evict(p->tree);
-        if (l->slab[class]) return l->slab[class];
+    for (bool more = true; !s && more;) {
         release_spare(p);
-        s = new_slab(p, l, class);
-        if (!more) break;
+        if ((s = new_slab(p, l, class))) break;
+        more = p->tree && prefix_evict(p->tree);
+        if (l->slab[class]) return l->slab[class];
     }
     return s;
 }

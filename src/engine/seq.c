@@ -30,14 +30,10 @@ int seq_open(struct seq *s, struct kv_pool *pool, const struct seq_options *o, s
     }
     s->view = (struct kv_view){ .page = { s->data[0], s->data[1] }, .k_at = s->layout->k_at, .v_at = s->layout->v_at,
                                 .k_type = type[0], .v_type = type[1] };
-    if (!s->layout->bytes[KV_STATE]) return 0;
-    lock_take(&pool->lock);
-    s->state = kv_take(pool, s->layout, KV_STATE);
-    lock_give(&pool->lock);
-    if (!s->state) return no_pages(s, err);
-    s->view.state = (float *)(void *)s->state->data;
     return 0;
 }
+
+static bool has_state(const struct seq *s) { return s->layout->bytes[KV_STATE] > 0; }
 
 /* ---- pages, with the lock held ---- */
 
@@ -72,6 +68,14 @@ static bool own_page(struct seq *s, int class, uint32_t i)
     return true;
 }
 
+static bool own_state(struct seq *s)
+{
+    if (s->state || !has_state(s)) return true;
+    s->state = kv_take(s->pool, s->layout, KV_STATE);
+    if (s->state) s->view.state = (float *)(void *)s->state->data;
+    return s->state != NULL;
+}
+
 static void drop_saved(struct seq *s)
 {
     kv_drop(s->pool, s->saved);
@@ -87,7 +91,7 @@ static void publish(struct seq *s, bool part)
     struct prefix_node *x = prefix_root(t, &s->key), *last = NULL;
     for (uint32_t i = 0; x && i * KV_PAGE < s->n; i++) {
         uint32_t n = s->n - i * KV_PAGE < KV_PAGE ? s->n - i * KV_PAGE : KV_PAGE;
-        if (n < KV_PAGE && (!part || s->state)) break;    /* no state can be there */
+        if (n < KV_PAGE && (!part || has_state(s))) break;    /* no state can be there */
         x = prefix_child(t, x, s->ids + i * KV_PAGE, n);
         if (!x) break;
         last = x;
@@ -111,16 +115,21 @@ void seq_publish(struct seq *s)
     lock_give(&s->pool->lock);
 }
 
+void seq_empty(struct seq *s)
+{
+    lock_take(&s->pool->lock);
+    publish(s, true);
+    cut(s, 0);
+    drop_saved(s);
+    kv_drop(s->pool, s->state);
+    s->state = NULL;
+    s->view.state = NULL;
+    lock_give(&s->pool->lock);
+}
+
 void seq_release(struct seq *s)
 {
-    if (s->layout && s->page[0] && s->page[1]) {
-        lock_take(&s->pool->lock);
-        publish(s, true);
-        cut(s, 0);
-        drop_saved(s);
-        kv_drop(s->pool, s->state);
-        lock_give(&s->pool->lock);
-    }
+    if (s->layout && s->page[0] && s->page[1]) seq_empty(s);
     for (int c = 0; c < N_KV_CLASS; c++) {
         mem_free(s->page[c]);
         mem_free(s->data[c]);
@@ -135,7 +144,7 @@ void seq_release(struct seq *s)
 static uint32_t reachable(const struct seq *s, uint32_t n)
 {
     if (n < s->n && s->layout->bytes[KV_WINDOW] && kv_window_page(s->pool->graph, n) < s->window_from) return 0;
-    if (n == s->n || !s->state) return n;
+    if (n == s->n || !has_state(s)) return n;
     return s->n_saved <= n ? s->n_saved : 0;
 }
 
@@ -155,7 +164,8 @@ static bool adopt(struct seq *s, const struct prefix_hit *hit, const int32_t *id
     s->window_from = from;
     s->n = hit->n;
     memcpy(s->ids, ids, hit->n * sizeof *ids);
-    if (s->state) {
+    if (has_state(s)) {
+        if (!own_state(s)) return false;
         memcpy(s->state->data, state->data, s->layout->bytes[KV_STATE]);
         drop_saved(s);
         kv_share(state);
@@ -181,7 +191,7 @@ int seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err)
         good = adopt(s, &hit, ids);
         if (!good) cut(s, 0);
     } else {
-        if (own < s->n && own && s->state) memcpy(s->state->data, s->saved->data, s->layout->bytes[KV_STATE]);
+        if (own < s->n && own && has_state(s)) memcpy(s->state->data, s->saved->data, s->layout->bytes[KV_STATE]);
         cut(s, own);
     }
     lock_give(&s->pool->lock);
@@ -195,19 +205,19 @@ enum { SAVE_BEFORE_END = 16 };
 
 uint32_t seq_save_at(const struct seq *s, uint32_t n)
 {
-    return s->state && n > SAVE_BEFORE_END ? (n - SAVE_BEFORE_END) / KV_PAGE * KV_PAGE : 0;
+    return has_state(s) && n > SAVE_BEFORE_END ? (n - SAVE_BEFORE_END) / KV_PAGE * KV_PAGE : 0;
 }
 
 int seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err)
 {
-    bool good = true;
     lock_take(&s->pool->lock);
+    bool good = own_state(s);
     for (uint32_t i = s->n / KV_PAGE; good && i * KV_PAGE < s->n + T; i++)
         good = own_page(s, KV_FULL, i) && own_page(s, KV_WINDOW, i);
     s->view.saved = NULL;
     s->view.save_at = 0;
     if (save_at <= s->n || save_at > s->n + T) save_at = s->alone ? 0 : (s->n + T) / KV_PAGE * KV_PAGE;
-    if (good && s->state && save_at > s->n) {
+    if (good && has_state(s) && save_at > s->n) {
         /* A state that the cache has is not written over. Without memory for another, none is saved. */
         if (s->saved && s->saved->refs > 1) drop_saved(s);
         if (!s->saved) s->saved = kv_take(s->pool, s->layout, KV_STATE);
@@ -238,18 +248,20 @@ void seq_advance(struct seq *s, const int32_t *ids, uint32_t T)
 
 int seq_fork(struct seq *to, const struct seq *from, struct err *err)
 {
-    (void)err;
     lock_take(&to->pool->lock);
-    for (uint32_t i = 0; i * KV_PAGE < from->n; i++)
+    bool good = own_state(to);
+    for (uint32_t i = 0; good && i * KV_PAGE < from->n; i++)
         for (int c = 0; c < N_KV_CLASS; c++) {
             if (!from->page[c][i]) continue;
             kv_share(from->page[c][i]);
             put_page(to, c, i, from->page[c][i]);
         }
-    memcpy(to->ids, from->ids, from->n * sizeof *from->ids);
-    to->n = from->n;
-    to->window_from = from->window_from;
-    if (to->state) memcpy(to->state->data, from->state->data, from->layout->bytes[KV_STATE]);
+    if (good) {
+        memcpy(to->ids, from->ids, from->n * sizeof *from->ids);
+        to->n = from->n;
+        to->window_from = from->window_from;
+        if (has_state(to)) memcpy(to->state->data, from->state->data, from->layout->bytes[KV_STATE]);
+    }
     lock_give(&to->pool->lock);
-    return 0;
+    return good ? 0 : no_pages(to, err);
 }

@@ -20,7 +20,7 @@ struct seq {
     uint8_t **data[N_KV_CLASS];       /* their memory, for the view */
     uint32_t n_page;
     uint32_t window_from;             /* pages of windows below are gone */
-    struct kv_page *state, *saved;    /* after n tokens; after n_saved; NULL for models without */
+    struct kv_page *state, *saved;    /* after n tokens; after n_saved; NULL: not yet, or the model has none */
     uint32_t n_saved, n_published;    /* 0: nothing; the last state that the cache was given */
     struct kv_view view;
 };
@@ -28,7 +28,7 @@ struct seq {
 /* What a sequence is opened for. */
 struct seq_options { uint32_t n_max; struct prefix_key key; bool alone; };
 
-/* Allocates all that grows with n_max but pages.  s is released by seq_release also after a failure. */
+/* Allocates all that grows with n_max but pages, of which it takes none.  s is released by seq_release also after a failure. */
 int  seq_open(struct seq *s, struct kv_pool *pool, const struct seq_options *o, struct err *err);
 /* Leaves the text to the cache and gives everything back. */
 void seq_release(struct seq *s);
@@ -36,6 +36,8 @@ void seq_release(struct seq *s);
 /* Makes s->n the length of the longest prefix of ids[0..keep) whose pages there are, its own or the cache's; what is given up
  * goes to the cache.  ids[0 .. s->n) become its text. */
 int  seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err);
+/* Leaves its text to the cache and gives its pages back; it can begin again. */
+void seq_empty(struct seq *s);
 /* Where the state of a prompt of n tokens is best kept; 0: nowhere. */
 uint32_t seq_save_at(const struct seq *s, uint32_t n);
 /* Makes room for the next T tokens, and sets s->view for them: a state is saved at save_at when that is among them, else at the
@@ -45,7 +47,7 @@ int  seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err);
 void seq_advance(struct seq *s, const int32_t *ids, uint32_t T);
 /* Gives the cache what it has; other sequences can begin with it from now on. */
 void seq_publish(struct seq *s);
-/* Another sequence with the same text: pages are shared until one of them writes.  to is open and empty. */
+/* Another sequence with the same text, at most to->n_max tokens: pages are shared until one of them writes.  to is empty. */
 int  seq_fork(struct seq *to, const struct seq *from, struct err *err);
 
 #endif

@@ -12,6 +12,19 @@ static uint32_t default_ctx(const struct hearth_model *m)
     return m->h.n_position && m->h.n_position < n ? m->h.n_position : n;
 }
 
+static int check_options(const struct hearth_model *m, const struct hearth_session_options *o, struct err *err)
+{
+    if (m->h.bidirectional)
+        return err_set(err, ERR_UNSUPPORTED, "%s: this model makes embeddings, not text (hearth embed)", gguf_path(m->gguf));
+    if (o->n_batch > MAX_BATCH)
+        return err_set(err, ERR_ARG, "a prefill chunk of %u tokens is too large; at most %d", o->n_batch, MAX_BATCH);
+    if (m->h.n_position && o->n_ctx > m->h.n_position)
+        return err_set(err, ERR_ARG, "a context of %u tokens is too large: %s has learned %u positions", o->n_ctx,
+                       gguf_path(m->gguf), m->h.n_position);
+    if (o->n_ctx > 1u << 28) return err_set(err, ERR_ARG, "a context of %u tokens is out of reach", o->n_ctx);
+    return 0;
+}
+
 bool engine_kv_types(int k, int v, enum dtype out[2])
 {
     static const enum dtype type[] = { DT_F16, DT_F16, DT_F32, DT_BF16, DT_Q8_0, DT_Q4_0 };
@@ -22,10 +35,12 @@ bool engine_kv_types(int k, int v, enum dtype out[2])
     return true;
 }
 
-/* The sequence that options ask for. */
-static int seq_of(const struct hearth_model *m, const struct hearth_session_options *o, struct seq_options *out, struct err *err)
+int engine_seq_options(const struct hearth_model *m, const struct hearth_session_options *o, struct seq_options *out,
+                       struct err *err)
 {
     enum dtype type[2];
+    int rc = check_options(m, o, err);
+    if (rc < 0) return rc;
     if (!engine_kv_types(o->kv_type, o->kv_type_v, type))
         return err_set(err, ERR_ARG, "unknown type %d or %d for the KV cache", o->kv_type, o->kv_type_v);
     uint32_t n_ctx = o->n_ctx ? o->n_ctx : default_ctx(m);
@@ -41,7 +56,7 @@ uint64_t hearth_session_bytes(struct hearth_model *m, const struct hearth_sessio
     static const struct hearth_session_options none;
     struct seq_options q;
     if (!o) o = &none;
-    if (seq_of(m, o, &q, NULL) < 0) return 0;
+    if (engine_seq_options(m, o, &q, NULL) < 0) return 0;
     enum dtype type[2] = { (enum dtype)q.key.type[0], (enum dtype)q.key.type[1] };
     const struct kv_layout *l = kv_layout_of(&m->pool, type);
     uint64_t bytes = (uint64_t)m->h.n_vocab * 4 * (o->n_logits ? o->n_logits : 1) + (uint64_t)q.n_max * 4;
@@ -65,19 +80,6 @@ static int check_memory(const struct hearth_session *s, struct err *err)
                    "%s: a context of %u tokens needs %.2f GB of memory for the KV cache, but it may have only %.2f GB; use a "
                    "smaller context (--ctx) or smaller types (--kv-type q8_0)", gguf_path(s->m->gguf), s->q.n_max,
                    (double)need / 1e9, (double)p->limit / 1e9);
-}
-
-static int check_options(const struct hearth_model *m, const struct hearth_session_options *o, struct err *err)
-{
-    if (m->h.bidirectional)
-        return err_set(err, ERR_UNSUPPORTED, "%s: this model makes embeddings, not text (hearth embed)", gguf_path(m->gguf));
-    if (o->n_batch > MAX_BATCH)
-        return err_set(err, ERR_ARG, "a prefill chunk of %u tokens is too large; at most %d", o->n_batch, MAX_BATCH);
-    if (m->h.n_position && o->n_ctx > m->h.n_position)
-        return err_set(err, ERR_ARG, "a context of %u tokens is too large: %s has learned %u positions", o->n_ctx,
-                       gguf_path(m->gguf), m->h.n_position);
-    if (o->n_ctx > 1u << 28) return err_set(err, ERR_ARG, "a context of %u tokens is out of reach", o->n_ctx);
-    return 0;
 }
 
 static int open_session(struct hearth_session *s, const struct seq_options *q, struct err *err)
@@ -104,8 +106,7 @@ int hearth_session_open(struct hearth_session **out, struct hearth_model *m, con
     struct seq_options q;
     *out = NULL;
     if (!o) o = &none;
-    int rc = check_options(m, o, err);
-    if (rc == 0) rc = seq_of(m, o, &q, err);
+    int rc = engine_seq_options(m, o, &q, err);
     if (rc < 0) return rc;
     struct hearth_session *s = mem_new(1, sizeof *s);
     if (!s) return err_set(err, ERR_NOMEM, "out of memory opening a session");

@@ -1,0 +1,237 @@
+/* sched_step.c - one step of the engine: the tokens that are written now and parts of new prompts in common batches. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/os.h"
+#include "engine/sched.h"
+
+/* Of a prompt, in a step that also writes: at least so many tokens, so that prompts get on. */
+enum { LEAST_CHUNK = 8, FIRST_CHUNK = 32 };
+
+/* ---- slots ---- */
+
+int stream_open(struct stream *x, struct err *err)
+{
+    const struct hearth_request *r = x->r;
+    const struct hearth_engine *g = r->g;
+    struct hearth_model *m = g->m;
+    struct seq_options q = { .n_max = x->n_max, .alone = r->o.no_cache,
+                             .key = { .salt = r->o.cache_salt, .type = { (uint32_t)g->type[0], (uint32_t)g->type[1] },
+                                      .variant = (uint32_t)(g->variant - m->variant) } };
+    struct hearth_sampler_options so = r->sampler;
+    so.seed += x->index;
+    x->s = (struct hearth_session){ .m = m, .variant = g->variant, .n_logits = 1, .n_rows = 1 };
+    int rc = seq_open(&x->s.q, &m->pool, &q, err);
+    if (rc < 0) return rc;
+    x->text = mem_new_array(int32_t, x->n_max);
+    x->s.logits = mem_new_array(float, m->h.n_vocab);
+    if (!x->text || !x->s.logits) return err_set(err, ERR_NOMEM, "out of memory for an answer");
+    memcpy(x->text, r->prompt, r->n_prompt * sizeof *x->text);
+    x->n_text = r->n_prompt;
+    return r->o.pick ? 0 : hearth_sampler_open(&x->sampler, m, &so, (struct hearth_error *)(void *)err);
+}
+
+/* Gives its pages to others; it goes on from the cache, or from its beginning. */
+static void pause(struct hearth_engine *g, struct stream *x)
+{
+    seq_empty(&x->s.q);
+    x->state = STREAM_PAUSES;
+    x->begun = false;
+    lock_take(&g->lock);
+    g->stats.n_preempted++;
+    lock_give(&g->lock);
+}
+
+/* No pages are left: the least important of the youngest pauses, and the last of all ends. */
+static void make_room(struct hearth_engine *g, const struct err *err)
+{
+    struct stream *least = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct stream *x = g->run[i];
+        if (x->state != STREAM_RUNS) continue;
+        n++;
+        int a = x->r->o.priority, b = least ? least->r->o.priority : 0;
+        if (!least || a < b || (a == b && x->age > least->age)) least = x;
+    }
+    if (n > 1) pause(g, least);
+    else if (least) stream_end(least, HEARTH_FINISH_ERROR, -1, (const struct hearth_error *)(const void *)err);
+}
+
+/* One that pauses goes on when another has ended, or nothing else runs. */
+static void resume(struct hearth_engine *g)
+{
+    struct stream *oldest = NULL;
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct stream *x = g->run[i];
+        running += x->state == STREAM_RUNS;
+        if (x->state == STREAM_PAUSES && (!oldest || x->age < oldest->age)) oldest = x;
+    }
+    if (oldest && (g->ended || !running)) oldest->state = STREAM_RUNS;
+    g->ended = false;
+}
+
+/* ---- the batch ---- */
+
+struct tick {
+    struct stream *of[MAX_RUNNING];   /* whose the items are */
+    uint32_t n, n_plain, n_new;       /* items; those that write; tokens of prompts */
+};
+
+static uint32_t pending(const struct stream *x) { return x->n_text - x->s.q.n; }
+
+static void add(struct hearth_engine *g, struct tick *s, struct stream *x, uint32_t n)
+{
+    bool last = n == pending(x);
+    struct seq *q = &x->s.q;
+    g->m->item[s->n] = (struct eval_item){ .q = q, .ids = x->text + q->n, .n = n, .logits = x->s.logits, .n_logits = last,
+                                           .save_at = n > 1 || !last ? seq_save_at(q, x->n_text - 1) : 0 };
+    s->of[s->n++] = x;
+}
+
+static uint32_t chunk_of(const struct hearth_engine *g, const struct tick *s)
+{
+    uint32_t most = MAX_BATCH - s->n;
+    if (!s->n) return most;
+    double n = g->token_ns > 0 ? g->o.budget_ms * 1e6 / g->token_ns : FIRST_CHUNK;
+    if (n < LEAST_CHUNK) n = LEAST_CHUNK;
+    return n < most ? (uint32_t)n : most;
+}
+
+/* Looks for what is there of a text that has just got its slot. */
+static int begin(struct stream *x, struct err *err)
+{
+    if (x->begun) return 0;
+    int rc = seq_begin(&x->s.q, x->text, x->n_text - 1, err);
+    if (rc < 0) return rc;
+    x->begun = true;
+    if (!x->n_answer) x->n_kept = x->s.q.n;
+    return 0;
+}
+
+/* All that write, then parts of prompts, each in its turn. */
+static int plan_step(struct hearth_engine *g, struct tick *s, struct err *err)
+{
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct stream *x = g->run[i];
+        int rc = x->state == STREAM_RUNS ? begin(x, err) : 0;
+        if (rc < 0) return rc;
+        if (x->state == STREAM_RUNS && x->n_answer && pending(x) == 1) add(g, s, x, 1);
+    }
+    s->n_plain = s->n;
+    uint32_t left = chunk_of(g, s);
+    for (uint32_t k = 0; k < g->n_run && left; k++) {
+        struct stream *x = g->run[(g->turn + k) % g->n_run];
+        if (x->state != STREAM_RUNS || (x->n_answer && pending(x) == 1)) continue;
+        uint32_t n = pending(x) < left ? pending(x) : left;
+        add(g, s, x, n);
+        left -= n;
+        s->n_new += n;
+    }
+    g->turn++;
+    return 0;
+}
+
+/* Rows of logits may need several batches. */
+static int evaluate(struct hearth_engine *g, const struct tick *s, struct err *err)
+{
+    struct hearth_model *m = g->m;
+    for (uint32_t i = 0; i < s->n;) {
+        int rc = engine_eval(m, g->variant, m->item + i, s->n - i, MAX_BATCH, err);
+        if (rc < 0) return rc;
+        while (i < s->n && m->item[i].at == m->item[i].n) i++;
+    }
+    return 0;
+}
+
+/* How long steps take decides how much of a prompt goes along with those that write. */
+static void learn(struct hearth_engine *g, const struct tick *s, double ns)
+{
+    const double keep = 0.75;
+    if (!s->n_new) {
+        g->plain_ns = g->plain_ns > 0 ? keep * g->plain_ns + (1 - keep) * ns : ns;
+        return;
+    }
+    double base = s->n_plain ? g->plain_ns : 0, token = ns > base ? (ns - base) / s->n_new : 0;
+    if (s->n_new >= LEAST_CHUNK) g->token_ns = g->token_ns > 0 ? keep * g->token_ns + (1 - keep) * token : token;
+}
+
+/* ---- what comes out ---- */
+
+/* The other completions go on from where the first has read the prompt; one that cannot reads it itself. */
+static void fork_others(struct stream *x)
+{
+    struct hearth_request *r = x->r;
+    for (uint32_t i = 0; i < r->o.n_completions; i++) {
+        struct stream *y = &r->stream[i];
+        if (y->state != STREAM_FORKS) continue;
+        y->state = STREAM_RUNS;
+        if (seq_fork(&y->s.q, &x->s.q, NULL) < 0) continue;
+        memcpy(y->s.logits, x->s.logits, x->s.m->h.n_vocab * sizeof *y->s.logits);
+        y->begun = y->ready = true;
+        y->n_kept = r->n_prompt;
+    }
+}
+
+static void give_token(struct stream *x)
+{
+    struct hearth_request *r = x->r;
+    x->ready = false;
+    int32_t id = r->o.pick ? r->o.pick(r->o.arg, x->index, &x->s) : hearth_sampler_pick(x->sampler, &x->s);
+    if (id < 0 || (uint32_t)id >= x->s.m->h.n_vocab) {
+        stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
+        return;
+    }
+    x->n_answer++;
+    x->text[x->n_text++] = id;
+    int finish = !r->o.ignore_end && hearth_token_is_end(x->s.m, id) ? HEARTH_FINISH_END
+               : r->o.max_tokens && x->n_answer == r->o.max_tokens ? HEARTH_FINISH_LENGTH
+               : x->n_text == x->n_max ? HEARTH_FINISH_CONTEXT : 0;
+    if (finish) {
+        stream_end(x, finish, id, NULL);
+        return;
+    }
+    struct hearth_event event = stream_event(x, id);
+    if (r->o.event && !r->o.event(r->o.arg, &event)) stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
+}
+
+static void count(struct hearth_engine *g, const struct tick *s, uint32_t answers)
+{
+    lock_take(&g->lock);
+    g->stats.n_steps++;
+    g->stats.n_prompt_tokens += s->n_new;
+    g->stats.n_answer_tokens += answers;
+    lock_give(&g->lock);
+}
+
+void sched_step(struct hearth_engine *g)
+{
+    struct tick s;
+    struct err err = { 0 };
+    s.n = s.n_plain = s.n_new = 0;
+    resume(g);
+    lock_take(&g->m->lock);
+    uint64_t start = os_now_ns();
+    int rc = plan_step(g, &s, &err);
+    if (rc == 0) rc = evaluate(g, &s, &err);
+    for (uint32_t i = 0; i < s.n; i++) {
+        const struct eval_item *it = &g->m->item[i];
+        s.of[i]->ready = it->n_logits && it->at == it->n;
+    }
+    lock_give(&g->m->lock);
+    if (rc == 0) learn(g, &s, (double)(os_now_ns() - start));
+    for (uint32_t i = 0; i < s.n; i++) {
+        if (!s.of[i]->ready || s.of[i]->n_answer) continue;
+        seq_publish(&s.of[i]->s.q);
+        if (s.of[i]->index == 0) fork_others(s.of[i]);
+    }
+    uint32_t answers = 0;
+    for (uint32_t i = 0, n = g->n_run; i < n; i++) {
+        if (!g->run[i]->ready || g->run[i]->state != STREAM_RUNS) continue;
+        give_token(g->run[i]);
+        answers++;
+    }
+    count(g, &s, answers);
+    if (rc < 0) make_room(g, &err);
+}
