@@ -147,21 +147,22 @@ static void bench_measures_every_combination(void **unused)
     (void)unused;
     NEED_PROGRAM();
     struct result r = PROGRAM(NULL, "bench", "--json", "-p", "8,20", "-n", "4", "--depth", "12,0", "--batch", "1,3", "-r", "2",
-                              "-t", "1,2", "--kv", "f32");
+                              "-t", "1,2", "--kv-type", "q8_0/q4_0", "--parallel", "2");
     program_expect(&r, 0);
     assert_string_equal(r.err, "");
     struct json *j = parsed(r.out), *results = json_get(j, "results"), *limits = json_get(j, "limits");
-    assert_int_equal(json_len(results), 16);
+    assert_int_equal(json_len(results), 20);
     for (size_t t = 0; t < 2; t++)
         for (size_t d = 0; d < 2; d++) {
             int64_t depth = d ? 0 : 12;
-            size_t at = 8 * t + 4 * d;
+            size_t at = 10 * t + 5 * d;
             check_result(json_at(results, at), "prefill", 8, depth, 1);
             check_result(json_at(results, at + 1), "prefill", 20, depth, 1);
             check_result(json_at(results, at + 2), "decode", 4, depth, 1);
             check_result(json_at(results, at + 3), "decode", 4, depth, 3);
+            check_result(json_at(results, at + 4), "parallel", 4, depth, 2);
             assert_int_equal(json_int(json_get(json_at(results, at), "threads")), (int64_t)t + 1);
-            assert_string_equal(json_str(json_get(json_at(results, at), "kv"), NULL), "f32");
+            assert_string_equal(json_str(json_get(json_at(results, at), "kv"), NULL), "q8_0/q4_0");
         }
     assert_int_equal(json_len(limits), 2);
     for (size_t i = 0; i < 2; i++) {
@@ -170,7 +171,7 @@ static void bench_measures_every_combination(void **unused)
         check_stat(json_get(json_at(limits, i), "float_gop_s"), 1e9);
     }
     /* The figures at the top are those without depth and batch. */
-    const struct json *prefill = json_at(results, 4), *decode = json_at(results, 6);
+    const struct json *prefill = json_at(results, 5), *decode = json_at(results, 7);
     assert_true(json_num(json_get(j, "prefill_tok_s")) == json_num(json_get(json_get(prefill, "tok_s"), "median")));
     assert_true(json_num(json_get(j, "decode_tok_s")) == json_num(json_get(json_get(decode, "tok_s"), "median")));
     assert_true(json_num(json_get(j, "prefill_pct_of_limit")) == json_num(json_get(json_get(prefill, "pct_of_limit"), "median")));

@@ -24,14 +24,15 @@ struct bench_plan {
     const char *path;                      /* NULL: the embedded model */
     const char *cpu;
     /* Every combination is measured, in this order; 0 tokens of prefill or decode: none of it. */
-    struct bench_list threads, kv, depth, prefill, batch, decode;
+    struct bench_list threads, kv, depth, prefill, batch, decode, parallel;
     uint32_t repeat;
     uint64_t seed;
 };
 
 struct bench_stat { double median, min, max; };
 
-enum bench_kind { BENCH_PREFILL, BENCH_DECODE };
+/* PARALLEL: decoding through the engine that serves many, sampling included. */
+enum bench_kind { BENCH_PREFILL, BENCH_DECODE, BENCH_PARALLEL };
 
 struct bench_result {
     enum bench_kind kind;

@@ -4,7 +4,10 @@
 #include "app/term.h"
 #include "base/json.h"
 
-static const char *kind_name(const struct bench_result *r) { return r->kind == BENCH_PREFILL ? "prefill" : "decode"; }
+static const char *kind_name(const struct bench_result *r)
+{
+    return r->kind == BENCH_PREFILL ? "prefill" : r->kind == BENCH_DECODE ? "decode" : "parallel";
+}
 const char *const bench_kv_name[] = { "auto", "f16", "f32", "bf16", "q8_0", "q4_0" };
 
 struct kv_name { char s[16]; };
@@ -53,11 +56,11 @@ static void put_head(const struct bench *b, const char *line_end, struct buf *ou
 static void put_table(const struct bench *b, struct buf *out)
 {
     put_head(b, "\n", out);
-    buf_printf(out, "\n%-7s %6s %6s %5s %7s %9s %10s %21s %10s\n", "test", "tokens", "depth", "batch", "threads", "kv",
+    buf_printf(out, "\n%-8s %6s %6s %5s %7s %9s %10s %21s %10s\n", "test", "tokens", "depth", "batch", "threads", "kv",
                "tokens/s", "min .. max", "% of limit");
     for (size_t i = 0; i < b->n_results; i++) {
         const struct bench_result *r = &b->result[i];
-        buf_printf(out, "%-7s %6u %6u %5u %7u %9s %10.2f %9.2f .. %8.2f %10.1f\n", kind_name(r), r->tokens, r->depth, r->batch,
+        buf_printf(out, "%-8s %6u %6u %5u %7u %9s %10.2f %9.2f .. %8.2f %10.1f\n", kind_name(r), r->tokens, r->depth, r->batch,
                    r->threads, kv_name(r).s, r->tok_s.median, r->tok_s.min, r->tok_s.max, r->pct.median);
     }
 }

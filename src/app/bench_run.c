@@ -63,6 +63,7 @@ struct group {
     uint32_t depth, n_ctx;
     struct hearth_session **session;
     struct hearth_batch_item *item;
+    struct hearth_engine *engine;          /* while it is measured */
     uint32_t n_sessions;
     int32_t *ids, *next;                   /* [n_ctx]; next: a token for each session */
     uint64_t random;
@@ -133,6 +134,28 @@ static int decode_step(struct group *g, uint32_t batch, struct err *err)
     return hearth_batch_append(g->item, batch, &e) < 0 ? failed(&e, err) : 0;
 }
 
+/* So many requests with the text before them, which the engine's cache has, and their answers. */
+static int answer_all(struct group *g, const struct test *t, struct err *err)
+{
+    struct hearth_request *r[256] = { NULL };
+    struct hearth_error e;
+    struct hearth_sampler_options so;
+    int rc = 0;
+    hearth_sampler_defaults(g->model, &so);
+    for (uint32_t i = 0; i < t->r.batch && rc == 0; i++) {
+        so.seed = g->random + i;
+        struct hearth_request_options o = { .ids = g->ids, .n = begin_of(g), .max_tokens = t->r.tokens, .sampler = &so,
+                                            .ignore_end = true };
+        if (hearth_request_submit(&r[i], g->engine, &o, &e) < 0) rc = failed(&e, err);
+    }
+    for (uint32_t i = 0; i < t->r.batch; i++) {
+        if (r[i] && hearth_request_wait(r[i]) == HEARTH_FINISH_ERROR && rc == 0)
+            rc = err_set(err, ERR_LIMIT, "%s: no memory was left for %u answers at once", g->info.path, t->r.batch);
+        hearth_request_close(r[i]);
+    }
+    return rc == 0 && signals_pending() ? stopped(err) : rc;
+}
+
 /* Makes ready what is not measured. */
 static int prepare(struct group *g, const struct test *t, struct err *err)
 {
@@ -143,13 +166,14 @@ static int prepare(struct group *g, const struct test *t, struct err *err)
         g->ids[g->depth] = (int32_t)(((uint32_t)g->ids[g->depth] + 1) % g->info.n_vocab);
         return rc;
     }
-    for (uint32_t i = 0; i < t->r.batch && rc == 0; i++) rc = rewind_to(g, i, begin_of(g), err);
+    for (uint32_t i = 0; t->r.kind == BENCH_DECODE && i < t->r.batch && rc == 0; i++) rc = rewind_to(g, i, begin_of(g), err);
     return rc;
 }
 
 static int perform(struct group *g, const struct test *t, struct err *err)
 {
     if (t->r.kind == BENCH_PREFILL) return rewind_to(g, 0, g->depth + t->r.tokens, err);
+    if (t->r.kind == BENCH_PARALLEL) return answer_all(g, t, err);
     int rc = 0;
     for (uint32_t i = 0; i < t->r.tokens && rc == 0; i++) rc = decode_step(g, t->r.batch, err);
     return rc;
@@ -192,7 +216,7 @@ static int run_test(struct group *g, struct test *t, struct err *err)
     uint32_t repeat = g->b->plan.repeat;
     int rc = warm_up(g, t, err);
     for (uint32_t i = 0; i < repeat && rc == 0; i++) {
-        term_progress("%s %u, depth %u, batch %u, %u threads: %u of %u", t->r.kind == BENCH_PREFILL ? "prefill" : "decode",
+        term_progress("%s %u, depth %u, batch %u, %u threads: %u of %u", t->r.kind == BENCH_PREFILL ? "prefill" : t->r.kind == BENCH_DECODE ? "decode" : "parallel",
                       t->r.tokens, t->r.depth, t->r.batch, t->r.threads, i + 1, repeat);
         if ((rc = prepare(g, t, err)) < 0) break;
         struct rates before = measure_rates(g);
@@ -230,6 +254,20 @@ static int run_decode(struct group *g, uint32_t tokens, uint32_t batch, struct e
     for (uint32_t i = 0; i < tokens; i++)
         add_work(g, &t, (struct engine_step){ 1, batch, batch, (double)begin_of(g) + i, 0, 0 });
     return run_test(g, &t, err);
+}
+
+static int run_parallel(struct group *g, uint32_t tokens, uint32_t requests, struct err *err)
+{
+    struct test t = { .r = { BENCH_PARALLEL, tokens, g->depth, requests, g->info.threads, 0, g->kv, { 0 }, { 0 } } };
+    struct hearth_engine_options o = { .n_ctx = g->n_ctx + 1, .max_running = requests, .kv_type = g->kv & 255,
+                                       .kv_type_v = g->kv >> 8 };
+    struct hearth_error e;
+    if (hearth_engine_open(&g->engine, g->model, &o, &e) < 0) return failed(&e, err);
+    for (uint32_t i = 0; i < tokens; i++)
+        add_work(g, &t, (struct engine_step){ 1, requests, requests, (double)begin_of(g) + i, 0, 0 });
+    int rc = run_test(g, &t, err);
+    hearth_engine_close(g->engine);
+    return rc;
 }
 
 /* ---- sessions ---- */
@@ -307,6 +345,9 @@ static int run_group(struct group *g, uint64_t start, struct err *err)
     for (size_t i = 0; i < p->batch.n && rc == 0; i++)
         for (size_t k = 0; k < p->decode.n && rc == 0; k++)
             if (p->decode.v[k]) rc = run_decode(g, p->decode.v[k], p->batch.v[i], err);
+    for (size_t i = 0; i < p->parallel.n && rc == 0; i++)
+        for (size_t k = 0; k < p->decode.n && rc == 0; k++)
+            if (p->decode.v[k]) rc = run_parallel(g, p->decode.v[k], p->parallel.v[i], err);
     close_sessions(g);
     return rc;
 }

@@ -7,7 +7,7 @@
 #include "base/os.h"
 
 struct fields {
-    const char *prefill, *decode, *depth, *batch, *threads, *kv, *cpu;
+    const char *prefill, *decode, *depth, *batch, *parallel, *threads, *kv, *cpu;
     uint32_t repeat;
     uint64_t seed;
     int format;
@@ -20,6 +20,8 @@ static const struct opt row[] = {
     { "decode", "gen", 'n', OPT_STR, "N,...", "64", "tokens to write, one after the other; 0: none", NULL, AT(decode), 0, 0 },
     { "depth", NULL, 'd', OPT_STR, "N,...", "0", "tokens that are in the context before", "0,4096", AT(depth), 0, 0 },
     { "batch", NULL, 'b', OPT_STR, "N,...", "1", "sequences that are decoded together", NULL, AT(batch), 0, 0 },
+    { "parallel", NULL, 0, OPT_STR, "N,...", NULL, "requests that are answered at once, by the engine that serves many", "1,8",
+      AT(parallel), 0, 0 },
     { "threads", NULL, 't', OPT_STR, "N,...", "one per core", "threads to compute with", NULL, AT(threads), 0, 0 },
     { "kv-type", "kv", 0, OPT_STR, "T,...", "f16", "how keys and values are kept: f16, f32, bf16, q8_0, q4_0, or q8_0/q4_0",
       NULL, AT(kv), 0, 0 },
@@ -90,6 +92,7 @@ static int read_plan(struct bench_plan *p, const struct fields *f, struct err *e
     if (rc == 0) rc = read_numbers(&p->decode, f->decode, (struct bounds){ "--decode", 0, MOST }, err);
     if (rc == 0) rc = read_numbers(&p->depth, f->depth, (struct bounds){ "--depth", 0, MOST }, err);
     if (rc == 0) rc = read_numbers(&p->batch, f->batch, (struct bounds){ "--batch", 1, 512 }, err);
+    if (rc == 0 && f->parallel) rc = read_numbers(&p->parallel, f->parallel, (struct bounds){ "--parallel", 1, 256 }, err);
     if (rc == 0) rc = read_kv(&p->kv, f->kv, err);
     if (rc == 0 && f->threads) rc = read_numbers(&p->threads, f->threads, (struct bounds){ "--threads", 1, 256 }, err);
     if (rc == 0 && !f->threads) rc = add(&p->threads, 0, "--threads", err);
