@@ -216,8 +216,9 @@ static int run_test(struct group *g, struct test *t, struct err *err)
     uint32_t repeat = g->b->plan.repeat;
     int rc = warm_up(g, t, err);
     for (uint32_t i = 0; i < repeat && rc == 0; i++) {
-        term_progress("%s %u, depth %u, batch %u, %u threads: %u of %u", t->r.kind == BENCH_PREFILL ? "prefill" : t->r.kind == BENCH_DECODE ? "decode" : "parallel",
-                      t->r.tokens, t->r.depth, t->r.batch, t->r.threads, i + 1, repeat);
+        static const char *const name[] = { "prefill", "decode", "parallel" };
+        term_progress("%s %u, depth %u, batch %u, %u threads: %u of %u", name[t->r.kind], t->r.tokens, t->r.depth, t->r.batch,
+                      t->r.threads, i + 1, repeat);
         if ((rc = prepare(g, t, err)) < 0) break;
         struct rates before = measure_rates(g);
         uint64_t start = os_now_ns();

@@ -122,9 +122,9 @@ static void check_idle(struct hearth_model *m, struct hearth_engine *g)
 static void answers_do_not_depend_on_the_others(void **state)
 {
     (void)state;
-    enum { R = 24 };
+    enum { R = 16 };
     for (size_t i = 0; i < N_MODEL; i++) {
-        struct hearth_model *m = open_model(i, NULL, 2);
+        struct hearth_model *m = open_model(i, NULL, 1);
         struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ .max_running = 7, .budget_ms = 1 });
         struct hearth_request *r[R];
         struct hearth_error e;
@@ -391,7 +391,7 @@ static void steps_allocate_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N_MODEL; i++) {
-        struct hearth_model *m = open_model(i, NULL, 2);
+        struct hearth_model *m = open_model(i, NULL, 1);
         struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ 0 });
         struct hearth_request *r;
         struct hearth_error e;
@@ -452,7 +452,7 @@ static void a_storm_of_requests(void **state)
     (void)state;
     enum { LIVE = 40 };
     uint64_t end = os_now_ns() + storm_s * UINT64_C(1000000000), total = 0, good = 0;
-    struct hearth_model *m = open_model(3, NULL, 2);
+    struct hearth_model *m = open_model(3, NULL, 1);
     struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ .max_running = 16, .max_queued = 64 });
     struct hearth_request *r[LIVE] = { NULL };
     static struct answer a[LIVE];
