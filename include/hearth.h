@@ -136,6 +136,17 @@ HEARTH_API const float *hearth_session_logits(const struct hearth_session *s);
 /* Rows [n][n_vocab] of the last positions of the last sync or append, oldest first; *n <= n_logits. */
 HEARTH_API const float *hearth_session_logits_rows(const struct hearth_session *s, size_t *n);
 
+/* ---- past texts in files ---- */
+
+/* Writes what the session's text took to evaluate to a file of this folder, for later processes with the same model; removes the
+ * files that were used longest ago when all have more than `limit` bytes (0: any number).  Models with recurrent layers: up to
+ * their last saved state. */
+HEARTH_API int hearth_cache_save(struct hearth_session *s, const char *folder, uint64_t limit, struct hearth_error *e);
+/* Brings the file of this folder whose text has most in common with ids into the model's cache, where hearth_session_sync of s
+ * finds it; *found: that many tokens.  Other models' files are passed over; a damaged one is removed and nothing found. */
+HEARTH_API int hearth_cache_load(struct hearth_session *s, const char *folder, const int32_t *ids, size_t n, size_t *found,
+                                 struct hearth_error *e);
+
 /* ---- serving many ---- */
 
 /* An engine answers requests for one model: a thread of its own puts the tokens of all that run into common steps.  Each gets the

@@ -1,4 +1,5 @@
 /* os_posix.c - files, memory, time and threads where POSIX is enough (Linux and macOS). */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -92,6 +93,22 @@ bool os_file_same(const char *a, const char *b)
 }
 
 void os_file_remove(const char *path) { unlink(path); }
+
+int os_folder_files(const char *path, void (*fn)(void *arg, const char *name, uint64_t bytes, int64_t changed), void *arg,
+                    struct err *err)
+{
+    DIR *d = opendir(path);
+    if (!d) return err_set(err, ERR_IO, "%s: cannot read the folder: %s", path, strerror(errno));
+    for (const struct dirent *f; (f = readdir(d));) {
+        struct stat st;
+        if (fstatat(dirfd(d), f->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode)) continue;
+        fn(arg, f->d_name, (uint64_t)st.st_size, (int64_t)st.st_mtime);
+    }
+    closedir(d);
+    return 0;
+}
+
+void os_file_touch(const char *path) { utimensat(AT_FDCWD, path, NULL, 0); }
 
 bool os_is_folder(const char *path)
 {

@@ -265,3 +265,18 @@ int seq_fork(struct seq *to, const struct seq *from, struct err *err)
     lock_give(&to->pool->lock);
     return good ? 0 : no_pages(to, err);
 }
+
+int seq_fill(struct seq *s, uint32_t n, uint32_t window_from, uint32_t n_saved, struct err *err)
+{
+    bool good = true;
+    lock_take(&s->pool->lock);
+    for (uint32_t i = 0; good && i * KV_PAGE < n; i++)
+        good = own_page(s, KV_FULL, i) && (i < window_from || own_page(s, KV_WINDOW, i));
+    if (good && n_saved) good = (s->saved = kv_take(s->pool, s->layout, KV_STATE)) != NULL;
+    lock_give(&s->pool->lock);
+    if (!good) return no_pages(s, err);
+    s->n = n;
+    s->window_from = window_from;
+    s->n_saved = n_saved;
+    return 0;
+}

@@ -47,6 +47,9 @@ int  seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err);
 void seq_advance(struct seq *s, const int32_t *ids, uint32_t T);
 /* Gives the cache what it has; other sequences can begin with it from now on. */
 void seq_publish(struct seq *s);
+/* For a text that comes from elsewhere, into an empty sequence whose ids are set: takes the pages of n tokens, of windows from
+ * one page on, and the state after n_saved tokens (0: none) as saved; the caller fills them. */
+int  seq_fill(struct seq *s, uint32_t n, uint32_t window_from, uint32_t n_saved, struct err *err);
 /* Another sequence with the same text, at most to->n_max tokens: pages are shared until one of them writes.  to is empty. */
 int  seq_fork(struct seq *to, const struct seq *from, struct err *err);
 
