@@ -7,8 +7,8 @@ static void every_machine_gives_these_bits(void **state)
     (void)state;
     static const uint64_t want[N_MODEL] = {
         0x611572062b1e5e30u, 0x5d2db2b1090a34fbu, 0x8cea1d204a4a58a4u, 0x1f5057fa3b825520u,
-        0x42fad80c132e18a9u, 0x4938e11ba5e7bcf2u, 0x804a2f7e26dadf55u, 0x574d0020a1ad504au,
-        0x012b46f354feaa99u, 0xa5bd369d5d1c825au, 0x1a83d9a983fb0453u,
+        0x42fad80c132e18a9u, 0x83085d975f71a167u, 0x691651660805cb34u, 0x574d0020a1ad504au,
+        0x012b46f354feaa99u, 0xa5bd369d5d1c825au, 0x33bb0aa1844bcec9u,
     };
     size_t wrong = 0;
     for (size_t i = 0; i < N_MODEL; i++) {

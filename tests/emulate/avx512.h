@@ -174,6 +174,7 @@ I2(emu_or_si512, 8, r.q[k] = a.q[k] | b.q[k])
 I2(emu_xor_si512, 8, r.q[k] = a.q[k] ^ b.q[k])
 I2(emu_andnot_si512, 8, r.q[k] = ~a.q[k] & b.q[k])
 I2(emu_max_epi32, 16, r.s[k] = a.s[k] > b.s[k] ? a.s[k] : b.s[k])
+I2(emu_max_epu16, 32, r.h[k] = a.h[k] > b.h[k] ? a.h[k] : b.h[k])
 I2(emu_min_epi32, 16, r.s[k] = a.s[k] < b.s[k] ? a.s[k] : b.s[k])
 I1(emu_slli_epi16, 32, r.h[k] = (uint16_t)(c > 15 ? 0 : a.h[k] << c))
 I1(emu_srli_epi16, 32, r.h[k] = (uint16_t)(c > 15 ? 0 : a.h[k] >> c))
@@ -329,6 +330,12 @@ EMU __m512i emu_mask_blend_epi16(__mmask32 m, __m512i va, __m512i vb)
 {
     emu a = { .i = va }, b = { .i = vb };
     LANES(32, if (m >> k & 1) a.h[k] = b.h[k])
+    return a.i;
+}
+EMU __m512i emu_mask_blend_epi64(__mmask8 m, __m512i va, __m512i vb)
+{
+    emu a = { .i = va }, b = { .i = vb };
+    LANES(8, if (m >> k & 1) a.q[k] = b.q[k])
     return a.i;
 }
 EMU __m512i emu_mask_broadcast_i32x4(__m512i vs, __mmask16 m, __m128i v)

@@ -111,6 +111,8 @@
 #define _mm512_maddubs_epi16 emu_maddubs_epi16
 #undef _mm512_mask_add_epi8
 #define _mm512_mask_add_epi8 emu_mask_add_epi8
+#undef _mm512_mask_blend_epi64
+#define _mm512_mask_blend_epi64 emu_mask_blend_epi64
 #undef _mm512_mask_blend_ps
 #define _mm512_mask_blend_ps emu_mask_blend_ps
 #undef _mm512_mask_mov_ps
@@ -131,6 +133,8 @@
 #define _mm512_maskz_mov_ps emu_maskz_mov_ps
 #undef _mm512_max_epi32
 #define _mm512_max_epi32 emu_max_epi32
+#undef _mm512_max_epu16
+#define _mm512_max_epu16 emu_max_epu16
 #undef _mm512_max_ps
 #define _mm512_max_ps emu_max_ps
 #undef _mm512_min_epi32

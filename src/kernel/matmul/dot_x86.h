@@ -40,6 +40,17 @@ INLINE __m128i sum4(const __m256i *v)
     return _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
+/* Four rows of eight become four of [column i | column i + 4]. */
+INLINE void x86_transpose(const __m256 *v, __m256 *out)
+{
+    __m256d x0 = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1])), x1 = _mm256_castps_pd(_mm256_unpackhi_ps(v[0], v[1]));
+    __m256d x2 = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3])), x3 = _mm256_castps_pd(_mm256_unpackhi_ps(v[2], v[3]));
+    out[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(x0, x2));
+    out[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(x0, x2));
+    out[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(x1, x3));
+    out[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(x1, x3));
+}
+
 /* What the two kernels have for a type: bytes of 256 columns; how its blocks are read, either by a unit of its own
  * (super-block types then have an f16 scale, with minimums two, at `d`) or through codes.h.  scales: NULL where each block of
  * 32 begins with an f16, or codes.h has them.  top, offset: as in int_types.inc. */

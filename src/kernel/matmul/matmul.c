@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "kernel/matmul/act.h"
 #include "kernel/matmul/kernel.h"
+#include "kernel/matmul/wide.h"
 
 static const struct { uint32_t need; enum dtype type; const struct matmul_kernel *kernel; } kernels[] = {
 #define KERNEL(features, type, symbol) { features, type, &symbol },
@@ -16,6 +17,12 @@ static const struct { uint32_t need; act_pack_fn *fn; } packers[] = {
 #define ACT(features, name) { features, name },
 #include "kernel/matmul/acts.inc"
 #undef ACT
+};
+
+static const struct { uint32_t need; wide_pack_fn *fn; } wide_packers[] = {
+#define WIDE(features, name) { features, name },
+#include "kernel/matmul/wides.inc"
+#undef WIDE
 };
 
 static const struct matmul_kernel *find(enum dtype type, uint32_t cpu)
@@ -33,7 +40,7 @@ enum act_form matmul_act_form(enum dtype w)
 size_t act_row_bytes(enum act_form form, size_t K)
 {
     if (form == ACT_F32) return (K * sizeof(float) + 63) / 64 * 64;
-    size_t n = (K + ACT_COLS - 1) / ACT_COLS * sizeof(struct act_block);
+    size_t n = (K + ACT_COLS - 1) / ACT_COLS * (form == ACT_Q16 ? sizeof(struct act_wide) : sizeof(struct act_block));
     return n | 64;            /* an odd number of cache lines: rows side by side do not compete for the same sets */
 }
 
@@ -44,6 +51,11 @@ void act_pack(enum act_form form, const float *x, void *out, size_t K, uint32_t 
         return;
     }
     size_t i = 0;
+    if (form == ACT_Q16) {
+        while (wide_packers[i].need & ~cpu) i++;
+        wide_packers[i].fn(x, out, K);
+        return;
+    }
     while (packers[i].need & ~cpu) i++;
     packers[i].fn(x, out, K, form == ACT_Q32 ? ACT_S_Q32 : ACT_S_Q256);
 }

@@ -301,7 +301,7 @@ static void test_no_type_is_missing(void **unused)
     (void)unused;
     for (enum dtype t = 0; t < N_DTYPE; t++) {
         size_t i = 0;
-        if (!quant_unpack(t) || matmul_act_form(t) == ACT_F32) continue;
+        if (!quant_unpack(t) || matmul_act_form(t) == ACT_F32 || matmul_act_form(t) == ACT_Q16) continue;
         while (i < N_LAYOUTS && layouts[i].type != t) i++;
         if (i == N_LAYOUTS) fail_msg("%s has an integer kernel and no row in layouts", dtype_info(t)->name);
     }

@@ -30,26 +30,6 @@ struct panel_block {
     int32_t offset;
 };
 
-/* v[row] of 8 numbers of 32 bits becomes v[number] of 8 rows. */
-INLINE void transpose8(__m256i *v)
-{
-    __m256i a[8], b[8];
-    UNROLL for (int i = 0; i < 8; i += 2) {
-        a[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
-        a[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    UNROLL for (int i = 0; i < 8; i += 4) {
-        b[i] = _mm256_unpacklo_epi64(a[i], a[i + 2]);
-        b[i + 1] = _mm256_unpackhi_epi64(a[i], a[i + 2]);
-        b[i + 2] = _mm256_unpacklo_epi64(a[i + 1], a[i + 3]);
-        b[i + 3] = _mm256_unpackhi_epi64(a[i + 1], a[i + 3]);
-    }
-    UNROLL for (int i = 0; i < 4; i++) {
-        v[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
-        v[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
-    }
-}
-
 /* The same 16 bytes of rows i and i + 4. */
 INLINE __m256i two_rows(const uint8_t *const *row, int i, size_t at)
 {
@@ -76,7 +56,7 @@ INLINE void load_rows(const uint8_t *const *row, size_t at, __m256i *v, bool vnn
 {
     if (vnni) {
         UNROLL for (int i = 0; i < 8; i++) v[i] = load256(row[i] + at);
-        transpose8(v);
+        x86_transpose8(v);
     } else {
         __m256i lo[4], hi[4];
         UNROLL for (int i = 0; i < 4; i++) {
@@ -113,8 +93,8 @@ INLINE void x86_unpack_q4_k(struct panel_super *p, const uint8_t *const *rows, b
             sc[i] = twice(scales);
             mn[i] = twice(upper_half(scales));
         }
-        transpose8(sc);
-        transpose8(mn);
+        x86_transpose8(sc);
+        x86_transpose8(mn);
         UNROLL for (int i = 0; i < BLOCKS; i++) {
             p->sc[i][h] = sc[i];
             p->mn[i][h] = mn[i];
@@ -148,7 +128,7 @@ INLINE void x86_unpack_q6_k(struct panel_super *p, const uint8_t *const *rows, b
             }
         }
         for (int i = 0; i < 8; i++) l0[i] = _mm256_cvtepi8_epi16(load128(row[i] + 192));
-        transpose8(l0);
+        x86_transpose8(l0);
         UNROLL for (int i = 0; i < BLOCKS; i++) p->sc[i][h] = l0[i];
         p->d[h] = load_scales(row, 208);
     }
@@ -179,7 +159,7 @@ INLINE void x86_unpack_q4_0(struct panel_block *p, const uint8_t *const *rows, b
             const size_t at = (size_t)(Q4_0_BYTES * b + 2);
             if (vnni) {
                 UNROLL for (int i = 0; i < 8; i++) v[i] = codes_halves(row[i] + at);
-                transpose8(v);
+                x86_transpose8(v);
             } else {
                 UNROLL for (int i = 0; i < 4; i++) {
                     __m256i q = two_rows(row, i, at);
@@ -224,12 +204,12 @@ INLINE void x86_unpack_super(struct panel_super *p, const uint8_t *const *rows, 
         }
         put_codes(p->code, h, w, add, vnni);
         UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].sc);
-        transpose8(v);
+        x86_transpose8(v);
         UNROLL for (int i = 0; i < BLOCKS; i++) p->sc[i][h] = v[i];
         p->d[h] = _mm256_loadu_ps(d);
         if (family != SUPER_MIN) continue;
         UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].mn);
-        transpose8(v);
+        x86_transpose8(v);
         UNROLL for (int i = 0; i < BLOCKS; i++) p->mn[i][h] = v[i];
         p->dmin[h] = _mm256_loadu_ps(dmin);
     }
@@ -246,11 +226,11 @@ INLINE void x86_unpack_block(struct panel_block *p, const uint8_t *const *rows, 
         for (int i = 0; i < 8; i++) codes(rows[8 * h + i], &w[i]);
         put_codes(p->code, h, w, add, vnni);
         UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].scale);
-        transpose8(v);
+        x86_transpose8(v);
         UNROLL for (int i = 0; i < BLOCKS; i++) p->d[i][h] = _mm256_castsi256_ps(v[i]);
         if (family != BLOCK_ADD) continue;
         UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].add);
-        transpose8(v);
+        x86_transpose8(v);
         UNROLL for (int i = 0; i < BLOCKS; i++) p->add[i][h] = _mm256_castsi256_ps(v[i]);
     }
 }

@@ -78,7 +78,7 @@ struct panel_type {
     panel_multiply_fn *multiply;
 };
 
-enum { TAIL_BYTES = BLOCKS * Q8_0_BYTES };
+enum { TAIL_BYTES = 2 * ACT_COLS };         /* the largest: 16 bits for each column */
 
 struct panel_scratch {
     const struct act_block *a[PANEL_TOKENS];

@@ -38,6 +38,26 @@ INLINE __m256i twice(__m128i bytes)
 
 INLINE __m128i upper_half(__m128i v) { return _mm_srli_si128(v, 8); }
 
+/* v[row] of 8 numbers of 32 bits becomes v[number] of 8 rows. */
+INLINE void x86_transpose8(__m256i *v)
+{
+    __m256i a[8], b[8];
+    UNROLL for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+        a[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    UNROLL for (int i = 0; i < 8; i += 4) {
+        b[i] = _mm256_unpacklo_epi64(a[i], a[i + 2]);
+        b[i + 1] = _mm256_unpackhi_epi64(a[i], a[i + 2]);
+        b[i + 2] = _mm256_unpacklo_epi64(a[i + 1], a[i + 3]);
+        b[i + 3] = _mm256_unpackhi_epi64(a[i + 1], a[i + 3]);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
+    }
+}
+
 /* ---- the primitives of quant/codes.h ------------------------------------------------------------------------------------ */
 
 INLINE void codes_field(const uint8_t *in, unsigned shift, unsigned bits, int8_t *out)
