@@ -48,9 +48,13 @@ INLINE __m256i fold8(op_fn *op, const __m512i *v)
 /* Numbers that are to be read from memory one by one: taking them from a register costs shuffles. */
 #define IN_MEMORY(p) __asm__("" : "+m"(*(float (*)[WIDE_GROUPS])(p)))
 
-INLINE __m512i round_codes(__m512 v, float by) { return _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(by))); }
+/* Adding 1.5 * 2^23 rounds to a whole number, whose lower 16 bits are those of the sum. */
+INLINE __m512i round_codes(__m512 v, float by)
+{
+    return _mm512_castps_si512(_mm512_fmadd_ps(v, _mm512_set1_ps(by), _mm512_set1_ps(0x1.8p23f)));
+}
 
-/* The scales of 256 weights; by: their inverses, 0 for a bad group. */
+/* The scales of 256 weights, and by: their inverses; both are 0 for a bad group. */
 INLINE __m256 wide_scales(const uint8_t *w, enum dtype type, float *by)
 {
     const int least = type == DT_F16 ? -14 : WIDE_LEAST, bias = type == DT_F16 ? 15 : 127;
@@ -62,14 +66,15 @@ INLINE __m256 wide_scales(const uint8_t *w, enum dtype type, float *by)
     e = _mm256_max_epu16(e, _mm256_slli_epi32(e, 16));
     e = _mm256_sub_epi32(_mm256_srli_epi32(e, type == DT_F16 ? 26 : 23), _mm256_set1_epi32(bias));
     __m256i good = _mm256_cmpgt_epi32(_mm256_set1_epi32(top + 1), e);
-    e = _mm256_and_si256(_mm256_max_epi32(e, _mm256_set1_epi32(least)), good);
+    e = _mm256_max_epi32(e, _mm256_set1_epi32(least));
     __m256i up = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(127 + WIDE_BITS), e), 23);
     _mm256_storeu_ps(by, _mm256_castsi256_ps(_mm256_and_si256(up, good)));
     IN_MEMORY(by);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(127 - WIDE_BITS)), 23));
+    __m256i d = _mm256_slli_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(127 - WIDE_BITS)), 23);
+    return _mm256_castsi256_ps(_mm256_and_si256(d, good));
 }
 
-/* Their codes in order.  What is not finite becomes 0x80000000, whose lower half is 0. */
+/* Their codes in order; those of a bad group are anything. */
 INLINE void wide_codes(const uint8_t *w, enum dtype type, const float *by, __m512i *code)
 {
     UNROLL for (int g = 0; g < WIDE_GROUPS; g++) {
@@ -141,8 +146,8 @@ INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype ty
         __m512i v[PANEL_ROWS];
         float each[PANEL_ROWS];
         UNROLL for (int r = 0; r < PANEL_ROWS; r++) {
-            v[r] = code[r][g];
-            each[r] = d[r][g];
+            v[r] = by[r][g] > 0 ? code[r][g] : _mm512_setzero_si512();
+            each[r] = by[r][g] > 0 ? d[r][g] : 1;          /* finite when an exponent is added */
         }
         transpose16(v);
         UNROLL for (int k = 0; k < PAIRS; k++) p->pair[g][k] = v[k];
