@@ -50,7 +50,8 @@ setup_debian()
     compiler && have make && installed libc6-dev || list=build-essential
     have pkg-config || list="$list pkg-config"
     have xz || list="$list xz-utils"
-    for p in jansson:libjansson-dev libutf8proc:libutf8proc-dev libedit:libedit-dev cmocka:libcmocka-dev; do
+    for p in jansson:libjansson-dev libutf8proc:libutf8proc-dev libedit:libedit-dev cmocka:libcmocka-dev \
+             libcurl:libcurl4-openssl-dev sqlite3:libsqlite3-dev libcrypto:libssl-dev; do
         lib "${p%%:*}" || list="$list ${p#*:}"
     done
     [ -z "$list" ] || apt_need $list
@@ -67,7 +68,7 @@ setup_macos()
     list=
     have pkg-config || list=pkg-config
     have xz || list="$list xz"
-    for p in jansson:jansson libutf8proc:utf8proc cmocka:cmocka; do
+    for p in jansson:jansson libutf8proc:utf8proc cmocka:cmocka libcurl:curl sqlite3:sqlite libcrypto:openssl@3; do
         lib "${p%%:*}" || { have brew && brew list --versions "${p#*:}" > /dev/null 2>&1; } || list="$list ${p#*:}"
     done
     [ -n "$list" ] || return 0
@@ -86,12 +87,12 @@ setup_other()
     list=
     compiler || list="$list C-compiler"
     for p in make pkg-config xz; do have $p || list="$list $p"; done
-    for p in jansson libutf8proc libedit cmocka; do lib $p || list="$list $p"; done
+    for p in jansson libutf8proc libedit cmocka libcurl sqlite3 libcrypto; do lib $p || list="$list $p"; done
     [ -n "$list" ] || return 0
     say "Hearth needs these, with their header files:$list"
-    if have dnf; then say "Try:  sudo dnf install gcc make pkgconf-pkg-config xz jansson-devel utf8proc-devel libedit-devel libcmocka-devel"
-    elif have pacman; then say "Try:  sudo pacman -S base-devel xz jansson libutf8proc libedit cmocka"
-    elif have zypper; then say "Try:  sudo zypper install gcc make pkg-config xz libjansson-devel utf8proc-devel libedit-devel libcmocka-devel"
+    if have dnf; then say "Try:  sudo dnf install gcc make pkgconf-pkg-config xz jansson-devel utf8proc-devel libedit-devel libcmocka-devel libcurl-devel sqlite-devel openssl-devel"
+    elif have pacman; then say "Try:  sudo pacman -S base-devel xz jansson libutf8proc libedit cmocka curl sqlite openssl"
+    elif have zypper; then say "Try:  sudo zypper install gcc make pkg-config xz libjansson-devel utf8proc-devel libedit-devel libcmocka-devel libcurl-devel sqlite3-devel libopenssl-devel"
     fi
     return 1
 }
