@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "app/bench.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/mem.h"
@@ -362,7 +363,7 @@ static int open_model(struct group *g, uint32_t threads, struct err *err)
     struct hearth_model_options o = { .threads = threads, .cpu = b->plan.cpu };
     struct hearth_error e;
     uint64_t start = os_now_ns();
-    int rc = path ? hearth_model_open(&g->model, path, &o, &e) : hearth_model_open_embedded(&g->model, &o, &e);
+    int rc = path ? named_model_open(&g->model, path, &o, &e) : hearth_model_open_embedded(&g->model, &o, &e);
     if (rc < 0) return failed(&e, err);
     hearth_model_info(g->model, &g->info);
     if (b->model) return 0;

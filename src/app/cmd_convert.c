@@ -2,6 +2,7 @@
 
 #include "app/command.h"
 #include "app/convert.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/mem.h"
@@ -318,7 +319,7 @@ static int run(const struct command *self, int argc, char **argv)
     if (!command_parse(self, argc, argv, (struct command_operands){ 2, 2 }, &f, &p, &rc)) return rc;
     const char *path = p.operand[1];
     if (!f.force && os_file_exists(path)) return term_fail("%s exists already; --force replaces it", path);
-    if (model_file_open(&g, p.operand[0], &err) < 0) return term_fail("%s", err.msg);
+    if (named_file_open(&g, p.operand[0], &err) < 0) return term_fail("%s", err.msg);
     struct convert c = { .g = g, .expand = f.expand };
     rc = write_file(&c, path, &err);
     term_progress_end();

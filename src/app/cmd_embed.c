@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "app/texts.h"
@@ -134,7 +135,7 @@ static int open_job(struct job *j, const char *path, struct err *err)
 {
     struct hearth_error e;
     struct hearth_model_options mo = { .threads = j->f->threads, .cpu = j->f->cpu };
-    if (hearth_model_open(&j->model, path, &mo, &e) < 0) return err_set(err, e.code, "%s", e.message);
+    if (named_model_open(&j->model, path, &mo, &e) < 0) return err_set(err, e.code, "%s", e.message);
     struct hearth_model_info info;
     hearth_model_info(j->model, &info);
     hearth_embed_defaults(&j->o);

@@ -2,6 +2,7 @@
 
 #include "app/command.h"
 #include "app/corpus.h"
+#include "app/model_name.h"
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
@@ -54,7 +55,7 @@ static int collect(struct job *j, const char *model, const char *text, struct er
     struct hearth_error e = { 0 };
     int rc = imatrix_collect_open(&j->sums, err);
     if (rc < 0) return rc;
-    if ((rc = hearth_model_open(&j->m, model, &mo, &e)) < 0) return err_set(err, rc, "%s", e.message);
+    if ((rc = named_model_open(&j->m, model, &mo, &e)) < 0) return err_set(err, rc, "%s", e.message);
     if ((rc = corpus_read(&j->corpus, j->m, text, j->f->parse, err)) < 0) return rc;
     j->observer = (struct observer){ see, j->sums };
     engine_observe(j->m, &j->observer);

@@ -2,6 +2,7 @@
 
 #include "app/command.h"
 #include "app/inspect.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/json.h"
@@ -335,8 +336,8 @@ static int compare(const struct fields *f, const char *const *path)
     struct gguf *g[2] = { NULL, NULL };
     struct err e = { 0 };
     struct buf b = { 0 };
-    int rc = gguf_open(&g[0], path[0], &e);
-    if (rc == 0) rc = gguf_open(&g[1], path[1], &e);
+    int rc = named_gguf_open(&g[0], path[0], &e);
+    if (rc == 0) rc = named_gguf_open(&g[1], path[1], &e);
     bool ended = rc == 0 && inspect_compare(g[0], g[1], f->full, &b);
     term_progress_end();
     gguf_close(g[0]);
@@ -358,7 +359,7 @@ static int run(const struct command *self, int argc, char **argv)
         return term_usage(self->name, "\"%s\" is one argument too many; --compare takes two files", p.operand[1]);
     struct gguf *g;
     struct err e = { 0 };
-    if (model_file_open(&g, p.operand[0], &e) < 0) return term_fail("%s", e.msg);
+    if (named_file_open(&g, p.operand[0], &e) < 0) return term_fail("%s", e.msg);
     struct buf b = { 0 };
     bool ok = true;
     if (f.json)

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/hash.h"
@@ -126,7 +127,7 @@ static int open_job(struct job *j, struct err *err)
     if (!j->ids.n) return err_set(err, ERR_ARG, "--tokens is empty; at least one token is needed");
     struct hearth_error e;
     struct hearth_model_options mo = { .threads = f->threads, .cpu = f->cpu };
-    if (hearth_model_open(&j->model, j->path, &mo, &e) < 0) return err_set(err, e.code, "%s", e.message);
+    if (named_model_open(&j->model, j->path, &mo, &e) < 0) return err_set(err, e.code, "%s", e.message);
     struct hearth_model_info info;
     hearth_model_info(j->model, &info);
     j->n_vocab = info.n_vocab;

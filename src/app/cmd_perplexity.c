@@ -2,6 +2,7 @@
 
 #include "app/command.h"
 #include "app/corpus.h"
+#include "app/model_name.h"
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
@@ -74,8 +75,8 @@ static int measure(const struct fields *f, const char *model, const char *text, 
     struct corpus c = { 0 };
     struct progress p = { 0 };
     struct measure r;
-    int rc = hearth_model_open(&m, model, &mo, &e);
-    if (rc == 0 && f->base) rc = hearth_model_open(&base, f->base, &mo, &e);
+    int rc = named_model_open(&m, model, &mo, &e);
+    if (rc == 0 && f->base) rc = named_model_open(&base, f->base, &mo, &e);
     if (rc < 0) err_set(err, rc, "%s", e.message);
     if (rc == 0) rc = corpus_read(&c, m, text, f->parse, err);
     if (rc == 0) {

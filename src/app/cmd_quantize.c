@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/model_name.h"
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
@@ -145,7 +146,7 @@ static void put_summary(const struct job *j, const char *path, struct buf *b)
 static int make(struct job *j, const char *in, const char *out, struct buf *b, struct err *err)
 {
     const struct fields *f = j->f;
-    int rc = gguf_open(&j->g, in, err);
+    int rc = named_gguf_open(&j->g, in, err);
     if (rc == 0 && f->imatrix) rc = imatrix_open(&j->imatrix, f->imatrix, err);
     if (rc < 0) return rc;
     j->o.imatrix = j->imatrix;

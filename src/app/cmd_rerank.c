@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "app/texts.h"
@@ -95,7 +96,7 @@ static int work(const struct fields *f, const struct parsed *p, struct err *err)
     if (rc == 0 && p->n_operands == 2) rc = texts_read(&t, MAX_DOCUMENTS, err);
     if (rc == 0 && p->n_operands == 2 && !t.end && t.n == MAX_DOCUMENTS)
         rc = err_set(err, ERR_LIMIT, "standard input: at most %d documents can be ranked", MAX_DOCUMENTS - 1);
-    if (rc == 0 && hearth_model_open(&m, p->operand[0], &mo, &e) < 0) rc = err_set(err, e.code, "%s", e.message);
+    if (rc == 0 && named_model_open(&m, p->operand[0], &mo, &e) < 0) rc = err_set(err, e.code, "%s", e.message);
     if (rc == 0) rc = rank(f, m, p->operand[1], &t, err);
     hearth_model_close(m);
     texts_release(&t);

@@ -2,6 +2,7 @@
 
 #include "app/command.h"
 #include "app/input.h"
+#include "app/model_name.h"
 #include "app/run.h"
 #include "app/signals.h"
 #include "app/stats.h"
@@ -111,7 +112,7 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
     uint64_t start = os_now_ns();
     struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu };
     bool embedded = !path || (!strcmp(path, "spark") && !os_file_exists(path));
-    int rc = embedded ? hearth_model_open_embedded(&r->model, &mo, e) : hearth_model_open(&r->model, path, &mo, e);
+    int rc = embedded ? hearth_model_open_embedded(&r->model, &mo, e) : named_model_open(&r->model, path, &mo, e);
     if (rc < 0) return rc;
     hearth_model_info(r->model, &r->info);
     struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .kv_type_v = r->o.kv_v, .n_batch = r->o.batch,

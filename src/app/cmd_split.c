@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/model_name.h"
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
@@ -53,7 +54,7 @@ static int run(const struct command *self, int argc, char **argv)
         return term_usage(self->name, "--max-size must be a size as 4G or 500M, not \"%.40s\"", f.max_size);
     o.max_tensors = f.max_tensors;
     o.replace = f.force;
-    rc = gguf_open(&g, p.operand[0], &err);
+    rc = named_gguf_open(&g, p.operand[0], &err);
     if (rc == 0) rc = gguf_split(g, p.operand[1], &o, &n, &err);
     gguf_close(g);
     term_progress_end();

@@ -3,6 +3,7 @@
 
 #include "app/command.h"
 #include "app/input.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/json.h"
@@ -64,7 +65,7 @@ static int parse_time(const char *s, int64_t *out, struct err *err)
 
 static int open_model(struct job *j, const char *path, struct err *err)
 {
-    int rc = model_file_open(&j->g, path, err);
+    int rc = named_file_open(&j->g, path, err);
     return rc < 0 ? rc : tokenizer_open(&j->t, j->g, err);
 }
 

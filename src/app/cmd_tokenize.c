@@ -2,6 +2,7 @@
 
 #include "app/command.h"
 #include "app/input.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/json.h"
@@ -125,7 +126,7 @@ static int run(const struct command *self, int argc, char **argv)
     struct job j = { .f = &f };
     struct gguf *g = NULL;
     struct err e = { 0 };
-    rc = model_file_open(&g, p.operand[0], &e);
+    rc = named_file_open(&g, p.operand[0], &e);
     if (rc == 0) rc = tokenizer_open(&j.t, g, &e);
     if (rc == 0) rc = work(&j, p.n_operands == 2 ? p.operand[1] : NULL, &e);
     int code = EXIT_OK;

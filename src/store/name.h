@@ -45,8 +45,8 @@ bool name_same(const struct name *a, const struct name *b);
 
 /* Whether this machine itself is meant: localhost, 127.x.x.x or [::1], with or without a port. */
 bool name_is_loopback(const char *host);
-/* A relative path of 1 to max bytes whose parts are made of printable characters and none of \ : * ? " < > |, and are not . or ..;
- * what a registry says is used for files only after this. */
+/* A relative path of 1 to max bytes whose parts are made of printable characters and none of \ : * ? " < > |, and are not .
+ * or ..; what a registry says is used for files only after this. */
 bool name_is_safe_path(const char *path, size_t max);
 /* Equal but for the case of ASCII letters. */
 bool name_equal(const char *a, const char *b);

@@ -135,7 +135,8 @@ static void safe_paths(void **state)
 {
     (void)state;
     static const char *const good[] = { "a", "a/b.c", "...", "a..b", "\xc3\xa9" };
-    static const char *const bad[] = { "", "/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/./b", "a\\b", "C:a", "a\nb", "a\x7f" };
+    static const char *const bad[] = { "", "/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/./b", "a\\b", "C:a", "a\nb",
+                                       "a\x7f" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (!name_is_safe_path(good[i], 511)) fail_msg("%s", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -1,0 +1,134 @@
+#include "app/listing.h"
+
+#include <string.h>
+
+#include "app/term.h"
+#include "base/os.h"
+#include "base/utf8.h"
+
+void put_bytes(uint64_t n, struct buf *out)
+{
+    if (n >= 1000000000) buf_printf(out, "%.1f GB", (double)n / 1e9);
+    else if (n >= 1000000) buf_printf(out, "%.0f MB", (double)n / 1e6);
+    else buf_printf(out, "%.1f kB", (double)n / 1e3);
+}
+
+void put_params(uint64_t n, struct buf *out)
+{
+    if (n >= 1000000000) buf_printf(out, "%.1f B", (double)n / 1e9);
+    else if (n >= 1000000) buf_printf(out, "%.0f M", (double)n / 1e6);
+    else if (n) buf_printf(out, "%.0f k", (double)n / 1e3);
+}
+
+const char *equal_model(const struct found_list *l, size_t i)
+{
+    for (size_t k = 0; l->v[i].digest[0] && k < i; k++)
+        if (!strcmp(l->v[k].digest, l->v[i].digest)) return l->v[k].name;
+    return NULL;
+}
+
+struct cells { struct buf name, params, quant, size, owner, when; };
+enum { N_CELLS = 6 };
+
+static struct buf *cell(struct cells *c, size_t i)
+{
+    return (struct buf *[]){ &c->name, &c->params, &c->quant, &c->size, &c->owner, &c->when }[i];
+}
+
+static size_t width(const struct buf *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->len; i++) n += ((unsigned char)b->data[i] & 0xc0) != 0x80;
+    return n;
+}
+
+static void fill(struct cells *c, const struct found *f, const struct facts *x)
+{
+    char when[32] = "";
+    for (size_t i = 0; i < N_CELLS; i++) buf_clear(cell(c, i));
+    term_clean(f->name, strlen(f->name), &c->name);
+    put_params(x->n_params, &c->params);
+    term_clean(x->quant, strlen(x->quant), &c->quant);
+    put_bytes(f->size, &c->size);
+    buf_printf(&c->owner, "%s%s", f->owner, f->broken ? " (incomplete)" : "");
+    os_strftime(when, sizeof when, "%Y-%m-%d", f->mtime);
+    buf_puts(&c->when, when);
+}
+
+static void put_row(struct cells *c, const size_t *w, struct buf *out)
+{
+    for (size_t i = 0; i < N_CELLS; i++) {
+        const struct buf *b = cell(c, i);
+        if (i) buf_puts(out, "  ");
+        bool right = i == 1 || i == 3;
+        size_t pad = w[i] > width(b) ? w[i] - width(b) : 0;
+        for (size_t k = 0; right && k < pad; k++) buf_putc(out, ' ');
+        if (b->data) buf_put(out, b->data, b->len);
+        for (size_t k = 0; !right && i + 1 < N_CELLS && k < pad; k++) buf_putc(out, ' ');
+    }
+    buf_putc(out, '\n');
+}
+
+void put_models(struct store *s, const struct found_list *l, struct buf *out)
+{
+    static const char *const head[N_CELLS] = { "NAME", "PARAMS", "TYPE", "SIZE", "OWNER", "CHANGED" };
+    struct cells c = { 0 };
+    size_t w[N_CELLS];
+    for (size_t i = 0; i < N_CELLS; i++) w[i] = strlen(head[i]);
+    index_begin(store_index(s));
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; pass && i < N_CELLS; i++) {
+            buf_clear(cell(&c, i));
+            buf_puts(cell(&c, i), head[i]);
+        }
+        if (pass) put_row(&c, w, out);
+        for (size_t i = 0; i < l->n; i++) {
+            struct facts x;
+            store_facts(s, &l->v[i], &x);
+            fill(&c, &l->v[i], &x);
+            for (size_t k = 0; !pass && k < N_CELLS; k++)
+                if (width(cell(&c, k)) > w[k]) w[k] = width(cell(&c, k));
+            if (pass) put_row(&c, w, out);
+        }
+    }
+    index_end(store_index(s));
+    for (size_t i = 0; i < N_CELLS; i++) {
+        if (cell(&c, i)->bad) out->bad = true;
+        buf_release(cell(&c, i));
+    }
+}
+
+struct json *text_json(const char *s)
+{
+    struct buf b = { 0 };
+    utf8_put_valid(&b, s, strlen(s));
+    struct json *j = b.bad ? NULL : json_new_str(b.data ? b.data : "", b.len);
+    buf_release(&b);
+    return j;
+}
+
+struct json *model_json(const struct found *f, const struct facts *x, const char *same_as)
+{
+    char when[40] = "";
+    struct json *j = json_new_object();
+    os_strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S%z", f->mtime);
+    bool ok = json_put(j, "name", text_json(f->name));
+    ok = json_put(j, "owner", text_json(f->owner)) && ok;
+    ok = json_put(j, "path", text_json(f->path)) && ok;
+    ok = json_put(j, "size", json_new_int((int64_t)f->size)) && ok;
+    ok = json_put(j, "files", json_new_int(f->files)) && ok;
+    ok = json_put(j, "modified_at", text_json(when)) && ok;
+    if (x->digest[0]) ok = json_put(j, "digest", text_json(x->digest)) && ok;
+    if (f->id[0]) ok = json_put(j, "id", text_json(f->id)) && ok;
+    if (x->arch[0]) ok = json_put(j, "architecture", text_json(x->arch)) && ok;
+    if (x->quant[0]) ok = json_put(j, "quantization", text_json(x->quant)) && ok;
+    if (x->n_params) ok = json_put(j, "parameters", json_new_int((int64_t)x->n_params)) && ok;
+    if (x->context) ok = json_put(j, "context_length", json_new_int(x->context)) && ok;
+    if (f->projector) ok = json_put(j, "projector", text_json(f->projector)) && ok;
+    if (same_as) ok = json_put(j, "same_as", text_json(same_as)) && ok;
+    ok = json_put(j, "ours", json_new_bool(f->ours)) && ok;
+    ok = json_put(j, "complete", json_new_bool(!f->broken)) && ok;
+    if (ok) return j;
+    json_free(j);
+    return NULL;
+}
