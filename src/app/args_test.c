@@ -182,7 +182,7 @@ static void generated_examples_are_valid(void **unused)
         struct err e = { 0 };
         uint64_t fields[128] = { 0 };                          /* room for any command's fields */
         if (args_parse(&c->options, argc, argv, fields, &p, &e) < 0) fail_msg("%s: %s", c->name, e.msg);
-        assert_true(p.n_operands >= 1);
+        assert_true(!*c->example || p.n_operands >= 1);
         buf_release(&b);
         seen++;
     }
