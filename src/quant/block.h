@@ -67,8 +67,6 @@ unpack_fn unpack_q4_0, unpack_q4_1, unpack_q5_0, unpack_q5_1, unpack_q8_0, unpac
 unpack_fn unpack_q2_k, unpack_q3_k, unpack_q4_k, unpack_q5_k, unpack_q6_k, unpack_q8_k;
 unpack_fn unpack_iq1_s, unpack_iq1_m, unpack_iq2_xxs, unpack_iq2_xs, unpack_iq2_s, unpack_iq3_xxs, unpack_iq3_s;
 unpack_fn unpack_iq4_nl, unpack_iq4_xs, unpack_tq1_0, unpack_tq2_0, unpack_mxfp4, unpack_nvfp4;
-pack_weighted_fn pack_f32, pack_f16, pack_bf16, pack_q4_0, pack_q4_1, pack_q5_0, pack_q5_1, pack_q8_0, pack_q1_0, pack_q2_0;
-pack_weighted_fn pack_q2_k, pack_q3_k, pack_q4_k, pack_q5_k, pack_q6_k, pack_iq4_nl, pack_iq4_xs, pack_tq1_0, pack_tq2_0;
-pack_weighted_fn pack_iq1_s, pack_iq1_m, pack_iq2_xxs, pack_iq2_xs, pack_iq2_s, pack_iq3_xxs, pack_iq3_s, pack_mxfp4, pack_nvfp4;
+pack_weighted_fn pack_f32, pack_f16, pack_bf16;
 
 #endif

@@ -169,6 +169,8 @@ static int choose_types(struct convert *c, struct err *err)
 struct piece {
     struct convert *c;
     const struct convert_tensor *t;
+    unpack_fn *unpack;
+    pack_weighted_fn *pack;
     const float *weight;               /* of the columns, or NULL */
     uint64_t n_weight;
     uint64_t first;
@@ -203,14 +205,14 @@ static void make_unit(struct piece *p, size_t u)
     size_t n = p->n - u * UNIT < UNIT ? p->n - u * UNIT : UNIT;
     uint64_t at = p->first + u * UNIT, lo = at / from->block_values, hi = (at + n + from->block_values - 1) / from->block_values;
     size_t skip = (size_t)(at - lo * from->block_values);
-    quant_unpack(f->type)(f->data + lo * from->block_bytes, x, (size_t)(hi - lo) * from->block_values);
+    p->unpack(f->data + lo * from->block_bytes, x, (size_t)(hi - lo) * from->block_values);
     for (size_t i = 0; i < n; i++)
         if (!(x[skip + i] - x[skip + i] == 0)) {
             note_bad(p, at + i);
             break;
         }
     if (p->weight) gather_weights(p, at, n, w);
-    quant_pack_weighted(p->t->type)(x + skip, p->weight ? w : NULL, p->dst + u * UNIT / to->block_values * to->block_bytes, n);
+    p->pack(x + skip, p->weight ? w : NULL, p->dst + u * UNIT / to->block_values * to->block_bytes, n);
 }
 
 static void make_units(void *arg, unsigned thread, unsigned n_threads)
@@ -228,7 +230,8 @@ static int make_piece(struct convert *c, const struct convert_tensor *t, struct 
 {
     const struct dtype_info *to = dtype_info(t->type);
     const struct imatrix_entry *e = t->weighted ? imatrix_find(c->o->imatrix, t->from->name) : NULL;
-    struct piece p = { .c = c, .t = t, .weight = e ? e->value : NULL, .n_weight = e ? e->n : 0, .dst = out.dst,
+    struct piece p = { .c = c, .t = t, .unpack = quant_unpack(t->from->type), .pack = quant_pack_weighted(t->type),
+                       .weight = e ? e->value : NULL, .n_weight = e ? e->n : 0, .dst = out.dst,
                        .first = out.at / to->block_bytes * to->block_values,
                        .n = out.n / to->block_bytes * to->block_values };
     pool_run(c->pool, make_units, &p);

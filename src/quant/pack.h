@@ -1,15 +1,26 @@
-/* pack.h - what the packers share: clean input, levels, sums in a fixed order, and the fit of one scale.  Private to quant.
+/* pack.h - what the packers share.  Private to quant.
  *
  * Every packer minimises sum weight[i] * (value[i] - what unpacking gives)^2 inside each block; without weights all count the
- * same (but see pack_k.c).  It first fits scales with real numbers, rounds them to what the block can store, and then chooses the
- * levels (and once more the small integer scales) against the rounded ones, so that rounding is part of the fit.
- * Sums run in four lanes that are added in one order: the bits are the same on every machine, and compilers may use vectors. */
+ * same (but see pack_k.inc).  It first fits scales with real numbers, rounds them to what the block can store, and then chooses
+ * the levels (and once more the small integer scales) against the rounded ones, so that rounding is part of the fit.
+ *
+ * A search tries sixteen candidates at once, each in a lane of a vector (lanes_any.h).  A candidate's sums run over the block's
+ * values one after the other, whatever the width of a register is: the bits are the same on every machine.
+ *
+ *   pack.inc          input, levels, the fit of one scale     pack_k.inc    scales and minimums, Q4_1 and Q5_1 too
+ *   pack_legacy.inc   blocks with one scale                   pack_sym.inc  super-blocks without minimums
+ *   pack_fp4.inc      MXFP4, NVFP4                            pack_iq.inc   codebooks; pack_iq_put.inc lays them out
+ *   packers.inc       all of them, which a pack_<isa>.c compiles for its instruction set */
 #ifndef HEARTH_QUANT_PACK_H
 #define HEARTH_QUANT_PACK_H
 
 #include "quant/block.h"
 
 #define PACK_F16_MAX 65504.0f
+
+struct packers { struct { pack_fn *plain; pack_weighted_fn *weighted; } of[N_DTYPE]; };
+/* Never NULL; all give the same bits. */
+const struct packers *pack_select(uint32_t cpu);
 
 static inline float pack_abs(float v) { return v < 0 ? -v : v; }
 
@@ -42,14 +53,7 @@ static inline pack_quad pack_quad_at(const float *p)
 }
 static inline float pack_quad_sum(pack_quad v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
-/* Copies n values: a NaN counts as 0, magnitudes are clamped to what keeps every sum finite.  Weights are scaled so that the
- * largest is 1; one that is not above a hundred-thousandth of it (or no number) becomes that, so that no value is free. */
-void pack_load(const float *src, const float *weight, float *x, float *w, unsigned n);
-
-/* The value of largest magnitude, with its sign; 0 when that is too small to matter. */
-float pack_extreme(const float *x, unsigned n);
-
-/* sum w x l, sum w l^2.  n is a multiple of 4 in all of these. */
+/* sum w x l, sum w l^2.  n is a multiple of 4 in all of these, whose sums run in four lanes. */
 struct pack_moments { float xl, ll; };
 static inline struct pack_moments pack_moments(const float *x, const float *w, const float *l, unsigned n)
 {
@@ -63,26 +67,11 @@ static inline struct pack_moments pack_moments(const float *x, const float *w, c
 }
 
 /* sum w x^2 */
-float pack_power(const float *x, const float *w, unsigned n);
-/* sum w (x - y)^2 */
-float pack_error(const float *x, const float *w, const float *y, unsigned n);
-
-/* ---- values that are a scale times a level ---- */
-
-/* The levels of a type: whole numbers lo..hi, or (n > 0) lo and n more, each step[k] above the one before and chosen above
- * mid[k]. */
-struct pack_grid { float lo, hi; unsigned n; const float *mid, *step; };
-extern const struct pack_grid pack_grid_iq4, pack_grid_fp4;
-
-/* l[i] = the level nearest to x[i] * iscale */
-void pack_levels(const struct pack_grid *g, const float *x, float iscale, float *l, unsigned n);
-
-/* How a scale is looked for: the extreme value is put onto lo (and onto hi) plus from, plus from + step, ... n times. */
-struct pack_search { const struct pack_grid *grid; float from, step; unsigned n; };
-
-/* The best scale for n (at most 256) values; 0 when all are 0. */
-float pack_fit(const struct pack_search *s, const float *x, const float *w, unsigned n);
-/* What is gained over all zeros, in the error that is minimised, with the levels that scale d (0: none) gives. */
-float pack_gain(const struct pack_grid *g, const float *x, const float *w, unsigned n, float d);
+static inline float pack_power(const float *x, const float *w, unsigned n)
+{
+    pack_quad s = { 0 };
+    for (unsigned i = 0; i < n; i += 4) s += pack_quad_at(w + i) * pack_quad_at(x + i) * pack_quad_at(x + i);
+    return pack_quad_sum(s);
+}
 
 #endif

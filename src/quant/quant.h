@@ -21,6 +21,7 @@ typedef void pack_fn(const float *src, uint8_t *dst, size_t n);
  * larger values a little more. */
 typedef void pack_weighted_fn(const float *src, const float *weight, uint8_t *dst, size_t n);
 
+/* Packers are the fastest that this processor can run, and all give the same bits; finding them out costs microseconds. */
 unpack_fn *quant_unpack(enum dtype t);       /* NULL for PLAIN and SPLIT types */
 pack_fn   *quant_pack(enum dtype t);         /* NULL for those and the blocks of activations, Q8_1 and Q8_K */
 pack_weighted_fn *quant_pack_weighted(enum dtype t);        /* NULL for the same */
