@@ -13,7 +13,7 @@
 #include "text/sampler.h"
 #include "text/tokenizer.h"
 
-enum { ROUNDS = 101, N_VOCAB = 151936 };
+enum { ROUNDS = 101, N_VOCAB = 151936, TEXT = 4096 };
 
 static void print(const char *name, double *ms, size_t n)
 {
@@ -33,16 +33,19 @@ static void fill(float *logits)
 
 static int bench_sampler(const char *name, const struct sampler_options *o, const float *logits)
 {
+    static int32_t ids[TEXT + ROUNDS];
+    for (uint64_t i = 0; i < TEXT + ROUNDS; i++) ids[i] = (int32_t)(det_uniform(2, i % 1500, 0) * N_VOCAB);
+
     double ms[ROUNDS];
     struct sampler *s;
     struct err err = { 0 };
-    if (sampler_open(&s, o, N_VOCAB, &err) < 0) {
+    if (sampler_open(&s, o, &(struct sampler_vocab){ N_VOCAB, NULL }, &err) < 0) {
         fprintf(stderr, "text_bench: %s\n", err.msg);
         return 1;
     }
     for (uint64_t i = 0; i < ROUNDS; i++) {
         uint64_t t = os_now_ns();
-        sampler_pick(s, logits, i);
+        sampler_pick(s, &(struct sampler_input){ logits, ids, i + TEXT });
         ms[i] = (double)(os_now_ns() - t) * 1e-6;
     }
     sampler_close(s);
@@ -89,12 +92,17 @@ int main(int argc, char **argv)
         free(logits);
         return 2;
     }
-    struct sampler_options plain = sampler_defaults(), greedy = plain, all = plain;
+    struct sampler_options plain = sampler_defaults(), greedy = plain, all = plain, repeat = plain, sigma = plain, miro = plain;
     greedy.temperature = 0;
+    repeat.repeat_penalty = 1.1f, repeat.repeat_last_n = -1, repeat.dry_multiplier = 0.8f, repeat.dry_last_n = -1;
+    sigma.top_n_sigma = 1, sigma.top_k = 0;
+    miro.mirostat = 2;
     all.top_k = 0, all.top_p = 1, all.min_p = 0;
     fill(logits);
     int bad = bench_sampler("sample, defaults", &plain, logits) || bench_sampler("sample, greedy", &greedy, logits) ||
-              bench_sampler("sample, no filter", &all, logits) || (argc == 3 && bench_tokenizer(argv[1], argv[2]));
+              bench_sampler("sample, penalties, DRY", &repeat, logits) || bench_sampler("sample, top-n-sigma", &sigma, logits) ||
+              bench_sampler("sample, mirostat 2", &miro, logits) || bench_sampler("sample, no filter", &all, logits) ||
+              (argc == 3 && bench_tokenizer(argv[1], argv[2]));
     free(logits);
     return bad;
 }

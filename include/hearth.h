@@ -295,24 +295,41 @@ HEARTH_API void hearth_free(void *p);
 
 /* ---- sampling ---- */
 
-struct hearth_sampler_options {       /* start from hearth_sampler_defaults */
+struct hearth_sampler_options {       /* start from hearth_sampler_defaults; docs/sampling.md says what each does */
     float temperature;                /* <= 0: the most likely token, ties to the smaller id */
+    float dynatemp_range, dynatemp_exponent;                      /* 0: off; 1 */
+    float smoothing_factor, smoothing_curve;                      /* 0: off; 1 */
     int32_t top_k;                    /* <= 0: off */
     float top_p, min_p, typical_p;    /* >= 1, <= 0, >= 1: off */
+    float top_n_sigma, top_a, tfs_z;  /* <= 0, <= 0, 0 or >= 1: off */
+    float xtc_probability, xtc_threshold;                         /* 0: off; 0.1 */
     float repeat_penalty, frequency_penalty, presence_penalty;    /* 1, 0, 0: off */
     int32_t repeat_last_n;            /* tokens looked back; 0: off, -1: all */
+    float dry_multiplier, dry_base;   /* 0: off; 1.75 */
+    int32_t dry_allowed_length, dry_last_n;                       /* 2; tokens looked back: 64, -1: all */
+    const char *const *dry_breakers;  /* [n_dry_breakers] no repeat reaches across them: "\n", ":", "\"", "*" */
+    size_t n_dry_breakers;
+    int32_t mirostat;                 /* 0: off, 1, 2 */
+    float mirostat_tau, mirostat_eta; /* 5, 0.1 */
+    float adaptive_target, adaptive_decay;                        /* <= 0: off; 0.9 */
     int32_t min_keep;
     uint64_t seed;                    /* the same seed gives the same tokens */
+    const char *order;                /* names of the steps between ';'; NULL: penalties;dry;top_n_sigma;top_k;top_a;tfs_z;
+                                         typ_p;top_p;min_p;xtc;temperature;smoothing */
+    bool ignore_end;                  /* tokens that end a generation are never picked */
 };
 /* The model's own recommendation where its file has one, else 0.8, 40, 0.95, 0.05; m may be NULL. */
 HEARTH_API void hearth_sampler_defaults(const struct hearth_model *m, struct hearth_sampler_options *out);
+/* Nothing of the options is needed later. */
 HEARTH_API int hearth_sampler_open(struct hearth_sampler **out, const struct hearth_model *m,
                                    const struct hearth_sampler_options *o, struct hearth_error *e);
 HEARTH_API void hearth_sampler_close(struct hearth_sampler *s);
 /* Adds to a token's logit; -INFINITY: never. */
 HEARTH_API int hearth_sampler_bias(struct hearth_sampler *s, int32_t id, float bias, struct hearth_error *e);
-/* The next token after the session's text.  Penalties look at the session's ids.  Only a function of the logits, the ids,
- * the options and the position. */
+/* No token that ends a generation is picked at positions before this one (the prompt's length and the fewest tokens). */
+HEARTH_API void hearth_sampler_no_end_before(struct hearth_sampler *s, size_t position);
+/* The next token after the session's text; -1 without logits.  Penalties look at the session's ids.  Only a function of the
+ * logits, the ids, the options and the position; with mirostat and adaptive-p also of the picks before. */
 HEARTH_API int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session);
 
 #ifdef __cplusplus

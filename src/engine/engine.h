@@ -63,10 +63,7 @@ struct hearth_session {
     void *progress_arg;
 };
 
-struct hearth_sampler {
-    struct sampler *s;
-    struct hearth_sampler_options o;
-};
+struct hearth_sampler { struct sampler *s; };
 
 /* 0 when Hearth can run this file; otherwise says what is missing. */
 int engine_can_run(const struct gguf *g, struct err *err);

@@ -2,37 +2,46 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 
+/* The two structs name the same things; only the second is public. */
+#define SAMPLER_FIELDS(X) \
+    X(temperature) X(dynatemp_range) X(dynatemp_exponent) X(smoothing_factor) X(smoothing_curve) X(top_k) X(top_p) X(min_p) \
+    X(typical_p) X(top_n_sigma) X(top_a) X(tfs_z) X(xtc_probability) X(xtc_threshold) X(repeat_penalty) X(frequency_penalty) \
+    X(presence_penalty) X(repeat_last_n) X(dry_multiplier) X(dry_base) X(dry_allowed_length) X(dry_last_n) X(dry_breakers) \
+    X(n_dry_breakers) X(mirostat) X(mirostat_tau) X(mirostat_eta) X(adaptive_target) X(adaptive_decay) X(min_keep) X(seed) \
+    X(order) X(ignore_end)
+#define COPY_FIELD(name) to->name = from->name;
+
+static void give_options(struct hearth_sampler_options *to, const struct sampler_options *from) { SAMPLER_FIELDS(COPY_FIELD) }
+static void take_options(struct sampler_options *to, const struct hearth_sampler_options *from) { SAMPLER_FIELDS(COPY_FIELD) }
+
 static void recommend_f32(const struct gguf *g, const char *key, float *v)
 {
     float x;
     if (gguf_get_f32(g, key, &x)) *v = x;
 }
 
+static void recommend_i32(const struct gguf *g, const char *key, int32_t least, int32_t *v)
+{
+    int64_t x;
+    if (gguf_get_i64(g, key, &x) && x >= least && x < 1 << 24) *v = (int32_t)x;
+}
+
 void hearth_sampler_defaults(const struct hearth_model *m, struct hearth_sampler_options *out)
 {
     struct sampler_options d = sampler_defaults();
-    *out = (struct hearth_sampler_options){
-        .temperature = d.temperature,
-        .top_k = d.top_k,
-        .top_p = d.top_p,
-        .min_p = d.min_p,
-        .typical_p = d.typical_p,
-        .repeat_penalty = d.repeat_penalty,
-        .frequency_penalty = d.frequency_penalty,
-        .presence_penalty = d.presence_penalty,
-        .repeat_last_n = d.repeat_last_n,
-        .min_keep = d.min_keep,
-        .seed = d.seed,
-    };
+    give_options(out, &d);
     if (!m) return;
-    int64_t v;
     recommend_f32(m->gguf, "general.sampling.temp", &out->temperature);
     recommend_f32(m->gguf, "general.sampling.top_p", &out->top_p);
     recommend_f32(m->gguf, "general.sampling.min_p", &out->min_p);
+    recommend_f32(m->gguf, "general.sampling.xtc_probability", &out->xtc_probability);
+    recommend_f32(m->gguf, "general.sampling.xtc_threshold", &out->xtc_threshold);
     recommend_f32(m->gguf, "general.sampling.penalty_repeat", &out->repeat_penalty);
-    if (gguf_get_i64(m->gguf, "general.sampling.top_k", &v) && v >= 0 && v < 1 << 24) out->top_k = (int32_t)v;
-    if (gguf_get_i64(m->gguf, "general.sampling.penalty_last_n", &v) && v >= -1 && v < 1 << 24)
-        out->repeat_last_n = (int32_t)v;
+    recommend_f32(m->gguf, "general.sampling.mirostat_tau", &out->mirostat_tau);
+    recommend_f32(m->gguf, "general.sampling.mirostat_eta", &out->mirostat_eta);
+    recommend_i32(m->gguf, "general.sampling.top_k", 0, &out->top_k);
+    recommend_i32(m->gguf, "general.sampling.penalty_last_n", -1, &out->repeat_last_n);
+    recommend_i32(m->gguf, "general.sampling.mirostat", 0, &out->mirostat);
 }
 
 /* Ids that must never be picked: the file says so. */
@@ -53,26 +62,14 @@ int hearth_sampler_open(struct hearth_sampler **out, const struct hearth_model *
     struct hearth_sampler_options defaults;
     hearth_sampler_defaults(m, &defaults);
     if (!o) o = &defaults;
-    struct sampler_options so = {
-        .temperature = o->temperature,
-        .top_k = o->top_k,
-        .top_p = o->top_p,
-        .min_p = o->min_p,
-        .typical_p = o->typical_p,
-        .repeat_penalty = o->repeat_penalty,
-        .frequency_penalty = o->frequency_penalty,
-        .presence_penalty = o->presence_penalty,
-        .repeat_last_n = o->repeat_last_n,
-        .min_keep = o->min_keep,
-        .seed = o->seed,
-    };
+    struct sampler_options so;
+    take_options(&so, o);
     *out = mem_new(1, sizeof **out);
     if (!*out) return err_set(err, ERR_NOMEM, "out of memory opening a sampler");
     int32_t n = tokenizer_n_vocab(m->tokenizer);
     if (n > (int32_t)m->h.n_vocab) n = (int32_t)m->h.n_vocab;
-    int rc = sampler_open(&(*out)->s, &so, n, err);
+    int rc = sampler_open(&(*out)->s, &so, &(struct sampler_vocab){ n, m->tokenizer }, err);
     if (rc == 0) rc = suppress((*out)->s, m, n, err);
-    (*out)->o = *o;
     if (rc < 0) {
         hearth_sampler_close(*out);
         *out = NULL;
@@ -92,20 +89,10 @@ int hearth_sampler_bias(struct hearth_sampler *s, int32_t id, float bias, struct
     return sampler_bias(s->s, id, bias, err_of(e));
 }
 
-static bool has_penalties(const struct hearth_sampler_options *o)
-{
-    return o->repeat_last_n != 0 && (o->repeat_penalty != 1 || o->frequency_penalty != 0 || o->presence_penalty != 0);
-}
+void hearth_sampler_no_end_before(struct hearth_sampler *s, size_t position) { sampler_no_end_before(s->s, position); }
 
 int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session)
 {
-    const float *logits = hearth_session_logits(session);
-    if (!logits) return -1;
-    size_t n = session->q.n;
-    if (has_penalties(&s->o)) {
-        size_t from = s->o.repeat_last_n > 0 && n > (size_t)s->o.repeat_last_n ? n - (size_t)s->o.repeat_last_n : 0;
-        sampler_reset(s->s);
-        for (size_t i = from; i < n; i++) sampler_accept(s->s, session->q.ids[i]);
-    }
-    return sampler_pick(s->s, logits, n);
+    struct sampler_input in = { hearth_session_logits(session), session->q.ids, session->q.n };
+    return in.logits ? sampler_pick(s->s, &in) : -1;
 }

@@ -1,85 +1,120 @@
+/* sampler.c - opening a sampler, what is added to logits, and the pick. */
 #include "text/sampler.h"
 
 #include <float.h>
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/detmath.h"
-#include "text/order.h"
-
-enum { MAX_WINDOW = 1 << 20 };
-
-struct sampler {
-    struct sampler_options o;
-    int32_t n_vocab;
-    float *bias;             /* [n_vocab], NULL until a token has one */
-    int32_t *count;          /* [n_vocab] times in the window; NULL when no penalty is on */
-    int32_t *window;         /* the last repeat_last_n ids, a ring; NULL when the window is all or off */
-    size_t n_window, at;     /* ids in the ring, where the next goes */
-    float *z;                /* [n_vocab] logits after bias and penalties */
-    double *w;               /* [n_vocab] weights of the candidates, by id */
-    struct order c;          /* the candidates */
-};
+#include "base/mem.h"
+#include "text/sampler_impl.h"
 
 struct sampler_options sampler_defaults(void)
 {
-    return (struct sampler_options){ .temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .typical_p = 1,
-                                     .repeat_penalty = 1, .repeat_last_n = 64 };
+    static const char *const breakers[] = { "\n", ":", "\"", "*" };
+    return (struct sampler_options){
+        .temperature = 0.8f, .dynatemp_exponent = 1, .smoothing_curve = 1, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f,
+        .typical_p = 1, .top_n_sigma = -1, .tfs_z = 1, .xtc_threshold = 0.1f, .repeat_penalty = 1, .repeat_last_n = 64,
+        .dry_base = 1.75f, .dry_allowed_length = 2, .dry_last_n = 64, .dry_breakers = breakers, .n_dry_breakers = 4,
+        .mirostat_tau = 5, .mirostat_eta = 0.1f, .adaptive_target = -1, .adaptive_decay = 0.9f,
+    };
 }
 
-static int check(const struct sampler_options *o, struct err *err)
+static int check_floats(const struct sampler_options *o, struct err *err)
 {
-    const struct { const char *name; float v, min; } row[] = {
-        { "temperature", o->temperature, -FLT_MAX },
-        { "top_p", o->top_p, 0 },
-        { "min_p", o->min_p, -FLT_MAX },
-        { "typical_p", o->typical_p, 0 },
-        { "repeat_penalty", o->repeat_penalty, 1e-6f },
-        { "frequency_penalty", o->frequency_penalty, -FLT_MAX },
-        { "presence_penalty", o->presence_penalty, -FLT_MAX },
+    const struct { const char *name; float v, min, max; } row[] = {
+        { "temperature", o->temperature, -FLT_MAX, FLT_MAX },
+        { "dynatemp_range", o->dynatemp_range, 0, FLT_MAX },
+        { "dynatemp_exponent", o->dynatemp_exponent, 0, FLT_MAX },
+        { "smoothing_factor", o->smoothing_factor, 0, FLT_MAX },
+        { "smoothing_curve", o->smoothing_curve, 0, FLT_MAX },
+        { "top_p", o->top_p, 0, FLT_MAX },
+        { "min_p", o->min_p, -FLT_MAX, FLT_MAX },
+        { "typical_p", o->typical_p, 0, FLT_MAX },
+        { "top_n_sigma", o->top_n_sigma, -FLT_MAX, FLT_MAX },
+        { "top_a", o->top_a, -FLT_MAX, FLT_MAX },
+        { "tfs_z", o->tfs_z, 0, FLT_MAX },
+        { "xtc_probability", o->xtc_probability, 0, 1 },
+        { "xtc_threshold", o->xtc_threshold, 0, FLT_MAX },
+        { "repeat_penalty", o->repeat_penalty, 1e-6f, FLT_MAX },
+        { "frequency_penalty", o->frequency_penalty, -FLT_MAX, FLT_MAX },
+        { "presence_penalty", o->presence_penalty, -FLT_MAX, FLT_MAX },
+        { "dry_multiplier", o->dry_multiplier, 0, FLT_MAX },
+        { "dry_base", o->dry_base, 0, FLT_MAX },
+        { "mirostat_tau", o->mirostat_tau, 0, 1000 },
+        { "mirostat_eta", o->mirostat_eta, 0, 1000 },
+        { "adaptive_target", o->adaptive_target, -FLT_MAX, 1 },
+        { "adaptive_decay", o->adaptive_decay, 0, 0.99f },
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         if (!isfinite(row[i].v)) return err_set(err, ERR_ARG, "%s must be a finite number", row[i].name);
         if (row[i].v < row[i].min)
-            return err_set(err, ERR_ARG, "%s is %g, must be at least %g", row[i].name, (double)row[i].v,
-                           (double)row[i].min);
+            return err_set(err, ERR_ARG, "%s is %g, must be at least %g", row[i].name, (double)row[i].v, (double)row[i].min);
+        if (row[i].v > row[i].max)
+            return err_set(err, ERR_ARG, "%s is %g, must be at most %g", row[i].name, (double)row[i].v, (double)row[i].max);
     }
-    if (o->repeat_last_n < -1 || o->repeat_last_n > MAX_WINDOW)
-        return err_set(err, ERR_ARG, "repeat_last_n is %d, must be -1 to %d", o->repeat_last_n, MAX_WINDOW);
-    if (o->min_keep < 0) return err_set(err, ERR_ARG, "min_keep is %d, must be at least 0", o->min_keep);
     return 0;
 }
 
-static bool has_penalty(const struct sampler_options *o)
+static int check(const struct sampler_options *o, struct err *err)
 {
-    return o->repeat_last_n != 0 &&
-           (o->repeat_penalty != 1 || o->frequency_penalty != 0 || o->presence_penalty != 0);
+    const struct { const char *name; int32_t v, min, max; } row[] = {
+        { "repeat_last_n", o->repeat_last_n, -1, SAMPLER_MAX_WINDOW },
+        { "dry_last_n", o->dry_last_n, -1, SAMPLER_MAX_WINDOW },
+        { "dry_allowed_length", o->dry_allowed_length, o->dry_multiplier != 0, SAMPLER_MAX_WINDOW },
+        { "min_keep", o->min_keep, 0, INT32_MAX },
+        { "mirostat", o->mirostat, 0, 2 },
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (row[i].v < row[i].min || row[i].v > row[i].max)
+            return err_set(err, ERR_ARG, "%s is %d, must be %d to %d", row[i].name, row[i].v, row[i].min, row[i].max);
+    return check_floats(o, err);
 }
 
-int sampler_open(struct sampler **out, const struct sampler_options *o, int32_t n_vocab, struct err *err)
+/* ---- opening ---- */
+
+static bool open_arrays(struct sampler *s)
+{
+    size_t n = (size_t)s->v.n_vocab;
+    bool mirostat = s->o.mirostat != 0, adaptive = s->o.adaptive_target > 0 && !mirostat;
+    s->z = mem_new_array(float, n);
+    s->w = mem_new_array(double, n);
+    s->c.key = mem_new_array(uint64_t, n);
+    if (adaptive && !(s->p = mem_new_array(double, n))) return false;
+    if ((mirostat || adaptive) && !(s->ring = mem_new_array(struct sampler_memory, MEMORY_RING))) return false;
+    return s->z && s->w && s->c.key;
+}
+
+static int open_ends(struct sampler *s, struct err *err)
+{
+    for (int32_t id = 0; s->v.tokenizer && id < s->v.n_vocab; id++) s->n_end += tokenizer_is_eog(s->v.tokenizer, id);
+    if (!(s->end = mem_new_array(int32_t, s->n_end + 1))) return err_set(err, ERR_NOMEM, "out of memory for the sampler");
+    s->n_end = 0;
+    for (int32_t id = 0; s->v.tokenizer && id < s->v.n_vocab; id++)
+        if (tokenizer_is_eog(s->v.tokenizer, id)) s->end[s->n_end++] = id;
+    s->end_from = s->o.ignore_end ? SIZE_MAX : 0;
+    return 0;
+}
+
+int sampler_open(struct sampler **out, const struct sampler_options *o, const struct sampler_vocab *v, struct err *err)
 {
     *out = NULL;
-    if (n_vocab < 1) return err_set(err, ERR_ARG, "a sampler needs a vocabulary of at least one token");
+    if (v->n_vocab < 1) return err_set(err, ERR_ARG, "a sampler needs a vocabulary of at least one token");
     int rc = check(o, err);
     if (rc < 0) return rc;
     struct sampler *s = mem_new_array(struct sampler, 1);
     if (!s) return err_set(err, ERR_NOMEM, "out of memory for the sampler");
-    size_t n = (size_t)n_vocab;
     s->o = *o;
-    s->n_vocab = n_vocab;
-    s->z = mem_new_array(float, n);
-    s->w = mem_new_array(double, n);
-    s->c.key = mem_new_array(uint64_t, n);
-    bool ok = s->z && s->w && s->c.key;
-    if (has_penalty(o)) {
-        ok = ok && (s->count = mem_new_array(int32_t, n));
-        if (o->repeat_last_n > 0) ok = ok && (s->window = mem_new_array(int32_t, (size_t)o->repeat_last_n));
-    }
-    if (!ok) {
+    s->v = *v;
+    rc = sampler_order(s, err);
+    if (rc == 0 && !open_arrays(s)) rc = err_set(err, ERR_NOMEM, "out of memory for the sampler of %d tokens", v->n_vocab);
+    if (rc == 0) rc = open_ends(s, err);
+    if (rc == 0) rc = sampler_repeat_open(s, err);
+    s->o.dry_breakers = NULL;
+    s->memory = sampler_memory_first(o);
+    if (rc < 0) {
         sampler_close(s);
-        return err_set(err, ERR_NOMEM, "out of memory for the sampler of %d tokens", n_vocab);
+        return rc;
     }
     *out = s;
     return 0;
@@ -88,92 +123,114 @@ int sampler_open(struct sampler **out, const struct sampler_options *o, int32_t 
 void sampler_close(struct sampler *s)
 {
     if (!s) return;
-    mem_free(s->bias);
-    mem_free(s->count);
-    mem_free(s->window);
+    sampler_repeat_close(s);
+    mem_free(s->bias.id);
+    mem_free(s->bias.slot);
+    mem_free(s->bias.bias);
+    mem_free(s->forbidden.at);
+    mem_free(s->forbidden.id);
+    mem_free(s->end);
+    mem_free(s->ring);
+    mem_free(s->p);
     mem_free(s->z);
     mem_free(s->w);
     mem_free(s->c.key);
     mem_free(s);
 }
 
+/* ---- what comes first ---- */
+
+static int check_id(const struct sampler *s, const char *what, int32_t id, struct err *err)
+{
+    if (id >= 0 && id < s->v.n_vocab) return 0;
+    return err_set(err, ERR_ARG, "%s for token %d: ids are 0 to %d", what, id, s->v.n_vocab - 1);
+}
+
 int sampler_bias(struct sampler *s, int32_t id, float bias, struct err *err)
 {
-    if (id < 0 || id >= s->n_vocab)
-        return err_set(err, ERR_ARG, "bias for token %d: ids are 0 to %d", id, s->n_vocab - 1);
+    int rc = check_id(s, "bias", id, err);
+    if (rc < 0) return rc;
     if (isnan(bias)) return err_set(err, ERR_ARG, "bias for token %d is not a number", id);
-    if (!s->bias && !(s->bias = mem_new_array(float, (size_t)s->n_vocab)))
+    if (!s->bias.slot && !(s->bias.slot = mem_new_array(uint32_t, (size_t)s->v.n_vocab)))
         return err_set(err, ERR_NOMEM, "out of memory for the biases");
-    float sum = s->bias[id] + bias;
-    s->bias[id] = isnan(sum) ? -INFINITY : sum;                /* a ban stays */
+    if (s->bias.n == s->bias.cap) {
+        size_t cap = s->bias.cap ? 2 * s->bias.cap : 16;
+        int32_t *ids = mem_resize(s->bias.id, cap, sizeof *ids);
+        if (ids) s->bias.id = ids;
+        float *values = ids ? mem_resize(s->bias.bias, cap, sizeof *values) : NULL;
+        if (!values) return err_set(err, ERR_NOMEM, "out of memory for the biases");
+        s->bias.bias = values;
+        s->bias.cap = cap;
+    }
+    if (!s->bias.slot[id]) {
+        s->bias.id[s->bias.n] = id;
+        s->bias.bias[s->bias.n++] = 0;
+        s->bias.slot[id] = (uint32_t)s->bias.n;
+    }
+    size_t i = s->bias.slot[id] - 1;
+    float sum = s->bias.bias[i] + bias;
+    s->bias.bias[i] = isnan(sum) ? -INFINITY : sum;            /* a ban stays */
     return 0;
 }
 
-/* ---- the window of accepted tokens ---- */
-
-static void add_count(struct sampler *s, int32_t id, int32_t n)
+void sampler_no_end_before(struct sampler *s, size_t position)
 {
-    if (id >= 0 && id < s->n_vocab && (n < 0 || s->count[id] < INT32_MAX)) s->count[id] += n;
+    if (!s->o.ignore_end) s->end_from = position;
 }
 
-void sampler_accept(struct sampler *s, int32_t id)
+int sampler_forbid(struct sampler *s, size_t position, int32_t id, struct err *err)
 {
-    if (!s->count) return;
-    if (s->window) {
-        size_t cap = (size_t)s->o.repeat_last_n;
-        if (s->n_window == cap)
-            add_count(s, s->window[s->at], -1);
-        else
-            s->n_window++;
-        s->window[s->at] = id;
-        s->at = (s->at + 1) % cap;
+    int rc = check_id(s, "ban", id, err);
+    if (rc < 0) return rc;
+    while (s->forbidden.n && s->forbidden.at[s->forbidden.n - 1] > position) s->forbidden.n--;
+    if (s->forbidden.n == s->forbidden.cap) {
+        size_t cap = s->forbidden.cap ? 2 * s->forbidden.cap : 16;
+        size_t *at = mem_resize(s->forbidden.at, cap, sizeof *at);
+        if (at) s->forbidden.at = at;
+        int32_t *ids = at ? mem_resize(s->forbidden.id, cap, sizeof *ids) : NULL;
+        if (!ids) return err_set(err, ERR_NOMEM, "out of memory for banned tokens");
+        s->forbidden.id = ids;
+        s->forbidden.cap = cap;
     }
-    add_count(s, id, 1);
+    s->forbidden.at[s->forbidden.n] = position;
+    s->forbidden.id[s->forbidden.n++] = id;
+    const struct sampler_memory *old = s->ring ? &s->ring[position % MEMORY_RING] : NULL;
+    if (old && old->at == position + 1) s->memory = *old;
+    return 0;
 }
 
-void sampler_reset(struct sampler *s)
+void sampler_mask(struct sampler *s, const struct sampler_mask *m) { s->mask = m ? *m : (struct sampler_mask){ 0 }; }
+
+float *sampler_logits(struct sampler *s)
 {
-    s->n_window = s->at = 0;
-    if (s->count) memset(s->count, 0, (size_t)s->n_vocab * sizeof *s->count);
-}
-
-/* ---- logits to candidates ---- */
-
-static float penalised(const struct sampler_options *o, float z, int32_t count)
-{
-    z = z > 0 ? z / o->repeat_penalty : z * o->repeat_penalty;
-    return z - ((float)count * o->frequency_penalty + o->presence_penalty);
-}
-
-/* NaN becomes -infinity and +infinity the largest number. */
-static float usable(float z) { return isnan(z) ? -INFINITY : z > FLT_MAX ? FLT_MAX : z; }
-
-/* What is compared: logits + bias, penalised; the logits themselves where there is neither. */
-static const float *prepare(struct sampler *s, const float *logits)
-{
-    if (!s->bias && !s->count) return logits;
-    for (int32_t i = 0; i < s->n_vocab; i++) {
-        float z = logits[i];
-        if (s->bias) z += s->bias[i];
-        if (s->count && s->count[i]) z = penalised(&s->o, z, s->count[i]);
-        s->z[i] = usable(z);
+    if (!s->listed && s->from != s->z) {
+        memcpy(s->z, s->from, (size_t)s->v.n_vocab * sizeof *s->z);
+        s->from = s->z;
     }
     return s->z;
 }
 
+static void prepare(struct sampler *s, const struct sampler_input *in, bool mask)
+{
+    s->from = in->logits;
+    s->listed = false;
+    if (mask) s->mask.apply(s->mask.arg, in->ids, in->n, sampler_logits(s), s->v.n_vocab);
+    for (size_t i = 0; i < s->bias.n; i++) {
+        float *z = sampler_logits(s) + s->bias.id[i];
+        *z = sampler_usable((double)sampler_usable((double)*z) + (double)s->bias.bias[i]);
+    }
+    for (size_t i = 0; in->n < s->end_from && i < s->n_end; i++) sampler_logits(s)[s->end[i]] = -INFINITY;
+    for (size_t i = s->forbidden.n; i-- > 0 && s->forbidden.at[i] >= in->n;)
+        if (s->forbidden.at[i] == in->n) sampler_logits(s)[s->forbidden.id[i]] = -INFINITY;
+}
+
+/* ---- logits to candidates ---- */
+
 /* Makes id a candidate; z[id] is what later steps read. */
 static uint64_t candidate(struct sampler *s, float z, int32_t id)
 {
-    s->z[id] = usable(z);
+    s->z[id] = sampler_usable((double)z);
     return order_key(s->z[id], (uint32_t)id);
-}
-
-/* Nothing is possible: the first token that nobody banned. */
-static int32_t first_allowed(const struct sampler *s)
-{
-    for (int32_t i = 0; s->bias && i < s->n_vocab; i++)
-        if (s->bias[i] != -INFINITY) return i;
-    return 0;
 }
 
 /* The first number from i on that is above least; n: none.  Nearly all of a sampler's time is spent here. */
@@ -185,31 +242,26 @@ static int32_t next_above(const float *z, int32_t i, int32_t n, float least)
     return i;
 }
 
-static int32_t largest(const struct sampler *s, const float *z)
+void sampler_list(struct sampler *s)
 {
-    int32_t best = -1;
-    float most = -INFINITY;
-    for (int32_t i = 0; (i = next_above(z, i, s->n_vocab, most)) < s->n_vocab && most < FLT_MAX; i++) most = usable(z[best = i]);
-    return best < 0 ? first_allowed(s) : best;
-}
-
-static void take_all(struct sampler *s, const float *z)
-{
+    if (s->listed) return;
     size_t n = 0;
-    for (int32_t i = 0; i < s->n_vocab; i++)
-        if (z[i] > -INFINITY) s->c.key[n++] = candidate(s, z[i], i);
+    for (int32_t i = 0; i < s->v.n_vocab; i++)
+        if (s->from[i] > -INFINITY) s->c.key[n++] = candidate(s, s->from[i], i);
     s->c.n = n;
     s->c.sorted = 0;
+    s->listed = true;
 }
 
-/* The k best.  Twice k keys are collected, cut to k, and from then on only what beats the worst of these is looked at:
- * one pass over the logits and at most n / k cuts of 2k keys. */
-static void take_top(struct sampler *s, const float *z, size_t k)
+/* Twice k keys are collected, cut to k, and from then on only what beats the worst of these is looked at: one pass over the
+ * logits and at most n / k cuts of 2k keys. */
+static void list_best(struct sampler *s, size_t k)
 {
+    const float *z = s->from;
     uint64_t *key = s->c.key, worst = UINT64_MAX;
     size_t n = 0, room = 2 * k;
     float least = -INFINITY;
-    for (int32_t i = 0; (i = next_above(z, i, s->n_vocab, least)) < s->n_vocab; i++) {     /* equal: the earlier id is in */
+    for (int32_t i = 0; (i = next_above(z, i, s->v.n_vocab, least)) < s->v.n_vocab; i++) {     /* equal: the earlier id is in */
         key[n++] = candidate(s, z[i], i);
         if (n < room) continue;
         order_select(key, n, k);
@@ -222,119 +274,126 @@ static void take_top(struct sampler *s, const float *z, size_t k)
     if (n > k) order_select(key, n, k);
     s->c.n = n < k ? n : k;
     s->c.sorted = 0;
-    order_upto(&s->c, s->c.n);
+    s->listed = true;
 }
 
-/* ---- filters ---- */
-
-static size_t min_keep(const struct sampler *s)
+void sampler_list_top(struct sampler *s, size_t k)
 {
-    size_t keep = s->o.min_keep > 1 ? (size_t)s->o.min_keep : 1;
-    return keep < s->c.n ? keep : s->c.n;
+    if (!s->listed && k <= (size_t)s->v.n_vocab / 2) list_best(s, k);
+    sampler_list(s);
+    sampler_cut(s, k);
 }
 
-static float best_logit(struct sampler *s)
+void sampler_rekey(struct sampler *s)
 {
-    order_upto(&s->c, 1);
-    return s->z[order_id(s->c.key[0])];
-}
-
-/* w = exp((z - max) / t) of each candidate; returns the sum. */
-static double weigh(struct sampler *s, double t)
-{
-    double max = best_logit(s), sum = 0;
+    size_t n = 0;
     for (size_t i = 0; i < s->c.n; i++) {
         int32_t id = order_id(s->c.key[i]);
-        sum += s->w[id] = det_exp(((double)s->z[id] - max) / t);
+        if (s->z[id] > -INFINITY) s->c.key[n++] = order_key(s->z[id], (uint32_t)id);
     }
-    return sum;
-}
-
-/* Keeps the shortest prefix of the current order whose share of the sum reaches (or, when above, exceeds) p. */
-static void keep_share(struct sampler *s, double sum, double p, bool above)
-{
-    size_t i = 0, least = min_keep(s);
-    double seen = 0;
-    while (i < s->c.n) {
-        if (i == s->c.sorted) order_upto(&s->c, i + 1);
-        seen += s->w[order_id(s->c.key[i++])];
-        if (i >= least && (above ? seen > p * sum : seen >= p * sum)) break;
-    }
-    s->c.n = i;
-    if (s->c.sorted > i) s->c.sorted = i;
-}
-
-/* Sorts by the distance of -ln p from the entropy H.  With L = ln sum(exp(z - max)): -ln p = L + max - z and
- * H = L - sum(p (z - max)), so the distance is |sum(p (z - max)) + max - z|. */
-static void filter_typical(struct sampler *s)
-{
-    double max = best_logit(s), sum = weigh(s, 1), mean = 0;
-    for (size_t i = 0; i < s->c.n; i++) {
-        int32_t id = order_id(s->c.key[i]);
-        if (s->w[id] > 0) mean += s->w[id] * ((double)s->z[id] - max);
-    }
-    mean /= sum;
-    for (size_t i = 0; i < s->c.n; i++) {
-        int32_t id = order_id(s->c.key[i]);
-        double d = mean - ((double)s->z[id] - max);
-        s->c.key[i] = ~order_key((float)(d < 0 ? -d : d), ~(uint32_t)id);
-    }
-    s->c.sorted = 0;
-    keep_share(s, sum, s->o.typical_p, true);
-    for (size_t i = 0; i < s->c.n; i++) {
-        int32_t id = order_id(s->c.key[i]);
-        s->c.key[i] = order_key(s->z[id], (uint32_t)id);
-    }
-    s->c.sorted = 0;
-}
-
-static void filter_min_p(struct sampler *s)
-{
-    double least = s->o.min_p >= 1 ? best_logit(s) : (double)best_logit(s) + det_log(s->o.min_p);
-    size_t keep = min_keep(s), n = 0;
-    order_upto(&s->c, keep);
-    for (size_t i = 0; i < s->c.n; i++)
-        if (i < keep || (double)s->z[order_id(s->c.key[i])] >= least) s->c.key[n++] = s->c.key[i];
     s->c.n = n;
-    if (s->c.sorted > n) s->c.sorted = n;
+    s->c.sorted = 0;
 }
 
-/* Inverse of the cumulative distribution, the most likely token first. */
-static int32_t draw(struct sampler *s, uint64_t position)
+/* ---- the pick ---- */
+
+static void take_step(struct sampler *s, enum sampler_step k, const struct sampler_input *in)
 {
-    double sum = weigh(s, s->o.temperature), target = det_uniform(s->o.seed, position, 0) * sum, seen = 0;
-    int32_t id = order_id(s->c.key[0]);
-    for (size_t i = 0; i < s->c.n; i++) {
-        if (i == s->c.sorted) order_upto(&s->c, i + 1);
-        int32_t next = order_id(s->c.key[i]);
-        if (s->w[next] == 0) break;                            /* rounding of the sum; the rest is impossible */
-        id = next;
-        seen += s->w[id];
-        if (seen > target) break;
+    switch (k) {
+    case STEP_PENALTIES: sampler_penalties(s, in); return;
+    case STEP_DRY: sampler_dry(s, in); return;
+    case STEP_TOP_N_SIGMA: sampler_top_n_sigma(s); return;
+    case STEP_TOP_K: sampler_list_top(s, (size_t)(s->o.min_keep > s->o.top_k ? s->o.min_keep : s->o.top_k)); return;
+    case STEP_TOP_A: sampler_top_a(s); return;
+    case STEP_TFS: sampler_tfs(s); return;
+    case STEP_TYPICAL: sampler_typical(s); return;
+    case STEP_TOP_P: sampler_top_p(s); return;
+    case STEP_MIN_P: sampler_min_p(s); return;
+    case STEP_XTC: sampler_xtc(s, in->n); return;
+    case STEP_TEMPERATURE: sampler_temperature(s); return;
+    case STEP_SMOOTHING: sampler_smoothing(s); return;
+    case STEP_INFILL: sampler_infill(s); return;
+    case N_STEP: return;
     }
-    return id;
 }
 
-int32_t sampler_pick(struct sampler *s, const float *logits, uint64_t position)
+/* The largest logit becomes the only candidate. */
+static void list_largest(struct sampler *s)
 {
-    const struct sampler_options *o = &s->o;
-    const float *z = prepare(s, logits);
-    if (o->temperature <= 0) return largest(s, z);
-    size_t k = o->top_k > 0 ? (size_t)o->top_k : 0;
-    if (k && o->min_keep > o->top_k) k = (size_t)o->min_keep;
-    if (k && k <= (size_t)s->n_vocab / 2)
-        take_top(s, z, k);
-    else {
-        take_all(s, z);
-        if (k && k < s->c.n) {
-            order_upto(&s->c, k);
-            s->c.n = k;
-            if (s->c.sorted > k) s->c.sorted = k;
-        }
+    int32_t best = -1;
+    float most = -INFINITY;
+    for (int32_t i = 0; (i = next_above(s->from, i, s->v.n_vocab, most)) < s->v.n_vocab && most < FLT_MAX; i++)
+        most = sampler_usable((double)s->from[best = i]);
+    s->c.n = best >= 0;
+    s->c.sorted = 0;
+    if (best >= 0) s->c.key[0] = candidate(s, most, best);
+    s->listed = true;
+}
+
+/* Nothing is possible: the first token that nobody banned. */
+static int32_t first_allowed(struct sampler *s, size_t n)
+{
+    int32_t id = 0;
+    memset(s->z, 0, (size_t)s->v.n_vocab * sizeof *s->z);
+    for (size_t i = 0; i < s->bias.n; i++) s->z[s->bias.id[i]] = s->bias.bias[i];
+    for (size_t i = 0; i < s->forbidden.n; i++)
+        if (s->forbidden.at[i] == n) s->z[s->forbidden.id[i]] = -INFINITY;
+    for (size_t i = 0; n < s->end_from && i < s->n_end; i++) s->z[s->end[i]] = -INFINITY;
+    while (id < s->v.n_vocab && s->z[id] == -INFINITY) id++;
+    return id < s->v.n_vocab ? id : 0;
+}
+
+/* Steps that see no candidate would have nothing to compare with. */
+static bool none_left(struct sampler *s) { return s->listed && !s->c.n; }
+
+static int32_t pick(struct sampler *s, const struct sampler_input *in, bool mask)
+{
+    prepare(s, in, mask);
+    for (size_t i = 0; i < s->n_step && !none_left(s); i++) {
+        bool changes = s->step[i] == STEP_PENALTIES || s->step[i] == STEP_DRY;
+        if (s->plain && !changes) continue;
+        if (!s->listed && !changes && s->step[i] != STEP_TOP_K) sampler_list(s);
+        if (!none_left(s)) take_step(s, s->step[i], in);
     }
-    if (!s->c.n) return first_allowed(s);
-    if (o->typical_p < 1) filter_typical(s);
-    if (o->top_p < 1) keep_share(s, weigh(s, 1), o->top_p, false);
-    if (o->min_p > 0) filter_min_p(s);
-    return draw(s, position);
+    if (s->plain && !s->listed) list_largest(s);
+    sampler_list(s);
+    if (s->c.n) return sampler_draw(s, in->n);
+    return mask ? -1 : first_allowed(s, in->n);
+}
+
+int32_t sampler_pick(struct sampler *s, const struct sampler_input *in)
+{
+    struct sampler_memory before = s->memory;
+    before.at = in->n + 1;
+    if (s->ring) s->ring[in->n % MEMORY_RING] = before;
+    if (!s->mask.apply) return pick(s, in, false);
+    if (s->mask.allows) {
+        int32_t id = pick(s, in, false);
+        if (s->mask.allows(s->mask.arg, in->ids, in->n, id)) return id;
+        s->memory = before;
+    }
+    return pick(s, in, true);
+}
+
+/* ---- what it was chosen from ---- */
+
+static float share(const struct sampler *s, int32_t id) { return (float)det_log(s->w[id] / s->sum); }
+
+size_t sampler_choices(struct sampler *s, struct sampler_choice *out, size_t n)
+{
+    if (n > s->c.n) n = s->c.n;
+    order_upto(&s->c, n);
+    size_t k = 0;
+    for (; k < n && s->w[order_id(s->c.key[k])] > 0; k++) {
+        int32_t id = order_id(s->c.key[k]);
+        out[k] = (struct sampler_choice){ id, share(s, id) };
+    }
+    return k;
+}
+
+float sampler_logprob(const struct sampler *s, int32_t id)
+{
+    for (size_t i = 0; i < s->c.n; i++)
+        if (order_id(s->c.key[i]) == id && s->w[id] > 0) return share(s, id);
+    return -INFINITY;
 }

@@ -18,8 +18,13 @@ static struct sampler *opened(struct sampler_options o, int32_t n)
 {
     struct sampler *s;
     struct err e = { 0 };
-    if (sampler_open(&s, &o, n, &e) < 0) fail_msg("%s", e.msg);
+    if (sampler_open(&s, &o, &(struct sampler_vocab){ n, NULL }, &e) < 0) fail_msg("%s", e.msg);
     return s;
+}
+
+static int32_t pick(struct sampler *s, const float *z, uint64_t position)
+{
+    return sampler_pick(s, &(struct sampler_input){ .logits = z, .n = (size_t)position });
 }
 
 static uint64_t state = 1;
@@ -185,7 +190,7 @@ static void filters_match_the_definitions(void **unused)
             c[i] = (struct naive){ .id = i, .z = z[i] };
         }
         struct sampler *s = opened(o, n);
-        assert_int_equal(sampler_pick(s, z, (uint64_t)t), naive_pick(c, (size_t)n, &o, (uint64_t)t));
+        assert_int_equal(pick(s, z, (uint64_t)t), naive_pick(c, (size_t)n, &o, (uint64_t)t));
         sampler_close(s);
     }
 }
@@ -205,7 +210,7 @@ static void penalties_match_the_definition(void **unused)
         o.repeat_last_n = t % 5 == 0 ? -1 : (int32_t)(rnd() * 50);
         struct sampler *s = opened(o, N);
         int len = (int)(rnd() * T), first = o.repeat_last_n < 0 || o.repeat_last_n > len ? 0 : len - o.repeat_last_n;
-        for (int i = 0; i < len; i++) sampler_accept(s, text[i] = (int32_t)(rnd() * (N + 2)) - 1);   /* also bad ids */
+        for (int i = 0; i < len; i++) text[i] = (int32_t)(rnd() * (N + 2)) - 1;   /* also bad ids */
         int best = -1;
         float best_z = 0;
         for (int i = 0; i < N; i++) {
@@ -218,12 +223,11 @@ static void penalties_match_the_definition(void **unused)
             }
             if (best < 0 || v > best_z) best = i, best_z = v;
         }
-        assert_int_equal(sampler_pick(s, z, 0), best);
-        sampler_reset(s);
+        assert_int_equal(sampler_pick(s, &(struct sampler_input){ z, text, (size_t)len }), best);
         best = 0;
         for (int i = 1; i < N; i++)
             if (z[i] > z[best]) best = i;
-        assert_int_equal(sampler_pick(s, z, 0), best);
+        assert_int_equal(pick(s, z, 0), best);
         sampler_close(s);
     }
 }
@@ -234,7 +238,7 @@ static double chi_square(const struct sampler_options *o, const float *z, int32_
 {
     struct sampler *s = opened(*o, n);
     int seen[64] = { 0 };
-    for (int i = 0; i < draws; i++) seen[sampler_pick(s, z, (uint64_t)i)]++;
+    for (int i = 0; i < draws; i++) seen[pick(s, z, (uint64_t)i)]++;
     sampler_close(s);
     double x = 0;
     for (int32_t i = 0; i < n; i++) {
@@ -322,13 +326,13 @@ static void ties_go_to_the_smaller_id(void **unused)
     struct sampler_options o = off();
     o.temperature = 0;
     struct sampler *s = opened(o, N);
-    assert_int_equal(sampler_pick(s, z, 0), 2);
+    assert_int_equal(pick(s, z, 0), 2);
     sampler_close(s);
     o.temperature = 1;
     for (o.top_k = 1; o.top_k < 40; o.top_k++) {
         s = opened(o, N);
         for (uint64_t i = 0; i < 200; i++) {
-            int32_t id = sampler_pick(s, z, i);
+            int32_t id = pick(s, z, i);
             assert_true(id % 3 == 2 && id / 3 < o.top_k);
         }
         sampler_close(s);
@@ -345,16 +349,16 @@ static void a_pick_depends_on_seed_and_position_only(void **unused)
     o.seed = 42;
     struct sampler *a = opened(o, N), *b = opened(o, N);
     int32_t id[100];
-    for (uint64_t i = 0; i < 100; i++) id[i] = sampler_pick(a, z, i);
+    for (uint64_t i = 0; i < 100; i++) id[i] = pick(a, z, i);
     int same = 0;
-    for (uint64_t i = 100; i-- > 0;) assert_int_equal(sampler_pick(b, z, i), id[i]);
+    for (uint64_t i = 100; i-- > 0;) assert_int_equal(pick(b, z, i), id[i]);
     for (int i = 1; i < 100; i++) same += id[i] == id[i - 1];
     assert_true(same < 5);
     sampler_close(a);
     o.seed = 43;
     a = opened(o, N);
     same = 0;
-    for (uint64_t i = 0; i < 100; i++) same += sampler_pick(a, z, i) == id[i];
+    for (uint64_t i = 0; i < 100; i++) same += pick(a, z, i) == id[i];
     assert_true(same < 5);
     sampler_close(a);
     sampler_close(b);
@@ -365,6 +369,7 @@ static void hostile_values(void **unused)
     (void)unused;
     enum { N = 300 };
     static float z[N + 3];
+    static int32_t ids[N + 3];
     for (int t = 0; t < 2000; t++) {
         struct sampler_options o;
         random_options(&o, t);
@@ -375,11 +380,11 @@ static void hostile_values(void **unused)
         for (int i = 0; i < N + 3; i++) {
             static const float odd[] = { NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, 0, -0.0f, 1e-45f };
             z[i] = odd[(size_t)(rnd() * 8)];
-            sampler_accept(s, i);
+            ids[i] = i / 3;
         }
         z[N] = z[N + 1] = INFINITY;                            /* beyond the vocabulary */
         assert_int_equal(sampler_bias(s, 7, -INFINITY, NULL), 0);
-        int32_t id = sampler_pick(s, z, (uint64_t)t);
+        int32_t id = sampler_pick(s, &(struct sampler_input){ z, ids, (size_t)t % (N + 3) });
         assert_true(id >= 0 && id < N && id != 7);
         assert_false(isnan(z[id]));
         sampler_close(s);
@@ -394,12 +399,12 @@ static void nothing_possible(void **unused)
         struct sampler_options o = off();
         o.temperature = t;
         struct sampler *s = opened(o, 4);
-        assert_int_equal(sampler_pick(s, z, 0), 0);
+        assert_int_equal(pick(s, z, 0), 0);
         assert_int_equal(sampler_bias(s, 0, -INFINITY, NULL), 0);
         assert_int_equal(sampler_bias(s, 0, INFINITY, NULL), 0);
-        assert_int_equal(sampler_pick(s, z, 0), 1);
+        assert_int_equal(pick(s, z, 0), 1);
         z[2] = -3;
-        assert_int_equal(sampler_pick(s, z, 0), 2);
+        assert_int_equal(pick(s, z, 0), 2);
         z[2] = -INFINITY;
         sampler_close(s);
     }
@@ -408,6 +413,7 @@ static void nothing_possible(void **unused)
 static void bad_options_are_named(void **unused)
 {
     (void)unused;
+    const struct sampler_vocab five = { 5, NULL };
     struct { size_t at; float v; const char *word; } row[] = {
         { offsetof(struct sampler_options, temperature), NAN, "temperature" },
         { offsetof(struct sampler_options, top_p), -1, "top_p" },
@@ -421,7 +427,7 @@ static void bad_options_are_named(void **unused)
         memcpy((char *)&o + row[i].at, &row[i].v, sizeof(float));
         struct sampler *s;
         struct err e = { 0 };
-        assert_int_equal(sampler_open(&s, &o, 5, &e), ERR_ARG);
+        assert_int_equal(sampler_open(&s, &o, &five, &e), ERR_ARG);
         assert_null(s);
         assert_non_null(strstr(e.msg, row[i].word));
     }
@@ -432,12 +438,12 @@ static void bad_options_are_named(void **unused)
     assert_int_equal(sampler_bias(s, 1, NAN, NULL), ERR_ARG);
     sampler_close(s);
     o.repeat_last_n = -2;
-    assert_int_equal(sampler_open(&s, &o, 5, NULL), ERR_ARG);
+    assert_int_equal(sampler_open(&s, &o, &five, NULL), ERR_ARG);
     for (int64_t n = 0; n < 6; n++) {                          /* each allocation fails in turn */
         o = sampler_defaults();
         o.repeat_penalty = 2;
         mem_fail_after(n);
-        int rc = sampler_open(&s, &o, 5, NULL);
+        int rc = sampler_open(&s, &o, &five, NULL);
         mem_fail_after(-1);
         assert_true(rc == 0 || (rc == ERR_NOMEM && !s));
         sampler_close(s);
@@ -463,7 +469,7 @@ static void picking_allocates_nothing_and_is_quick(void **unused)
         uint64_t before = mem_count(), best = UINT64_MAX;
         for (uint64_t i = 0; i < 20; i++) {
             uint64_t t = os_now_ns();
-            sampler_pick(s, z, i);
+            pick(s, z, i);
             t = os_now_ns() - t;
             best = t < best ? t : best;
         }
