@@ -15,10 +15,32 @@ const struct opt *args_find(const struct opt_table *t, const char *name, size_t 
     return NULL;
 }
 
+static bool appeared(const struct parsed *p, size_t i) { return p->given[i / 64] >> i % 64 & 1; }
+
 bool args_given(const struct opt_table *t, const struct parsed *p, const char *name)
 {
     const struct opt *o = args_find(t, name, strlen(name));
-    return o && (p->given >> (o - t->row) & 1);
+    return o && appeared(p, (size_t)(o - t->row));
+}
+
+static size_t field_bytes(enum opt_kind k)
+{
+    switch (k) {
+    case OPT_FLAG: return sizeof(bool);
+    case OPT_STR: return sizeof(const char *);
+    case OPT_STRS: return sizeof(struct opt_strs);
+    case OPT_U64: return sizeof(uint64_t);
+    case OPT_CHOICE: return sizeof(int);
+    case OPT_I32: case OPT_U32: case OPT_F32: break;
+    }
+    return 4;
+}
+
+void args_copy_given(const struct opt_table *t, const struct parsed *p, void *to, const void *from)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (appeared(p, i))
+            memcpy((char *)to + t->row[i].at, (const char *)from + t->row[i].at, field_bytes(t->row[i].kind));
 }
 
 /* ---- did you mean ---- */
@@ -187,7 +209,8 @@ static int take(struct cursor *c, const struct opt *o, const char *shown, const 
         if (c->at == c->argc) return err_set(err, ERR_ARG, "%s needs a value (%s)", shown, o->value);
         value = c->argv[c->at++];
     }
-    c->out->given |= (uint64_t)1 << (o - c->t->row);
+    size_t i = (size_t)(o - c->t->row);
+    c->out->given[i / 64] |= (uint64_t)1 << i % 64;
     return args_set(o, shown, value, c->fields, err);
 }
 

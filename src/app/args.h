@@ -35,7 +35,7 @@ struct opt {
 struct opt_table { const struct opt *row; size_t n; };
 
 struct parsed {
-    uint64_t given;                            /* bit i: row i appeared (at most 64 rows) */
+    uint64_t given[2];                         /* bit i: row i appeared (at most 128 rows) */
     const char *operand[OPT_MAX_OPERANDS];     /* borrowed from argv */
     size_t n_operands;
     bool help;                                 /* --help or -h */
@@ -48,6 +48,8 @@ int args_parse(const struct opt_table *t, int argc, char **argv, void *fields, s
 /* One value by (alias) name or row; the messages call it `shown`. */
 const struct opt *args_find(const struct opt_table *t, const char *name, size_t n);
 int args_set(const struct opt *o, const char *shown, const char *value, void *fields, struct err *err);
+/* Copies the fields of the rows that appeared. */
+void args_copy_given(const struct opt_table *t, const struct parsed *p, void *to, const void *from);
 bool args_given(const struct opt_table *t, const struct parsed *p, const char *name);
 /* Appends the value of a field as text that args_set would take. */
 void args_format(const struct opt *o, const void *fields, struct buf *out);

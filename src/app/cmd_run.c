@@ -11,31 +11,9 @@
 #include "base/utf8.h"
 
 #define AT(field) offsetof(struct run_options, field)
-enum { N_SETTINGS = 12 };
+enum { N_SETTINGS = 31 };
 static const struct opt row[] = {
-    { "temp", "temperature", 0, OPT_F32, "T", "the model's, else 0.8", "0: always the most likely token; higher: more daring",
-      "0.7", AT(sampler.temperature), 0, 100 },
-    { "top-k", NULL, 0, OPT_I32, "K", "the model's, else 40", "choose among the K most likely tokens; 0: all", NULL,
-      AT(sampler.top_k), 0, 1 << 24 },
-    { "top-p", NULL, 0, OPT_F32, "P", "the model's, else 0.95", "and among the most likely that share P; 1: all", NULL,
-      AT(sampler.top_p), 0, 1 },
-    { "min-p", NULL, 0, OPT_F32, "P", "the model's, else 0.05", "and those at least P times as likely as the best; 0: all", NULL,
-      AT(sampler.min_p), 0, 1 },
-    { "typical-p", NULL, 0, OPT_F32, "P", "1", "and those of typical surprise that share P; 1: all", NULL,
-      AT(sampler.typical_p), 0, 1 },
-    { "repeat-penalty", NULL, 0, OPT_F32, "X", "1", "above 1: avoid tokens that were there lately", NULL,
-      AT(sampler.repeat_penalty), 0.01, 100 },
-    { "repeat-last-n", NULL, 0, OPT_I32, "N", "64", "how many tokens \"lately\" is; -1: all", NULL, AT(sampler.repeat_last_n),
-      -1, 1 << 20 },
-    { "frequency-penalty", NULL, 0, OPT_F32, "X", "0", "taken off for each time a token was there lately", NULL,
-      AT(sampler.frequency_penalty), -100, 100 },
-    { "presence-penalty", NULL, 0, OPT_F32, "X", "0", "taken off when a token was there lately", NULL,
-      AT(sampler.presence_penalty), -100, 100 },
-    { "min-keep", NULL, 0, OPT_I32, "N", "0", "the filters leave at least N tokens", NULL, AT(sampler.min_keep), 0, 1 << 24 },
-    { "seed", NULL, 's', OPT_U64, "N", "random", "the same seed gives the same answer", NULL, AT(sampler.seed), 0,
-      9223372036854774784.0 },
-    { "max-tokens", NULL, 'n', OPT_I32, "N", "-1", "longest answer in tokens; -1: until the model is done", "200",
-      AT(max_tokens), -1, 1 << 24 },
+#include "app/run_sampling.inc"
     { "stop", NULL, 0, OPT_STRS, "TEXT", NULL, "end the answer before this text; may be repeated", NULL, AT(stop), 0, 0 },
     { "system", NULL, 0, OPT_STR, "TEXT", NULL, "what the model is told about its role", "You are brief.", AT(system), 0, 0 },
     { "no-template", NULL, 0, OPT_FLAG, NULL, NULL, "continue the text as it is instead of answering it", NULL,
@@ -77,7 +55,8 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
 {
     if (r->new_seed) r->o.sampler.seed = os_random64() >> 32;
     struct gen g = { .model = r->model, .session = r->session, .progress = &r->progress, .sampler = &r->o.sampler,
-                     .stop = r->o.stop.s, .n_stop = r->o.stop.n, .max_tokens = r->o.max_tokens, .continues = r->raw,
+                     .stop = r->o.stop.s, .n_stop = r->o.stop.n, .max_tokens = r->o.max_tokens,
+                     .min_tokens = r->o.min_tokens, .bias = r->o.bias.s, .n_bias = r->o.bias.n, .continues = r->raw,
                      .sink = r->o.json ? NULL : print_text };
     return generate(&g, ids, n, out, e);
 }
@@ -96,13 +75,12 @@ void run_remarks(const struct runner *r, const struct gen_result *g, bool stats)
 /* Settings that were not given take the model's recommendation. */
 static void fill_settings(struct runner *r, const struct parsed *p)
 {
-    struct hearth_sampler_options best, given = r->o.sampler;
-    hearth_sampler_defaults(r->model, &best);
-    r->o.sampler = best;
-    for (size_t i = 0; i < N_SETTINGS; i++) {
-        size_t at = row[i].at - AT(sampler), bytes = row[i].kind == OPT_U64 ? 8 : 4;
-        if (row[i].at < AT(sampler) + sizeof best && (p->given >> i & 1))
-            memcpy((char *)&r->o.sampler + at, (const char *)&given + at, bytes);
+    struct run_options given = r->o;
+    hearth_sampler_defaults(r->model, &r->o.sampler);
+    args_copy_given(&all_rows, p, &r->o, &given);
+    if (r->o.breakers.n) {
+        r->o.sampler.dry_breakers = r->o.breakers.s;
+        r->o.sampler.n_dry_breakers = strcmp(r->o.breakers.s[0], "none") ? r->o.breakers.n : 0;
     }
     r->new_seed = !args_given(&all_rows, p, "seed");
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/bias.h"
 #include "app/signals.h"
 #include "app/stop.h"
 #include "app/term.h"
@@ -136,6 +137,9 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
     if (rc < 0) return rc;
     if ((rc = hearth_sampler_open(&l.sampler, g->model, g->sampler, e)) < 0) goto done;
     if ((rc = hearth_decoder_open(&l.decoder, g->model, false, g->continues, e)) < 0) goto done;
+    for (size_t i = 0; i < g->n_bias; i++)
+        if ((rc = bias_add(l.sampler, g->model, g->bias[i], e)) < 0) goto done;
+    hearth_sampler_no_end_before(l.sampler, n + (size_t)(g->min_tokens > 0 ? g->min_tokens : 0));
     r->n_kept = common_prefix(g->session, ids, n);
     uint64_t start = g->progress->start_ns = os_now_ns();
     rc = hearth_session_sync(g->session, ids, n, e);

@@ -27,6 +27,9 @@ struct gen {
     const char *const *stop;                   /* stop strings, not part of the answer */
     size_t n_stop;
     int32_t max_tokens;                        /* < 0: until the model ends or the context is full */
+    int32_t min_tokens;                        /* before so many the model cannot end */
+    const char *const *bias;                   /* [n_bias] biases, as bias.h reads them */
+    size_t n_bias;
     bool continues;                            /* the answer goes on in the text of the prompt: a first space counts */
     bool (*sink)(void *arg, const char *text, size_t n);       /* false: the reader is gone, stop.  May be NULL */
     void *sink_arg;

@@ -8,11 +8,11 @@
 
 struct run_options {
     struct hearth_sampler_options sampler;
-    int32_t max_tokens;
+    int32_t max_tokens, min_tokens;
     uint32_t ctx, threads, batch;
     int kv, kv_v;                      /* HEARTH_KV_... */
     const char *cpu, *system;
-    struct opt_strs stop;
+    struct opt_strs stop, breakers, bias;
     bool no_template, json, verbose, stats;
 };
 

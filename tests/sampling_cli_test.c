@@ -1,0 +1,115 @@
+/* sampling_cli_test.c - how `hearth run` chooses tokens, from outside, with the embedded model. */
+#include "tests/program_files.h"
+
+#include "base/os.h"
+#include "hearth.h"
+
+#define NEED_SPARK() do { NEED_PROGRAM(); if (!os_file_exists("models/spark.gguf")) skip(); } while (0)
+#define TELL(...) PROGRAM(NULL, "run", "spark", "--no-template", "--seed", "3", __VA_ARGS__, "Once upon a time")
+
+static void expect_same(struct result a, struct result b, bool same)
+{
+    program_expect(&a, 0);
+    program_expect(&b, 0);
+    if (same) assert_string_equal(a.out, b.out);
+    else assert_string_not_equal(a.out, b.out);
+    program_free(&a);
+    program_free(&b);
+}
+
+static void every_step_can_be_asked_for(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    static const char *const option[][4] = {
+        { "--top-n-sigma", "0.05" }, { "--top-a", "0.9" }, { "--tfs", "0.2" }, { "--typical-p", "0.3" },
+        { "--xtc-probability", "1" }, { "--dynatemp-range", "5" }, { "--smoothing", "3" }, { "--repeat-penalty", "1.8" },
+        { "--dry-multiplier", "9", "--dry-allowed-length", "1" }, { "--mirostat", "1" }, { "--mirostat", "2" },
+        { "--adaptive-target", "0.3" }, { "--samplers", "temperature" },
+        { NULL, NULL },
+    };
+    for (size_t i = 0; option[i][1]; i++)
+        expect_same(TELL("-n", "40", "--temp", "1.5"),
+                    option[i][2] ? TELL("-n", "40", "--temp", "1.5", option[i][0], option[i][1], option[i][2], option[i][3])
+                                 : TELL("-n", "40", "--temp", "1.5", option[i][0], option[i][1]), false);
+    expect_same(TELL("-n", "40", "--samplers", "kt"), TELL("-n", "40", "--samplers", "top-k;temp"), true);
+    expect_same(TELL("-n", "9", "--temp", "0"), TELL("-n", "9", "--temp", "0", "--top-p", "0.1", "--min-p", "0.9"), true);
+}
+
+static size_t count(const char *text, const char *word)
+{
+    size_t n = 0;
+    for (const char *p = text; (p = strstr(p, word)) != NULL; p++) n++;
+    return n;
+}
+
+static void biases_ban_and_prefer(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    struct result plain = TELL("-n", "60", "--temp", "0"), without = TELL("-n", "60", "--temp", "0", "--logit-bias", " Max=-inf"),
+                  more = TELL("-n", "20", "--temp", "0", "--logit-bias", "!=100");
+    program_expect(&plain, 0);
+    program_expect(&without, 0);
+    program_expect(&more, 0);
+    assert_string_not_equal(plain.out, without.out);
+    assert_int_equal(count(more.out, "!"), 20);
+    program_free(&plain);
+    program_free(&without);
+    program_free(&more);
+}
+
+static size_t answer_tokens(const struct result *r, const char **finish)
+{
+    struct json *j = parsed(r->out);
+    size_t n = (size_t)json_int(json_get(j, "completion_tokens"));
+    *finish = !strcmp(json_str(json_get(j, "finish_reason"), NULL), "stop") ? "stop" : "length";
+    json_free(j);
+    return n;
+}
+
+static void shortest_and_longest_answers(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    const char *finish;
+    struct result r = TELL("--temp", "0", "--json", "-n", "1500", "--ctx", "2000");
+    program_expect(&r, 0);
+    size_t n = answer_tokens(&r, &finish);
+    assert_string_equal(finish, "stop");
+    program_free(&r);
+    char more[16];
+    snprintf(more, sizeof more, "%zu", n + 5);
+    r = TELL("--temp", "0", "--json", "-n", more, "--ctx", "2000", "--ignore-eos");
+    assert_int_equal(answer_tokens(&r, &finish), n + 5);
+    assert_string_equal(finish, "length");
+    program_free(&r);
+    r = TELL("--temp", "0", "--json", "-n", "1900", "--ctx", "2000", "--min-tokens", more);
+    assert_true(answer_tokens(&r, &finish) >= n + 5);
+    program_free(&r);
+}
+
+static void bad_requests_are_explained(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    static const struct { const char *option, *value, *word; } row[] = {
+        { "--samplers", "top_k;best", "\"best\" is no sampler" }, { "--samplers", "kk", "twice" },
+        { "--logit-bias", "x", "15043=2.5" }, { "--logit-bias", "99999999=1", "ids are 0 to" },
+        { "--logit-bias", "=1", "15043=2.5" }, { "--logit-bias", "a=nan", "15043=2.5" }, { "--mirostat", "3", "from 0 to 2" },
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct result r = TELL(row[i].option, row[i].value);
+        assert_true(r.code == 1 || r.code == 2);
+        program_contains(r.err, row[i].word);
+        program_free(&r);
+    }
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(every_step_can_be_asked_for),
+    cmocka_unit_test(biases_ban_and_prefer),
+    cmocka_unit_test(shortest_and_longest_answers),
+    cmocka_unit_test(bad_requests_are_explained),
+};
+int main(void) { return run_tests(tests); }
