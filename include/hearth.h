@@ -332,6 +332,13 @@ HEARTH_API void hearth_sampler_no_end_before(struct hearth_sampler *s, size_t po
  * logits, the ids, the options and the position; with mirostat and adaptive-p also of the picks before. */
 HEARTH_API int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session);
 
+struct hearth_choice { int32_t id; float logprob; };
+/* ln of the probability that the model gives to id as the session's next token, and of its n likeliest tokens; *n (may be NULL)
+ * becomes how many were given.  Softmax of the logits, before any sampler. */
+HEARTH_API float hearth_session_logprobs(const struct hearth_session *session, int32_t id, struct hearth_choice *out, size_t *n);
+/* The same of what the last pick chose from, after all samplers; -INFINITY for what they left out. */
+HEARTH_API float hearth_sampler_logprobs(struct hearth_sampler *s, int32_t id, struct hearth_choice *out, size_t *n);
+
 #ifdef __cplusplus
 }
 #endif

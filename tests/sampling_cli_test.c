@@ -1,6 +1,8 @@
 /* sampling_cli_test.c - how `hearth run` chooses tokens, from outside, with the embedded model. */
 #include "tests/program_files.h"
 
+#include <math.h>
+
 #include "base/os.h"
 #include "hearth.h"
 
@@ -89,6 +91,39 @@ static void shortest_and_longest_answers(void **unused)
     program_free(&r);
 }
 
+static void logprobs_come_with_json(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    for (int after = 0; after < 2; after++) {
+        struct result r = after ? TELL("-n", "9", "--json", "--logprobs", "3", "--logprobs-after", "--top-k", "2", "--min-p", "0",
+                                       "--top-p", "1")
+                                : TELL("-n", "9", "--json", "--logprobs", "3", "--temp", "0");
+        program_expect(&r, 0);
+        struct json *j = parsed(r.out);
+        const struct json *list = json_get(j, "logprobs");
+        assert_int_equal(json_len(list), 9);
+        for (size_t i = 0; i < 9; i++) {
+            const struct json *t = json_at(list, i), *top = json_get(t, "top_logprobs");
+            double sum = 0, own = json_num(json_get(t, "logprob"));
+            assert_int_equal(json_len(top), after ? 2 : 3);
+            for (size_t k = 0; k < json_len(top); k++) {
+                double p = json_num(json_get(json_at(top, k), "logprob"));
+                assert_true(!k || p <= json_num(json_get(json_at(top, k - 1), "logprob")));
+                sum += exp(p);
+            }
+            if (after) assert_true(fabs(sum - 1) < 1e-5);
+            else assert_true(sum < 1 && own == json_num(json_get(json_at(top, 0), "logprob")));       /* greedy */
+        }
+        json_free(j);
+        program_free(&r);
+    }
+    struct result r = TELL("--logprobs", "3");
+    program_expect(&r, 2);
+    program_contains(r.err, "needs --json");
+    program_free(&r);
+}
+
 static void bad_requests_are_explained(void **unused)
 {
     (void)unused;
@@ -110,6 +145,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(every_step_can_be_asked_for),
     cmocka_unit_test(biases_ban_and_prefer),
     cmocka_unit_test(shortest_and_longest_answers),
+    cmocka_unit_test(logprobs_come_with_json),
     cmocka_unit_test(bad_requests_are_explained),
 };
 int main(void) { return run_tests(tests); }

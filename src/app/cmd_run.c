@@ -28,6 +28,9 @@ static const struct opt row[] = {
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads to compute with", NULL, AT(threads), 1, 256 },
     { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon", NULL, AT(cpu), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print one JSON object with answer, counts and times", NULL, AT(json), 0, 0 },
+    { "logprobs", NULL, 0, OPT_I32, "N", "none", "with --json: the log-probability of each token and of the N likeliest", NULL,
+      AT(logprobs), 0, MAX_LOGPROBS },
+    { "logprobs-after", NULL, 0, OPT_FLAG, NULL, NULL, "after the samplers instead of before", NULL, AT(logprobs_after), 0, 0 },
     { "stats", NULL, 0, OPT_FLAG, NULL, NULL, "print a line of statistics (always in a terminal)", NULL, AT(stats), 0, 0 },
     { "verbose", NULL, 'v', OPT_FLAG, NULL, NULL, "the same, and what was loaded", NULL, AT(verbose), 0, 0 },
 };
@@ -57,6 +60,7 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
     struct gen g = { .model = r->model, .session = r->session, .progress = &r->progress, .sampler = &r->o.sampler,
                      .stop = r->o.stop.s, .n_stop = r->o.stop.n, .max_tokens = r->o.max_tokens,
                      .min_tokens = r->o.min_tokens, .bias = r->o.bias.s, .n_bias = r->o.bias.n, .continues = r->raw,
+                     .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
                      .sink = r->o.json ? NULL : print_text };
     return generate(&g, ids, n, out, e);
 }
@@ -66,7 +70,7 @@ void run_remarks(const struct runner *r, const struct gen_result *g, bool stats)
     if (g->context_full)
         term_note("hearth: the context of %u tokens is full; a larger one (--ctx) makes room for more",
                   hearth_session_n_ctx(r->session));
-    struct stats s = { r->info.path, g, r->load_ns, r->o.sampler.seed };
+    struct stats s = { r->info.path, r->model, g, r->load_ns, r->o.sampler.seed };
     if (stats) stats_line(&s);
 }
 
@@ -115,7 +119,7 @@ static void describe(const struct runner *r)
 static bool finish_output(const struct runner *r, const struct gen_result *g)
 {
     if (!r->o.json) return (g->text.len && g->text.data[g->text.len - 1] == '\n') || term_puts("\n");
-    struct stats s = { r->info.path, g, r->load_ns, r->o.sampler.seed };
+    struct stats s = { r->info.path, r->model, g, r->load_ns, r->o.sampler.seed };
     struct buf b = { 0 };
     if (!stats_json(&s, &b)) b.bad = true;
     return term_put(&b);
@@ -166,6 +170,8 @@ static int check(const struct command *self, const struct run_options *o, bool c
     for (size_t i = 0; i < o->stop.n; i++)
         if (!*o->stop.s[i]) return term_usage(self->name, "--stop needs a text that is not empty");
     if (o->no_template && o->system) return term_usage(self->name, "--system needs the chat template; leave --no-template out");
+    if (o->logprobs >= 0 && !o->json) return term_usage(self->name, "--logprobs needs --json");
+    if (o->logprobs_after && o->logprobs < 0) return term_usage(self->name, "--logprobs-after needs --logprobs N");
     if (o->json && chat) return term_usage(self->name, "--json needs a prompt");
     return EXIT_OK;
 }
@@ -189,7 +195,7 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    struct runner r = { .o = { .max_tokens = -1 } };
+    struct runner r = { .o = { .max_tokens = -1, .logprobs = -1 } };
     struct parsed p;
     int code;
     if (!command_parse(self, argc, argv, (struct command_operands){ 0, 2 }, &r.o, &p, &code)) return code;

@@ -7,6 +7,7 @@
 #include "app/signals.h"
 #include "app/stop.h"
 #include "app/term.h"
+#include "base/mem.h"
 #include "base/os.h"
 
 enum { QUIET_NS = 500000000, REDRAW_NS = 100000000 };
@@ -83,12 +84,33 @@ static void emit_rest(struct loop *l)
     emit(l, text, n);
 }
 
+/* Keeps the log-probabilities of the token that is the next of the answer. */
+static int keep_logprobs(struct loop *l, int32_t id, struct hearth_error *e)
+{
+    const struct gen *g = l->g;
+    struct gen_result *r = l->r;
+    if (g->n_logprobs < 0) return 0;
+    if (r->n_tokens == r->cap_token) {
+        size_t cap = r->cap_token ? 2 * r->cap_token : 64;
+        struct gen_token *t = mem_resize(r->token, cap, sizeof *t);
+        if (!t) return fail(e, HEARTH_ENOMEM, "out of memory for the log-probabilities");
+        r->token = t;
+        r->cap_token = cap;
+    }
+    struct gen_token *t = &r->token[r->n_tokens];
+    *t = (struct gen_token){ .id = id, .n = (size_t)g->n_logprobs };
+    t->logprob = g->after ? hearth_sampler_logprobs(l->sampler, id, t->top, &t->n)
+                          : hearth_session_logprobs(g->session, id, t->top, &t->n);
+    return 0;
+}
+
 /* Picks and evaluates until something ends the answer. */
 static int decode(struct loop *l, struct hearth_error *e)
 {
     const struct gen *g = l->g;
     struct gen_result *r = l->r;
     size_t room = hearth_session_n_ctx(g->session) - r->n_prompt;
+    int rc;
     for (;;) {
         r->finish = FINISH_CANCELLED;
         if (signals_pending()) break;
@@ -97,6 +119,7 @@ static int decode(struct loop *l, struct hearth_error *e)
         int32_t id = hearth_sampler_pick(l->sampler, g->session);
         r->finish = FINISH_STOP;
         if (hearth_token_is_end(g->model, id)) break;
+        if ((rc = keep_logprobs(l, id, e)) < 0) return rc;
         r->n_tokens++;
         if (emit_piece(l, hearth_decoder_push(l->decoder, id))) return 0;
         r->finish = FINISH_LENGTH;
@@ -106,7 +129,7 @@ static int decode(struct loop *l, struct hearth_error *e)
             break;
         }
         g->progress->start_ns = os_now_ns();
-        int rc = hearth_session_append(g->session, &id, 1, e);
+        rc = hearth_session_append(g->session, &id, 1, e);
         if (rc == HEARTH_ECANCELLED) {
             r->finish = FINISH_CANCELLED;
             break;
@@ -159,4 +182,9 @@ done:
     return rc;
 }
 
-void gen_result_release(struct gen_result *r) { buf_release(&r->text); }
+void gen_result_release(struct gen_result *r)
+{
+    buf_release(&r->text);
+    mem_free(r->token);
+    r->token = NULL;
+}

@@ -30,10 +30,15 @@ struct gen {
     int32_t min_tokens;                        /* before so many the model cannot end */
     const char *const *bias;                   /* [n_bias] biases, as bias.h reads them */
     size_t n_bias;
+    int n_logprobs;                            /* < 0: none; else keep them with so many alternatives, at most MAX_LOGPROBS */
+    bool after;                                /* of what was chosen from; else of what the model said */
     bool continues;                            /* the answer goes on in the text of the prompt: a first space counts */
     bool (*sink)(void *arg, const char *text, size_t n);       /* false: the reader is gone, stop.  May be NULL */
     void *sink_arg;
 };
+
+enum { MAX_LOGPROBS = 20 };
+struct gen_token { int32_t id; float logprob; size_t n; struct hearth_choice top[MAX_LOGPROBS]; };
 
 struct gen_result {
     enum finish finish;
@@ -43,6 +48,8 @@ struct gen_result {
     size_t n_steps;                            /* evaluations during decode_ns */
     uint64_t prefill_ns, decode_ns;
     struct buf text;                           /* gen_result_release */
+    struct gen_token *token;                   /* [n_tokens] when logprobs were wanted */
+    size_t cap_token;
 };
 
 /* HEARTH_ELIMIT when the prompt does not fit into the context, with both numbers. */

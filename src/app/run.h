@@ -10,10 +10,11 @@ struct run_options {
     struct hearth_sampler_options sampler;
     int32_t max_tokens, min_tokens;
     uint32_t ctx, threads, batch;
+    int32_t logprobs;                  /* < 0: none */
     int kv, kv_v;                      /* HEARTH_KV_... */
     const char *cpu, *system;
     struct opt_strs stop, breakers, bias;
-    bool no_template, json, verbose, stats;
+    bool no_template, logprobs_after, json, verbose, stats;
 };
 
 /* The rows that /set can change too: sampling and the length of the answer.  Their fields are in run_options. */

@@ -4,6 +4,7 @@
 
 #include "app/term.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 static double ms(uint64_t ns) { return (double)ns / 1e6; }
 static double rate(size_t n, uint64_t ns) { return n && ns ? (double)n / ((double)ns / 1e9) : 0; }
@@ -22,6 +23,44 @@ void stats_line(const struct stats *s)
     buf_release(&b);
 }
 
+static struct json *token_json(const struct hearth_model *m, int32_t id, float logprob)
+{
+    struct json *j = json_new_object(), *bytes = json_new_array();
+    struct hearth_error e;
+    char *text = NULL;
+    size_t n = 0;
+    struct buf valid = { 0 };
+    bool ok = hearth_detokenize(m, &id, 1, true, &text, &n, &e) == 0;
+    if (ok) utf8_put_valid(&valid, text, n);
+    ok = json_put(j, "id", json_new_int(id)) && ok;
+    ok = json_put(j, "token", json_new_str(valid.data ? valid.data : "", valid.len)) && ok;
+    ok = json_put(j, "logprob", logprob > -1e30f ? json_new_real((double)logprob) : json_new_null()) && ok;
+    for (size_t i = 0; ok && i < n; i++) ok = json_push(bytes, json_new_int((unsigned char)text[i]));
+    ok = json_put(j, "bytes", bytes) && ok;
+    buf_release(&valid);
+    hearth_free(text);
+    if (ok) return j;
+    json_free(j);
+    return NULL;
+}
+
+/* The form of the chat completions of the OpenAI interface, with ids. */
+static struct json *logprobs_json(const struct hearth_model *m, const struct gen_result *r)
+{
+    struct json *list = json_new_array();
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < r->n_tokens; i++) {
+        const struct gen_token *t = &r->token[i];
+        struct json *j = token_json(m, t->id, t->logprob), *top = json_new_array();
+        for (size_t k = 0; k < t->n; k++) ok = json_push(top, token_json(m, t->top[k].id, t->top[k].logprob)) && ok;
+        ok = json_put(j, "top_logprobs", top) && ok;
+        ok = json_push(list, j) && ok;
+    }
+    if (ok) return list;
+    json_free(list);
+    return NULL;
+}
+
 bool stats_json(const struct stats *s, struct buf *out)
 {
     const struct gen_result *r = s->result;
@@ -32,6 +71,7 @@ bool stats_json(const struct stats *s, struct buf *out)
     ok = json_put(j, "prompt_tokens", json_new_int((int64_t)r->n_prompt)) && ok;
     ok = json_put(j, "kept_tokens", json_new_int((int64_t)r->n_kept)) && ok;
     ok = json_put(j, "completion_tokens", json_new_int((int64_t)r->n_tokens)) && ok;
+    if (r->token) ok = json_put(j, "logprobs", logprobs_json(s->tokens, r)) && ok;
     ok = json_put(j, "seed", json_new_int((int64_t)s->seed)) && ok;
     ok = json_put(t, "load_ms", json_new_real(ms(s->load_ns))) && ok;
     ok = json_put(t, "prefill_ms", json_new_real(ms(r->prefill_ns))) && ok;

@@ -6,6 +6,7 @@
 
 struct stats {
     const char *model;
+    const struct hearth_model *tokens;     /* whose tokens the result's are */
     const struct gen_result *result;
     uint64_t load_ns, seed;
 };

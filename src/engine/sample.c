@@ -1,6 +1,7 @@
 /* sample.c - samplers as the library offers them: one sampler, fed from a session. */
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "text/logprob.h"
 
 /* The two structs name the same things; only the second is public. */
 #define SAMPLER_FIELDS(X) \
@@ -95,4 +96,23 @@ int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_sessio
 {
     struct sampler_input in = { hearth_session_logits(session), session->q.ids, session->q.n };
     return in.logits ? sampler_pick(s->s, &in) : -1;
+}
+
+_Static_assert(sizeof(struct hearth_choice) == sizeof(struct sampler_choice), "one struct under two names");
+static struct sampler_choice *choices_of(struct hearth_choice *c) { return (struct sampler_choice *)(void *)c; }
+
+float hearth_session_logprobs(const struct hearth_session *session, int32_t id, struct hearth_choice *out, size_t *n)
+{
+    const float *logits = hearth_session_logits(session);
+    int32_t n_vocab = tokenizer_n_vocab(session->m->tokenizer);
+    size_t none = 0;
+    if (n_vocab > (int32_t)session->m->h.n_vocab) n_vocab = (int32_t)session->m->h.n_vocab;
+    if (!logits && n) *n = 0;
+    return logits ? logprob(logits, n_vocab, id, choices_of(out), n ? n : &none) : -__builtin_inff();
+}
+
+float hearth_sampler_logprobs(struct hearth_sampler *s, int32_t id, struct hearth_choice *out, size_t *n)
+{
+    if (n) *n = sampler_choices(s->s, choices_of(out), *n);
+    return sampler_logprob(s->s, id);
 }

@@ -9,6 +9,7 @@
 
 #include "base/detmath.h"
 #include "base/mem.h"
+#include "text/logprob.h"
 #include "text/sampler.h"
 #include "tests/tiny_vocab.h"
 
@@ -680,6 +681,42 @@ static void ends_can_be_kept_away(void **unused)
     tiny_close(&v);
 }
 
+static void logprobs_are_those_of_the_softmax(void **unused)
+{
+    (void)unused;
+    static float z[MAX_N];
+    static struct naive v;
+    for (int t = 0; t < 300; t++) {
+        struct sampler_choice c[30];
+        int32_t n = 1 + (int32_t)(rnd() * (MAX_N - 1)), id = (int32_t)(rnd() * n);
+        size_t top = (size_t)(rnd() * 30);
+        for (int32_t i = 0; i < n; i++) {
+            z[i] = t % 3 ? (float)(rnd() * 40) : (float)(int)(rnd() * 9);
+            if (t % 4 == 1 && i % 3 == 1) z[i] = i % 2 ? NAN : -INFINITY;
+            v.c[i] = (struct cand){ .id = i, .z = isnan(z[i]) ? -INFINITY : (double)z[i] };
+        }
+        v.n = (size_t)n;
+        softmax(&v);
+        size_t got = top, possible = 0;
+        float own = logprob(z, n, id, c, &got);
+        for (int32_t i = 0; i < n; i++) possible += v.c[i].p > 0;
+        assert_int_equal(got, top < possible ? top : possible);
+        for (size_t i = 0; i < got; i++) {
+            assert_int_equal(c[i].id, v.c[i].id);
+            assert_true(fabs((double)c[i].logprob - log(v.c[i].p)) < 1e-5);
+        }
+        for (int32_t i = 0; i < n; i++)
+            if (v.c[i].id == id) assert_true(v.c[i].p > 0 ? fabs((double)own - log(v.c[i].p)) < 1e-5 : own == -INFINITY);
+    }
+    size_t n = 3;
+    struct sampler_choice c[3];
+    assert_true(logprob((float[]){ NAN, -INFINITY }, 2, 0, c, &n) == -INFINITY && n == 0);
+    n = 3;
+    assert_true(logprob((float[]){ INFINITY, 1 }, 2, 0, c, &n) == 0 && n == 2 && c[0].id == 0);
+    n = 0;
+    assert_true(logprob((float[]){ 1, 1 }, 2, 7, c, &n) == -INFINITY && n == 0);
+}
+
 /* ---- hostile values, bad requests ---- */
 
 static void no_values_break_a_step(void **unused)
@@ -798,6 +835,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(memory_goes_back_with_the_text),
     cmocka_unit_test(masks_restrict_the_choice),
     cmocka_unit_test(ends_can_be_kept_away),
+    cmocka_unit_test(logprobs_are_those_of_the_softmax),
     cmocka_unit_test(no_values_break_a_step),
     cmocka_unit_test(bad_requests_say_why),
     cmocka_unit_test(picks_of_long_ago),
