@@ -285,6 +285,15 @@ HEARTH_API int hearth_decoder_open(struct hearth_decoder **out, const struct hea
 HEARTH_API const char *hearth_decoder_push(struct hearth_decoder *d, int32_t id);
 HEARTH_API void hearth_decoder_close(struct hearth_decoder *d);
 
+/* Before the first token: the text ends before the first of the stop strings (exact bytes), and never has one of the banned
+ * phrases (ASCII letters of either case).  What may begin one is held back.  The strings are borrowed. */
+HEARTH_API int hearth_decoder_watch(struct hearth_decoder *d, const char *const *stop, size_t n_stop, const char *const *ban,
+                                    size_t n_ban, struct hearth_error *e);
+enum { HEARTH_TEXT_GOES_ON, HEARTH_TEXT_STOPPED, HEARTH_TEXT_BANNED };
+/* What the last push came to.  BANNED: a phrase came, and the last *n_back tokens are no part of the text any more; forget them
+ * (hearth_session_sync), tell the sampler (hearth_sampler_forbid with *first) and pick again. */
+HEARTH_API int hearth_decoder_state(const struct hearth_decoder *d, size_t *n_back, int32_t *first);
+
 struct hearth_message { const char *role, *content; };      /* "system", "user", "assistant"; UTF-8 */
 /* The prompt of a conversation by the model's own chat template, ending where the assistant is to answer.  Text inside
  * messages never becomes a control token.  *ids is the caller's.  HEARTH_ENOTFOUND when the model has no template;
@@ -328,6 +337,8 @@ HEARTH_API void hearth_sampler_close(struct hearth_sampler *s);
 HEARTH_API int hearth_sampler_bias(struct hearth_sampler *s, int32_t id, float bias, struct hearth_error *e);
 /* No token that ends a generation is picked at positions before this one (the prompt's length and the fewest tokens). */
 HEARTH_API void hearth_sampler_no_end_before(struct hearth_sampler *s, size_t position);
+/* The text was taken back to `position` (the tokens before it stay), where `id` must not be picked again. */
+HEARTH_API int hearth_sampler_forbid(struct hearth_sampler *s, size_t position, int32_t id, struct hearth_error *e);
 /* The next token after the session's text; -1 without logits.  Penalties look at the session's ids.  Only a function of the
  * logits, the ids, the options and the position; with mirostat and adaptive-p also of the picks before. */
 HEARTH_API int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session);

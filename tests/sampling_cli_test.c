@@ -124,6 +124,37 @@ static void logprobs_come_with_json(void **unused)
     program_free(&r);
 }
 
+static void banned_phrases_are_said_otherwise(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    for (int i = 0; i < 3; i++) {                              /* greedy, drawn, with what remembers */
+        const char *const how[3][2] = { { "--temp", "0" }, { "--temp", "1" }, { "--mirostat", "2" } };
+        struct result plain = TELL("-n", "150", how[i][0], how[i][1]);
+        program_expect(&plain, 0);
+        char phrase[2][16] = { "", "" };
+        memcpy(phrase[0], plain.out + 30, 12);                 /* what it says, ban it */
+        memcpy(phrase[1], plain.out + 90, 9);
+        struct result r = TELL("-n", "150", how[i][0], how[i][1], "--ban", phrase[0], "--ban", phrase[1], "--ban", "e"),
+                      a = TELL("-n", "150", how[i][0], how[i][1], "--ban", phrase[0], "--ban", phrase[1]),
+                      b = TELL("-n", "150", how[i][0], how[i][1], "--ban", phrase[0], "--ban", phrase[1], "--json");
+        program_expect(&a, 0);
+        program_expect(&r, 0);
+        assert_null(strstr(a.out, phrase[0]));
+        assert_null(strstr(a.out, phrase[1]));
+        assert_null(strpbrk(r.out, "eE"));
+        assert_true(strlen(r.out) > 20);
+        struct json *j = parsed(b.out);
+        assert_true(json_int(json_get(j, "taken_back_tokens")) > 0);
+        assert_memory_equal(plain.out, a.out, 20);             /* nothing else changes before */
+        json_free(j);
+        program_free(&plain);
+        program_free(&r);
+        program_free(&a);
+        program_free(&b);
+    }
+}
+
 static void bad_requests_are_explained(void **unused)
 {
     (void)unused;
@@ -146,6 +177,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(biases_ban_and_prefer),
     cmocka_unit_test(shortest_and_longest_answers),
     cmocka_unit_test(logprobs_come_with_json),
+    cmocka_unit_test(banned_phrases_are_said_otherwise),
     cmocka_unit_test(bad_requests_are_explained),
 };
 int main(void) { return run_tests(tests); }

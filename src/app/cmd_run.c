@@ -15,6 +15,8 @@ enum { N_SETTINGS = 31 };
 static const struct opt row[] = {
 #include "app/run_sampling.inc"
     { "stop", NULL, 0, OPT_STRS, "TEXT", NULL, "end the answer before this text; may be repeated", NULL, AT(stop), 0, 0 },
+    { "ban", NULL, 0, OPT_STRS, "PHRASE", NULL, "go back and say it otherwise when this would come; may be repeated", NULL,
+      AT(ban), 0, 0 },
     { "system", NULL, 0, OPT_STR, "TEXT", NULL, "what the model is told about its role", "You are brief.", AT(system), 0, 0 },
     { "no-template", NULL, 0, OPT_FLAG, NULL, NULL, "continue the text as it is instead of answering it", NULL,
       AT(no_template), 0, 0 },
@@ -58,7 +60,8 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
 {
     if (r->new_seed) r->o.sampler.seed = os_random64() >> 32;
     struct gen g = { .model = r->model, .session = r->session, .progress = &r->progress, .sampler = &r->o.sampler,
-                     .stop = r->o.stop.s, .n_stop = r->o.stop.n, .max_tokens = r->o.max_tokens,
+                     .stop = r->o.stop.s, .n_stop = r->o.stop.n, .ban = r->o.ban.s, .n_ban = r->o.ban.n,
+                     .max_tokens = r->o.max_tokens,
                      .min_tokens = r->o.min_tokens, .bias = r->o.bias.s, .n_bias = r->o.bias.n, .continues = r->raw,
                      .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
                      .sink = r->o.json ? NULL : print_text };
@@ -169,6 +172,8 @@ static int check(const struct command *self, const struct run_options *o, bool c
 {
     for (size_t i = 0; i < o->stop.n; i++)
         if (!*o->stop.s[i]) return term_usage(self->name, "--stop needs a text that is not empty");
+    for (size_t i = 0; i < o->ban.n; i++)
+        if (!*o->ban.s[i]) return term_usage(self->name, "--ban needs a phrase that is not empty");
     if (o->no_template && o->system) return term_usage(self->name, "--system needs the chat template; leave --no-template out");
     if (o->logprobs >= 0 && !o->json) return term_usage(self->name, "--logprobs needs --json");
     if (o->logprobs_after && o->logprobs < 0) return term_usage(self->name, "--logprobs-after needs --logprobs N");

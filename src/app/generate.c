@@ -5,7 +5,6 @@
 
 #include "app/bias.h"
 #include "app/signals.h"
-#include "app/stop.h"
 #include "app/term.h"
 #include "base/mem.h"
 #include "base/os.h"
@@ -52,36 +51,53 @@ struct loop {
     struct gen_result *r;
     struct hearth_sampler *sampler;
     struct hearth_decoder *decoder;
-    struct stopper stopper;
+    struct ids text;                           /* the prompt and the answer so far */
 };
 
 /* Hands certain text on; true when the answer ends here. */
-static bool emit(struct loop *l, const char *text, size_t n)
+static bool emit(struct loop *l, const char *text)
 {
+    size_t n = strlen(text);
     buf_put(&l->r->text, text, n);
     if (!n || !l->g->sink || l->g->sink(l->g->sink_arg, text, n)) return false;
     l->r->finish = FINISH_CANCELLED;
     return true;
 }
 
-static bool emit_piece(struct loop *l, const char *piece)
+enum { GOES_ON, ENDED, TAKEN_BACK };
+
+/* The text so far is kept in place of what the session went on to, and the first token that is gone is not picked again. */
+static int take_back(struct loop *l, size_t n, int32_t first, struct hearth_error *e)
 {
-    const char *text;
-    size_t n;
-    bool found = stopper_push(&l->stopper, piece, strlen(piece), &text, &n);
-    if (emit(l, text, n)) return true;
-    if (found) l->r->finish = FINISH_STOP;
-    return found;
+    struct gen_result *r = l->r;
+    size_t have;
+    r->n_tokens -= n;
+    r->n_back += n;
+    l->text.n -= n;
+    if (r->n_back > 4096 + 16 * r->n_tokens)
+        return fail(e, HEARTH_ELIMIT, "the model comes back to banned phrases again and again (--ban); ban fewer");
+    int rc = hearth_sampler_forbid(l->sampler, l->text.n, first, e);
+    hearth_session_ids(l->g->session, &have);
+    if (rc < 0 || have == l->text.n) return rc;
+    return hearth_session_sync(l->g->session, l->text.id, l->text.n, e);
 }
 
-/* Text that is still held back, when no stop string ended the answer. */
-static void emit_rest(struct loop *l)
+/* Takes a token into the answer, or for id -1 ends it: GOES_ON, ENDED, TAKEN_BACK or an error. */
+static int take_token(struct loop *l, int32_t id, struct hearth_error *e)
 {
-    const char *text;
-    size_t n;
-    if (emit_piece(l, hearth_decoder_push(l->decoder, -1))) return;
-    stopper_flush(&l->stopper, &text, &n);
-    emit(l, text, n);
+    size_t n_back;
+    int32_t first;
+    bool gone = emit(l, hearth_decoder_push(l->decoder, id));
+    switch (hearth_decoder_state(l->decoder, &n_back, &first)) {
+    case HEARTH_TEXT_STOPPED:
+        if (!gone) l->r->finish = FINISH_STOP;
+        return ENDED;
+    case HEARTH_TEXT_BANNED: {
+        int rc = take_back(l, n_back, first, e);
+        return rc < 0 ? rc : TAKEN_BACK;
+    }
+    default: return gone ? ENDED : GOES_ON;
+    }
 }
 
 /* Keeps the log-probabilities of the token that is the next of the answer. */
@@ -104,41 +120,57 @@ static int keep_logprobs(struct loop *l, int32_t id, struct hearth_error *e)
     return 0;
 }
 
+/* Picks a token and takes it: GOES_ON when it must be evaluated, ENDED with the finish set, TAKEN_BACK or an error. */
+static int pick(struct loop *l, struct hearth_error *e)
+{
+    const struct gen *g = l->g;
+    struct gen_result *r = l->r;
+    int32_t id = hearth_sampler_pick(l->sampler, g->session);
+    r->finish = FINISH_STOP;
+    if (id < 0 || hearth_token_is_end(g->model, id)) return take_token(l, -1, e) < 0 ? -1 : ENDED;
+    int rc = keep_logprobs(l, id, e);
+    if (rc < 0) return rc;
+    r->n_tokens++;
+    ids_push(&l->text, id);
+    if (l->text.bad) return fail(e, HEARTH_ENOMEM, "out of memory for the answer");
+    return take_token(l, id, e);
+}
+
+/* Whether the answer is as long as it may be. */
+static bool is_full(struct loop *l)
+{
+    const struct gen *g = l->g;
+    size_t have;
+    l->r->finish = FINISH_LENGTH;
+    if (g->max_tokens >= 0 && l->r->n_tokens >= (size_t)g->max_tokens) return true;
+    hearth_session_ids(g->session, &have);
+    l->r->context_full = have < l->text.n && have == hearth_session_n_ctx(g->session);
+    return l->r->context_full;
+}
+
 /* Picks and evaluates until something ends the answer. */
 static int decode(struct loop *l, struct hearth_error *e)
 {
     const struct gen *g = l->g;
     struct gen_result *r = l->r;
-    size_t room = hearth_session_n_ctx(g->session) - r->n_prompt;
-    int rc;
-    for (;;) {
+    while (!is_full(l)) {
         r->finish = FINISH_CANCELLED;
         if (signals_pending()) break;
-        r->finish = FINISH_LENGTH;
-        if (g->max_tokens >= 0 && r->n_tokens >= (size_t)g->max_tokens) break;
-        int32_t id = hearth_sampler_pick(l->sampler, g->session);
-        r->finish = FINISH_STOP;
-        if (hearth_token_is_end(g->model, id)) break;
-        if ((rc = keep_logprobs(l, id, e)) < 0) return rc;
-        r->n_tokens++;
-        if (emit_piece(l, hearth_decoder_push(l->decoder, id))) return 0;
-        r->finish = FINISH_LENGTH;
-        if (g->max_tokens >= 0 && r->n_tokens >= (size_t)g->max_tokens) break;
-        if (r->n_steps == room) {
-            r->context_full = true;
-            break;
-        }
+        int rc = pick(l, e);
+        if (rc < 0 || rc == ENDED) return rc < 0 ? rc : 0;
+        if (rc == TAKEN_BACK) continue;
+        if (is_full(l)) break;
         g->progress->start_ns = os_now_ns();
-        rc = hearth_session_append(g->session, &id, 1, e);
-        if (rc == HEARTH_ECANCELLED) {
-            r->finish = FINISH_CANCELLED;
-            break;
-        }
+        rc = hearth_session_append(g->session, &l->text.id[l->text.n - 1], 1, e);
+        r->finish = FINISH_CANCELLED;
+        if (rc == HEARTH_ECANCELLED) break;
         if (rc < 0) return rc;
         r->n_steps++;
     }
-    emit_rest(l);
-    return 0;
+    enum finish why = r->finish;
+    int rc = take_token(l, -1, e);
+    if (rc == GOES_ON) r->finish = why;
+    return rc < 0 ? rc : 0;
 }
 
 static int check(const struct gen *g, const struct gen_result *r, struct hearth_error *e)
@@ -155,11 +187,13 @@ static int check(const struct gen *g, const struct gen_result *r, struct hearth_
 int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_result *r, struct hearth_error *e)
 {
     *r = (struct gen_result){ .finish = FINISH_CANCELLED, .n_prompt = n };
-    struct loop l = { g, r, NULL, NULL, { .stop = g->stop, .n = g->n_stop } };
+    struct loop l = { .g = g, .r = r };
     int rc = check(g, r, e);
     if (rc < 0) return rc;
     if ((rc = hearth_sampler_open(&l.sampler, g->model, g->sampler, e)) < 0) goto done;
     if ((rc = hearth_decoder_open(&l.decoder, g->model, false, g->continues, e)) < 0) goto done;
+    if ((rc = hearth_decoder_watch(l.decoder, g->stop, g->n_stop, g->ban, g->n_ban, e)) < 0) goto done;
+    for (size_t i = 0; i < n; i++) ids_push(&l.text, ids[i]);
     for (size_t i = 0; i < g->n_bias; i++)
         if ((rc = bias_add(l.sampler, g->model, g->bias[i], e)) < 0) goto done;
     hearth_sampler_no_end_before(l.sampler, n + (size_t)(g->min_tokens > 0 ? g->min_tokens : 0));
@@ -174,9 +208,9 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
         r->decode_ns = os_now_ns() - start;
     } else if (rc == HEARTH_ECANCELLED)
         rc = 0;
-    if (rc == 0 && (r->text.bad || l.stopper.held.bad)) rc = fail(e, HEARTH_ENOMEM, "out of memory for the answer");
+    if (rc == 0 && (r->text.bad || l.text.bad)) rc = fail(e, HEARTH_ENOMEM, "out of memory for the answer");
 done:
-    stopper_release(&l.stopper);
+    ids_release(&l.text);
     hearth_decoder_close(l.decoder);
     hearth_sampler_close(l.sampler);
     return rc;

@@ -26,6 +26,8 @@ struct gen {
     const struct hearth_sampler_options *sampler;
     const char *const *stop;                   /* stop strings, not part of the answer */
     size_t n_stop;
+    const char *const *ban;                    /* [n_ban] phrases that the answer never has */
+    size_t n_ban;
     int32_t max_tokens;                        /* < 0: until the model ends or the context is full */
     int32_t min_tokens;                        /* before so many the model cannot end */
     const char *const *bias;                   /* [n_bias] biases, as bias.h reads them */
@@ -45,6 +47,7 @@ struct gen_result {
     bool context_full;                         /* why the finish is "length" */
     size_t n_prompt, n_kept;                   /* tokens of the prompt, how many of them were still evaluated */
     size_t n_tokens;                           /* of the answer, without the one that ended it */
+    size_t n_back;                             /* tokens that were taken back for banned phrases */
     size_t n_steps;                            /* evaluations during decode_ns */
     uint64_t prefill_ns, decode_ns;
     struct buf text;                           /* gen_result_release */

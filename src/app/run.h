@@ -13,7 +13,7 @@ struct run_options {
     int32_t logprobs;                  /* < 0: none */
     int kv, kv_v;                      /* HEARTH_KV_... */
     const char *cpu, *system;
-    struct opt_strs stop, breakers, bias;
+    struct opt_strs stop, ban, breakers, bias;
     bool no_template, logprobs_after, json, verbose, stats;
 };
 

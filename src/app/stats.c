@@ -72,6 +72,7 @@ bool stats_json(const struct stats *s, struct buf *out)
     ok = json_put(j, "kept_tokens", json_new_int((int64_t)r->n_kept)) && ok;
     ok = json_put(j, "completion_tokens", json_new_int((int64_t)r->n_tokens)) && ok;
     if (r->token) ok = json_put(j, "logprobs", logprobs_json(s->tokens, r)) && ok;
+    if (r->n_back) ok = json_put(j, "taken_back_tokens", json_new_int((int64_t)r->n_back)) && ok;
     ok = json_put(j, "seed", json_new_int((int64_t)s->seed)) && ok;
     ok = json_put(t, "load_ms", json_new_real(ms(s->load_ns))) && ok;
     ok = json_put(t, "prefill_ms", json_new_real(ms(r->prefill_ns))) && ok;

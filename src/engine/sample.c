@@ -90,6 +90,11 @@ int hearth_sampler_bias(struct hearth_sampler *s, int32_t id, float bias, struct
     return sampler_bias(s->s, id, bias, err_of(e));
 }
 
+int hearth_sampler_forbid(struct hearth_sampler *s, size_t position, int32_t id, struct hearth_error *e)
+{
+    return sampler_forbid(s->s, position, id, err_of(e));
+}
+
 void hearth_sampler_no_end_before(struct hearth_sampler *s, size_t position) { sampler_no_end_before(s->s, position); }
 
 int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session)

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
+#include "text/watch.h"
 
 void hearth_free(void *p) { mem_free(p); }
 
@@ -45,8 +46,10 @@ bool hearth_token_is_end(const struct hearth_model *m, int32_t id) { return toke
 int32_t hearth_token_bos(const struct hearth_model *m) { return tokenizer_bos(m->tokenizer); }
 
 struct hearth_decoder {
-    struct detok d;
+    struct watch w;
     struct buf out;
+    enum watch_state state;
+    struct watch_result last;
 };
 
 int hearth_decoder_open(struct hearth_decoder **out, const struct hearth_model *m, bool special, bool continues,
@@ -58,21 +61,52 @@ int hearth_decoder_open(struct hearth_decoder **out, const struct hearth_model *
         *out = NULL;
         return err_set(err_of(e), ERR_NOMEM, "out of memory decoding tokens");
     }
-    (*out)->d = (struct detok){ .t = m->tokenizer, .special = special, .started = continues };
+    (*out)->w.d = (struct detok){ .t = m->tokenizer, .special = special, .started = continues };
+    return 0;
+}
+
+static int check_strings(const char *what, const char *const *s, size_t n, size_t limit, struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(s[i]);
+        if (!len || len > limit)
+            return err_set(err, ERR_ARG, "%s %zu has %zu bytes; it must have 1 to %zu", what, i + 1, len, limit);
+    }
+    return 0;
+}
+
+int hearth_decoder_watch(struct hearth_decoder *d, const char *const *stop, size_t n_stop, const char *const *ban, size_t n_ban,
+                         struct hearth_error *e)
+{
+    int rc = check_strings("stop string", stop, n_stop, 1 << 20, err_of(e));
+    if (rc == 0) rc = check_strings("banned phrase", ban, n_ban, WATCH_MAX_BAN, err_of(e));
+    if (rc < 0) return rc;
+    d->w.stop = stop;
+    d->w.n_stop = n_stop;
+    d->w.ban = ban;
+    d->w.n_ban = n_ban;
     return 0;
 }
 
 const char *hearth_decoder_push(struct hearth_decoder *d, int32_t id)
 {
+    d->state = id < 0 ? watch_flush(&d->w, &d->last) : watch_push(&d->w, id, &d->last);
     buf_clear(&d->out);
-    if (id < 0) detok_flush(&d->d, &d->out);
-    else detok_push(&d->d, id, &d->out);
+    buf_put(&d->out, d->last.text, d->last.n_text);
     return d->out.data ? d->out.data : "";
+}
+
+int hearth_decoder_state(const struct hearth_decoder *d, size_t *n_back, int32_t *first)
+{
+    *n_back = d->last.n_back;
+    *first = d->last.first;
+    return (int)d->state;
 }
 
 void hearth_decoder_close(struct hearth_decoder *d)
 {
     if (!d) return;
+    watch_release(&d->w);
     buf_release(&d->out);
     mem_free(d);
 }
