@@ -300,6 +300,17 @@ struct hearth_message { const char *role, *content; };      /* "system", "user",
  * HEARTH_EARG with the template's own words when it refuses (role order, ...). */
 HEARTH_API int hearth_chat_prompt(const struct hearth_model *m, const struct hearth_message *messages, size_t n,
                                   int32_t **ids, size_t *n_ids, struct hearth_error *e);
+/* The prompt for what comes between prefix and suffix, in the way of the model's family.  HEARTH_EUNSUPPORTED when it has none.
+ * Text never becomes a control token.  *ids is the caller's. */
+struct hearth_fim_file { const char *name, *text; };
+struct hearth_fim {                   /* zero-initialise; NULL is "" */
+    const char *prefix, *suffix;
+    const struct hearth_fim_file *file;                           /* [n_file] other files, which may help */
+    size_t n_file;
+    const char *name, *repo;          /* of the file and of what it belongs to; matter with other files only */
+};
+HEARTH_API int hearth_fim_prompt(const struct hearth_model *m, const struct hearth_fim *f, int32_t **ids, size_t *n_ids,
+                                 struct hearth_error *e);
 HEARTH_API void hearth_free(void *p);
 
 /* ---- sampling ---- */

@@ -155,6 +155,25 @@ static void banned_phrases_are_said_otherwise(void **unused)
     }
 }
 
+static void infill_needs_a_model_for_it(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    static const struct { const char *args[8], *word; } row[] = {
+        { { "run", "spark", "--fim-prefix", "Makefile" }, "filling in the middle" },
+        { { "run", "spark", "--fim-prefix", "no-such-file" }, "no-such-file" },
+        { { "run", "spark", "--fim-suffix", "models/spark.gguf" }, "not a text" },
+        { { "run", "spark", "--fim-suffix", "Makefile", "hello" }, "whole prompt" },
+        { { "run", "spark", "--fim-file", "Makefile", "hello" }, "--fim-file needs" },
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct result r = program_run(NULL, row[i].args);
+        assert_true(r.code == 1 || r.code == 2);
+        program_contains(r.err, row[i].word);
+        program_free(&r);
+    }
+}
+
 static void bad_requests_are_explained(void **unused)
 {
     (void)unused;
@@ -178,6 +197,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(shortest_and_longest_answers),
     cmocka_unit_test(logprobs_come_with_json),
     cmocka_unit_test(banned_phrases_are_said_otherwise),
+    cmocka_unit_test(infill_needs_a_model_for_it),
     cmocka_unit_test(bad_requests_are_explained),
 };
 int main(void) { return run_tests(tests); }

@@ -18,6 +18,10 @@ static const struct opt row[] = {
     { "ban", NULL, 0, OPT_STRS, "PHRASE", NULL, "go back and say it otherwise when this would come; may be repeated", NULL,
       AT(ban), 0, 0 },
     { "system", NULL, 0, OPT_STR, "TEXT", NULL, "what the model is told about its role", "You are brief.", AT(system), 0, 0 },
+    { "fim-prefix", NULL, 0, OPT_STR, "FILE", NULL, "write what comes between this text and that of --fim-suffix (code models)",
+      NULL, AT(infill.prefix), 0, 0 },
+    { "fim-suffix", NULL, 0, OPT_STR, "FILE", NULL, "see --fim-prefix", NULL, AT(infill.suffix), 0, 0 },
+    { "fim-file", NULL, 0, OPT_STRS, "FILE", NULL, "another file that may help; may be repeated", NULL, AT(infill.file), 0, 0 },
     { "no-template", NULL, 0, OPT_FLAG, NULL, NULL, "continue the text as it is instead of answering it", NULL,
       AT(no_template), 0, 0 },
     { "ctx", NULL, 'c', OPT_U32, "N", "the model's, at most 4096", "tokens that prompt and answer together may have", NULL,
@@ -104,7 +108,7 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
                                          .progress = gen_on_progress, .progress_arg = &r->progress };
     if ((rc = hearth_session_open(&r->session, r->model, &so, e)) < 0) return rc;
     r->load_ns = os_now_ns() - start;
-    r->raw = r->o.no_template || !r->info.has_template;
+    r->raw = r->o.no_template || infill_wanted(&r->o.infill) || !r->info.has_template;
     return 0;
 }
 
@@ -137,7 +141,9 @@ static int one_shot(struct runner *r, const char *prompt)
     size_t n;
     struct gen_result g = { 0 };
     int code = EXIT_OK;
-    if (run_prompt(r, system ? m : m + 1, system ? 2 : 1, &ids, &n, &e) < 0 || run_answer(r, ids, n, &g, &e) < 0)
+    int rc = infill_wanted(&r->o.infill) ? infill_prompt(r->model, &r->o.infill, &ids, &n, &e)
+                                         : run_prompt(r, system ? m : m + 1, system ? 2 : 1, &ids, &n, &e);
+    if (rc < 0 || run_answer(r, ids, n, &g, &e) < 0)
         code = term_fail("%s", e.message);
     else if (term_closed() || !finish_output(r, &g))
         code = term_write_failed();
@@ -168,7 +174,7 @@ static int gather_prompt(const char *prompt, struct buf *out, struct err *err)
     return rc;
 }
 
-static int check(const struct command *self, const struct run_options *o, bool chat)
+static int check(const struct command *self, const struct run_options *o, const char *prompt, bool chat)
 {
     for (size_t i = 0; i < o->stop.n; i++)
         if (!*o->stop.s[i]) return term_usage(self->name, "--stop needs a text that is not empty");
@@ -177,6 +183,11 @@ static int check(const struct command *self, const struct run_options *o, bool c
     if (o->no_template && o->system) return term_usage(self->name, "--system needs the chat template; leave --no-template out");
     if (o->logprobs >= 0 && !o->json) return term_usage(self->name, "--logprobs needs --json");
     if (o->logprobs_after && o->logprobs < 0) return term_usage(self->name, "--logprobs-after needs --logprobs N");
+    if (infill_wanted(&o->infill) && (o->system || prompt))
+        return term_usage(self->name, "--fim-prefix and --fim-suffix are the whole prompt; leave %s out",
+                          prompt ? "the text" : "--system");
+    if (o->infill.file.n && !infill_wanted(&o->infill))
+        return term_usage(self->name, "--fim-file needs --fim-prefix or --fim-suffix");
     if (o->json && chat) return term_usage(self->name, "--json needs a prompt");
     return EXIT_OK;
 }
@@ -190,7 +201,7 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
                    ? term_fail("%s; name a model: hearth run model.gguf", e.message) : term_fail("%s", e.message);
     fill_settings(r, p);
     if (r->o.verbose) describe(r);
-    if (r->raw && !r->o.no_template) {
+    if (r->raw && !r->o.no_template && !infill_wanted(&r->o.infill)) {
         if (r->o.system) return term_fail("%s: has no chat template, so --system means nothing to it", r->info.path);
         term_note("hearth: %s has no chat template; continuing the text as it is, as with --no-template", r->info.path);
     }
@@ -205,17 +216,17 @@ static int run(const struct command *self, int argc, char **argv)
     int code;
     if (!command_parse(self, argc, argv, (struct command_operands){ 0, 2 }, &r.o, &p, &code)) return code;
     const char *prompt = p.n_operands == 2 ? p.operand[1] : NULL;
-    bool chat = !prompt && term_in_tty();
-    if ((code = check(self, &r.o, chat)) != EXIT_OK) return code;
+    bool infill = infill_wanted(&r.o.infill), chat = !prompt && !infill && term_in_tty();
+    if ((code = check(self, &r.o, prompt, chat)) != EXIT_OK) return code;
     struct buf text = { 0 };
     struct err e = { 0 };
-    int rc = chat ? 0 : gather_prompt(prompt, &text, &e);
+    int rc = chat || infill ? 0 : gather_prompt(prompt, &text, &e);
     if (rc == ERR_CANCELLED)
         code = 128 + signals_pending();
     else if (rc < 0)
         code = rc == ERR_ARG ? term_usage(self->name, "%s", e.msg) : term_fail("%s", e.msg);
     else
-        code = with_model(&r, &p, chat ? NULL : text.data);
+        code = with_model(&r, &p, chat ? NULL : infill ? "" : text.data);
     hearth_session_close(r.session);
     hearth_model_close(r.model);
     buf_release(&text);
@@ -232,6 +243,7 @@ const struct command command_row_run = {
     .example = "model.gguf 'Why is the sky blue?'",
     .more = (const char *const[]){ "hearth run model.gguf",
                                    "cat letter.txt | hearth run model.gguf \"Summarise this letter.\"",
+                                   "hearth run coder.gguf --fim-prefix before.c --fim-suffix after.c",
                                    "hearth run base.gguf --no-template --seed 1 \"Once upon a time\"", NULL },
     .options = { row, N_ROWS },
     .run = run,

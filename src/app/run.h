@@ -4,6 +4,7 @@
 
 #include "app/args.h"
 #include "app/generate.h"
+#include "app/infill.h"
 #include "hearth.h"
 
 struct run_options {
@@ -13,6 +14,7 @@ struct run_options {
     int32_t logprobs;                  /* < 0: none */
     int kv, kv_v;                      /* HEARTH_KV_... */
     const char *cpu, *system;
+    struct infill infill;
     struct opt_strs stop, ban, breakers, bias;
     bool no_template, logprobs_after, json, verbose, stats;
 };

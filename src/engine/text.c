@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
+#include "text/fim.h"
 #include "text/watch.h"
 
 void hearth_free(void *p) { mem_free(p); }
@@ -147,5 +148,25 @@ int hearth_chat_prompt(const struct hearth_model *m, const struct hearth_message
     struct ids v = { 0 };
     int rc = chat_prompt(&r, &v, err);
     json_free(list);
+    return give_ids(&v, rc, ids, n_ids, err);
+}
+
+static struct fim_text fim_text(const char *s) { return (struct fim_text){ s ? s : "", s ? strlen(s) : 0 }; }
+
+int hearth_fim_prompt(const struct hearth_model *m, const struct hearth_fim *f, int32_t **ids, size_t *n_ids,
+                      struct hearth_error *e)
+{
+    struct err *err = err_of(e);
+    struct fim fim = fim_find(m->tokenizer, m->gguf);
+    struct fim_file *file = mem_new_array(struct fim_file, f->n_file + 1);
+    struct ids v = { 0 };
+    *ids = NULL;
+    *n_ids = 0;
+    if (!file) return err_set(err, ERR_NOMEM, "out of memory for the prompt");
+    for (size_t i = 0; i < f->n_file; i++) file[i] = (struct fim_file){ fim_text(f->file[i].name), fim_text(f->file[i].text) };
+    struct fim_request r = { fim_text(f->prefix), fim_text(f->suffix), file, f->n_file, fim_text(f->name), fim_text(f->repo) };
+    int rc = fim_prompt(m->tokenizer, &fim, &r, &v, err);
+    if (rc < 0) rc = err_prefix(err, rc, "%s: ", gguf_path(m->gguf));
+    mem_free(file);
     return give_ids(&v, rc, ids, n_ids, err);
 }
