@@ -75,6 +75,7 @@ struct hearth_model_info {
     uint32_t threads;
     uint32_t n_embed_tokens;       /* the longest text that can be embedded */
     int pooling;                   /* HEARTH_POOL_*: how the file wants embeddings to be made; -1: it does not say */
+    bool recurrent;                /* its state cannot go back by some tokens */
     bool encoder;                  /* makes embeddings only: it has no sessions */
     bool has_template;
 };
@@ -133,6 +134,9 @@ HEARTH_API uint32_t hearth_session_n_ctx(const struct hearth_session *s);
 HEARTH_API uint32_t hearth_session_n_kept(const struct hearth_session *s);
 /* Logits [n_vocab] after the last token; valid until the next evaluation; NULL before the first. */
 HEARTH_API const float *hearth_session_logits(const struct hearth_session *s);
+/* Forgets the last n tokens without evaluating any; there are no logits then.  HEARTH_EUNSUPPORTED, and nothing changes, for
+ * models that cannot go back. */
+HEARTH_API int hearth_session_drop(struct hearth_session *s, size_t n, struct hearth_error *e);
 /* Rows [n][n_vocab] of the last positions of the last sync or append, oldest first; *n <= n_logits. */
 HEARTH_API const float *hearth_session_logits_rows(const struct hearth_session *s, size_t *n);
 
@@ -354,12 +358,35 @@ HEARTH_API int hearth_sampler_forbid(struct hearth_sampler *s, size_t position, 
  * logits, the ids, the options and the position; with mirostat and adaptive-p also of the picks before. */
 HEARTH_API int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session);
 
+/* The same for the place `back` tokens before the end, from its row of logits; the tokens behind it are not looked at. */
+HEARTH_API int32_t hearth_sampler_pick_at(struct hearth_sampler *s, const struct hearth_session *session, size_t back);
+
 struct hearth_choice { int32_t id; float logprob; };
-/* ln of the probability that the model gives to id as the session's next token, and of its n likeliest tokens; *n (may be NULL)
- * becomes how many were given.  Softmax of the logits, before any sampler. */
-HEARTH_API float hearth_session_logprobs(const struct hearth_session *session, int32_t id, struct hearth_choice *out, size_t *n);
+/* ln of the probability that the model gives to id as the token behind the place `back` tokens before the session's end, and of
+ * the n likeliest there; *n (may be NULL) becomes how many were given.  Softmax of the logits, before any sampler. */
+HEARTH_API float hearth_session_logprobs(const struct hearth_session *session, size_t back, int32_t id,
+                                         struct hearth_choice *out, size_t *n);
 /* The same of what the last pick chose from, after all samplers; -INFINITY for what they left out. */
 HEARTH_API float hearth_sampler_logprobs(struct hearth_sampler *s, int32_t id, struct hearth_choice *out, size_t *n);
+
+/* ---- speculation ----
+ *
+ * Guesses of the next tokens, taken from where the text was like this before.  Evaluate the token that is next and the guesses in
+ * one append, then pick at each place in order (hearth_sampler_pick_at): as long as the pick is the guess, the next place is
+ * already there; at the first that is not, drop the rest (hearth_session_drop) and go on.  The tokens are those of plain
+ * decoding, whatever was guessed. */
+
+enum { HEARTH_MAX_DRAFT = 15 };
+struct hearth_speculator;
+/* Of a session with n_logits of at least 2 (a guess is at most one shorter).  n_draft: 0: as long as it pays, measured; else
+ * always so long.  For models that cannot go back it never guesses. */
+HEARTH_API int hearth_speculator_open(struct hearth_speculator **out, const struct hearth_session *s, uint32_t n_draft,
+                                      struct hearth_error *e);
+HEARTH_API void hearth_speculator_close(struct hearth_speculator *p);
+/* How the text ids[0..n) may go on; returns how many tokens, at most `most`.  Call it once for each step. */
+HEARTH_API size_t hearth_speculator_draft(struct hearth_speculator *p, const int32_t *ids, size_t n, int32_t *out, size_t most);
+/* The step of so many tokens took so long. */
+HEARTH_API void hearth_speculator_timed(struct hearth_speculator *p, size_t n_tokens, uint64_t ns);
 
 #ifdef __cplusplus
 }

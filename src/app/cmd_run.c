@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/command.h"
@@ -33,6 +34,8 @@ static const struct opt row[] = {
     { "batch", NULL, 'b', OPT_U32, "N", "512", "tokens of the prompt that are evaluated at once", NULL, AT(batch), 1, 512 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads to compute with", NULL, AT(threads), 1, 256 },
     { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon", NULL, AT(cpu), 0, 0 },
+    { "speculate", NULL, 0, OPT_STR, "auto|off|N", "auto", "guess tokens from what was said before, check several at once",
+      NULL, AT(speculate), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print one JSON object with answer, counts and times", NULL, AT(json), 0, 0 },
     { "logprobs", NULL, 0, OPT_I32, "N", "none", "with --json: the log-probability of each token and of the N likeliest", NULL,
       AT(logprobs), 0, MAX_LOGPROBS },
@@ -67,7 +70,7 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
                      .stop = r->o.stop.s, .n_stop = r->o.stop.n, .ban = r->o.ban.s, .n_ban = r->o.ban.n,
                      .max_tokens = r->o.max_tokens,
                      .min_tokens = r->o.min_tokens, .bias = r->o.bias.s, .n_bias = r->o.bias.n, .continues = r->raw,
-                     .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
+                     .speculate = r->speculate, .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
                      .sink = r->o.json ? NULL : print_text };
     return generate(&g, ids, n, out, e);
 }
@@ -104,7 +107,9 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
     int rc = embedded ? hearth_model_open_embedded(&r->model, &mo, e) : named_model_open(&r->model, path, &mo, e);
     if (rc < 0) return rc;
     hearth_model_info(r->model, &r->info);
+    if (r->info.recurrent) r->speculate = GEN_PLAIN;
     struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .kv_type_v = r->o.kv_v, .n_batch = r->o.batch,
+                                         .n_logits = r->speculate == GEN_PLAIN ? 1 : GEN_ROWS,
                                          .progress = gen_on_progress, .progress_arg = &r->progress };
     if ((rc = hearth_session_open(&r->session, r->model, &so, e)) < 0) return rc;
     r->load_ns = os_now_ns() - start;
@@ -192,6 +197,14 @@ static int check(const struct command *self, const struct run_options *o, const 
     return EXIT_OK;
 }
 
+static bool read_speculate(const char *s, int *out)
+{
+    char *end = NULL;
+    long n = s && *s ? strtol(s, &end, 10) : 0;
+    *out = !s || !strcmp(s, "auto") ? 0 : !strcmp(s, "off") ? GEN_PLAIN : (int)n;
+    return *out <= 0 ? !s || !strcmp(s, "auto") || !strcmp(s, "off") : end && !*end && n <= HEARTH_MAX_DRAFT;
+}
+
 static int with_model(struct runner *r, const struct parsed *p, const char *prompt)
 {
     struct hearth_error e;
@@ -215,6 +228,8 @@ static int run(const struct command *self, int argc, char **argv)
     struct parsed p;
     int code;
     if (!command_parse(self, argc, argv, (struct command_operands){ 0, 2 }, &r.o, &p, &code)) return code;
+    if (!read_speculate(r.o.speculate, &r.speculate))
+        return term_usage(self->name, "--speculate must be auto, off or 1 to %d, not \"%.20s\"", HEARTH_MAX_DRAFT, r.o.speculate);
     const char *prompt = p.n_operands == 2 ? p.operand[1] : NULL;
     bool infill = infill_wanted(&r.o.infill), chat = !prompt && !infill && term_in_tty();
     if ((code = check(self, &r.o, prompt, chat)) != EXIT_OK) return code;

@@ -51,7 +51,9 @@ struct loop {
     struct gen_result *r;
     struct hearth_sampler *sampler;
     struct hearth_decoder *decoder;
+    struct hearth_speculator *guesser;         /* NULL: plain decoding */
     struct ids text;                           /* the prompt and the answer so far */
+    size_t ahead;                              /* tokens at the end of the session that are only guesses */
 };
 
 /* Hands certain text on; true when the answer ends here. */
@@ -78,7 +80,8 @@ static int take_back(struct loop *l, size_t n, int32_t first, struct hearth_erro
         return fail(e, HEARTH_ELIMIT, "the model comes back to banned phrases again and again (--ban); ban fewer");
     int rc = hearth_sampler_forbid(l->sampler, l->text.n, first, e);
     hearth_session_ids(l->g->session, &have);
-    if (rc < 0 || have == l->text.n) return rc;
+    if (rc < 0 || (!l->ahead && have == l->text.n)) return rc;
+    l->ahead = 0;
     return hearth_session_sync(l->g->session, l->text.id, l->text.n, e);
 }
 
@@ -116,7 +119,7 @@ static int keep_logprobs(struct loop *l, int32_t id, struct hearth_error *e)
     struct gen_token *t = &r->token[r->n_tokens];
     *t = (struct gen_token){ .id = id, .n = (size_t)g->n_logprobs };
     t->logprob = g->after ? hearth_sampler_logprobs(l->sampler, id, t->top, &t->n)
-                          : hearth_session_logprobs(g->session, id, t->top, &t->n);
+                          : hearth_session_logprobs(g->session, l->ahead, id, t->top, &t->n);
     return 0;
 }
 
@@ -125,7 +128,7 @@ static int pick(struct loop *l, struct hearth_error *e)
 {
     const struct gen *g = l->g;
     struct gen_result *r = l->r;
-    int32_t id = hearth_sampler_pick(l->sampler, g->session);
+    int32_t id = hearth_sampler_pick_at(l->sampler, g->session, l->ahead);
     r->finish = FINISH_STOP;
     if (id < 0 || hearth_token_is_end(g->model, id)) return take_token(l, -1, e) < 0 ? -1 : ENDED;
     int rc = keep_logprobs(l, id, e);
@@ -148,6 +151,45 @@ static bool is_full(struct loop *l)
     return l->r->context_full;
 }
 
+/* The last token of the text was the next guess: it is evaluated.  Else the guesses go. */
+static int check_guess(struct loop *l, struct hearth_error *e)
+{
+    size_t have;
+    const int32_t *ids = hearth_session_ids(l->g->session, &have);
+    if (!l->ahead) return 0;
+    if (ids[have - l->ahead] != l->text.id[l->text.n - 1]) {
+        int rc = hearth_session_drop(l->g->session, l->ahead, e);
+        l->ahead = 0;
+        if (rc != HEARTH_EUNSUPPORTED) return rc;
+        hearth_speculator_close(l->guesser);                   /* it cannot go back: once is enough */
+        l->guesser = NULL;
+        return hearth_session_sync(l->g->session, l->text.id, l->text.n, e);
+    }
+    l->ahead--;
+    l->r->n_right++;
+    l->r->n_steps++;
+    return 0;
+}
+
+/* Evaluates the last token of the text, with guesses behind it. */
+static int evaluate(struct loop *l, struct hearth_error *e)
+{
+    const struct gen *g = l->g;
+    int32_t ids[GEN_ROWS] = { l->text.id[l->text.n - 1] };
+    size_t most = hearth_session_n_ctx(g->session) - l->text.n, n = 0;
+    size_t left = g->max_tokens >= 0 ? (size_t)g->max_tokens - l->r->n_tokens - 1 : most;
+    if (left < most) most = left;
+    if (l->guesser) n = hearth_speculator_draft(l->guesser, l->text.id, l->text.n, ids + 1, most);
+    uint64_t start = g->progress->start_ns = os_now_ns();
+    int rc = hearth_session_append(g->session, ids, n + 1, e);
+    if (rc < 0) return rc;
+    if (l->guesser) hearth_speculator_timed(l->guesser, n + 1, os_now_ns() - start);
+    l->ahead = n;
+    l->r->n_guessed += n;
+    l->r->n_steps++;
+    return 0;
+}
+
 /* Picks and evaluates until something ends the answer. */
 static int decode(struct loop *l, struct hearth_error *e)
 {
@@ -156,16 +198,17 @@ static int decode(struct loop *l, struct hearth_error *e)
     while (!is_full(l)) {
         r->finish = FINISH_CANCELLED;
         if (signals_pending()) break;
+        size_t have;
         int rc = pick(l, e);
         if (rc < 0 || rc == ENDED) return rc < 0 ? rc : 0;
         if (rc == TAKEN_BACK) continue;
+        if ((rc = check_guess(l, e)) < 0) return rc;
         if (is_full(l)) break;
-        g->progress->start_ns = os_now_ns();
-        rc = hearth_session_append(g->session, &l->text.id[l->text.n - 1], 1, e);
+        hearth_session_ids(g->session, &have);
+        rc = have < l->text.n ? evaluate(l, e) : 0;
         r->finish = FINISH_CANCELLED;
         if (rc == HEARTH_ECANCELLED) break;
         if (rc < 0) return rc;
-        r->n_steps++;
     }
     enum finish why = r->finish;
     int rc = take_token(l, -1, e);
@@ -193,6 +236,8 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
     if ((rc = hearth_sampler_open(&l.sampler, g->model, g->sampler, e)) < 0) goto done;
     if ((rc = hearth_decoder_open(&l.decoder, g->model, false, g->continues, e)) < 0) goto done;
     if ((rc = hearth_decoder_watch(l.decoder, g->stop, g->n_stop, g->ban, g->n_ban, e)) < 0) goto done;
+    if (g->speculate != GEN_PLAIN &&
+        (rc = hearth_speculator_open(&l.guesser, g->session, (uint32_t)g->speculate, e)) < 0) goto done;
     for (size_t i = 0; i < n; i++) ids_push(&l.text, ids[i]);
     for (size_t i = 0; i < g->n_bias; i++)
         if ((rc = bias_add(l.sampler, g->model, g->bias[i], e)) < 0) goto done;
@@ -211,6 +256,7 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
     if (rc == 0 && (r->text.bad || l.text.bad)) rc = fail(e, HEARTH_ENOMEM, "out of memory for the answer");
 done:
     ids_release(&l.text);
+    hearth_speculator_close(l.guesser);
     hearth_decoder_close(l.decoder);
     hearth_sampler_close(l.sampler);
     return rc;

@@ -19,6 +19,8 @@ const char *finish_name(enum finish f);        /* "stop", "length", "cancelled" 
 struct gen_progress { uint64_t start_ns, shown_ns; };
 hearth_progress_fn gen_on_progress;
 
+enum { GEN_PLAIN = -1, GEN_ROWS = HEARTH_MAX_DRAFT + 1 };
+
 struct gen {
     struct hearth_model *model;
     struct hearth_session *session;
@@ -34,6 +36,8 @@ struct gen {
     size_t n_bias;
     int n_logprobs;                            /* < 0: none; else keep them with so many alternatives, at most MAX_LOGPROBS */
     bool after;                                /* of what was chosen from; else of what the model said */
+    int speculate;                             /* GEN_PLAIN, 0: guesses when they pay, > 0: always so long.  The session needs
+                                                  n_logits of GEN_ROWS */
     bool continues;                            /* the answer goes on in the text of the prompt: a first space counts */
     bool (*sink)(void *arg, const char *text, size_t n);       /* false: the reader is gone, stop.  May be NULL */
     void *sink_arg;
@@ -47,8 +51,9 @@ struct gen_result {
     bool context_full;                         /* why the finish is "length" */
     size_t n_prompt, n_kept;                   /* tokens of the prompt, how many of them were still evaluated */
     size_t n_tokens;                           /* of the answer, without the one that ended it */
+    size_t n_guessed, n_right;                 /* tokens that were evaluated ahead; those that proved right */
     size_t n_back;                             /* tokens that were taken back for banned phrases */
-    size_t n_steps;                            /* evaluations during decode_ns */
+    size_t n_steps;                            /* tokens of the answer evaluated during decode_ns */
     uint64_t prefill_ns, decode_ns;
     struct buf text;                           /* gen_result_release */
     struct gen_token *token;                   /* [n_tokens] when logprobs were wanted */

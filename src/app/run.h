@@ -13,7 +13,7 @@ struct run_options {
     uint32_t ctx, threads, batch;
     int32_t logprobs;                  /* < 0: none */
     int kv, kv_v;                      /* HEARTH_KV_... */
-    const char *cpu, *system;
+    const char *cpu, *system, *speculate;
     struct infill infill;
     struct opt_strs stop, ban, breakers, bias;
     bool no_template, logprobs_after, json, verbose, stats;
@@ -25,6 +25,7 @@ extern const struct opt_table run_settings;
 struct runner {
     struct run_options o;
     bool raw;                          /* complete the text as it is: no chat template */
+    int speculate;                     /* as generate.h has it */
     bool new_seed;                     /* nobody chose a seed: each answer gets another */
     struct hearth_model *model;
     struct hearth_session *session;

@@ -18,6 +18,7 @@ void stats_line(const struct stats *s)
     if (r->n_kept) buf_printf(&b, " (%zu kept)", r->n_kept);
     buf_printf(&b, ", %.1f tokens/s | answer %zu tokens", rate(read, r->prefill_ns), r->n_tokens);
     if (r->n_steps) buf_printf(&b, ", %.1f tokens/s", rate(r->n_steps, r->decode_ns));
+    if (r->n_guessed) buf_printf(&b, " (%zu of %zu guessed)", r->n_right, r->n_guessed);
     buf_printf(&b, " | %s | seed %llu", finish_name(r->finish), (unsigned long long)s->seed);
     if (!b.bad) term_note("%s", b.data);
     buf_release(&b);
@@ -72,6 +73,8 @@ bool stats_json(const struct stats *s, struct buf *out)
     ok = json_put(j, "kept_tokens", json_new_int((int64_t)r->n_kept)) && ok;
     ok = json_put(j, "completion_tokens", json_new_int((int64_t)r->n_tokens)) && ok;
     if (r->token) ok = json_put(j, "logprobs", logprobs_json(s->tokens, r)) && ok;
+    if (r->n_guessed) ok = json_put(j, "guessed_tokens", json_new_int((int64_t)r->n_guessed)) && ok;
+    if (r->n_guessed) ok = json_put(j, "right_tokens", json_new_int((int64_t)r->n_right)) && ok;
     if (r->n_back) ok = json_put(j, "taken_back_tokens", json_new_int((int64_t)r->n_back)) && ok;
     ok = json_put(j, "seed", json_new_int((int64_t)s->seed)) && ok;
     ok = json_put(t, "load_ms", json_new_real(ms(s->load_ns))) && ok;

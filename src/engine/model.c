@@ -272,6 +272,7 @@ void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *o
         .n_expert_used = m->h.n_expert_used,
         .n_embed_tokens = engine_embed_limit(m),
         .pooling = m->h.pooling,
+        .recurrent = m->variant[V_TEXT].graph->n_state != 0,
         .encoder = m->h.bidirectional,
         .has_template = m->tmpl != NULL,
     };

@@ -97,18 +97,33 @@ int hearth_sampler_forbid(struct hearth_sampler *s, size_t position, int32_t id,
 
 void hearth_sampler_no_end_before(struct hearth_sampler *s, size_t position) { sampler_no_end_before(s->s, position); }
 
+/* The row of logits of the place `back` tokens before the end, or NULL. */
+static const float *row_at(const struct hearth_session *s, size_t back)
+{
+    size_t n;
+    const float *rows = hearth_session_logits_rows(s, &n);
+    return back < n ? rows + (n - 1 - back) * s->m->h.n_vocab : NULL;
+}
+
+int32_t hearth_sampler_pick_at(struct hearth_sampler *s, const struct hearth_session *session, size_t back)
+{
+    struct sampler_input in = { .logits = row_at(session, back) };
+    in.ids = hearth_session_ids(session, &in.n);
+    in.n -= in.logits ? back : 0;
+    return in.logits ? sampler_pick(s->s, &in) : -1;
+}
+
 int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session)
 {
-    struct sampler_input in = { hearth_session_logits(session), session->q.ids, session->q.n };
-    return in.logits ? sampler_pick(s->s, &in) : -1;
+    return hearth_sampler_pick_at(s, session, 0);
 }
 
 _Static_assert(sizeof(struct hearth_choice) == sizeof(struct sampler_choice), "one struct under two names");
 static struct sampler_choice *choices_of(struct hearth_choice *c) { return (struct sampler_choice *)(void *)c; }
 
-float hearth_session_logprobs(const struct hearth_session *session, int32_t id, struct hearth_choice *out, size_t *n)
+float hearth_session_logprobs(const struct hearth_session *session, size_t back, int32_t id, struct hearth_choice *out, size_t *n)
 {
-    const float *logits = hearth_session_logits(session);
+    const float *logits = row_at(session, back);
     int32_t n_vocab = tokenizer_n_vocab(session->m->tokenizer);
     size_t none = 0;
     if (n_vocab > (int32_t)session->m->h.n_vocab) n_vocab = (int32_t)session->m->h.n_vocab;

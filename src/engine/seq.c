@@ -148,6 +148,16 @@ static uint32_t reachable(const struct seq *s, uint32_t n)
     return s->n_saved <= n ? s->n_saved : 0;
 }
 
+bool seq_drop(struct seq *s, uint32_t n)
+{
+    uint32_t to = s->n - n;
+    if (n && (has_state(s) || reachable(s, to) != to)) return false;
+    lock_take(&s->pool->lock);
+    cut(s, to);
+    lock_give(&s->pool->lock);
+    return true;
+}
+
 /* The pages of what was found take the place of its own. */
 static bool adopt(struct seq *s, const struct prefix_hit *hit, const int32_t *ids)
 {

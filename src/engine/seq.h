@@ -36,6 +36,8 @@ void seq_release(struct seq *s);
 /* Makes s->n the length of the longest prefix of ids[0..keep) whose pages there are, its own or the cache's; what is given up
  * goes to the cache.  ids[0 .. s->n) become its text. */
 int  seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err);
+/* Forgets the last n <= s->n tokens.  false, and nothing changes: a state, or a window whose pages are gone. */
+bool seq_drop(struct seq *s, uint32_t n);
 /* Leaves its text to the cache and gives its pages back; it can begin again. */
 void seq_empty(struct seq *s);
 /* Where the state of a prompt of n tokens is best kept; 0: nowhere. */

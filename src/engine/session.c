@@ -231,6 +231,16 @@ int hearth_session_sync(struct hearth_session *s, const int32_t *ids, size_t n, 
     return rc;
 }
 
+int hearth_session_drop(struct hearth_session *s, size_t n, struct hearth_error *e)
+{
+    if (n > s->q.n) return err_set(err_of(e), ERR_ARG, "%zu tokens cannot be dropped from a text of %u", n, s->q.n);
+    if (!n) return 0;
+    if (!seq_drop(&s->q, (uint32_t)n))
+        return err_set(err_of(e), ERR_UNSUPPORTED, "%s: this model cannot go back by %zu tokens", gguf_path(s->m->gguf), n);
+    s->n_rows = 0;
+    return 0;
+}
+
 const int32_t *hearth_session_ids(const struct hearth_session *s, size_t *n)
 {
     *n = s->q.n;

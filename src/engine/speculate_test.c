@@ -1,0 +1,188 @@
+/* speculate_test.c - decoding with guesses gives the tokens and the logits of plain decoding. */
+#include "tests/engine_fixture.h"
+
+#include <string.h>
+
+enum { START = 40, LENGTH = 60, GUESS = 6 };
+
+struct told { int32_t ids[START + LENGTH]; size_t n, guessed, right; uint64_t hash; };
+
+static void add_row(struct told *t, const struct hearth_session *s, size_t back)
+{
+    size_t n;
+    const float *rows = hearth_session_logits_rows(s, &n);
+    assert_true(back < n);
+    t->hash = t->hash * 31 + hash_bytes(rows + (n - 1 - back) * TINY_VOCAB, TINY_VOCAB * 4);
+}
+
+static struct hearth_sampler *sampler_of(struct hearth_model *m, int kind)
+{
+    struct hearth_sampler *p;
+    struct hearth_sampler_options o;
+    struct hearth_error e;
+    hearth_sampler_defaults(m, &o);
+    o.seed = 5;
+    o.temperature = kind == 0 ? 0 : 0.3f;
+    if (kind == 2) o.mirostat = 2;
+    if (kind == 3) o.repeat_penalty = 1.05f, o.dry_multiplier = 0.1f, o.xtc_probability = 0.2f;
+    if (kind == 4) o.adaptive_target = 0.5f;
+    if (hearth_sampler_open(&p, m, &o, &e) < 0) fail_msg("%s", e.message);
+    return p;
+}
+
+static void tell_plain(struct hearth_model *m, struct hearth_session *s, int kind, struct told *t)
+{
+    struct hearth_error e;
+    struct hearth_sampler *p = sampler_of(m, kind);
+    assert_int_equal(hearth_session_sync(s, t->ids, t->n = START, &e), 0);
+    while (t->n < START + LENGTH) {
+        add_row(t, s, 0);
+        t->ids[t->n++] = hearth_sampler_pick(p, s);
+        assert_int_equal(hearth_session_append(s, &t->ids[t->n - 1], 1, &e), 0);
+    }
+    hearth_sampler_close(p);
+}
+
+/* Some guesses are made wrong on purpose, so that going back is seen at every place. */
+static void tell_guessing(struct hearth_model *m, struct hearth_session *s, int kind, struct told *t)
+{
+    struct hearth_error e;
+    struct hearth_sampler *p = sampler_of(m, kind);
+    struct hearth_speculator *g;
+    size_t ahead = 0;
+    assert_int_equal(hearth_speculator_open(&g, s, GUESS, &e), 0);
+    assert_int_equal(hearth_session_sync(s, t->ids, t->n = START, &e), 0);
+    while (t->n < START + LENGTH) {
+        size_t have;
+        add_row(t, s, ahead);
+        t->ids[t->n++] = hearth_sampler_pick_at(p, s, ahead);
+        const int32_t *in = hearth_session_ids(s, &have);
+        if (ahead && in[have - ahead] == t->ids[t->n - 1]) {
+            ahead--;
+            t->right++;
+        } else if (ahead) {
+            assert_int_equal(hearth_session_drop(s, ahead, &e), 0);
+            assert_null(hearth_session_logits(s));
+            ahead = 0;
+        }
+        hearth_session_ids(s, &have);
+        if (have >= t->n) continue;
+        assert_int_equal(have, t->n - 1);
+        int32_t next[GUESS + 1] = { t->ids[t->n - 1] };
+        ahead = hearth_speculator_draft(g, t->ids, t->n, next + 1, GUESS);
+        int32_t *wrong = t->n % 3 == 0 && ahead ? &next[1 + t->n % ahead] : NULL;
+        if (wrong) *wrong = *wrong ? *wrong - 1 : 1;
+        t->guessed += ahead;
+        assert_int_equal(hearth_session_append(s, next, ahead + 1, &e), 0);
+    }
+    hearth_speculator_close(g);
+    hearth_sampler_close(p);
+}
+
+static void start(struct told *t)
+{
+    memset(t, 0, sizeof *t);
+    for (int i = 0; i < START; i++) t->ids[i] = 65 + i % 13;
+}
+
+static void guesses_change_nothing(void **state)
+{
+    (void)state;
+    size_t guessed = 0, right = 0;
+    for (size_t i = 0; i < N_MODEL; i++) {
+        struct hearth_model *m = open_model(i, NULL, 2);
+        struct hearth_model_info info;
+        struct hearth_session_options o = { .n_ctx = 256, .n_logits = GUESS + 1 };
+        hearth_model_info(m, &info);
+        for (int kind = 0; kind < 5; kind++) {
+            struct hearth_session *a, *b;
+            struct hearth_error e;
+            struct told plain, guess;
+            start(&plain);
+            start(&guess);
+            assert_int_equal(hearth_session_open(&a, m, NULL, &e), 0);
+            assert_int_equal(hearth_session_open(&b, m, &o, &e), 0);
+            tell_plain(m, a, kind, &plain);
+            tell_guessing(m, b, kind, &guess);
+            assert_memory_equal(plain.ids, guess.ids, sizeof plain.ids);
+            assert_true(plain.hash == guess.hash);
+            if (info.recurrent) assert_int_equal(guess.guessed, 0);
+            guessed += guess.guessed;
+            right += guess.right;
+            hearth_session_close(a);
+            hearth_session_close(b);
+        }
+        hearth_model_close(m);
+    }
+    print_message("# %zu guessed, %zu right\n", guessed, right);
+    assert_true(right > 100 && guessed > right + 100);         /* both happen often */
+}
+
+static void dropping_has_limits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_MODEL; i++) {
+        struct hearth_model *m = open_model(i, NULL, 1);
+        struct hearth_model_info info;
+        struct hearth_session *s = open_session(m, 0);
+        struct hearth_error e;
+        size_t n;
+        hearth_model_info(m, &info);
+        sync_hash(s, 30);
+        assert_int_equal(hearth_session_drop(s, 31, &e), HEARTH_EARG);
+        assert_non_null(hearth_session_logits(s));
+        assert_int_equal(hearth_session_drop(s, 0, &e), 0);
+        int rc = hearth_session_drop(s, 7, &e);
+        assert_int_equal(rc, info.recurrent ? HEARTH_EUNSUPPORTED : 0);
+        hearth_session_ids(s, &n);
+        assert_int_equal(n, info.recurrent ? 30 : 23);
+        assert_int_equal(sync_hash(s, 60), sync_hash(s, 60));
+        hearth_session_close(s);
+        s = open_session(m, 0);
+        uint64_t fresh = sync_hash(s, 60);
+        assert_int_equal(sync_hash(s, 60), fresh);
+        hearth_session_close(s);
+        hearth_model_close(m);
+    }
+}
+
+/* The chooser of lengths: repeats are guessed, other texts are not, and a step that costs too much ends it. */
+static void guesses_are_made_when_they_pay(void **state)
+{
+    (void)state;
+    struct hearth_model *m = open_model(0, NULL, 1);
+    struct hearth_session *s;
+    struct hearth_speculator *g;
+    struct hearth_error e;
+    struct hearth_session_options o = { .n_ctx = 2000, .n_logits = HEARTH_MAX_DRAFT + 1 };
+    assert_int_equal(hearth_session_open(&s, m, &o, &e), 0);
+    for (int dear = 0; dear < 2; dear++) {
+        size_t asked = 0, some = 0;
+        int32_t text[1200], out[HEARTH_MAX_DRAFT];
+        for (int i = 0; i < 1200; i++) text[i] = i < 600 ? i * 7919 % 251 + i % 3 * 300 : text[i - 400];
+        assert_int_equal(hearth_speculator_open(&g, s, 0, &e), 0);
+        for (size_t n = 2; n < 1200; n++) {
+            size_t k = hearth_speculator_draft(g, text, n, out, HEARTH_MAX_DRAFT);
+            hearth_speculator_timed(g, k + 1, 1000 + (dear ? 1500 : 50) * k);
+            if (n < 600) asked += k;
+            else some += k > 0;
+            for (size_t i = 0; n > 620 && n < 1100 && !dear && i < k; i++) assert_int_equal(out[i], text[n + i]);
+        }
+        assert_int_equal(asked, 0);
+        assert_true(dear ? some < 20 : some > 550);
+        hearth_speculator_close(g);
+    }
+    assert_int_equal(hearth_speculator_open(&g, s, HEARTH_MAX_DRAFT + 1, &e), HEARTH_EARG);
+    hearth_session_close(s);
+    hearth_model_close(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(guesses_change_nothing),
+        cmocka_unit_test(dropping_has_limits),
+        cmocka_unit_test(guesses_are_made_when_they_pay),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
