@@ -8,7 +8,7 @@
 #include "engine/measure.h"
 #include "quant/convert.h"
 #include "tests/testing.h"
-#include "tests/tiny_model.h"
+#include "tests/tiny_arch.h"
 
 enum { N = 150, CTX = 64 };
 
@@ -38,7 +38,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    static const char *const file[] = { "a.gguf", "b.gguf", "moe.gguf" };
+    static const char *const file[] = { "a.gguf", "b.gguf", "moe.gguf", "mla.gguf" };
     for (size_t i = 0; i < sizeof file / sizeof *file; i++) unlink(in_dir(file[i]));
     return rmdir(dir);
 }
@@ -246,6 +246,54 @@ static void experts_are_counted_apart(void **state)
 }
 
 /* Watching changes nothing. */
+/* Each head of latent attention has a matrix of its own, multiplied with its part of the query: by hand too, and a plan with
+ * it. */
+static void heads_are_counted_apart(void **state)
+{
+    (void)state;
+    enum { D = 64, H = 3, E = 40, PE = 8, NOPE = E - PE };
+    struct tiny_any a = { .t = { .arch = "deepseek2", .type = DT_F32, .D = D, .L = 1, .H = H, .E = E, .F = 32, .experts = 4,
+                                 .used = 1 }, .split = true, .pe = PE, .kv_rank = 32, .Ev = 32, .Fe = 32, .dense = 1 };
+    struct buf b = { 0 };
+    struct gguf *g;
+    struct err err;
+    assert_int_equal(tiny_any_bytes(&b, &a), 0);
+    FILE *f = fopen(in_dir("mla.gguf"), "wb");
+    assert_true(f && fwrite(b.data, 1, b.len, f) == b.len && !fclose(f));
+    buf_release(&b);
+    struct imatrix *im = collect("mla.gguf", 2, NULL);
+    const struct imatrix_entry *k = imatrix_find(im, "blk.0.attn_k_b.weight"), *v = imatrix_find(im, "blk.0.attn_v_b.weight");
+    assert_true(k && v && k->n == NOPE * H && v->n == 32 * H);
+    assert_memory_not_equal(v->value, v->value + 32, 32 * sizeof(float));
+    assert_int_equal(gguf_open(&g, in_dir("mla.gguf"), &err), 0);
+    const float *embed = (const void *)gguf_tensor(g, "token_embd.weight")->data;
+    const float *norm = (const void *)gguf_tensor(g, "blk.0.attn_norm.weight")->data;
+    const float *q = (const void *)gguf_tensor(g, "blk.0.attn_q.weight")->data;
+    for (size_t h = 0; h < H; h++)
+        for (size_t i = 0; i < NOPE; i++) {
+            double want = 0;
+            for (size_t t = 0; t < 2 * CTX; t++) {
+                const float *x = embed + (size_t)ids[t] * D, *w = q + (h * E + i) * D;
+                double power = 0, y = 0;
+                for (size_t d = 0; d < D; d++) power += (double)x[d] * (double)x[d] / D;
+                for (size_t d = 0; d < D; d++) y += (double)x[d] * (double)norm[d] * (double)w[d];
+                want += y * y / (power + 1e-5) / (2 * CTX);
+            }
+            double got = (double)k->value[h * NOPE + i];
+            if (fabs(got - want) > 2e-3 * want) fail_msg("head %zu, column %zu: %g, expected %g", h, i, got, want);
+        }
+    struct convert *c;
+    struct convert_options o = { .recipe = RECIPE_Q8_0, .output_type = -1, .embedding_type = -1, .imatrix = im };
+    if (convert_plan(&c, g, &o, &err) < 0) fail_msg("%s", err.msg);
+    unsigned weighted = 0;
+    for (size_t i = 0; i < convert_n(c); i++)
+        weighted += convert_at(c, i)->weighted && strstr(convert_at(c, i)->from->name, "_b.weight") != NULL;
+    assert_int_equal(weighted, 2);
+    convert_close(c);
+    gguf_close(g);
+    imatrix_close(im);
+}
+
 static void observed_logits_are_the_same(void **state)
 {
     (void)state;
@@ -355,6 +403,7 @@ int main(void)
         cmocka_unit_test(texts_that_do_not_fit_are_refused),
         cmocka_unit_test(sums_are_those_of_the_inputs),
         cmocka_unit_test(experts_are_counted_apart),
+        cmocka_unit_test(heads_are_counted_apart),
         cmocka_unit_test(observed_logits_are_the_same),
         cmocka_unit_test(small_models_are_as_good_as_the_reference),
     };

@@ -150,8 +150,8 @@ int  plan_compile(struct plan **out, const struct graph *g, const struct plan_ta
                   uint32_t max_out, struct err *err);
 void plan_close(struct plan *p);
 
-/* Who looks on: x[w->ne[0]] is a row that matrix `part` of w (0, or the expert) is multiplied with.  Called by one thread, in
- * the same order whatever the number of threads. */
+/* Who looks on: x[w->ne[0]] is a row that matrix `part` of w (0, or the expert or head) is multiplied with.  Called by one
+ * thread, in the same order whatever the number of threads. */
 struct observer {
     void (*see)(void *arg, const struct weight *w, uint32_t part, const float *x);
     void *arg;

@@ -77,11 +77,13 @@ static vid pack_input(struct build *b, const struct op *o)
 
 static void add_observe(struct build *b, const struct op *mat)
 {
-    /* Heads have matrices of their own, which importance does not tell apart. */
-    if (mat->kind == OP_MATMUL_HEADS || !b->g->observed || b->p->value[mat->in[0]].rows == ROWS_OUT) return;
+    if (!b->g->observed || b->p->value[mat->in[0]].rows == ROWS_OUT) return;
     struct op *o = &b->p->op[b->p->n_op++];
     *o = (struct op){ .kind = OP_OBSERVE, .in = { mat->in[0], mat->in[1] }, .out = -1, .out2 = -1, .w = mat->w };
     o->n[0] = mat->n[0];
+    if (mat->kind != OP_MATMUL_HEADS) return;
+    o->n[1] = mat->n[0];
+    o->n[2] = mat->n[1];
 }
 
 /* Matrix products that follow each other pack their inputs first, so that they can run as one step. */

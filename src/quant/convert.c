@@ -127,11 +127,26 @@ static int choose(const struct convert *c, const struct recipe_model *m, struct 
     return 0;
 }
 
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && !strcmp(s + n - k, end);
+}
+
+/* The matrices of heads lie one behind the other in two dimensions in some files, in three in others. */
+static bool has_heads(const struct gguf_tensor *f, uint64_t heads)
+{
+    bool named = ends_with(f->name, ".attn_k_b.weight") || ends_with(f->name, ".attn_v_b.weight");
+    return named && f->ne[2] == 1 && f->ne[1] % heads == 0;
+}
+
 static int find_weights(const struct convert *c, struct convert_tensor *t, struct err *err)
 {
     const struct gguf_tensor *f = t->from;
     const struct imatrix_entry *e = c->o->imatrix && !t->kept ? imatrix_find(c->o->imatrix, f->name) : NULL;
-    if (e && e->n != f->ne[0] * f->ne[2] && e->n != f->ne[0])
+    bool fits = e && (e->n == f->ne[0] * f->ne[2] || e->n == f->ne[0] ||
+                      (e->n && e->n % f->ne[0] == 0 && has_heads(f, e->n / f->ne[0])));
+    if (e && !fits)
         return err_set(err, ERR_ARG, "%s: tensor %s has %llu columns and %llu matrices, but the importance matrix has %llu "
                        "values for it: it belongs to another model", gguf_path(c->g), f->name, (unsigned long long)f->ne[0],
                        (unsigned long long)f->ne[2], (unsigned long long)e->n);
@@ -191,7 +206,7 @@ static void gather_weights(const struct piece *p, uint64_t at, size_t n, float *
     const struct gguf_tensor *f = p->t->from;
     for (size_t i = 0, k; i < n; i += k) {
         uint64_t row = (at + i) / f->ne[0], col = (at + i) % f->ne[0];
-        uint64_t part = p->n_weight > f->ne[0] ? row / f->ne[1] % f->ne[2] : 0;
+        uint64_t parts = p->n_weight / f->ne[0], part = parts > 1 ? row / (f->ne[1] * f->ne[2] / parts) % parts : 0;
         k = f->ne[0] - col < n - i ? (size_t)(f->ne[0] - col) : n - i;
         memcpy(w + i, p->weight + part * f->ne[0] + col, k * sizeof *w);
     }

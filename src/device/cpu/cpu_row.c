@@ -329,13 +329,15 @@ static void sort(const struct run *r, const struct op *o)
     begin[0] = 0;
 }
 
-/* Experts see the rows of their slots, in the order of the tokens. */
+/* Experts see the rows of their slots, in the order of the tokens; heads their part of each row. */
 static void observe(const struct run *r, const struct op *o)
 {
     const struct observer *who = r->v->observer;
     if (!who) return;
     if (o->in[1] < 0) {
-        for (size_t t = 0; t < r->v->T; t++) who->see(who->arg, o->w, 0, float_row(r, o->in[0], t));
+        for (size_t t = 0; t < r->v->T; t++)
+            for (int32_t h = 0; h < (o->n[1] > 0 ? o->n[1] : 1); h++)
+                who->see(who->arg, o->w, (uint32_t)h, float_row(r, o->in[0], t) + (size_t)h * (size_t)o->n[2]);
         return;
     }
     const int32_t *begin = (const int32_t *)(const void *)value_row(r, o->in[1], 0);
