@@ -181,21 +181,26 @@ static inline void codes_q6_k(const uint8_t *w, struct weight_codes *o)
         }
 }
 
-/* Eight values, none of them 0, in the bytes of a word; bit j of signs negates value j.  No carry leaves a byte. */
-static inline void codes_signed(int8_t *out, uint64_t values, unsigned signs)
+/* The signs of 32 values that four 7-bit indices stand for (iq_sign8). */
+static inline uint32_t codes_signs(uint32_t v)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t bit = signs * ones & UINT64_C(0x8040201008040201), one = (bit + 0x7f * ones) >> 7 & ones;
-    values = (values ^ one * 0xff) + one;
-    memcpy(out, &values, 8);
+    uint32_t s = (v & 127) | (v << 1 & 127 << 8) | (v << 2 & 127 << 16) | (v << 3 & UINT32_C(127) << 24), p = s ^ s >> 4;
+    p ^= p >> 2;
+    p ^= p >> 1;
+    return s | (p & 0x01010101) << 7;
 }
 
-static inline uint64_t codes_entry(const uint8_t *first, const uint8_t *second)
+static inline uint64_t codes_entry8(const uint8_t *g)
 {
-    uint32_t v[2];
-    memcpy(v, first, 4);
-    memcpy(v + 1, second, 4);
-    return v[0] | (uint64_t)v[1] << 32;
+    uint64_t v;
+    memcpy(&v, g, 8);
+    return v;
+}
+
+/* Two entries of four values. */
+static inline uint64_t codes_entries(const uint8_t *g, const uint8_t *h)
+{
+    return (uint64_t)load32(g) | (uint64_t)load32(h) << 32;
 }
 
 static inline void codes_iq2_xxs(const uint8_t *w, struct weight_codes *o)
@@ -205,38 +210,38 @@ static inline void codes_iq2_xxs(const uint8_t *w, struct weight_codes *o)
         const uint8_t *q = w + 2 + 8 * b;
         uint32_t v = load32(q + 4);
         codes_both(o->sc, b, 2 * (int)(v >> 28) + 1);
-        for (unsigned l = 0; l < 4; l++) {
-            const uint8_t *g = iq2_xxs_grid[q[l]];
-            codes_signed(o->code + 32 * b + 8 * l, codes_entry(g, g + 4), iq_sign8(v >> 7 * l & 127));
-        }
-    }
-}
-
-static inline void codes_iq2_scales(const uint8_t *scales, struct weight_codes *o)
-{
-    for (unsigned b = 0; b < 8; b++) {
-        o->sc[2 * b] = (int16_t)(2 * (scales[b] & 15) + 1);
-        o->sc[2 * b + 1] = (int16_t)(2 * (scales[b] >> 4) + 1);
+        uint64_t value[4];
+        for (unsigned l = 0; l < 4; l++) value[l] = codes_entry8(iq2_xxs_grid[q[l]]);
+        codes_signed(value, codes_signs(v), o->code + 32 * b);
     }
 }
 
 static inline void codes_iq2_xs(const uint8_t *w, struct weight_codes *o)
 {
     o->d = codes_half(w) * 0.125f;
-    codes_iq2_scales(w + 66, o);
-    for (unsigned v = 0; v < 32; v++) {
-        unsigned q = load16(w + 2 + 2 * v);
-        codes_signed(o->code + 8 * v, codes_entry(iq2_xs_grid[q & 511], iq2_xs_grid[q & 511] + 4), iq_sign8(q >> 9));
+    codes_iq2_scales(w + 66, o->sc);
+    for (unsigned b = 0; b < 8; b++) {
+        uint64_t q = codes_entry8(w + 2 + 8 * b), signs = q >> 9 & UINT64_C(0x007f007f007f007f), value[4];
+        value[0] = codes_entry8(iq2_xs_grid[q & 511]);
+        value[1] = codes_entry8(iq2_xs_grid[q >> 16 & 511]);
+        value[2] = codes_entry8(iq2_xs_grid[q >> 32 & 511]);
+        value[3] = codes_entry8(iq2_xs_grid[q >> 48 & 511]);
+        signs |= signs >> 9;                    /* 14 bits in each word */
+        signs = (signs & 0x3fff) | (signs >> 18 & 0x3fff << 14);
+        codes_signed(value, codes_signs((uint32_t)signs), o->code + 32 * b);
     }
 }
 
 static inline void codes_iq2_s(const uint8_t *w, struct weight_codes *o)
 {
     o->d = codes_half(w) * 0.125f;
-    codes_iq2_scales(w + 74, o);
-    for (unsigned v = 0; v < 32; v++) {
-        unsigned q = w[2 + v] | ((unsigned)w[66 + v / 4] >> 2 * (v % 4) & 3) << 8;
-        codes_signed(o->code + 8 * v, codes_entry(iq2_s_grid[q], iq2_s_grid[q] + 4), w[34 + v]);
+    codes_iq2_scales(w + 74, o->sc);
+    for (unsigned b = 0; b < 8; b++) {
+        const uint8_t *q = w + 2 + 4 * b;
+        const unsigned high = w[66 + b];
+        uint64_t value[4];
+        for (unsigned l = 0; l < 4; l++) value[l] = codes_entry8(iq2_s_grid[q[l] | (high >> 2 * l & 3) << 8]);
+        codes_signed(value, load32(w + 34 + 4 * b), o->code + 32 * b);
     }
 }
 
@@ -246,11 +251,10 @@ static inline void codes_iq3_xxs(const uint8_t *w, struct weight_codes *o)
     for (unsigned b = 0; b < 8; b++) {
         uint32_t v = load32(w + 66 + 4 * b);
         codes_both(o->sc, b, 2 * (int)(v >> 28) + 1);
-        for (unsigned l = 0; l < 4; l++) {
-            const uint8_t *q = w + 2 + 8 * b + 2 * l;
-            uint64_t values = codes_entry(iq3_xxs_grid[q[0]], iq3_xxs_grid[q[1]]);
-            codes_signed(o->code + 32 * b + 8 * l, values, iq_sign8(v >> 7 * l & 127));
-        }
+        const uint8_t *q = w + 2 + 8 * b;
+        uint64_t value[4];
+        for (unsigned l = 0; l < 4; l++) value[l] = codes_entries(iq3_xxs_grid[q[2 * l]], iq3_xxs_grid[q[2 * l + 1]]);
+        codes_signed(value, codes_signs(v), o->code + 32 * b);
     }
 }
 
@@ -258,10 +262,15 @@ static inline void codes_iq3_s(const uint8_t *w, struct weight_codes *o)
 {
     o->d = codes_half(w);
     for (unsigned b = 0; b < 8; b++) codes_both(o->sc, b, 1 + 2 * (w[106 + b / 2] >> 4 * (b % 2) & 15));
-    for (unsigned v = 0; v < 32; v++) {
-        unsigned high = (unsigned)w[66 + v / 4] >> v % 4 * 2;
-        unsigned a = w[2 + 2 * v] | (high & 1) << 8, b = w[3 + 2 * v] | (high >> 1 & 1) << 8;
-        codes_signed(o->code + 8 * v, codes_entry(iq3_s_grid[a], iq3_s_grid[b]), w[74 + v]);
+    for (unsigned b = 0; b < 8; b++) {
+        const uint8_t *q = w + 2 + 8 * b;
+        const unsigned high = w[66 + b];
+        uint64_t value[4];
+        for (unsigned l = 0; l < 4; l++) {
+            unsigned i = q[2 * l] | (high >> 2 * l & 1) << 8, j = q[2 * l + 1] | (high >> (2 * l + 1) & 1) << 8;
+            value[l] = codes_entries(iq3_s_grid[i], iq3_s_grid[j]);
+        }
+        codes_signed(value, load32(w + 74 + 4 * b), o->code + 32 * b);
     }
 }
 
@@ -334,7 +343,7 @@ static inline void codes_tq2_0(const uint8_t *w, struct weight_codes *o)
     for (unsigned h = 0; h < 2; h++)
         for (unsigned p = 0; p < 4; p++) {
             codes_field(w + 32 * h, 2 * p, 2, o->code + 128 * h + 32 * p);
-            for (unsigned l = 0; l < 32; l++) o->code[128 * h + 32 * p + l]--;
+            codes_high_bits(0, 0, 1, o->code + 128 * h + 32 * p);
         }
 }
 

@@ -39,6 +39,17 @@ static inline void codes_table(const uint8_t *q, const int8_t *table, int8_t *ou
     }
 }
 
+/* 32 values, none of them 0, eight in the bytes of each word; bit j of signs negates value j. */
+static inline void codes_signed(const uint64_t *values, uint32_t signs, int8_t *out)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    for (unsigned l = 0; l < 4; l++) {
+        uint64_t bit = (signs >> 8 * l & 255) * ones & UINT64_C(0x8040201008040201), one = (bit + 0x7f * ones) >> 7 & ones;
+        uint64_t v = (values[l] ^ one * 255) + one;         /* no carry leaves a byte */
+        memcpy(out + 8 * l, &v, 8);
+    }
+}
+
 /* The 6-bit scales and minimums of 12 bytes, each for two groups. */
 static inline void codes_k_scales(const uint8_t *p, int16_t *sc, int16_t *mn)
 {
@@ -69,6 +80,15 @@ static inline void codes_iq4_scales(const uint8_t *p, int16_t *sc)
     for (unsigned b = 0; b < 8; b++) {
         unsigned s = (p[2 + b / 2] >> 4 * (b % 2) & 15u) | (high >> 2 * b & 3) << 4;
         sc[2 * b] = sc[2 * b + 1] = (int16_t)((int)s - 32);
+    }
+}
+
+/* IQ2: 4-bit scales of 16 groups, as odd numbers. */
+static inline void codes_iq2_scales(const uint8_t *p, int16_t *sc)
+{
+    for (unsigned b = 0; b < 8; b++) {
+        sc[2 * b] = (int16_t)(2 * (p[b] & 15) + 1);
+        sc[2 * b + 1] = (int16_t)(2 * (p[b] >> 4) + 1);
     }
 }
 

@@ -98,6 +98,16 @@ INLINE void codes_table(const uint8_t *q, const int8_t *table, int8_t *out)
     store256(_mm256_shuffle_epi8(load_both(table), codes_halves(q)), out);
 }
 
+INLINE void codes_signed(const uint64_t *values, uint32_t signs, int8_t *out)
+{
+    const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    __m256i v = _mm256_setr_epi64x((long long)values[0], (long long)values[1], (long long)values[2], (long long)values[3]);
+    __m256i set = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32((int)signs), byte), bit);
+    __m256i minus = _mm256_cmpeq_epi8(set, bit);
+    store256(_mm256_sub_epi8(_mm256_xor_si256(v, minus), minus), out);
+}
+
 INLINE void codes_k_scales(const uint8_t *p, int16_t *sc, int16_t *mn)
 {
     __m128i v = k_scales(p);
@@ -124,6 +134,13 @@ INLINE void codes_iq4_scales(const uint8_t *p, int16_t *sc)
     high = _mm256_slli_epi32(_mm256_and_si256(high, _mm256_set1_epi32(3)), 4);
     __m256i v = _mm256_or_si256(low, high);
     store256(_mm256_sub_epi16(_mm256_or_si256(v, _mm256_slli_epi32(v, 16)), _mm256_set1_epi16(32)), sc);
+}
+
+INLINE void codes_iq2_scales(const uint8_t *p, int16_t *sc)
+{
+    __m128i v = _mm_loadl_epi64((const __m128i *)(const void *)p), high = _mm_srli_epi16(v, 4);
+    v = _mm_and_si128(_mm_unpacklo_epi8(v, high), _mm_set1_epi8(15));
+    store256(_mm256_cvtepu8_epi16(_mm_add_epi8(_mm_add_epi8(v, v), _mm_set1_epi8(1))), sc);
 }
 
 INLINE void codes_mxfp4_scales(const uint8_t *p, float *scale)
