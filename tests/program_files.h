@@ -11,7 +11,7 @@ static char dir[64];               /* the group's set-up names and makes it */
 /* Good for the next three calls. */
 static const char *in_dir(const char *name)
 {
-    static char path[4][128];
+    static char path[4][256];
     static unsigned turn;
     char *p = path[turn++ % 4];
     snprintf(p, sizeof path[0], "%s/%s", dir, name);

@@ -141,8 +141,9 @@ struct builder {
 };
 
 /* Binds a tensor of shape ne0 x ne1 x ne2 (0: one dimension less).  NULL when it is missing: an error when required.  The
- * %u of name is the layer. */
-const struct weight *bind(struct builder *b, const char *name, const char *suffix, const uint64_t ne[3], bool required);
+ * %u of name is the layer.  Its symbol has another name, so that the C library's bind() stays reachable. */
+const struct weight *bind(struct builder *b, const char *name, const char *suffix, const uint64_t ne[3], bool required)
+    __asm__("hearth_model_bind");
 bool flat_tensor(const struct builder *b, const char *name);     /* its third dimension is 1 or it is not there */
 vid matmul(struct builder *b, vid x, const char *name, uint32_t n_in, uint32_t n_out);
 /* False, and an error that names the key, when n is 0: a width that the file must state. */

@@ -55,7 +55,10 @@ static void add_layers(const struct walk *w, const struct manifest *m, struct fo
         if (l->title) f->file = l->title;
     }
     if (f->files < 2 || !f->file) return;
-    fmt_into(tail, sizeof tail, "views/%s/%s", f->digest, strrchr(f->file, '/') ? strrchr(f->file, '/') + 1 : f->file);
+    /* Of a split model the first file is opened; else the folder. */
+    const char *base = strrchr(f->file, '/') ? strrchr(f->file, '/') + 1 : f->file;
+    fmt_into(tail, sizeof tail, "views/%s/%s", f->digest, base);
+    if (!name_ends_with(base, ".gguf")) tail[6 + SHA256_HEX] = 0;
     if (join(at, w->root, tail)) fmt_into(path, STORE_PATH, "%s", at);
 }
 

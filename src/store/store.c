@@ -135,6 +135,29 @@ int store_put_blob(const struct store *s, const void *p, size_t n, char hex[SHA2
     return os_file_exists(path) ? 0 : write_file(path, p, n, err);
 }
 
+static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
+
+int store_make_view(const struct store *s, const struct manifest *m, struct err *err)
+{
+    const struct layer *first = manifest_find(m, LAYER_MODEL);
+    size_t n = 0;
+    for (size_t i = 0; i < m->n; i++) n += m->layer[i].kind == LAYER_MODEL;
+    if (n < 2 || !first->title) return 0;
+    char folder[STORE_PATH], path[STORE_PATH], target[SHA256_HEX + 32];
+    if (!store_path(s, folder, "views", first->digest)) return err_set(err, ERR_LIMIT, "the path of the store is too long");
+    int rc = fs_make_folders(folder, err);
+    for (size_t i = 0; rc == 0 && i < m->n; i++) {
+        const struct layer *l = &m->layer[i];
+        if (l->kind != LAYER_MODEL || !l->title) continue;
+        if (strlen(folder) + strlen(l->title) + 2 > STORE_PATH)
+            return err_set(err, ERR_LIMIT, "%s: the path is too long", l->title);
+        fmt_into(path, sizeof path, "%s/%s", folder, base_name(l->title));
+        fmt_into(target, sizeof target, "../../blobs/sha256-%s", l->digest);
+        rc = fs_link_relative(target, path, err);
+    }
+    return rc;
+}
+
 /* ---- names of files ---- */
 
 static bool digit(char c) { return c >= '0' && c <= '9'; }

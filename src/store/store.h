@@ -88,5 +88,7 @@ int  store_read_manifest(const char *path, struct manifest *m, char id[SHA256_HE
 int  store_write_manifest(const struct store *s, const struct name *n, const char *text, size_t len, struct err *err);
 /* Small text as a blob; its digest. */
 int  store_put_blob(const struct store *s, const void *p, size_t n, char hex[SHA256_HEX + 1], struct err *err);
+/* Links to the blobs of a model of several files, under their own names: views/HEX/. */
+int  store_make_view(const struct store *s, const struct manifest *m, struct err *err);
 
 #endif

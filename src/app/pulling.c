@@ -1,0 +1,113 @@
+#include "app/pulling.h"
+
+#include <string.h>
+
+#include "app/input.h"
+#include "app/listing.h"
+#include "app/signals.h"
+#include "app/term.h"
+#include "base/json.h"
+#include "base/os.h"
+
+static bool ask(struct pulling *p, uint64_t missing)
+{
+    struct buf size = { 0 }, name = { 0 };
+    struct input_lines in = { 0 };
+    const char *line = "";
+    size_t n = 0;
+    bool has = false;
+    put_bytes(missing, &size);
+    name_put_short(p->name, &name);
+    bool yes = false;
+    if (!term_in_tty() || !term_err_tty()) {
+        term_note("hearth: %s would fetch %s and nobody is here to ask; type: hearth pull --yes %s", name.data, size.data,
+                  name.data);
+        p->refused = "more than 10 GB, and nobody to ask";
+    } else {
+        term_note("hearth: %s has %s to fetch.  Go on? [y/N]", name.data, size.data);
+        yes = input_line(&in, &line, &n, &has, NULL) == 0 && has && n && (*line == 'y' || *line == 'Y');
+        if (!yes) p->refused = "not wanted";
+    }
+    buf_release(&in.data);
+    buf_release(&size);
+    buf_release(&name);
+    return yes;
+}
+
+static bool planned(void *arg, uint64_t total, uint64_t missing)
+{
+    struct pulling *p = arg;
+    p->missing = missing;
+    p->fetched_from = total - missing;
+    p->begun = p->speed_at = os_now_ns();
+    p->speed_bytes = p->done = p->fetched_from;
+    return p->yes || missing <= PULL_ASK_ABOVE || ask(p, missing);
+}
+
+/* Bytes a second, of the last seconds. */
+static void measure(struct pulling *p, uint64_t now)
+{
+    double s = (double)(now - p->speed_at) / 1e9;
+    if (s < 0.5) return;
+    double v = (double)(p->done - p->speed_bytes) / s;
+    p->speed = p->speed > 0 ? 0.7 * p->speed + 0.3 * v : v;
+    p->speed_at = now;
+    p->speed_bytes = p->done;
+}
+
+static void show_json(const struct pulling *p, const char *file, uint64_t total)
+{
+    struct buf b = { 0 };
+    buf_puts(&b, "{\"status\":\"pulling\",\"file\":");
+    json_write_str(file, strlen(file), &b);
+    buf_printf(&b, ",\"completed\":%llu,\"total\":%llu,\"bytes_per_second\":%.0f", (unsigned long long)p->done,
+               (unsigned long long)total, p->speed);
+    if (p->speed > 0) buf_printf(&b, ",\"seconds_left\":%.0f", (double)(total - p->done) / p->speed);
+    buf_puts(&b, "}\n");
+    term_put(&b);
+}
+
+static void show_line(const struct pulling *p, uint64_t total)
+{
+    char left[32] = "";
+    unsigned s = p->speed > 0 ? (unsigned)((double)(total - p->done) / p->speed + 0.5) : 0;
+    if (p->speed > 0 && s < 360000) fmt_into(left, sizeof left, s >= 3600 ? "%u:%02u:%02u left" : "%u:%02u left",
+                                             s >= 3600 ? s / 3600 : s / 60, s >= 3600 ? s / 60 % 60 : s % 60, s % 60);
+    term_progress("%3.0f %%  %.2f of %.2f GB  %.1f MB/s  %s", total ? 100 * (double)p->done / (double)total : 100.0,
+                  (double)p->done / 1e9, (double)total / 1e9, p->speed / 1e6, left);
+}
+
+static bool progress(void *arg, const char *file, uint64_t done, uint64_t total)
+{
+    struct pulling *p = arg;
+    const uint64_t every = p->json ? 500000000 : 100000000;
+    uint64_t now = os_now_ns();
+    if (signals_pending()) return false;
+    if (!total) return true;
+    if (done > p->done) p->done = done;                          /* never backwards, even when bytes are fetched again */
+    measure(p, now);
+    if (now - p->shown < every && p->done < total) return true;
+    p->shown = now;
+    if (p->json) show_json(p, file, total);
+    else show_line(p, total);
+    return !term_closed();
+}
+
+int pulling(struct pulling *p, const char *operand, struct name *kept, struct err *err)
+{
+    struct store s;
+    struct name n, mine;
+    int rc = name_parse(&n, operand, err);
+    if (rc == 0) rc = store_open(&s, err);
+    if (rc < 0) return rc;
+    p->name = &n;
+    p->o.planned = planned;
+    p->o.progress = progress;
+    p->o.arg = p;
+    rc = pull_model(&s, &n, &p->o, &mine, err);
+    term_progress_end();
+    store_close(&s);
+    if (rc < 0 && p->refused) return err_set(err, ERR_ARG, "%.200s: %s", operand, p->refused);
+    if (rc == 0 && kept) *kept = mine;
+    return rc;
+}

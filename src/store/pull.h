@@ -1,0 +1,61 @@
+/* pull.h - fetches a model: asks the registry or hub what it consists of, then the files, then writes the manifest.
+ *
+ * Nothing is visible before everything is there: blobs first, each checked by its SHA-256, the manifest last.  An interrupted
+ * pull goes on where it stood, whenever that is.  Files that are there already are not fetched.
+ * Threads: one call per store. */
+#ifndef HEARTH_STORE_PULL_H
+#define HEARTH_STORE_PULL_H
+
+#include "store/fetch.h"
+#include "store/store.h"
+
+struct pull_options {
+    const char *registry, *hub;            /* base URLs in the place of the usual ones, or NULL: those of the environment */
+    unsigned workers, stall_s, tries;      /* as for a download */
+    /* The plan is known: bytes in all and bytes to fetch.  False: the user does not want it (ERR_CANCELLED). */
+    bool (*planned)(void *arg, uint64_t total, uint64_t missing);
+    /* Bytes that are there, of all files; `file` is the one under way.  False ends the pull. */
+    bool (*progress)(void *arg, const char *file, uint64_t done, uint64_t total);
+    void *arg;
+};
+
+struct pull_item {
+    struct layer layer;                    /* digest "" until it is known */
+    const char *url;
+};
+
+/* What is to be fetched. */
+struct pull {
+    struct store *store;
+    const struct pull_options *o;
+    struct fetch *fetch;
+    struct arena arena;
+    struct pull_item *item;
+    size_t n;
+    const char *base;                      /* URL of the server, without a slash at its end */
+    char *token;                           /* mem_free; or NULL */
+    const char *manifest;                  /* the registry's own text, or NULL: one is made */
+    size_t n_manifest;
+    struct name name;                      /* under which it is kept */
+    uint64_t before;                       /* bytes of the items that are finished */
+    uint64_t total;
+    const char *file;
+};
+
+/* `kept`: the name under which it can be found. */
+int pull_model(struct store *s, const struct name *n, const struct pull_options *o, struct name *kept, struct err *err);
+
+/* ---- between the files of the pull ---- */
+int  pull_plan_registry(struct pull *p, struct err *err);
+int  pull_plan_hub(struct pull *p, struct err *err);
+int  pull_plan_url(struct pull *p, struct err *err);
+int  pull_add(struct pull *p, const struct layer *l, const char *url, struct err *err);
+bool pull_alive(void *p);
+/* A sentence for an answer that is an error. */
+int  pull_status_error(const struct pull *p, const char *what, struct err *err);
+/* The user's token for the Hugging Face Hub, or NULL; mem_free. */
+char *hub_token(void);
+/* The base URL of the hub. */
+const char *hub_base(const struct pull_options *o);
+
+#endif

@@ -1,0 +1,166 @@
+/* The protocol of Ollama's registry, which is that of container registries: a manifest by name, blobs by digest. */
+#include <string.h>
+
+#include "base/env.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "store/pull.h"
+
+static const char accept[] = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
+                             "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.index.v1+json";
+
+static const char *base_of(struct pull *p)
+{
+    const char *mirror = p->o->registry ? p->o->registry : env_get(ENV_REGISTRY);
+    struct buf b = { 0 };
+    if (mirror && name_equal(p->name.host, NAME_DEFAULT_HOST)) buf_puts(&b, mirror);
+    else buf_printf(&b, "%s://%s", p->name.plain || name_is_loopback(p->name.host) ? "http" : "https", p->name.host);
+    while (b.len && b.data[b.len - 1] == '/') b.len--;
+    const char *base = b.bad ? NULL : arena_strdup(&p->arena, b.data, b.len);
+    buf_release(&b);
+    return base;
+}
+
+/* ---- permission ---- */
+
+/* The value of key="..." in a WWW-Authenticate field. */
+static bool field_of(const char *s, const char *key, char *dst, size_t n)
+{
+    size_t k = strlen(key);
+    for (const char *at = s; (at = strstr(at, key)) != NULL; at += k) {
+        if (at[k] != '=' || at[k + 1] != '"' || (at > s && at[-1] != ' ' && at[-1] != ',')) continue;
+        const char *end = strchr(at + k + 2, '"');
+        if (!end || (size_t)(end - at) - k - 2 >= n) return false;
+        fmt_into(dst, n, "%.*s", (int)(end - at - (long)k - 2), at + k + 2);
+        return true;
+    }
+    return false;
+}
+
+/* The last two labels of a URL's host. */
+static const char *domain_of(const char *url, char dst[NAME_HOST + 1])
+{
+    const char *at = strstr(url, "://");
+    at = at ? at + 3 : url;
+    fmt_into(dst, NAME_HOST + 1, "%.*s", (int)strcspn(at, "/?#:"), at);
+    char *dot = strrchr(dst, '.');
+    while (dot && dot > dst && dot[-1] != '.') dot--;
+    return dot ? dot : dst;
+}
+
+/* Who gives permission must belong to the registry: nobody else is asked, whatever the answer says. */
+static bool is_trusted_realm(const char *base, const char *realm)
+{
+    char a[NAME_HOST + 1], b[NAME_HOST + 1];
+    if (fetch_same_host(base, realm)) return true;
+    if (strncmp(base, "https://", 8) || strncmp(realm, "https://", 8)) return false;
+    const char *x = domain_of(base, a), *y = domain_of(realm, b);
+    return name_equal(x, y) || (name_equal(x, "ollama.ai") && name_equal(y, "ollama.com"));
+}
+
+static int read_token(struct pull *p, const struct buf *text, struct err *err)
+{
+    struct json *j;
+    size_t n;
+    int rc = json_parse(&j, text->data, text->len, err);
+    if (rc < 0) return err_prefix(err, rc, "the registry's token: ");
+    const char *token = json_str(json_get(j, "token"), &n);
+    if (!token) token = json_str(json_get(j, "access_token"), &n);
+    mem_free(p->token);
+    p->token = NULL;
+    bool good = token && n && n < 16384;
+    for (size_t i = 0; good && i < n; i++) good = token[i] > 32 && token[i] < 127;
+    if (!good) rc = err_set(err, ERR_FORMAT, "the registry gave no good token");
+    else if (!(p->token = mem_strdup(token, n))) rc = err_set(err, ERR_NOMEM, "out of memory");
+    json_free(j);
+    return rc;
+}
+
+/* An anonymous token, as the answer with status 401 asks for. */
+static int get_token(struct pull *p, struct err *err)
+{
+    char realm[FETCH_FIELD], service[FETCH_FIELD] = "", scope[FETCH_FIELD] = "", auth[FETCH_FIELD];
+    fmt_into(auth, sizeof auth, "%s", fetch_answer(p->fetch)->auth);
+    if (strncmp(auth, "Bearer ", 7) || !field_of(auth + 7, "realm", realm, sizeof realm))
+        return err_set(err, ERR_ARG, "%s wants permission in a way that is not known here", p->base);
+    field_of(auth + 7, "service", service, sizeof service);
+    field_of(auth + 7, "scope", scope, sizeof scope);
+    if (!is_trusted_realm(p->base, realm))
+        return err_set(err, ERR_ARG, "%s sends us to %.200s for permission, which does not belong to it; refused", p->base,
+                       realm);
+    struct buf url = { 0 }, text = { 0 };
+    buf_printf(&url, "%s%sservice=", realm, strchr(realm, '?') ? "&" : "?");
+    fetch_escape(service, &url);
+    buf_puts(&url, "&scope=");
+    fetch_escape(scope, &url);
+    struct fetch_request r = { .url = url.data, .alive = pull_alive, .arg = p, .stall_s = p->o->stall_s };
+    int rc = url.bad ? err_set(err, ERR_NOMEM, "out of memory") : fetch_text(p->fetch, &r, 1 << 20, &text, err);
+    if (rc == 0 && fetch_answer(p->fetch)->status != 200) rc = pull_status_error(p, realm, err);
+    if (rc == 0) rc = read_token(p, &text, err);
+    buf_release(&url);
+    buf_release(&text);
+    return rc;
+}
+
+/* ---- the manifest ---- */
+
+static int get_manifest(struct pull *p, const char *reference, struct buf *text, struct err *err)
+{
+    char url[FETCH_URL], what[2 * NAME_HUB_PART + NAME_HOST + NAME_PART];
+    const struct name *n = &p->name;
+    fmt_into(url, sizeof url, "%s/v2/%s/%s/manifests/%s", p->base, n->space, n->model, reference);
+    fmt_into(what, sizeof what, "%s/%s:%s", n->space, n->model, n->tag);
+    struct fetch_request r = { .url = url, .accept = accept, .alive = pull_alive, .arg = p, .stall_s = p->o->stall_s };
+    for (int attempt = 0;; attempt++) {
+        buf_release(text);
+        r.token = p->token;
+        int rc = fetch_text(p->fetch, &r, MANIFEST_MAX, text, err);
+        if (rc < 0) return err_prefix(err, rc, "%s: ", what);
+        long status = fetch_answer(p->fetch)->status;
+        if (status == 200) return 0;
+        if (status != 401 || attempt) return pull_status_error(p, what, err);
+        if ((rc = get_token(p, err)) < 0) return rc;
+    }
+}
+
+static int read_manifest(struct pull *p, struct buf *text, struct manifest *m, struct err *err)
+{
+    char reference[SHA256_HEX + 8], hex[SHA256_HEX + 1];
+    int rc = get_manifest(p, p->name.tag, text, err);
+    if (rc == 0) rc = manifest_parse(m, text->data, text->len, true, err);
+    if (rc < 0 || !m->child[0]) return rc;
+    fmt_into(hex, sizeof hex, "%s", m->child);
+    fmt_into(reference, sizeof reference, "sha256:%s", hex);
+    manifest_release(m);
+    if ((rc = get_manifest(p, reference, text, err)) < 0) return rc;
+    char found[SHA256_HEX + 1];
+    rc = sha256_bytes(text->data, text->len, found, err);
+    if (rc == 0 && strcmp(found, hex)) rc = err_set(err, ERR_FORMAT, "the manifest has SHA-256 %s instead of %s", found, hex);
+    if (rc == 0) rc = manifest_parse(m, text->data, text->len, true, err);
+    if (rc == 0 && m->child[0]) rc = err_set(err, ERR_UNSUPPORTED, "a list of lists of manifests");
+    return rc;
+}
+
+int pull_plan_registry(struct pull *p, struct err *err)
+{
+    struct buf text = { 0 };
+    struct manifest m = { 0 };
+    char url[FETCH_URL];
+    if (!(p->base = base_of(p))) return err_set(err, ERR_NOMEM, "out of memory");
+    int rc = read_manifest(p, &text, &m, err);
+    bool model = false;
+    for (size_t i = 0; rc == 0 && i < m.n; i++) {
+        const struct layer *l = &m.layer[i];
+        model = model || l->kind == LAYER_MODEL;
+        fmt_into(url, sizeof url, "%s/v2/%s/%s/blobs/sha256:%s", p->base, p->name.space, p->name.model, l->digest);
+        rc = pull_add(p, l, url, err);
+    }
+    if (rc == 0 && !model)
+        rc = err_set(err, ERR_UNSUPPORTED, "%s:%s has no model in GGUF format: it runs elsewhere, or consists of other files",
+                     p->name.model, p->name.tag);
+    if (rc == 0 && !(p->manifest = arena_strdup(&p->arena, text.data, text.len))) rc = err_set(err, ERR_NOMEM, "out of memory");
+    p->n_manifest = text.len;
+    buf_release(&text);
+    manifest_release(&m);
+    return rc;
+}

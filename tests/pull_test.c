@@ -1,0 +1,400 @@
+/* pull_test.c - hearth pull against a registry and a hub that are honest, slow, broken or hostile. */
+#include "tests/registry_server.h"
+#include "tests/store_files.h"
+
+#include <time.h>
+
+enum { BIG = 40 * (1 << 20) + 12345 };
+
+static struct server server;
+static char registry[64], hub[64], big_hex[SHA256_HEX + 1], model_hex[SHA256_HEX + 1];
+static char manifest[1024], hostile[6][512], tree[1024];
+static char *big, *model;
+static size_t n_model;
+
+static void fill(char *p, size_t n)
+{
+    uint64_t s = 7;
+    for (size_t i = 0; i < n; i++) {
+        s = s * 6364136223846793005u + 1442695040888963407u;
+        p[i] = (char)(s >> 56);
+    }
+}
+
+static void add_registry(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "/v2/library/%s/manifests/latest", name);
+    server_add(&server, path, text, strlen(text))->auth = true;
+}
+
+static void add_hostile(size_t i, const char *name, const char *digest, const char *size, const char *notes)
+{
+    snprintf(hostile[i], sizeof hostile[i], "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\","
+             "\"digest\":\"%s\",\"size\":%s%s}]}", digest, size, notes);
+    add_registry(name, hostile[i]);
+}
+
+static void add_hub(void)
+{
+    static const char commit[] = "{\"sha\":\"0123456789012345678901234567890123456789\"}";
+    static const char at[] = "0123456789012345678901234567890123456789";
+    char path[256];
+    snprintf(tree, sizeof tree, "[{\"type\":\"directory\",\"path\":\"x\",\"size\":0},"
+             "{\"type\":\"file\",\"path\":\"README.md\",\"size\":2},"
+             "{\"type\":\"file\",\"path\":\"m-Q8_0.gguf\",\"size\":9,\"lfs\":{\"oid\":\"%s\",\"size\":%d}},"
+             "{\"type\":\"file\",\"path\":\"sub dir/m-Q4_K_M.gguf\",\"size\":9,\"lfs\":{\"oid\":\"%s\",\"size\":%zu}}]", big_hex,
+             BIG, model_hex, n_model);
+    server_add(&server, "/api/models/u/r", commit, strlen(commit))->gated = true;
+    snprintf(path, sizeof path, "/api/models/u/r/tree/%s?recursive=true", at);
+    server_add(&server, path, tree, strlen(tree))->gated = true;
+    snprintf(path, sizeof path, "/u/r/resolve/%s/sub%%20dir/m-Q4_K_M.gguf", at);
+    struct route *r = server_add(&server, path, NULL, 0);
+    r->gated = true;
+    snprintf(r->to, sizeof r->to, "http://localhost:%d/cdn/model", server.port);
+    server_add(&server, "/cdn/model", model, n_model);
+    server_add(&server, "/files/some%20model.gguf", model, n_model);
+    static const char evil[] = "[{\"type\":\"file\",\"path\":\"../../x.gguf\",\"size\":9}]";
+    server_add(&server, "/api/models/u/evil", commit, strlen(commit));
+    snprintf(path, sizeof path, "/api/models/u/evil/tree/%s?recursive=true", at);
+    server_add(&server, path, evil, strlen(evil));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (store_home() != 0 || server_listen(&server) < 0) return -1;
+    char path[256];
+    big = malloc(BIG);
+    fill(big, BIG);
+    model = store_model(&n_model, 5);
+    sha256_bytes(big, BIG, big_hex, NULL);
+    sha256_bytes(model, n_model, model_hex, NULL);
+    snprintf(registry, sizeof registry, "http://127.0.0.1:%d", server.port);
+    strcpy(hub, registry);
+    setenv("HEARTH_REGISTRY", registry, 1);
+    setenv("HF_ENDPOINT", hub, 1);
+    snprintf(manifest, sizeof manifest, "{\"schemaVersion\":2,\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\","
+             "\"digest\":\"sha256:%s\",\"size\":%d},{\"mediaType\":\"application/vnd.ollama.image.license\","
+             "\"digest\":\"sha256:%s\",\"size\":%zu}]}", big_hex, BIG, model_hex, n_model);
+    add_registry("big", manifest);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "/v2/library/big/blobs/sha256:%s", i ? model_hex : big_hex);
+        struct route *r = server_add(&server, path, NULL, 0);
+        r->auth = true;
+        snprintf(r->to, sizeof r->to, "http://localhost:%d/cdn/%s", server.port, i ? "model" : "big");
+    }
+    server_add(&server, "/cdn/big", big, BIG);
+    add_hostile(0, "up", "sha256:../../../../../tmp/x", "5", "");
+    add_hostile(1, "upper", "sha256:ABCDEF7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f200", "5", "");
+    add_hostile(2, "huge", model_hex, "99999999999999999999", "");
+    snprintf(path, sizeof path, "sha256:%s", model_hex);
+    add_hostile(3, "local", path, "5", ",\"annotations\":{\"hearth.path\":\"/etc/passwd\"}");
+    add_hostile(4, "negative", path, "-1", "");
+    add_hostile(5, "title", path, "5", ",\"annotations\":{\"org.opencontainers.image.title\":\"../x\"}");
+    char *large = calloc(2 << 20, 1);
+    memset(large, ' ', (2 << 20) - 1);
+    add_registry("large", large);
+    add_hub();
+    server_start(&server);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    server_stop(&server);
+    return store_home_remove();
+}
+
+static void wipe(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s/own'", dir);
+    assert_int_equal(system(command), 0);
+    server_reset(&server);
+}
+
+static const char *blob(const char *hex, const char *end)
+{
+    char name[128];
+    snprintf(name, sizeof name, "own/blobs/sha256-%s%s", hex, end);
+    return in_dir(name);
+}
+
+static void expect_blob(const char *hex)
+{
+    char found[SHA256_HEX + 1];
+    struct err e = { 0 };
+    if (sha256_file(blob(hex, ""), found, NULL, NULL, &e) < 0) fail_msg("%s", e.msg);
+    assert_string_equal(found, hex);
+    assert_false(os_file_exists(blob(hex, ".part")));
+    assert_false(os_file_exists(blob(hex, ".part.map")));
+    struct stat st;
+    assert_int_equal(stat(blob(hex, ""), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0444);
+}
+
+static bool is_kept(void) { return os_file_exists(in_dir("own/manifests/registry.ollama.ai/library/big/latest")); }
+
+static void pull_big(int code, const char *word)
+{
+    struct result r = PROGRAM(NULL, "pull", "big", "--stall", "1");
+    program_expect(&r, code);
+    if (word) program_contains(r.err, word);
+    assert_int_equal(is_kept(), code == 0);
+    if (code == 0) expect_blob(big_hex);
+    else assert_false(os_file_exists(blob(big_hex, "")));
+    program_free(&r);
+}
+
+/* ---- honest ---- */
+
+static void from_a_registry(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    struct result r = PROGRAM(NULL, "pull", "big", "--json");
+    program_expect(&r, 0);
+    uint64_t last = 0;
+    size_t lines = 0;
+    for (char *line = strtok(r.out, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+        struct json *j = parsed(line);
+        const char *status = json_str(json_get(j, "status"), NULL);
+        if (!strcmp(status, "pulling")) {
+            assert_true((uint64_t)json_int(json_get(j, "completed")) >= last);
+            last = (uint64_t)json_int(json_get(j, "completed"));
+            assert_int_equal(json_int(json_get(j, "total")), BIG + n_model);
+        } else
+            assert_string_equal(json_str(json_get(j, "name"), NULL), "big:latest");
+        json_free(j);
+    }
+    assert_true(lines >= 2);
+    assert_int_equal(last, BIG + n_model);
+    program_free(&r);
+    expect_blob(big_hex);
+    expect_blob(model_hex);
+    assert_true(is_kept());
+    assert_false(atomic_load(&server.state->leaked));            /* the token stayed with the registry */
+    assert_in_range(atomic_load(&server.state->bytes), BIG + n_model, BIG + n_model + 4096);
+    r = PROGRAM(NULL, "pull", "big");
+    program_expect(&r, 0);
+    program_contains(r.out, "was here already");
+    assert_in_range(atomic_load(&server.state->bytes), BIG + n_model, BIG + n_model + 8192);
+    program_free(&r);
+}
+
+static void from_the_hub(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    struct result r = PROGRAM(NULL, "pull", "hf.co/u/r");
+    program_expect(&r, 1);
+    program_contains(r.err, "HF_TOKEN");
+    program_free(&r);
+    setenv("HF_TOKEN", "mine", 1);
+    r = PROGRAM(NULL, "pull", "hf.co/u/r");
+    program_expect(&r, 0);
+    program_contains(r.out, "hf.co/u/r:Q4_K_M");
+    program_free(&r);
+    expect_blob(model_hex);
+    assert_false(atomic_load(&server.state->leaked));
+    static const char *const name[] = { "hf.co/u/r", "hf.co/u/r:q4_k_m" };
+    for (size_t i = 0; i < 2; i++) {
+        r = PROGRAM(NULL, "tokenize", name[i], "ab");
+        program_expect(&r, 0);
+        program_free(&r);
+    }
+    r = PROGRAM(NULL, "pull", "hf.co/u/r:Q2_K");
+    program_expect(&r, 1);
+    program_contains(r.err, "it has m-Q8_0.gguf, sub dir/m-Q4_K_M.gguf");
+    program_free(&r);
+    unsetenv("HF_TOKEN");
+    r = PROGRAM(NULL, "pull", "hf.co/u/evil");
+    program_expect(&r, 1);
+    program_contains(r.err, "no plain path");
+    program_free(&r);
+}
+
+static void from_a_url(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    char url[128];
+    snprintf(url, sizeof url, "%s/files/some%%20model.gguf", registry);
+    struct result r = PROGRAM(NULL, "pull", url);
+    program_expect(&r, 0);
+    program_free(&r);
+    expect_blob(model_hex);
+    r = PROGRAM(NULL, "list");
+    program_contains(r.out, "/url/some_20model:latest");
+    program_free(&r);
+}
+
+/* ---- killed ---- */
+
+static pid_t begin(const char *const *args)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR);
+        for (int i = 0; i < 3; i++) dup2(null, i);
+        program_exec(args);
+    }
+    return pid;
+}
+
+static const char *const pull_args[] = { "pull", "big", NULL };
+
+static void killed_at_any_time(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    atomic_store(&server.state->bytes_per_s, 20 << 20);
+    unsigned kills = 0;
+    uint64_t seed = 1;
+    for (; kills < 40 && !is_kept(); kills++) {
+        pid_t pid = begin(pull_args);
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        struct timespec t = { 0, 20000000 + (long)(seed >> 40) % 120000000 };
+        nanosleep(&t, NULL);
+        kill(pid, SIGKILL);
+        program_wait(pid);
+        assert_true(!os_file_exists(blob(big_hex, "")) || !is_kept() || os_file_exists(blob(model_hex, "")));
+    }
+    assert_true(kills > 3);
+    /* A part that has lain there for weeks is as good as a new one. */
+    atomic_store(&server.state->bytes_per_s, 0);
+    pull_big(0, NULL);
+    uint64_t again = atomic_load(&server.state->bytes) - BIG - n_model;
+    if (again > (uint64_t)(kills + 1) * (8 << 20)) fail_msg("%llu bytes twice after %u kills", (unsigned long long)again, kills);
+}
+
+static void half_written_pieces_are_seen(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    atomic_store(&server.state->bytes_per_s, 10 << 20);
+    pid_t pid = begin(pull_args);
+    for (int i = 0; i < 200 && atomic_load(&server.state->bytes) < (12 << 20); i++) usleep(20000);
+    kill(pid, SIGKILL);
+    program_wait(pid);
+    /* As after a loss of power: the map says that the piece is there, but the disk has zeros. */
+    int fd = open(blob(big_hex, ".part"), O_WRONLY);
+    char zero[4096] = { 0 };
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, zero, sizeof zero, 4096), sizeof zero);
+    close(fd);
+    server_reset(&server);
+    pull_big(0, NULL);
+    assert_in_range(atomic_load(&server.state->bytes), 1 << 20, BIG + n_model);     /* not all of it again */
+}
+
+static void several_pullers_share(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    atomic_store(&server.state->bytes_per_s, 40 << 20);
+    pid_t pid[8];
+    for (int i = 0; i < 8; i++) pid[i] = begin(pull_args);
+    for (int i = 0; i < 8; i++) assert_int_equal(program_wait(pid[i]), 0);
+    assert_true(is_kept());
+    expect_blob(big_hex);
+    expect_blob(model_hex);
+    assert_in_range(atomic_load(&server.state->bytes), BIG + n_model, BIG + n_model + (1 << 20));
+}
+
+/* ---- broken ---- */
+
+static void wrong_bytes(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    atomic_store(&server.state->flip, 7000000);
+    atomic_store(&server.state->flips, 1);
+    pull_big(0, NULL);                                           /* once: fetched again */
+    wipe();
+    atomic_store(&server.state->flip, 7000000);
+    atomic_store(&server.state->flips, -1);
+    pull_big(1, "SHA-256");
+    assert_in_range(atomic_load(&server.state->bytes), 3 * (uint64_t)BIG, 3 * (uint64_t)BIG + n_model + 8192);
+}
+
+static void lies(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    struct { _Atomic int *what; int code; const char *word; } row[] = {
+        { &server.state->no_ranges, 0, NULL },
+        { &server.state->wrong_range, 1, "another range" },
+        { &server.state->longer, 1, "another size" },
+        { &server.state->gzip, 1, "compressed" },
+        { &server.state->loop, 1, "more than 10 redirects" },
+        { &server.state->downgrade, 1, "https" },
+        { &server.state->realm, 1, "does not belong to it" },
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        wipe();
+        atomic_store(row[i].what, 1);
+        pull_big(row[i].code, row[i].word);
+    }
+    wipe();
+    atomic_store(&server.state->status, 500);
+    pull_big(1, "status 500");
+    wipe();
+    atomic_store(&server.state->cut_after, 3 << 20);             /* each connection breaks early: it goes on from there */
+    pull_big(0, NULL);
+    assert_in_range(atomic_load(&server.state->bytes), BIG + n_model, 2 * (uint64_t)BIG);
+    wipe();
+    atomic_store(&server.state->slow, 1);
+    pull_big(1, "too slow");
+}
+
+/* ---- hostile ---- */
+
+static void hostile_manifests(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    static const char *const row[][2] = {
+        { "up", "is not sha256: and 64 digits" }, { "upper", "is not sha256: and 64 digits" }, { "huge", "64 digits" },
+        { "local", "a file of this machine" }, { "negative", "the size is not" }, { "title", "not a plain path" },
+        { "large", "more than 1048576 bytes" }, { "nobody", "does not know it" },
+    };
+    wipe();
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct result r = PROGRAM(NULL, "pull", row[i][0]);
+        program_expect(&r, 1);
+        program_contains(r.err, row[i][1]);
+        program_free(&r);
+    }
+    struct result r = PROGRAM(NULL, "list");
+    assert_string_equal(r.out, "");
+    program_free(&r);
+    r = PROGRAM(NULL, "pull", "http://example.com/x.gguf");
+    program_expect(&r, 1);
+    program_contains(r.err, "only for this machine");
+    program_free(&r);
+    r = PROGRAM(NULL, "pull", "big", "--offline");
+    program_expect(&r, 1);
+    program_free(&r);
+    assert_int_equal(atomic_load(&server.state->bytes) > 0, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(from_a_registry), cmocka_unit_test(from_the_hub), cmocka_unit_test(from_a_url),
+        cmocka_unit_test(killed_at_any_time), cmocka_unit_test(half_written_pieces_are_seen),
+        cmocka_unit_test(several_pullers_share), cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),
+        cmocka_unit_test(hostile_manifests),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
