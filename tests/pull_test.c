@@ -234,6 +234,36 @@ static void from_a_url(void **state)
     program_free(&r);
 }
 
+static void removed_when_asked(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    char url[128];
+    snprintf(url, sizeof url, "%s/files/some%%20model.gguf", registry);
+    struct result a = PROGRAM(NULL, "pull", url), b = PROGRAM(NULL, "pull", "big");
+    program_expect(&a, 0);
+    program_expect(&b, 0);
+    program_free(&a);
+    program_free(&b);
+    store_file("home/.cache/llama.cpp/theirs.gguf", model, n_model);
+    struct result r = PROGRAM(NULL, "rm", "theirs");
+    program_expect(&r, 1);
+    program_contains(r.err, "belongs to llama.cpp");
+    program_free(&r);
+    r = PROGRAM(NULL, "rm", in_dir("home/.cache/llama.cpp/theirs.gguf"));
+    program_expect(&r, 1);
+    program_free(&r);
+    assert_true(os_file_exists(in_dir("home/.cache/llama.cpp/theirs.gguf")));
+    unlink(in_dir("home/.cache/llama.cpp/theirs.gguf"));
+    r = PROGRAM(NULL, "rm", "big");
+    program_expect(&r, 0);
+    program_free(&r);
+    assert_false(is_kept());
+    assert_false(os_file_exists(blob(big_hex, "")));
+    expect_blob(model_hex);                                      /* the other model needs it */
+}
+
 /* ---- killed ---- */
 
 static pid_t begin(const char *const *args)
@@ -392,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(from_a_registry), cmocka_unit_test(from_the_hub), cmocka_unit_test(from_a_url),
+        cmocka_unit_test(removed_when_asked),
         cmocka_unit_test(killed_at_any_time), cmocka_unit_test(half_written_pieces_are_seen),
         cmocka_unit_test(several_pullers_share), cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),
         cmocka_unit_test(hostile_manifests),
