@@ -30,7 +30,8 @@ enum {
     GRAM_UNROLL_MOST = 20000,   /* ... where counting is impossible */
     GRAM_INLINE = 300,          /* rules of up to so many states are copied to where they are called */
     GRAM_COPIES = 20000,        /* ... as long as all its copies have no more together */
-    GRAM_WORK = 20000000        /* steps of analysis */
+    GRAM_WORK = 20000000,       /* steps of analysis */
+    GRAM_SUBSETS = 3000000     /* states and groups that are looked at for all subsets together */
 };
 
 /* ---- expressions ---- */
@@ -87,6 +88,7 @@ struct gram {
     struct gtoken *token;
     uint32_t n_tokens, cap_tokens;
     struct gset_table *sets;
+    uint64_t subset_work;
     const char *what;           /* "grammar", "pattern", "schema": begins messages */
     const char *source;         /* NULL, or the text in which a rule's place is an offset */
     int rc;

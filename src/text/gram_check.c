@@ -200,8 +200,8 @@ static bool left_recursion(struct check *c, uint32_t rule)
         }
         fmt_into(where, sizeof where, "line %u, column %u: ", line, column);
     }
-    gram_fail(c->g, ERR_FORMAT, "%srule %.100s begins with itself (left recursion); put what it repeats in front, as in x ::= y x",
-              where, r->name);
+    gram_fail(c->g, ERR_FORMAT, "%srule %.100s begins with itself (left recursion); put what it repeats in front, "
+              "as in x ::= y x", where, r->name);
     return false;
 }
 

@@ -50,6 +50,13 @@ static void add(struct gram *g, struct u32s *l, uint32_t v)
     if (room(g, &l->v, l->n, &l->cap, sizeof v)) l->v[l->n++] = v;
 }
 
+static void spend(struct gram *g, uint64_t n)
+{
+    g->subset_work += n;
+    if (g->subset_work > GRAM_SUBSETS) gram_fail(g, ERR_LIMIT,
+        "it is too complex: too many things can come next; make it smaller");
+}
+
 static bool does_something(const struct subsets *s, uint32_t q)
 {
     if (q == s->last) return true;
@@ -67,6 +74,7 @@ static void close_over(struct subsets *s, uint32_t q)
     s->stack[n++] = q;
     while (n) {
         q = s->stack[--n];
+        spend(s->a->g, 1);
         if (does_something(s, q)) add(s->a->g, &s->now, q);
         for (uint32_t e = s->a->head[q]; e; e = s->a->edge[e - 1].next) {
             const struct nfa_edge *x = &s->a->edge[e - 1];
@@ -137,13 +145,14 @@ static bool grow_slots(struct subsets *s)
 static uint32_t subset(struct subsets *s)
 {
     struct gram *g = s->a->g;
-    qsort(s->now.v, s->now.n, sizeof *s->now.v, ascending);
+    if (s->now.n > 1) qsort(s->now.v, s->now.n, sizeof *s->now.v, ascending);
     size_t n = s->now.n;
     if (s->begin.n * 2 > s->mask && !grow_slots(s)) return 0;
     uint32_t i = (uint32_t)(hash_bytes(s->now.v, n * sizeof *s->now.v) >> 16) & s->mask;
     for (; s->slot[i]; i = (i + 1) & s->mask) {
         uint32_t k = s->slot[i] - 1;
-        if (s->begin.v[k + 1] - s->begin.v[k] == n && !memcmp(s->member.v + s->begin.v[k], s->now.v, n * sizeof *s->now.v))
+        if (s->begin.v[k + 1] - s->begin.v[k] == n && (!n || !memcmp(s->member.v + s->begin.v[k], s->now.v,
+            n * sizeof *s->now.v)))
             return k;
     }
     uint32_t k = (uint32_t)s->begin.n - 1;
@@ -175,6 +184,7 @@ static void split_groups(struct subsets *s, const struct gbytes *on, uint32_t to
 {
     struct gbytes left = *on;
     size_t n = s->n_groups;
+    spend(s->a->g, n / 4 + 1);
     for (size_t i = 0; i < n && !gbytes_none(&left); i++) {
         struct group x = s->group[i];
         struct gbytes in, out;

@@ -7,6 +7,7 @@
 #ifndef HEARTH_TEXT_GRAMMAR_H
 #define HEARTH_TEXT_GRAMMAR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,8 +23,14 @@ struct grammar;
 
 /* The text is what the rule "root" says.  docs/structured.md has the syntax. */
 int grammar_from_gbnf(struct grammar **out, const char *source, size_t n, struct err *err);
+/* The whole text matches the expression, which may be anchored by ^ and $; no backtracking, back references or looking around. */
+int grammar_from_regex(struct grammar **out, const char *pattern, size_t n, struct err *err);
 /* The text is one of these, which are UTF-8 and not empty. */
 int grammar_from_choices(struct grammar **out, const char *const *choice, size_t n, struct err *err);
+/* The text is a JSON value that the schema (JSON text) accepts.  ERR_UNSUPPORTED names what cannot be promised. */
+int grammar_from_schema(struct grammar **out, const char *schema, size_t n, struct err *err);
+/* Any JSON value, or any JSON object. */
+int grammar_from_json(struct grammar **out, bool object_only, struct err *err);
 void grammar_free(struct grammar *g);       /* NULL is fine */
 
 #endif
