@@ -388,6 +388,34 @@ HEARTH_API size_t hearth_speculator_draft(struct hearth_speculator *p, const int
 /* The step of so many tokens took so long. */
 HEARTH_API void hearth_speculator_timed(struct hearth_speculator *p, size_t n_tokens, uint64_t ns);
 
+/* ---- grammars: answers of a form that can be relied on ---- */
+
+struct hearth_grammar;
+enum { HEARTH_GRAMMAR_GBNF, HEARTH_GRAMMAR_SCHEMA, HEARTH_GRAMMAR_REGEX,
+       HEARTH_GRAMMAR_JSON };      /* any JSON object; text is not looked at */
+/* What an answer may be (docs/structured.md).  HEARTH_EFORMAT, HEARTH_EUNSUPPORTED and HEARTH_ELIMIT say what is wrong with
+ * the text, and where.  Immutable; must not outlive the model. */
+HEARTH_API int hearth_grammar_open(struct hearth_grammar **out, struct hearth_model *m, int kind, const char *text, size_t n,
+                                   struct hearth_error *e);
+/* The answer is one of these. */
+HEARTH_API int hearth_grammar_open_choices(struct hearth_grammar **out, struct hearth_model *m, const char *const *choices,
+                                           size_t n, struct hearth_error *e);
+HEARTH_API void hearth_grammar_close(struct hearth_grammar *g);       /* after the samplers that use it; NULL is fine */
+
+/* From position `from` of the session's text on, a sampler only picks what g allows: the rest of the sampling works on the
+ * logits of the allowed tokens.  An end of generation is picked only where the answer may end.  after (or NULL): the grammar
+ * begins behind this text, for example "</think>", before which everything but the end is allowed. */
+HEARTH_API int hearth_sampler_set_grammar(struct hearth_sampler *s, const struct hearth_grammar *g, size_t from,
+    const char *after,
+                                          struct hearth_error *e);
+/* 1: the answer is complete, nothing may follow; 0: it goes on; or the error because of which hearth_sampler_pick gave -1. */
+HEARTH_API int hearth_sampler_grammar_state(struct hearth_sampler *s, const struct hearth_session *session,
+                                            struct hearth_error *e);
+/* The tokens that must come next, as far as there is no choice: they can be appended in one step, without picking.  At most
+ * `most` are given; *n may become 0. */
+HEARTH_API int hearth_sampler_forced(struct hearth_sampler *s, const struct hearth_session *session, int32_t *ids, size_t most,
+                                     size_t *n, struct hearth_error *e);
+
 #ifdef __cplusplus
 }
 #endif

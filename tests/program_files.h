@@ -25,7 +25,7 @@ static inline int program_remove_dir(const char *const *name)
     return rmdir(dir);
 }
 
-static struct json *parsed(const char *text)
+static inline struct json *parsed(const char *text)
 {
     struct json *j;
     struct err e = { 0 };

@@ -8,6 +8,7 @@
 #include "app/signals.h"
 #include "app/stats.h"
 #include "app/term.h"
+#include "base/mem.h"
 #include "base/os.h"
 #include "base/utf8.h"
 
@@ -18,6 +19,12 @@ static const struct opt row[] = {
     { "stop", NULL, 0, OPT_STRS, "TEXT", NULL, "end the answer before this text; may be repeated", NULL, AT(stop), 0, 0 },
     { "ban", NULL, 0, OPT_STRS, "PHRASE", NULL, "go back and say it otherwise when this would come; may be repeated", NULL,
       AT(ban), 0, 0 },
+    { "schema", NULL, 0, OPT_STR, "FILE", NULL, "the answer is JSON as this JSON Schema says", NULL, AT(schema), 0, 0 },
+    { "grammar", NULL, 0, OPT_STR, "FILE", NULL, "the answer is what this grammar (GBNF) says", NULL, AT(grammar), 0, 0 },
+    { "regex", NULL, 0, OPT_STR, "R", NULL, "the whole answer matches this regular expression", NULL, AT(regex), 0, 0 },
+    { "choice", NULL, 0, OPT_STR, "A,B,...", NULL, "the answer is one of these", NULL, AT(choice), 0, 0 },
+    { "after", NULL, 0, OPT_STR, "TEXT", "at once", "schema, grammar, regex or choice begin behind this text", NULL,
+      AT(after), 0, 0 },
     { "system", NULL, 0, OPT_STR, "TEXT", NULL, "what the model is told about its role", "You are brief.", AT(system), 0, 0 },
     { "fim-prefix", NULL, 0, OPT_STR, "FILE", NULL, "write what comes between this text and that of --fim-suffix (code models)",
       NULL, AT(infill.prefix), 0, 0 },
@@ -71,6 +78,7 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
                      .max_tokens = r->o.max_tokens,
                      .min_tokens = r->o.min_tokens, .bias = r->o.bias.s, .n_bias = r->o.bias.n, .continues = r->raw,
                      .speculate = r->speculate, .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
+                     .grammar = r->grammar, .grammar_after = r->o.after,
                      .sink = r->o.json ? NULL : print_text };
     return generate(&g, ids, n, out, e);
 }
@@ -193,6 +201,9 @@ static int check(const struct command *self, const struct run_options *o, const 
                           prompt ? "the text" : "--system");
     if (o->infill.file.n && !infill_wanted(&o->infill))
         return term_usage(self->name, "--fim-file needs --fim-prefix or --fim-suffix");
+    int forms = (o->schema != NULL) + (o->grammar != NULL) + (o->regex != NULL) + (o->choice != NULL);
+    if (forms > 1) return term_usage(self->name, "--schema, --grammar, --regex and --choice exclude each other");
+    if (o->after && !forms) return term_usage(self->name, "--after needs --schema, --grammar, --regex or --choice");
     if (o->json && chat) return term_usage(self->name, "--json needs a prompt");
     return EXIT_OK;
 }
@@ -205,6 +216,39 @@ static bool read_speculate(const char *s, int *out)
     return *out <= 0 ? !s || !strcmp(s, "auto") || !strcmp(s, "off") : end && !*end && n <= HEARTH_MAX_DRAFT;
 }
 
+/* Compiles what the answer is held to. */
+static int open_choices(struct runner *r, struct hearth_error *e)
+{
+    const char *word[256];
+    size_t n = 1;
+    char *copy = mem_strdup(r->o.choice, strlen(r->o.choice));
+    word[0] = copy;
+    for (char *p = copy; p && (p = strchr(p, ',')) && n < 256; word[n++] = p) *p++ = 0;
+    int rc = copy ? hearth_grammar_open_choices(&r->grammar, r->model, word, n, e) : HEARTH_ENOMEM;
+    mem_free(copy);
+    return rc;
+}
+
+static int open_grammar(struct runner *r, struct hearth_error *e)
+{
+    const char *file = r->o.schema ? r->o.schema : r->o.grammar;
+    if (r->o.choice) return open_choices(r, e);
+    if (r->o.regex) return hearth_grammar_open(&r->grammar, r->model, HEARTH_GRAMMAR_REGEX, r->o.regex, strlen(r->o.regex), e);
+    if (!file) return 0;
+    char *text;
+    size_t n;
+    int rc = os_read_file(file, 4 << 20, &text, &n, (struct err *)(void *)e);
+    if (rc < 0) return rc;
+    rc = hearth_grammar_open(&r->grammar, r->model, r->o.schema ? HEARTH_GRAMMAR_SCHEMA : HEARTH_GRAMMAR_GBNF, text, n, e);
+    mem_free(text);
+    if (rc < 0 && e->code != HEARTH_ENOMEM) {
+        char why[sizeof e->message];
+        memcpy(why, e->message, sizeof why);
+        fmt_into(e->message, sizeof e->message, "%.200s: %s", file, why);
+    }
+    return rc;
+}
+
 static int with_model(struct runner *r, const struct parsed *p, const char *prompt)
 {
     struct hearth_error e;
@@ -212,6 +256,7 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
     if (open_runner(r, p->n_operands ? p->operand[0] : NULL, &e) < 0)
         return e.code == HEARTH_ENOTFOUND && !p->n_operands
                    ? term_fail("%s; name a model: hearth run model.gguf", e.message) : term_fail("%s", e.message);
+    if (open_grammar(r, &e) < 0) return term_fail("%s", e.message);
     fill_settings(r, p);
     if (r->o.verbose) describe(r);
     if (r->raw && !r->o.no_template && !infill_wanted(&r->o.infill)) {
@@ -243,6 +288,7 @@ static int run(const struct command *self, int argc, char **argv)
     else
         code = with_model(&r, &p, chat ? NULL : infill ? "" : text.data);
     hearth_session_close(r.session);
+    hearth_grammar_close(r.grammar);
     hearth_model_close(r.model);
     buf_release(&text);
     return code;
@@ -259,7 +305,8 @@ const struct command command_row_run = {
     .more = (const char *const[]){ "hearth run model.gguf",
                                    "cat letter.txt | hearth run model.gguf \"Summarise this letter.\"",
                                    "hearth run coder.gguf --fim-prefix before.c --fim-suffix after.c",
-                                   "hearth run base.gguf --no-template --seed 1 \"Once upon a time\"", NULL },
+                                   "hearth run base.gguf --no-template --seed 1 \"Once upon a time\"",
+                                   "hearth run model.gguf --choice yes,no \"Is this spam? Win a prize!\"", NULL },
     .options = { row, N_ROWS },
     .run = run,
 };

@@ -123,20 +123,53 @@ static int keep_logprobs(struct loop *l, int32_t id, struct hearth_error *e)
     return 0;
 }
 
+/* A token of the answer. */
+static int add_token(struct loop *l, int32_t id, struct hearth_error *e)
+{
+    l->r->n_tokens++;
+    ids_push(&l->text, id);
+    if (l->text.bad) return fail(e, HEARTH_ENOMEM, "out of memory for the answer");
+    return take_token(l, id, e);
+}
+
+static int end_answer(struct loop *l, struct hearth_error *e)
+{
+    l->r->finish = FINISH_STOP;
+    int rc = take_token(l, -1, e);
+    return rc < 0 ? rc : ENDED;
+}
+
+enum { MOST_FORCED = 64 };
+
+/* Takes the *n tokens of which a grammar leaves no choice, as pick does. */
+static int take_forced(struct loop *l, size_t *n, struct hearth_error *e)
+{
+    const struct gen *g = l->g;
+    int32_t ids[MOST_FORCED];
+    size_t most = hearth_session_n_ctx(g->session) - l->text.n;
+    if (g->max_tokens >= 0 && (size_t)g->max_tokens - l->r->n_tokens < most) most = (size_t)g->max_tokens - l->r->n_tokens;
+    int rc = hearth_sampler_forced(l->sampler, g->session, ids, most < MOST_FORCED ? most : MOST_FORCED, n, e);
+    for (size_t i = 0; rc == GOES_ON && i < *n; i++)
+        rc = hearth_token_is_end(g->model, ids[i]) ? end_answer(l, e) : add_token(l, ids[i], e);
+    return rc;
+}
+
 /* Picks a token and takes it: GOES_ON when it must be evaluated, ENDED with the finish set, TAKEN_BACK or an error. */
 static int pick(struct loop *l, struct hearth_error *e)
 {
     const struct gen *g = l->g;
-    struct gen_result *r = l->r;
+    int rc = g->grammar ? hearth_sampler_grammar_state(l->sampler, g->session, e) : 0;
+    if (rc) return rc < 0 ? rc : end_answer(l, e);
+    if (g->grammar && g->n_logprobs < 0) {
+        size_t n;
+        rc = take_forced(l, &n, e);
+        if (rc != GOES_ON || n) return rc;
+    }
     int32_t id = hearth_sampler_pick_at(l->sampler, g->session, l->ahead);
-    r->finish = FINISH_STOP;
-    if (id < 0 || hearth_token_is_end(g->model, id)) return take_token(l, -1, e) < 0 ? -1 : ENDED;
-    int rc = keep_logprobs(l, id, e);
-    if (rc < 0) return rc;
-    r->n_tokens++;
-    ids_push(&l->text, id);
-    if (l->text.bad) return fail(e, HEARTH_ENOMEM, "out of memory for the answer");
-    return take_token(l, id, e);
+    if (id < 0 && g->grammar && (rc = hearth_sampler_grammar_state(l->sampler, g->session, e)) < 0) return rc;
+    if (id < 0 || hearth_token_is_end(g->model, id)) return end_answer(l, e);
+    rc = keep_logprobs(l, id, e);
+    return rc < 0 ? rc : add_token(l, id, e);
 }
 
 /* Whether the answer is as long as it may be. */
@@ -171,10 +204,15 @@ static int check_guess(struct loop *l, struct hearth_error *e)
     return 0;
 }
 
-/* Evaluates the last token of the text, with guesses behind it. */
-static int evaluate(struct loop *l, struct hearth_error *e)
+/* Evaluates the tokens of the text from `have` on; behind a single one also guesses. */
+static int evaluate(struct loop *l, size_t have, struct hearth_error *e)
 {
     const struct gen *g = l->g;
+    if (l->text.n - have > 1) {
+        g->progress->start_ns = os_now_ns();
+        l->r->n_steps += l->text.n - have;
+        return hearth_session_append(g->session, l->text.id + have, l->text.n - have, e);
+    }
     int32_t ids[GEN_ROWS] = { l->text.id[l->text.n - 1] };
     size_t most = hearth_session_n_ctx(g->session) - l->text.n, n = 0;
     size_t left = g->max_tokens >= 0 ? (size_t)g->max_tokens - l->r->n_tokens - 1 : most;
@@ -205,7 +243,7 @@ static int decode(struct loop *l, struct hearth_error *e)
         if ((rc = check_guess(l, e)) < 0) return rc;
         if (is_full(l)) break;
         hearth_session_ids(g->session, &have);
-        rc = have < l->text.n ? evaluate(l, e) : 0;
+        rc = have < l->text.n ? evaluate(l, have, e) : 0;
         r->finish = FINISH_CANCELLED;
         if (rc == HEARTH_ECANCELLED) break;
         if (rc < 0) return rc;
@@ -234,9 +272,11 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
     int rc = check(g, r, e);
     if (rc < 0) return rc;
     if ((rc = hearth_sampler_open(&l.sampler, g->model, g->sampler, e)) < 0) goto done;
-    if ((rc = hearth_decoder_open(&l.decoder, g->model, false, g->continues, e)) < 0) goto done;
+    /* A grammar is about all of the answer: no first space is dropped. */
+    if ((rc = hearth_decoder_open(&l.decoder, g->model, false, g->continues || g->grammar, e)) < 0) goto done;
+    if (g->grammar && (rc = hearth_sampler_set_grammar(l.sampler, g->grammar, n, g->grammar_after, e)) < 0) goto done;
     if ((rc = hearth_decoder_watch(l.decoder, g->stop, g->n_stop, g->ban, g->n_ban, e)) < 0) goto done;
-    if (g->speculate != GEN_PLAIN &&
+    if (g->speculate != GEN_PLAIN && !g->grammar &&
         (rc = hearth_speculator_open(&l.guesser, g->session, (uint32_t)g->speculate, e)) < 0) goto done;
     for (size_t i = 0; i < n; i++) ids_push(&l.text, ids[i]);
     for (size_t i = 0; i < g->n_bias; i++)

@@ -17,6 +17,7 @@ struct run_options {
     struct infill infill;
     struct opt_strs stop, ban, breakers, bias;
     bool no_template, logprobs_after, json, verbose, stats;
+    const char *schema, *grammar, *regex, *choice, *after;     /* at most one of the first four */
 };
 
 /* The rows that /set can change too: sampling and the length of the answer.  Their fields are in run_options. */
@@ -30,6 +31,7 @@ struct runner {
     struct hearth_model *model;
     struct hearth_session *session;
     struct hearth_model_info info;
+    struct hearth_grammar *grammar;    /* or NULL */
     struct gen_progress progress;
     uint64_t load_ns;
 };

@@ -15,6 +15,7 @@
 #include "text/sampler.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
+#include "text/vocab.h"
 
 enum { MAX_BATCH = 512, MAX_OUT = 32, N_BUCKET = 7, MAX_TEXT = 32768 };
 
@@ -42,6 +43,7 @@ struct hearth_model {
     uint64_t limit_at;                /* engine_limit: where it reads next */
     const struct observer *observer;  /* NULL: nobody */
     struct kv_pool pool;              /* has a lock of its own, taken last */
+    struct vocab *vocab;              /* for grammars, made when first needed; guarded by the lock */
     struct lock lock;                 /* one evaluation at a time; guards everything below */
     int32_t *token;                   /* [MAX_BATCH] the batch being built */
     int64_t *pos;
@@ -63,7 +65,15 @@ struct hearth_session {
     void *progress_arg;
 };
 
-struct hearth_sampler { struct sampler *s; };
+struct held;                          /* a sampler's answer held to a grammar: grammar.c */
+struct hearth_sampler {
+    struct sampler *s;
+    struct held *held;                /* NULL: it is free */
+};
+/* The logits behind the text ids[0..n), -INFINITY for what may not come next; NULL when nothing may, or after an error. */
+const float *held_logits(struct held *h, const int32_t *ids, size_t n, const float *logits);
+bool held_allows(struct held *h, int32_t id);
+void held_free(struct held *h);
 
 /* 0 when Hearth can run this file; otherwise says what is missing. */
 int engine_can_run(const struct gguf *g, struct err *err);

@@ -225,6 +225,7 @@ void hearth_model_close(struct hearth_model *m)
     if (m->device) m->ops->close(m->device);
     template_free(m->tmpl);
     mem_free(m->tmpl_error);
+    vocab_close(m->vocab);
     tokenizer_close(m->tokenizer);
     gguf_close(m->gguf);
     arena_release(&m->arena);

@@ -82,6 +82,7 @@ void hearth_sampler_close(struct hearth_sampler *s)
 {
     if (!s) return;
     sampler_close(s->s);
+    held_free(s->held);
     mem_free(s);
 }
 
@@ -110,7 +111,10 @@ int32_t hearth_sampler_pick_at(struct hearth_sampler *s, const struct hearth_ses
     struct sampler_input in = { .logits = row_at(session, back) };
     in.ids = hearth_session_ids(session, &in.n);
     in.n -= in.logits ? back : 0;
-    return in.logits ? sampler_pick(s->s, &in) : -1;
+    if (in.logits && s->held) in.logits = held_logits(s->held, in.ids, in.n, in.logits);
+    if (!in.logits) return -1;
+    int32_t id = sampler_pick(s->s, &in);
+    return s->held && !held_allows(s->held, id) ? -1 : id;
 }
 
 int32_t hearth_sampler_pick(struct hearth_sampler *s, const struct hearth_session *session)

@@ -356,6 +356,7 @@ static int waiting_mask(struct matcher *m, const uint64_t **mask)
     struct shared *s = m->s;
     const struct vocab *v = s->v;
     memset(s->waiting, 0xff, v->n_words * sizeof *s->waiting);
+    if (v->n_vocab & 63) s->waiting[v->n_words - 1] = ((uint64_t)1 << (v->n_vocab & 63)) - 1;
     if (!s->optional)
         for (uint32_t w = 0; w < v->n_words; w++) s->waiting[w] &= ~v->ends[w];
     for (size_t i = 0; i < s->crossing.n; i++) {

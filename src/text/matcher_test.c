@@ -192,6 +192,7 @@ static void armed_by_a_trigger(void **unused)
     assert_true(allowed(mask, id_of(&s, "hello")));
     assert_true(allowed(mask, id_of(&s, "<|im_start|>")));
     assert_false(allowed(mask, id_of(&s, "<|im_end|>")));
+    for (int32_t i = s.v->n_vocab; i < (int32_t)s.v->n_words * 64; i++) assert_false(allowed(mask, i));
     accept(&s, "hello");
     for (const char *p = "</</think"; *p; p++) accept(&s, (char[]){ *p, 0 });
     assert_true(matcher_waits(s.m));
