@@ -30,7 +30,10 @@ int answer_open(struct answer **out, const struct answer_options *o, struct err 
     struct answer *a = *out = mem_new(1, sizeof *a);
     if (!a) return err_set(err, ERR_NOMEM, "out of memory for the answer");
     a->o = *o;
-    a->state = o->dialect.channels ? IN_HEADER : o->in_reasoning ? IN_REASONING : IN_TEXT;
+    a->body_reasoning = o->dialect.channels && o->in_reasoning;
+    a->begun = o->in_text;
+    a->state = o->dialect.channels ? (o->in_text || o->in_reasoning ? IN_BODY : IN_HEADER)
+        : o->in_reasoning ? IN_REASONING : IN_TEXT;
     a->strip = o->in_reasoning;
     return 0;
 }

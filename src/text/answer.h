@@ -62,6 +62,7 @@ struct answer_options {                /* zero-initialise; borrowed while the pa
     struct dialect dialect;
     const struct json *tools;          /* the tools offered; NULL: calls are not looked for and stay text */
     bool in_reasoning;                 /* the prompt opened the block */
+    bool in_text;                      /* the prompt ends in the middle of the answer */
     answer_fn *fn;
     void *arg;
 };

@@ -71,7 +71,7 @@ static void call_ended(struct answer *a, struct call_run *r)
 enum match { NO_MATCH, PART, WHOLE };
 static enum match match(const struct buf *held, const char *word, size_t n)
 {
-    if (!n || held->len > n || memcmp(held->data, word, held->len) != 0) return NO_MATCH;
+    if (!n || !held->len || held->len > n || memcmp(held->data, word, held->len) != 0) return NO_MATCH;
     return held->len == n ? WHOLE : PART;
 }
 
@@ -350,6 +350,7 @@ static enum step step_value(struct answer *a, struct call_run *r, char c)
 static bool begins_like_calls(const struct answer *a, const struct buf *b)
 {
     size_t i = 1, from;
+    if (!b->len) return false;
     while (i < b->len && space(b->data[i])) i++;
     from = i;
     while (i < b->len && (b->data[i] == '_' || b->data[i] == '.' || b->data[i] == '-' || (unsigned char)b->data[i] >= 0x80 ||
