@@ -317,6 +317,58 @@ HEARTH_API int hearth_fim_prompt(const struct hearth_model *m, const struct hear
                                  struct hearth_error *e);
 HEARTH_API void hearth_free(void *p);
 
+/* ---- conversations with tools and reasoning ---- */
+
+enum { HEARTH_THINK_DEFAULT, HEARTH_THINK_OFF, HEARTH_THINK_ON, HEARTH_THINK_LOW, HEARTH_THINK_MEDIUM, HEARTH_THINK_HIGH };
+
+struct hearth_tool_call { const char *id, *name, *arguments; };      /* arguments: JSON; id: NULL or "" when there is none */
+struct hearth_chat_message {            /* zero-initialise; all text is UTF-8 */
+    const char *role;                   /* "system", "developer", "user", "assistant", "tool" */
+    const char *content;                /* NULL: none */
+    const char *parts;                  /* instead: a JSON array of parts, {"type": "text", "text": ...} */
+    const char *reasoning;              /* of an earlier answer; shown when the template wants it */
+    const struct hearth_tool_call *calls;
+    size_t n_calls;
+    const char *name, *call_id;         /* of a tool's result */
+};
+struct hearth_chat_request {            /* zero-initialise; borrowed for the call */
+    const struct hearth_chat_message *messages;
+    size_t n;
+    const char *messages_json;          /* instead: a JSON array as the OpenAI chat API has it */
+    const char *tools, *documents;      /* JSON arrays, or NULL */
+    const char *variables;              /* a JSON object: more variables of the template, or NULL */
+    int think;                          /* HEARTH_THINK_* */
+    uint32_t think_budget;              /* most tokens of reasoning; 0: no limit */
+    bool continues;                     /* the last message is the assistant's own beginning, to be continued */
+    bool no_calls;                      /* what looks like a call stays text */
+    const int32_t *seen;                /* tokens of earlier turns (hearth_session_ids): kept where they spell the same text */
+    size_t n_seen;
+};
+
+/* The prompt of a turn, and the reader of its answer.  Belongs to one thread at a time; close it before the model. */
+struct hearth_chat;
+/* Errors as hearth_chat_prompt; HEARTH_EUNSUPPORTED for images. */
+HEARTH_API int hearth_chat_open(struct hearth_chat **out, const struct hearth_model *m, const struct hearth_chat_request *r,
+                                struct hearth_error *e);
+HEARTH_API void hearth_chat_close(struct hearth_chat *c);                      /* NULL is fine */
+HEARTH_API const int32_t *hearth_chat_ids(const struct hearth_chat *c, size_t *n);
+
+enum { HEARTH_CHAT_TEXT, HEARTH_CHAT_REASONING,       /* text[n]: more of it, whole characters */
+       HEARTH_CHAT_CALL,                              /* a call begins: name, id ("" when the model gave none) */
+       HEARTH_CHAT_ARGUMENTS,                         /* text[n]: more of its arguments, together a JSON object */
+       HEARTH_CHAT_CALL_END,
+       HEARTH_CHAT_CALL_BROKEN,                       /* forget this call: what was written of it follows as text */
+       HEARTH_CHAT_WARNING };                         /* text[n] for people */
+struct hearth_chat_event { int kind; size_t call; const char *text; size_t n; const char *name, *id; };   /* during the call */
+typedef void hearth_chat_fn(void *arg, const struct hearth_chat_event *e);
+
+/* The next token of the answer (id < 0: the end).  However the answer is cut into tokens, the events tell the same. */
+HEARTH_API int hearth_chat_push(struct hearth_chat *c, int32_t id, hearth_chat_fn *fn, void *arg, struct hearth_error *e);
+/* True when the next token is already decided (the reasoning is being ended): evaluate and push it instead of a picked one. */
+HEARTH_API bool hearth_chat_next(struct hearth_chat *c, int32_t *id);
+HEARTH_API bool hearth_chat_thinking(const struct hearth_chat *c);
+HEARTH_API void hearth_chat_stop_thinking(struct hearth_chat *c);             /* as soon as possible */
+
 /* ---- sampling ---- */
 
 struct hearth_sampler_options {       /* start from hearth_sampler_defaults; docs/sampling.md says what each does */

@@ -322,7 +322,7 @@ static inline int tiny_any_bytes(struct buf *out, struct tiny_any *a)
     gguf_put_str(w, "general.architecture", t->arch, strlen(t->arch));
     tiny_any_keys(w, a, parts);
     if (parts & GEMMA4) tiny_pattern(w, a);
-    tiny_vocab(w);
+    tiny_vocab(w, NULL);
     tiny_put(w, a, "token_embd.weight", (uint64_t[]){ t->D, TINY_VOCAB, 0 });
     if (parts & POSITIONS) tiny_put(w, a, "position_embd.weight", (uint64_t[]){ t->D, 256, 0 });
     if (a->per_layer) {

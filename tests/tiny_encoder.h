@@ -122,7 +122,7 @@ static inline void tiny_encoder_keys(struct gguf_writer *w, struct tiny_encoder 
     gguf_put_u32(w, "tokenizer.ggml.token_type_count", 2);
     if (e->pooling >= 0) tiny_u32(w, t, "pooling_type", (uint32_t)e->pooling);
     if (e->word_piece) tiny_word_pieces(w);
-    else tiny_vocab(w);
+    else tiny_vocab(w, NULL);
     if (e->eos) gguf_put_bool(w, "tokenizer.ggml.add_eos_token", true);
 }
 

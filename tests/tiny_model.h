@@ -22,6 +22,7 @@ struct tiny {
     uint32_t window;
     bool blank;                   /* all matrices are 0: where only shapes matter */
     uint64_t seed;
+    const char *chat;             /* its chat template; NULL: ChatML */
 };
 
 enum { TINY_VOCAB = 259, TINY_MAX_TENSORS = 4096 };
@@ -168,7 +169,7 @@ static inline void tiny_layer(struct gguf_writer *w, struct tiny *t, uint32_t l)
 }
 
 /* The printable alphabet of byte-level BPE. */
-static inline void tiny_vocab(struct gguf_writer *w)
+static inline void tiny_vocab(struct gguf_writer *w, const char *chat)
 {
     static const char *const special[] = { "<|endoftext|>", "<|im_start|>", "<|im_end|>" };
     struct gguf_str *s = tiny_keep(malloc(TINY_VOCAB * sizeof *s));
@@ -197,7 +198,8 @@ static inline void tiny_vocab(struct gguf_writer *w)
     static const char chatml[] =
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-    gguf_put_str(w, "tokenizer.chat_template", chatml, sizeof chatml - 1);
+    if (!chat) chat = chatml;
+    gguf_put_str(w, "tokenizer.chat_template", chat, strlen(chat));
 }
 
 static inline void tiny_u32(struct gguf_writer *w, const struct tiny *t, const char *key, uint32_t v)
@@ -265,7 +267,7 @@ static inline int tiny_model(const char *path, struct tiny t)
         tiny_u32(w, &t, "expert_used_count", t.used);
         tiny_u32(w, &t, "expert_feed_forward_length", t.F);
     }
-    tiny_vocab(w);
+    tiny_vocab(w, t.chat);
     tiny_matrix(w, &t, "token_embd.weight", t.D, TINY_VOCAB);
     for (uint32_t l = 0; l < t.L; l++) tiny_layer(w, &t, l);
     tiny_tensor(w, &t, tiny_lfm2(&t) ? "token_embd_norm.weight" : "output_norm.weight", (uint64_t[]){ t.D }, 1, 0);

@@ -13,6 +13,7 @@
 #include "model/arch.h"
 #include "text/chat.h"
 #include "text/sampler.h"
+#include "text/chat_turn.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 #include "text/vocab.h"
@@ -32,6 +33,7 @@ struct hearth_model {
     struct gguf *gguf;
     struct tokenizer *tokenizer;
     struct template *tmpl;            /* NULL: none */
+    struct chat_style style;          /* of the template */
     char *tmpl_error;                 /* why the file's template could not be compiled, or NULL */
     const struct arch *arch;
     struct hparams h;
@@ -74,6 +76,8 @@ struct hearth_sampler {
 const float *held_logits(struct held *h, const int32_t *ids, size_t n, const float *logits);
 bool held_allows(struct held *h, int32_t id);
 void held_free(struct held *h);
+
+int engine_has_template(const struct hearth_model *m, struct err *err);
 
 /* 0 when Hearth can run this file; otherwise says what is missing. */
 int engine_can_run(const struct gguf *g, struct err *err);

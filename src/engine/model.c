@@ -90,7 +90,10 @@ static int open_template(struct hearth_model *m, struct err *err)
         if (chat_default_template(m->tokenizer, &usual, NULL) < 0) return 0;
         s = (struct gguf_str){ usual, strlen(usual) };
     }
-    if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) return 0;
+    if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) {
+        chat_style_find(m->tmpl, s.s, s.n, &m->style);
+        return 0;
+    }
     m->tmpl_error = mem_strdup(why.msg, strlen(why.msg));
     return m->tmpl_error ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
 }

@@ -127,18 +127,24 @@ static struct json *messages_of(const struct hearth_message *messages, size_t n)
     return NULL;
 }
 
+int engine_has_template(const struct hearth_model *m, struct err *err)
+{
+    if (m->tmpl_error)
+        return err_set(err, ERR_UNSUPPORTED, "%s: the chat template of this file cannot be used: %s", gguf_path(m->gguf),
+                       m->tmpl_error);
+    if (m->tmpl) return 0;
+    return err_set(err, ERR_NOTFOUND, "%s: this model has no chat template; it completes text (--no-template)",
+                   gguf_path(m->gguf));
+}
+
 int hearth_chat_prompt(const struct hearth_model *m, const struct hearth_message *messages, size_t n, int32_t **ids,
                        size_t *n_ids, struct hearth_error *e)
 {
     struct err *err = err_of(e);
     *ids = NULL;
     *n_ids = 0;
-    if (m->tmpl_error)
-        return err_set(err, ERR_UNSUPPORTED, "%s: the chat template of this file cannot be used: %s", gguf_path(m->gguf),
-                       m->tmpl_error);
-    if (!m->tmpl)
-        return err_set(err, ERR_NOTFOUND, "%s: this model has no chat template; it completes text (--no-template)",
-                       gguf_path(m->gguf));
+    int rc = engine_has_template(m, err);
+    if (rc < 0) return rc;
     for (size_t i = 0; i < n; i++)
         if (!utf8_valid(messages[i].content, strlen(messages[i].content)))
             return err_set(err, ERR_ARG, "message %zu is not valid UTF-8", i + 1);
@@ -146,7 +152,7 @@ int hearth_chat_prompt(const struct hearth_model *m, const struct hearth_message
     if (!list) return err_set(err, ERR_NOMEM, "out of memory rendering the chat");
     struct chat_request r = { .template = m->tmpl, .tokenizer = m->tokenizer, .messages = list, .answer = true };
     struct ids v = { 0 };
-    int rc = chat_prompt(&r, &v, err);
+    rc = chat_prompt(&r, &v, err);
     json_free(list);
     return give_ids(&v, rc, ids, n_ids, err);
 }
