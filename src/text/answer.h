@@ -26,6 +26,7 @@ struct call_form {
     const char *name_key, *args_key, *id_key;       /* of %o and %l, beside "name", "arguments", "parameters" and "id" */
     bool bare;                         /* no mark: only where the text begins, and only with a known name */
     bool name_is_key;                  /* {"NAME": {arguments}} */
+    bool list;                         /* %l is written as a list, also of one call */
 };
 
 struct dialect {

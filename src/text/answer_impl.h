@@ -26,8 +26,7 @@ bool jwalk_in_string(const struct jwalk *w);
 /* {"name": ..., "arguments": ...} */
 struct call_object {
     struct jwalk walk;
-    uint8_t field, part;
-    bool escape;                       /* the next byte of the string at work follows a backslash */
+    uint8_t field;
     bool named, has_args, streaming;
     struct buf key, value, early;      /* the string at work; arguments that came before the name */
     struct buf id;
@@ -40,12 +39,13 @@ struct call_run {
     const char *at;                    /* in the pattern */
     bool in_param, between, tail;      /* tail: the call is complete, only closing marks may follow */
     bool open, list, any;              /* open: CALL was sent; list: inside [ ]; any: a parameter or call was there */
-    bool text_value, no_more, first_nl, has_type;
+    bool text_value, first_nl, has_type;
+    bool escaped;                      /* the next byte of a string follows a backslash */
     struct call_object object;
     struct jwalk args;
     struct buf word, held, raw, name, id, key;
     struct buf value;                  /* of a parameter, or a newline of it that may be the last */
-    const char *alt[2];
+    const char *back;                  /* behind a parameter: where to go on */
     char quote;
     unsigned depth;
 };

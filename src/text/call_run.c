@@ -246,7 +246,7 @@ static enum step step_params(struct answer *a, struct call_run *r, char c)
         emptied(&r->held);
         r->in_param = true;
         r->has_type = false;
-        r->alt[0] = r->at;                              /* where to go on afterwards */
+        r->back = r->at;                              /* where to go on afterwards */
         r->at = param + pattern_mark(param);
         return STEP_MORE;
     }
@@ -339,7 +339,7 @@ static enum step step_value(struct answer *a, struct call_run *r, char c)
     r->at = close + n;
     if (!*r->at) {
         r->in_param = false;
-        r->at = r->alt[0];
+        r->at = r->back;
     }
     return STEP_MORE;
 }
@@ -359,13 +359,15 @@ static bool begins_like_calls(const struct answer *a, const struct buf *b)
     return b->data[0] == '[' && (i == b->len || (b->data[i] == '(' && answer_knows(a, b->data + from, i - from)));
 }
 
+/* Whether this byte closes the list. */
 static bool balanced(struct call_run *r, char c)
 {
-    bool escaped = r->word.len > 1 && r->word.data[r->word.len - 2] == '\\';
     if (r->quote) {
-        if (c == r->quote && !escaped) r->quote = 0;
+        if (c == r->quote && !r->escaped) r->quote = 0;
+        r->escaped = c == '\\' && !r->escaped;
         return false;
     }
+    r->escaped = false;
     if (c == '"' || c == '\'') r->quote = c;
     else if (c == '[' || c == '(' || c == '{') r->depth++;
     else if ((c == ']' || c == ')' || c == '}') && r->depth) return --r->depth == 0 && c == ']';
