@@ -291,6 +291,7 @@ int    str_cmp(struct str a, struct str b);
 bool   str_eq(struct str a, struct str b);
 bool   str_empty(struct str s);
 struct str str_trim(struct str s, const struct str *chars, int sides);     /* 1 left, 2 right, 3 both; NULL: white space */
+int    str_trimmed(struct tpl *t, size_t gone, size_t n_chars);           /* pays for what str_trim took away */
 bool   char_is_space(uint32_t c);
 uint32_t char_lower(uint32_t c);
 uint32_t char_upper(uint32_t c);

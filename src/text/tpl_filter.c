@@ -568,6 +568,8 @@ FILTER(f_safe)
 static int escape(struct tpl *t, struct str s, struct value *out)
 {
     struct buf b = str_buf(t);
+    int rc = tpl_spend(t, s.n * 4);
+    if (rc < 0) return rc;
     for (size_t i = 0; i < s.n; i++) {
         static const char special[] = "&<>\"'";
         static const char *const name[] = { "&amp;", "&lt;", "&gt;", "&#34;", "&#39;" };
@@ -616,7 +618,7 @@ FILTER(f_title)
     struct buf b = str_buf(t);
     bool begin = true;
     int rc = v_text(t, v, &s);
-    if (rc == 0) rc = tpl_spend(t, s.n * 2);
+    if (rc == 0) rc = tpl_spend(t, s.n * 10);
     for (size_t i = 0, n; rc == 0 && i < s.n; i += n) {
         n = str_step(s, i);
         bool upper = begin;
@@ -637,13 +639,12 @@ FILTER(f_trim)
     bool given = c->a[0] && c->a[0]->type != V_NONE;
     uint8_t flag = v->type == V_STR ? v->flag : STR_PLAIN;
     int rc = v_text(t, v, &s);
-    if (rc == 0) rc = tpl_spend(t, s.n);
     if (rc == 0 && given) rc = v_str_arg(t, c->a[0], &chars);
-    if (rc == 0 && given) rc = tpl_spend(t, chars.n < 64 ? s.n : s.n < 1000000 ? s.n * chars.n : SIZE_MAX);
+    if (rc == 0 && given) rc = str_trimmed(t, s.n / 8, chars.n);
     if (rc < 0) return rc;
     *out = v_str(str_trim(s, given ? &chars : NULL, 3));
     out->flag = flag;
-    return 0;
+    return str_trimmed(t, s.n - out->s.n, given ? chars.n : 1);
 }
 
 FILTER(f_replace)
@@ -730,7 +731,7 @@ FILTER(f_wordcount)
         in = word;
     }
     *out = v_int(n);
-    return rc < 0 ? rc : tpl_spend(t, s.n);
+    return rc < 0 ? rc : tpl_spend(t, s.n * 10);
 }
 
 FILTER(f_center)

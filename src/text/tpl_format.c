@@ -202,7 +202,7 @@ int str_percent(struct tpl *t, struct str fmt, const struct value *args, struct 
             continue;
         }
         i++;
-        rc = tpl_spend(t, 64);
+        rc = tpl_spend(t, 64 * 16);
         if (rc == 0) rc = percent_one(t, fmt, &i, args, &used, &b);
     }
     if (rc == 0 && !b.bad && args->type == V_TUPLE && used < args->list->n)
@@ -337,7 +337,7 @@ int str_format(struct tpl *t, struct str fmt, const struct call *c, struct value
                 rc = tpl_fail(t, ERR_FORMAT, "format: malformed field");
                 break;
             }
-            rc = tpl_spend(t, 64);
+            rc = tpl_spend(t, 64 * 16);
             if (rc == 0)
                 rc = format_field(t, (struct str){ fmt.p + i + 1, (size_t)(end - fmt.p) - i - 1 }, c, &next, &b);
             i = (size_t)(end - fmt.p);

@@ -16,7 +16,7 @@ static int append_str(struct tpl *t, struct list *l, const char *p, size_t n)
 
 int str_case(struct tpl *t, struct str s, char how, struct value *out)
 {
-    int rc = tpl_spend(t, s.n * 2);
+    int rc = tpl_spend(t, s.n * 10);
     if (rc < 0) return rc;
     struct buf b = str_buf(t);
     bool begin = true;
@@ -121,12 +121,11 @@ static int strip(struct tpl *t, const struct value *s, const struct call *c, int
 {
     struct str chars;
     bool given = c->a[0] && c->a[0]->type != V_NONE;
-    int rc = tpl_spend(t, s->s.n);
-    if (rc == 0 && given) rc = v_str_arg(t, c->a[0], &chars);
-    if (rc == 0 && given) rc = tpl_spend(t, chars.n < 64 ? s->s.n : s->s.n < 1000000 ? s->s.n * chars.n : SIZE_MAX);
+    int rc = given ? v_str_arg(t, c->a[0], &chars) : 0;
+    if (rc == 0 && given) rc = str_trimmed(t, s->s.n / 8, chars.n);
     if (rc < 0) return rc;
     *out = v_str(str_trim(s->s, given ? &chars : NULL, sides));
-    return 0;
+    return str_trimmed(t, s->s.n - out->s.n, given ? chars.n : 1);
 }
 static int m_strip(struct tpl *t, const struct value *s, const struct call *c, struct value *out)
 {
@@ -519,7 +518,7 @@ static int classify(struct tpl *t, const struct value *v, int what, struct value
         cased |= lower || upper;
     }
     *out = v_bool(yes && (what < IS_LOWER || cased));
-    return tpl_spend(t, s.n);
+    return tpl_spend(t, s.n * 10);
 }
 #define CLASS(name, what)                                                                              \
     static int name(struct tpl *t, const struct value *s, const struct call *c, struct value *out) \

@@ -237,7 +237,7 @@ int v_repr(struct tpl *t, const struct value *v, struct buf *out)
     if (rc < 0) return rc;
     rc = repr(t, v, out);
     t->depth--;
-    if (rc == 0) rc = tpl_spend(t, out->len - before);
+    if (rc == 0) rc = tpl_spend(t, (out->len - before) * 4);
     if (rc == 0 && out->bad) rc = tpl_fail(t, ERR_LIMIT, "more than %zu bytes of text", t->lim.output);
     return rc;
 }
@@ -389,7 +389,7 @@ static int dump_value(struct dump *d, const struct value *v, unsigned depth)
     default: rc = tpl_fail(d->t, ERR_FORMAT, "a value of type %s cannot be written as JSON", v_type_name(v));
     }
     d->t->depth--;
-    if (rc == 0) rc = tpl_spend(d->t, d->out->len - before);
+    if (rc == 0) rc = tpl_spend(d->t, (d->out->len - before) * 4);
     if (rc == 0 && d->out->bad) rc = tpl_fail(d->t, ERR_LIMIT, "more than %zu bytes of text", d->t->lim.output);
     return rc;
 }

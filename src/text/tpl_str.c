@@ -188,6 +188,12 @@ struct str str_trim(struct str s, const struct str *chars, int sides)
     return s;
 }
 
+int str_trimmed(struct tpl *t, size_t gone, size_t n_chars)
+{
+    uint64_t work;
+    return tpl_spend(t, __builtin_mul_overflow((uint64_t)gone * 8, (uint64_t)n_chars + 1, &work) ? SIZE_MAX : (size_t)work);
+}
+
 bool char_is_space(uint32_t c)
 {
     return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
