@@ -364,6 +364,11 @@ typedef void hearth_chat_fn(void *arg, const struct hearth_chat_event *e);
 
 /* The next token of the answer (id < 0: the end).  However the answer is cut into tokens, the events tell the same. */
 HEARTH_API int hearth_chat_push(struct hearth_chat *c, int32_t id, hearth_chat_fn *fn, void *arg, struct hearth_error *e);
+/* The same for who decodes the tokens: the text of one more token, which may be none yet; end: the last.  Text of control tokens
+ * belongs to it when the token is wanted (others mean nothing here and are left out). */
+HEARTH_API int hearth_chat_push_text(struct hearth_chat *c, const char *text, size_t n, bool end, hearth_chat_fn *fn, void *arg,
+                                     struct hearth_error *e);
+HEARTH_API bool hearth_chat_wants(const struct hearth_chat *c, int32_t id);
 /* True when the next token is already decided (the reasoning is being ended): evaluate and push it instead of a picked one. */
 HEARTH_API bool hearth_chat_next(struct hearth_chat *c, int32_t *id);
 HEARTH_API bool hearth_chat_thinking(const struct hearth_chat *c);

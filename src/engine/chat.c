@@ -154,19 +154,26 @@ const int32_t *hearth_chat_ids(const struct hearth_chat *c, size_t *n)
 
 /* ---- the answer ---- */
 
-/* The text of a token: complete characters, or the mark that a control token spells when it means something here. */
-static void spell(struct hearth_chat *c, int32_t id)
+bool hearth_chat_wants(const struct hearth_chat *c, int32_t id)
 {
     enum token_kind kind = tokenizer_token_kind(c->m->tokenizer, id);
     size_t n;
+    if (kind != TOKEN_CONTROL && kind != TOKEN_UNKNOWN) return true;
+    const char *s = tokenizer_text(c->m->tokenizer, id, &n);
+    return s && answer_wants(c->answer, s, n);
+}
+
+/* The text of a token: complete characters, or the mark that a control token spells when it means something here. */
+static void spell(struct hearth_chat *c, int32_t id)
+{
+    enum token_kind kind = id < 0 ? TOKEN_NORMAL : tokenizer_token_kind(c->m->tokenizer, id);
+    size_t n;
     buf_clear(&c->text);
-    if (id < 0) detok_flush(&c->detok, &c->text);
-    else if (kind != TOKEN_CONTROL && kind != TOKEN_UNKNOWN) detok_push(&c->detok, id, &c->text);
-    else {
-        const char *s = tokenizer_text(c->m->tokenizer, id, &n);
-        detok_flush(&c->detok, &c->text);
-        if (s && answer_wants(c->answer, s, n)) buf_put(&c->text, s, n);
-    }
+    if (id >= 0 && kind != TOKEN_CONTROL && kind != TOKEN_UNKNOWN) detok_push(&c->detok, id, &c->text);
+    else detok_flush(&c->detok, &c->text);
+    if (id < 0 || (kind != TOKEN_CONTROL && kind != TOKEN_UNKNOWN) || !hearth_chat_wants(c, id)) return;
+    const char *s = tokenizer_text(c->m->tokenizer, id, &n);
+    buf_put(&c->text, s, n);
 }
 
 bool hearth_chat_thinking(const struct hearth_chat *c) { return answer_in_reasoning(c->answer); }
@@ -194,16 +201,23 @@ static void watch_budget(struct hearth_chat *c)
     if (c->thought >= c->budget || (c->thought >= c->budget - slack && c->line_ended)) hearth_chat_stop_thinking(c);
 }
 
-int hearth_chat_push(struct hearth_chat *c, int32_t id, hearth_chat_fn *fn, void *arg, struct hearth_error *e)
+int hearth_chat_push_text(struct hearth_chat *c, const char *text, size_t n, bool end, hearth_chat_fn *fn, void *arg,
+                          struct hearth_error *e)
 {
     c->fn = fn;
     c->arg = arg;
-    spell(c, id);
-    bool ok = !c->text.bad && answer_push(c->answer, c->text.data ? c->text.data : "", c->text.len);
-    if (c->text.len) c->line_ended = c->text.data[c->text.len - 1] == '\n';
-    if (ok && id < 0) ok = answer_finish(c->answer);
+    bool ok = answer_push(c->answer, text, n);
+    if (n) c->line_ended = text[n - 1] == '\n';
+    if (ok && end) ok = answer_finish(c->answer);
     else if (ok) watch_budget(c);
     return ok && !c->forced.bad ? 0 : err_set(err_of(e), ERR_NOMEM, "out of memory for the answer");
+}
+
+int hearth_chat_push(struct hearth_chat *c, int32_t id, hearth_chat_fn *fn, void *arg, struct hearth_error *e)
+{
+    spell(c, id);
+    if (c->text.bad) return err_set(err_of(e), ERR_NOMEM, "out of memory for the answer");
+    return hearth_chat_push_text(c, c->text.data ? c->text.data : "", c->text.len, id < 0, fn, arg, e);
 }
 
 bool hearth_chat_next(struct hearth_chat *c, int32_t *id)
