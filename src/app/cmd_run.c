@@ -8,6 +8,7 @@
 #include "app/signals.h"
 #include "app/stats.h"
 #include "app/term.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "base/utf8.h"
@@ -32,6 +33,12 @@ static const struct opt row[] = {
     { "fim-file", NULL, 0, OPT_STRS, "FILE", NULL, "another file that may help; may be repeated", NULL, AT(infill.file), 0, 0 },
     { "no-template", NULL, 0, OPT_FLAG, NULL, NULL, "continue the text as it is instead of answering it", NULL,
       AT(no_template), 0, 0 },
+    { "tools", NULL, 0, OPT_STR, "FILE", NULL, "tools that the model may call: a JSON array; calls are shown, not made", NULL,
+      AT(tools), 0, 0 },
+    { "think", NULL, 0, OPT_CHOICE, "default|off|on|low|medium|high", "default", "whether and how much to reason first", NULL,
+      AT(think), 0, 0 },
+    { "think-budget", NULL, 0, OPT_U32, "N", "no limit", "end the reasoning after N tokens", NULL, AT(think_budget), 1, 1 << 24 },
+    { "hide-thinking", NULL, 0, OPT_FLAG, NULL, NULL, "do not show the reasoning", NULL, AT(hide_thinking), 0, 0 },
     { "ctx", NULL, 'c', OPT_U32, "N", "the model's, at most 4096", "tokens that prompt and answer together may have", NULL,
       AT(ctx), 8, 1 << 24 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f16", "how keys (and values) of past tokens are kept",
@@ -56,12 +63,41 @@ static const struct opt_table all_rows = { row, N_ROWS };
 
 /* ---- shared with the chat ---- */
 
-int run_prompt(const struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
+/* Copies what the chat has: ids are the caller's. */
+static int take_ids(const struct hearth_chat *c, int32_t **ids, size_t *n, struct hearth_error *e)
+{
+    const int32_t *have = hearth_chat_ids(c, n);
+    *ids = mem_new_array(int32_t, *n + 1);
+    if (*ids && *n) memcpy(*ids, have, *n * sizeof **ids);
+    if (*ids) return 0;
+    e->code = HEARTH_ENOMEM;
+    fmt_into(e->message, sizeof e->message, "out of memory for the prompt");
+    return e->code;
+}
+
+static void end_turn(struct runner *r)
+{
+    hearth_chat_close(r->chat);
+    r->chat = NULL;
+}
+
+int run_prompt(struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
                struct hearth_error *e)
 {
-    if (!r->raw) return hearth_chat_prompt(r->model, m, n, ids, n_ids, e);
     const char *text = m[n - 1].content;
-    return hearth_tokenize(r->model, text, strlen(text), HEARTH_TOKENIZE_SPECIAL, ids, n_ids, e);
+    if (r->raw) return hearth_tokenize(r->model, text, strlen(text), HEARTH_TOKENIZE_SPECIAL, ids, n_ids, e);
+    struct hearth_chat_message *all = mem_new_array(struct hearth_chat_message, n);
+    struct hearth_chat_request q = { .messages = all, .n = n, .tools = r->tools, .think = r->o.think,
+                                     .think_budget = r->o.think_budget };
+    *ids = NULL;
+    for (size_t i = 0; all && i < n; i++)
+        all[i] = (struct hearth_chat_message){ .role = m[i].role, .content = m[i].content };
+    q.seen = hearth_session_ids(r->session, &q.n_seen);
+    end_turn(r);
+    int rc = all ? hearth_chat_open(&r->chat, r->model, &q, e) : HEARTH_ENOMEM;
+    if (!all) fmt_into(e->message, sizeof e->message, "out of memory for the prompt");
+    mem_free(all);
+    return rc < 0 ? rc : take_ids(r->chat, ids, n_ids, e);
 }
 
 static bool print_text(void *arg, const char *text, size_t n)
@@ -80,7 +116,12 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
                      .speculate = r->speculate, .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
                      .grammar = r->grammar, .grammar_after = r->o.after,
                      .sink = r->o.json ? NULL : print_text };
-    return generate(&g, ids, n, out, e);
+    g.chat = r->chat;
+    g.show = !r->o.json;
+    g.hide_reasoning = r->o.hide_thinking;
+    int rc = generate(&g, ids, n, out, e);
+    end_turn(r);
+    return rc;
 }
 
 void run_remarks(const struct runner *r, const struct gen_result *g, bool stats)
@@ -194,6 +235,8 @@ static int check(const struct command *self, const struct run_options *o, const 
     for (size_t i = 0; i < o->ban.n; i++)
         if (!*o->ban.s[i]) return term_usage(self->name, "--ban needs a phrase that is not empty");
     if (o->no_template && o->system) return term_usage(self->name, "--system needs the chat template; leave --no-template out");
+    if (o->no_template && (o->tools || o->think || o->think_budget))
+        return term_usage(self->name, "--tools and --think need the chat template; leave --no-template out");
     if (o->logprobs >= 0 && !o->json) return term_usage(self->name, "--logprobs needs --json");
     if (o->logprobs_after && o->logprobs < 0) return term_usage(self->name, "--logprobs-after needs --logprobs N");
     if (infill_wanted(&o->infill) && (o->system || prompt))
@@ -249,10 +292,32 @@ static int open_grammar(struct runner *r, struct hearth_error *e)
     return rc;
 }
 
+/* An array of tools, or an object that has it as "tools". */
+static int read_tools(struct runner *r, struct err *err)
+{
+    enum { MAX_TOOLS = 16 << 20 };
+    size_t n;
+    struct json *j = NULL;
+    int rc = os_read_file(r->o.tools, MAX_TOOLS, &r->tools, &n, err);
+    if (rc < 0) return rc;
+    rc = json_parse(&j, r->tools, n, err);
+    const struct json *list = json_get(j, "tools") ? json_get(j, "tools") : j;
+    struct buf b = { 0 };
+    if (rc < 0) rc = err_prefix(err, rc, "%s: ", r->o.tools);
+    else if (json_type(list) != JSON_ARRAY) rc = err_set(err, ERR_FORMAT, "%s: expected a JSON array of tools", r->o.tools);
+    else json_write(list, false, &b);
+    json_free(j);
+    mem_free(r->tools);
+    r->tools = rc == 0 ? buf_take(&b) : NULL;
+    return rc == 0 && !r->tools ? err_set(err, ERR_NOMEM, "out of memory for the tools") : rc;
+}
+
 static int with_model(struct runner *r, const struct parsed *p, const char *prompt)
 {
     struct hearth_error e;
+    struct err te;
     int code;
+    if (r->o.tools && read_tools(r, &te) < 0) return term_fail("%s", te.msg);
     if (open_runner(r, p->n_operands ? p->operand[0] : NULL, &e) < 0)
         return e.code == HEARTH_ENOTFOUND && !p->n_operands
                    ? term_fail("%s; name a model: hearth run model.gguf", e.message) : term_fail("%s", e.message);
@@ -260,6 +325,7 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
     fill_settings(r, p);
     if (r->o.verbose) describe(r);
     if (r->raw && !r->o.no_template && !infill_wanted(&r->o.infill)) {
+        if (r->o.tools) return term_fail("%s: has no chat template, so --tools means nothing to it", r->info.path);
         if (r->o.system) return term_fail("%s: has no chat template, so --system means nothing to it", r->info.path);
         term_note("hearth: %s has no chat template; continuing the text as it is, as with --no-template", r->info.path);
     }
@@ -287,6 +353,8 @@ static int run(const struct command *self, int argc, char **argv)
         code = rc == ERR_ARG ? term_usage(self->name, "%s", e.msg) : term_fail("%s", e.msg);
     else
         code = with_model(&r, &p, chat ? NULL : infill ? "" : text.data);
+    end_turn(&r);
+    mem_free(r.tools);
     hearth_session_close(r.session);
     hearth_grammar_close(r.grammar);
     hearth_model_close(r.model);

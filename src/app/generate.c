@@ -13,7 +13,8 @@ enum { QUIET_NS = 500000000, REDRAW_NS = 100000000 };
 
 const char *finish_name(enum finish f)
 {
-    return f == FINISH_STOP ? "stop" : f == FINISH_LENGTH ? "length" : "cancelled";
+    static const char *const name[] = { "stop", "length", "cancelled", "tool_calls" };
+    return name[f];
 }
 
 bool gen_on_progress(void *arg, size_t done, size_t total)
@@ -54,6 +55,7 @@ struct loop {
     struct hearth_speculator *guesser;         /* NULL: plain decoding */
     struct ids text;                           /* the prompt and the answer so far */
     size_t ahead;                              /* tokens at the end of the session that are only guesses */
+    bool gone, finished;                       /* the reader, while a token is taken; the chat was told of the end */
 };
 
 /* Hands certain text on; true when the answer ends here. */
@@ -64,6 +66,26 @@ static bool emit(struct loop *l, const char *text)
     if (!n || !l->g->sink || l->g->sink(l->g->sink_arg, text, n)) return false;
     l->r->finish = FINISH_CANCELLED;
     return true;
+}
+
+static void on_chat(void *arg, const struct hearth_chat_event *e)
+{
+    struct loop *l = arg;
+    if (l->gone) return;
+    reply_event(&l->r->reply, e);
+    if (e->kind == HEARTH_CHAT_TEXT) l->gone = emit(l, e->text);
+}
+
+/* The text that a token made certain (id < 0: the end), through the reader of the chat when there is one. */
+static bool emit_token(struct loop *l, int32_t id)
+{
+    struct hearth_chat *c = l->g->chat;
+    const char *text = c && id >= 0 && !hearth_chat_wants(c, id) ? "" : hearth_decoder_push(l->decoder, id);
+    if (!c) return emit(l, text);
+    l->gone = false;
+    l->finished = id < 0;
+    if (hearth_chat_push_text(c, text, strlen(text), id < 0, on_chat, l, NULL) < 0) l->r->text.bad = true;
+    return l->gone || l->r->text.bad;
 }
 
 enum { GOES_ON, ENDED, TAKEN_BACK };
@@ -90,7 +112,7 @@ static int take_token(struct loop *l, int32_t id, struct hearth_error *e)
 {
     size_t n_back;
     int32_t first;
-    bool gone = emit(l, hearth_decoder_push(l->decoder, id));
+    bool gone = emit_token(l, id);
     switch (hearth_decoder_state(l->decoder, &n_back, &first)) {
     case HEARTH_TEXT_STOPPED:
         if (!gone) l->r->finish = FINISH_STOP;
@@ -158,14 +180,17 @@ static int take_forced(struct loop *l, size_t *n, struct hearth_error *e)
 static int pick(struct loop *l, struct hearth_error *e)
 {
     const struct gen *g = l->g;
-    int rc = g->grammar ? hearth_sampler_grammar_state(l->sampler, g->session, e) : 0;
+    int32_t id;
+    int rc;
+    if (g->chat && hearth_chat_next(g->chat, &id)) return (rc = keep_logprobs(l, id, e)) < 0 ? rc : add_token(l, id, e);
+    rc = g->grammar ? hearth_sampler_grammar_state(l->sampler, g->session, e) : 0;
     if (rc) return rc < 0 ? rc : end_answer(l, e);
     if (g->grammar && g->n_logprobs < 0) {
         size_t n;
         rc = take_forced(l, &n, e);
         if (rc != GOES_ON || n) return rc;
     }
-    int32_t id = hearth_sampler_pick_at(l->sampler, g->session, l->ahead);
+    id = hearth_sampler_pick_at(l->sampler, g->session, l->ahead);
     if (id < 0 && g->grammar && (rc = hearth_sampler_grammar_state(l->sampler, g->session, e)) < 0) return rc;
     if (id < 0 || hearth_token_is_end(g->model, id)) return end_answer(l, e);
     rc = keep_logprobs(l, id, e);
@@ -269,11 +294,13 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
 {
     *r = (struct gen_result){ .finish = FINISH_CANCELLED, .n_prompt = n };
     struct loop l = { .g = g, .r = r };
+    r->reply.show = g->show;
+    r->reply.hide_reasoning = g->hide_reasoning;
     int rc = check(g, r, e);
     if (rc < 0) return rc;
     if ((rc = hearth_sampler_open(&l.sampler, g->model, g->sampler, e)) < 0) goto done;
     /* A grammar is about all of the answer: no first space is dropped. */
-    if ((rc = hearth_decoder_open(&l.decoder, g->model, false, g->continues || g->grammar, e)) < 0) goto done;
+    if ((rc = hearth_decoder_open(&l.decoder, g->model, g->chat != NULL, g->continues || g->grammar, e)) < 0) goto done;
     if (g->grammar && (rc = hearth_sampler_set_grammar(l.sampler, g->grammar, n, g->grammar_after, e)) < 0) goto done;
     if ((rc = hearth_decoder_watch(l.decoder, g->stop, g->n_stop, g->ban, g->n_ban, e)) < 0) goto done;
     if (g->speculate != GEN_PLAIN && !g->grammar &&
@@ -290,6 +317,9 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
     if (rc == 0) {
         start = os_now_ns();
         rc = decode(&l, e);
+        if (g->chat && !l.finished) hearth_chat_push_text(g->chat, "", 0, true, on_chat, &l, NULL);
+        reply_end(&r->reply);
+        if (r->finish == FINISH_STOP && r->reply.n_calls) r->finish = FINISH_CALLS;
         r->decode_ns = os_now_ns() - start;
     } else if (rc == HEARTH_ECANCELLED)
         rc = 0;
@@ -305,6 +335,7 @@ done:
 void gen_result_release(struct gen_result *r)
 {
     buf_release(&r->text);
+    reply_release(&r->reply);
     mem_free(r->token);
     r->token = NULL;
 }

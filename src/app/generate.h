@@ -9,11 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "app/reply.h"
 #include "base/buf.h"
 #include "hearth.h"
 
-enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED };
-const char *finish_name(enum finish f);        /* "stop", "length", "cancelled" */
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED, FINISH_CALLS };
+const char *finish_name(enum finish f);        /* "stop", "length", "cancelled", "tool_calls" */
 
 /* The session must have been opened with gen_on_progress and this struct as its argument. */
 struct gen_progress { uint64_t start_ns, shown_ns; };
@@ -43,6 +44,8 @@ struct gen {
     bool continues;                            /* the answer goes on in the text of the prompt: a first space counts */
     bool (*sink)(void *arg, const char *text, size_t n);       /* false: the reader is gone, stop.  May be NULL */
     void *sink_arg;
+    struct hearth_chat *chat;                  /* reads the answer: reasoning and calls are not its text.  NULL: all is text */
+    bool show, hide_reasoning;                 /* what of these goes to standard output */
 };
 
 enum { MAX_LOGPROBS = 20 };
@@ -53,6 +56,7 @@ struct gen_result {
     bool context_full;                         /* why the finish is "length" */
     size_t n_prompt, n_kept;                   /* tokens of the prompt, how many of them were still evaluated */
     size_t n_tokens;                           /* of the answer, without the one that ended it */
+    struct reply reply;                        /* of a chat */
     size_t n_guessed, n_right;                 /* tokens that were evaluated ahead; those that proved right */
     size_t n_back;                             /* tokens that were taken back for banned phrases */
     size_t n_steps;                            /* tokens of the answer evaluated during decode_ns */

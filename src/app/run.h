@@ -18,6 +18,10 @@ struct run_options {
     struct opt_strs stop, ban, breakers, bias;
     bool no_template, logprobs_after, json, verbose, stats;
     const char *schema, *grammar, *regex, *choice, *after;     /* at most one of the first four */
+    const char *tools;                 /* the name of a file */
+    int think;                         /* HEARTH_THINK_... */
+    uint32_t think_budget;
+    bool hide_thinking;
 };
 
 /* The rows that /set can change too: sampling and the length of the answer.  Their fields are in run_options. */
@@ -25,6 +29,8 @@ extern const struct opt_table run_settings;
 
 struct runner {
     struct run_options o;
+    char *tools;                       /* the file's text, or NULL */
+    struct hearth_chat *chat;          /* of the turn at work */
     bool raw;                          /* complete the text as it is: no chat template */
     int speculate;                     /* as generate.h has it */
     bool new_seed;                     /* nobody chose a seed: each answer gets another */
@@ -37,7 +43,7 @@ struct runner {
 };
 
 /* The prompt's ids (hearth_free): the conversation by the model's template, or in raw mode the last message's text. */
-int run_prompt(const struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
+int run_prompt(struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
                struct hearth_error *e);
 /* Answers; the text goes to standard output while it comes unless json is set. */
 int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result *out, struct hearth_error *e);

@@ -68,6 +68,9 @@ bool stats_json(const struct stats *s, struct buf *out)
     struct json *j = json_new_object(), *t = json_new_object();
     bool ok = json_put(j, "model", json_new_str(s->model, strlen(s->model)));
     ok = json_put(j, "text", json_new_str(r->text.data ? r->text.data : "", r->text.len)) && ok;
+    if (r->reply.reasoning.len)
+        ok = json_put(j, "reasoning", json_new_str(r->reply.reasoning.data, r->reply.reasoning.len)) && ok;
+    if (r->reply.n_calls) ok = json_put(j, "tool_calls", reply_calls_json(&r->reply)) && ok;
     ok = json_put(j, "finish_reason", json_new_str(finish_name(r->finish), strlen(finish_name(r->finish)))) && ok;
     ok = json_put(j, "prompt_tokens", json_new_int((int64_t)r->n_prompt)) && ok;
     ok = json_put(j, "kept_tokens", json_new_int((int64_t)r->n_kept)) && ok;

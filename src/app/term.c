@@ -141,6 +141,11 @@ int term_write_failed(void)
     return term_fail("cannot write the output: %s", strerror(out_error));
 }
 
+void term_dim(bool on)
+{
+    if (term_out_tty() && !dumb() && !env_get(ENV_NO_COLOR)) term_puts(on ? "\033[2m" : "\033[0m");
+}
+
 void term_paste_marks(bool on)
 {
     if (!dumb() && (term_out_tty() || term_err_tty())) write_all(term_out_tty() ? 1 : 2, on ? "\033[?2004h" : "\033[?2004l", 8);

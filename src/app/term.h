@@ -38,6 +38,9 @@ void term_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The exit code after a failed write: quiet when the reader went away. */
 int term_write_failed(void);
 
+/* Text that follows on standard output is dimmed, or no longer; nothing unless it is a terminal with colours. */
+void term_dim(bool on);
+
 /* Asks a terminal to mark pasted text (ESC[200~ ... ESC[201~), or no longer. */
 void term_paste_marks(bool on);
 
