@@ -11,7 +11,8 @@
  * Errors: functions that can fail return 0, or a negative HEARTH_E* code with a message in *e (e may be NULL).  Nothing
  * prints, aborts or exits.  Out-parameters are NULL on failure.
  * Determinism: on the CPU the logits of a token sequence are bit-identical for every batch composition, number of threads,
- * prefill chunk and continued or fresh session, and for models with quantised weights for every instruction set.
+ * prefill chunk and continued or fresh session (with the same adapters), and for models with quantised weights for every
+ * instruction set.
  * Threads: a model may be used from any thread, but computing calls on one model run one at a time (they are serialised
  * inside); a session, sampler or decoder belongs to one thread at a time. */
 #ifndef HEARTH_H
@@ -87,6 +88,34 @@ struct hearth_memory { uint64_t kv_limit, kv_reserved, kv_used, n_pages, cached,
 HEARTH_API void hearth_model_memory(struct hearth_model *m, struct hearth_memory *out);
 /* Forgets past texts that nobody works on. */
 HEARTH_API void hearth_cache_clear(struct hearth_model *m);
+
+/* ---- adapters ---- */
+
+/* What changes a model's answers without being one: a LoRA, as a GGUF file of type "adapter" or a folder of PEFT or mlx-lm
+ * (adapter_config.json and its safetensors), or a steering ("control") vector, a GGUF file of architecture "controlvector".
+ * It is read for one model, whose weights stay as they are, and may be used by any of its sessions. */
+struct hearth_adapter;
+/* HEARTH_EFORMAT, HEARTH_EARG or HEARTH_EUNSUPPORTED name the tensor, or the architecture, that does not fit. */
+HEARTH_API int hearth_adapter_open(struct hearth_adapter **out, struct hearth_model *m, const char *path,
+                                   struct hearth_error *e);
+/* When no session and no model uses it any more; before the model is closed.  NULL is fine. */
+HEARTH_API void hearth_adapter_close(struct hearth_adapter *a);
+
+struct hearth_adapter_info { uint32_t n_matrices, rank, n_steered; };    /* the largest rank; layers that get a vector */
+HEARTH_API void hearth_adapter_info(const struct hearth_adapter *a, struct hearth_adapter_info *out);
+
+struct hearth_adapter_use {
+    struct hearth_adapter *adapter;
+    float scale;                       /* 1: as it was trained; 0: not at all */
+    uint32_t first_layer, last_layer;  /* a steering vector is added behind these layers only; last 0: to the end */
+};
+/* What the sessions opened from now on begin with, and what embeddings are made with.  Several add up; n 0: none. */
+HEARTH_API int hearth_model_set_adapters(struct hearth_model *m, const struct hearth_adapter_use *use, size_t n,
+                                         struct hearth_error *e);
+/* Another set for one session.  Its text is evaluated again (it is empty now), unless the set is equal to what it had.
+ * Sessions with different adapters may be in one batch; sessions without any cost what they did. */
+HEARTH_API int hearth_session_set_adapters(struct hearth_session *s, const struct hearth_adapter_use *use, size_t n,
+                                           struct hearth_error *e);
 
 /* ---- sessions ---- */
 

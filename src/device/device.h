@@ -30,6 +30,8 @@ struct device_ops {
     void (*memory)(const struct device *d, uint64_t *free, uint64_t *total);
     /* Whether a weight of this type can be used by this operation. */
     bool (*supports)(const struct device *d, enum op_kind op, enum dtype weight);
+    /* The first n numbers of a tensor of this type (n whole blocks) as floats; false when it has no such numbers. */
+    bool (*unpack)(enum dtype type, const uint8_t *src, float *dst, size_t n);
     /* Zeroed memory for caches, in place on the host where the device can.  NULL when out of memory. */
     void *(*alloc)(struct device *d, size_t bytes);
     void (*release)(struct device *d, void *p, size_t bytes);

@@ -193,10 +193,12 @@ static int fill(const struct job *j, struct batch *b, struct err *err)
     float **out = arena_push(&b->arena, T, sizeof *out);
     size_t n_out = j->pool == POOL_NONE || j->pool == POOL_MEAN ? T : b->n;
     b->rows = arena_push(&b->arena, n_out, j->m->h.n_embd * sizeof *b->rows);
-    if (!token || !pos || !seq || !out_row || !segment || !out || !b->rows)
+    const struct adapt_set **adapt = arena_push(&b->arena, b->n, sizeof *adapt);
+    if (!adapt || !token || !pos || !seq || !out_row || !segment || !out || !b->rows)
         return err_set(err, ERR_NOMEM, "out of memory for %zu tokens", T);
     b->v = (struct params){ .T = (uint32_t)T, .token = token, .pos = pos, .seq = seq, .segment = segment, .out_row = out_row,
-                            .logits = out };
+                            .logits = out, .adapt = adapt, .n_adapt = (uint32_t)b->n };
+    for (size_t i = 0; i < b->n; i++) adapt[i] = &j->m->adaption.set;
     for (size_t i = 0; i < b->n; i++)
         for (size_t k = 0; k < b->used[i]; k++, t++) {
             token[t] = token_at(j, &b->item[i], k, b->used[i]);
@@ -238,7 +240,7 @@ static int run_head(const struct job *j, struct batch *b, struct err *err)
     }
     struct params v = { .T = (uint32_t)b->n, .n_out = (uint32_t)b->n, .input = in, .logits = out };
     struct plan *p;
-    int rc = engine_plan(m, j->head, v.T, &p, err);
+    int rc = engine_plan(m, j->head, v.T, false, &p, err);
     if (rc < 0) return rc;
     m->ops->run(m->device, p, &v);
     b->rows = y;
@@ -270,7 +272,7 @@ static int run_batch(struct job *j, struct batch *b, struct err *err)
     struct plan *p;
     int rc = fill(j, b, err);
     if (rc == 0) rc = open_views(j, b, err);
-    if (rc == 0) rc = engine_plan(j->m, j->states, b->v.T, &p, err);
+    if (rc == 0) rc = engine_plan(j->m, j->states, b->v.T, j->m->adaption.set.n > 0, &p, err);
     if (rc == 0) rc = check_memory(j, p, b->v.T, err);
     if (rc < 0) return rc;
     j->m->ops->run(j->m->device, p, &b->v);

@@ -24,10 +24,27 @@ enum { MAX_BATCH = 512, MAX_OUT = 32, N_BUCKET = 7, MAX_TEXT = 32768 };
 struct variant {
     struct graph *graph;
     struct plan *plan[N_BUCKET];
+    struct plan *adapted[N_BUCKET];   /* with room for adapters of adapt_rank */
     bool all_rows;                    /* every row may be wanted, not only MAX_OUT */
 };
 /* LONG: LongRoPE's long factors; STATES: made when needed; HEAD: for pooled states, if the file has one. */
 enum { V_TEXT, V_LONG, V_STATES, V_HEAD, N_VARIANT };
+
+/* The adapters that are in use somewhere. */
+struct adaption {
+    struct adapt_set set;
+    struct adapt_use *use;            /* owned; the set's */
+    uint32_t rank;                    /* the sum of their ranks */
+    uint64_t key;                     /* equal keys: the same results; 0: none */
+};
+
+struct hearth_adapter {
+    struct hearth_model *m;
+    struct arena arena;
+    struct adapt view;                /* lies in the arena */
+    uint32_t rank, n_matrices;        /* the largest rank */
+    uint64_t key;
+};
 
 struct hearth_model {
     struct gguf *gguf;
@@ -46,6 +63,8 @@ struct hearth_model {
     const struct observer *observer;  /* NULL: nobody */
     struct kv_pool pool;              /* has a lock of its own, taken last */
     struct vocab *vocab;              /* for grammars, made when first needed; guarded by the lock */
+    struct adaption adaption;         /* what sessions begin with */
+    uint32_t adapt_rank;              /* what adapted plans have room for */
     struct lock lock;                 /* one evaluation at a time; guards everything below */
     int32_t *token;                   /* [MAX_BATCH] the batch being built */
     int64_t *pos;
@@ -53,6 +72,7 @@ struct hearth_model {
     float **out;
     struct kv_view *kv;
     struct eval_item *item;           /* [MAX_BATCH] */
+    const struct adapt_set **adapt;
 };
 
 struct hearth_session {
@@ -63,6 +83,7 @@ struct hearth_session {
     uint32_t n_kept;                  /* tokens of the last sync that were there before */
     float *logits;                    /* [n_logits][n_vocab]; the last n_rows of them are valid */
     uint32_t n_rows;
+    struct adaption adaption;         /* what was evaluated holds for its key only */
     hearth_progress_fn *progress;
     void *progress_arg;
 };
@@ -108,6 +129,7 @@ struct eval_item {
     float *logits;
     uint32_t n_logits;
     uint32_t save_at;                 /* seq_room's; not 0: these are a prompt */
+    const struct adapt_set *adapt;    /* its adapters */
     uint32_t T;                       /* in the last batch */
 };
 /* One batch of at most `limit` tokens: what is left of the first item, then of the next; their `at` move.  Returns the number of
@@ -120,8 +142,18 @@ int engine_seq_options(const struct hearth_model *m, const struct hearth_session
 /* HEARTH_KV_* of keys and of values as types; false: there is no such. */
 bool engine_kv_types(int k, int v, enum dtype out[2]);
 
-/* The plan for T tokens, compiled on first use. */
-int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err);
+/* The plan for T tokens, with or without adapters, compiled on first use. */
+int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, bool adapted, struct plan **out, struct err *err);
+
+/* Sets of adapters.  *d is the caller's (engine_adapt_release); zeroed on failure. */
+int  engine_adapt_set(struct adaption *d, const struct hearth_model *m, const struct hearth_adapter_use *use, size_t n,
+                      struct err *err);
+int  engine_adapt_copy(struct adaption *d, const struct adaption *from, struct err *err);
+void engine_adapt_release(struct adaption *d);
+/* Makes later plans have room for d; under the model's lock. */
+void engine_adapt_room(struct hearth_model *m, const struct adaption *d);
+/* The plans that s will need with d, so that later steps allocate nothing; under the model's lock. */
+int  engine_adapt_plans(struct hearth_model *m, const struct hearth_session *s, const struct adaption *d, struct err *err);
 
 /* hearth_error and err are the same thing under two names. */
 static inline struct err *err_of(struct hearth_error *e) { return (struct err *)(void *)e; }

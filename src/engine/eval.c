@@ -4,23 +4,33 @@
 
 static const uint32_t bucket_T[N_BUCKET] = { 1, 8, 64, MAX_BATCH, 2048, 8192, MAX_TEXT };
 
-int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, struct plan **out, struct err *err)
+int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, bool adapted, struct plan **out, struct err *err)
 {
     int b = 0;
     while (bucket_T[b] < T) b++;
-    if (!v->plan[b]) {
+    struct plan **at = adapted ? &v->adapted[b] : &v->plan[b];
+    if (!*at) {
         struct plan *p;
         uint32_t n_out = bucket_T[b] < MAX_OUT || v->all_rows ? bucket_T[b] : MAX_OUT;
-        int rc = plan_compile(&p, v->graph, m->ops->target, bucket_T[b], n_out, err);
+        struct plan_size size = { bucket_T[b], n_out, adapted ? m->adapt_rank : 0 };
+        int rc = plan_compile(&p, v->graph, m->ops->target, size, err);
         if (rc < 0) return rc;
         if ((rc = m->ops->compile(m->device, p, err)) < 0) {
             plan_close(p);
             return rc;
         }
-        v->plan[b] = p;
+        *at = p;
     }
-    *out = v->plan[b];
+    *out = *at;
     return 0;
+}
+
+int engine_adapt_plans(struct hearth_model *m, const struct hearth_session *s, const struct adaption *d, struct err *err)
+{
+    struct plan *p;
+    engine_adapt_room(m, d);
+    int rc = engine_plan(m, s->variant, 1, d->set.n > 0, &p, err);
+    return rc < 0 ? rc : engine_plan(m, s->variant, s->n_batch, d->set.n > 0, &p, err);
 }
 
 /* Adds the next tokens of an item to the batch; stops early where more rows of logits are wanted than a plan has. */
@@ -56,16 +66,20 @@ int engine_eval(struct hearth_model *m, struct variant *variant, struct eval_ite
                 struct err *err)
 {
     struct params v = { .token = m->token, .pos = m->pos, .seq = m->seq, .kv = m->kv, .out_row = m->out_row, .logits = m->out,
-                        .observer = m->observer };
+                        .observer = m->observer, .adapt = m->adapt };
+    bool adapted = false;
     uint32_t S = 0;
     for (; S < n_items && v.T < limit; S++) {
         fill(m, &v, &item[S], S, limit);
         int rc = item[S].T ? seq_room(item[S].q, item[S].T, item[S].save_at, err) : 0;
         if (rc < 0) return rc;
         m->kv[S] = item[S].q->view;
+        m->adapt[S] = item[S].adapt;
+        adapted |= item[S].T && item[S].adapt->n > 0;
     }
+    v.n_adapt = S;
     struct plan *p;
-    int rc = engine_plan(m, variant, v.T, &p, err);
+    int rc = engine_plan(m, variant, v.T, adapted, &p, err);
     if (rc < 0) return rc;
     m->ops->run(m->device, p, &v);
     for (uint32_t i = 0; i < S; i++)

@@ -110,7 +110,8 @@ static int open_batch(struct hearth_model *m, struct err *err)
     m->out = arena_new(&m->arena, float *, MAX_BATCH);
     m->kv = arena_new(&m->arena, struct kv_view, MAX_BATCH);
     m->item = arena_new(&m->arena, struct eval_item, MAX_BATCH);
-    if (m->token && m->pos && m->seq && m->out_row && m->out && m->kv && m->item) return 0;
+    m->adapt = arena_new(&m->arena, const struct adapt_set *, MAX_BATCH);
+    if (m->token && m->pos && m->seq && m->out_row && m->out && m->kv && m->item && m->adapt) return 0;
     return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
 }
 
@@ -218,14 +219,18 @@ void hearth_model_close(struct hearth_model *m)
     if (!m) return;
     for (int v = 0; v < N_VARIANT; v++) {
         for (int b = 0; b < N_BUCKET; b++) {
-            if (m->variant[v].plan[b]) m->ops->forget(m->device, m->variant[v].plan[b]);
-            plan_close(m->variant[v].plan[b]);
+            struct plan *both[2] = { m->variant[v].plan[b], m->variant[v].adapted[b] };
+            for (int k = 0; k < 2; k++) {
+                if (both[k]) m->ops->forget(m->device, both[k]);
+                plan_close(both[k]);
+            }
         }
         graph_close(m->variant[v].graph);
     }
     prefix_close(m->pool.tree);
     kv_pool_release(&m->pool);
     if (m->device) m->ops->close(m->device);
+    engine_adapt_release(&m->adaption);
     template_free(m->tmpl);
     mem_free(m->tmpl_error);
     vocab_close(m->vocab);

@@ -38,6 +38,7 @@ struct hearth_event stream_event(const struct stream *x, int32_t id)
 static void stream_release(struct stream *x)
 {
     seq_release(&x->s.q);
+    engine_adapt_release(&x->s.adaption);
     hearth_sampler_close(x->sampler);
     mem_free(x->s.logits);
     mem_free(x->text);
@@ -191,7 +192,7 @@ static int open_plans(struct hearth_engine *g, struct err *err)
     struct plan *p;
     int rc = 0;
     lock_take(&g->m->lock);
-    for (size_t i = 0; i < sizeof T / sizeof *T && rc == 0; i++) rc = engine_plan(g->m, g->variant, T[i], &p, err);
+    for (size_t i = 0; i < sizeof T / sizeof *T && rc == 0; i++) rc = engine_plan(g->m, g->variant, T[i], g->m->adaption.set.n > 0, &p, err);
     lock_give(&g->m->lock);
     return rc;
 }

@@ -21,7 +21,12 @@ int stream_open(struct stream *x, struct err *err)
     struct hearth_sampler_options so = r->sampler;
     so.seed += x->index;
     x->s = (struct hearth_session){ .m = m, .variant = g->variant, .n_logits = 1, .n_rows = 1 };
-    int rc = seq_open(&x->s.q, &m->pool, &q, err);
+    lock_take(&m->lock);
+    int rc = engine_adapt_copy(&x->s.adaption, &m->adaption, err);
+    lock_give(&m->lock);
+    if (rc < 0) return rc;
+    q.key.adapters = x->s.adaption.key;
+    rc = seq_open(&x->s.q, &m->pool, &q, err);
     if (rc < 0) return rc;
     x->text = mem_new_array(int32_t, x->n_max);
     x->s.logits = mem_new_array(float, m->h.n_vocab);
@@ -86,7 +91,8 @@ static void add(struct hearth_engine *g, struct tick *s, struct stream *x, uint3
     bool last = n == pending(x);
     struct seq *q = &x->s.q;
     g->m->item[s->n] = (struct eval_item){ .q = q, .ids = x->text + q->n, .n = n, .logits = x->s.logits, .n_logits = last,
-                                           .save_at = n > 1 || !last ? seq_save_at(q, x->n_text - 1) : 0 };
+                                           .save_at = n > 1 || !last ? seq_save_at(q, x->n_text - 1) : 0,
+                                           .adapt = &x->s.adaption.set };
     s->of[s->n++] = x;
 }
 

@@ -62,7 +62,7 @@ uint64_t hearth_session_bytes(struct hearth_model *m, const struct hearth_sessio
     uint64_t bytes = (uint64_t)m->h.n_vocab * 4 * (o->n_logits ? o->n_logits : 1) + (uint64_t)q.n_max * 4;
     if (l) bytes += kv_bytes(&m->pool, l, q.n_max, o->n_batch ? o->n_batch : MAX_BATCH);
     struct plan *p;
-    if (plan_compile(&p, m->variant[V_TEXT].graph, m->ops->target, MAX_BATCH, MAX_OUT, NULL) == 0) {
+    if (plan_compile(&p, m->variant[V_TEXT].graph, m->ops->target, (struct plan_size){ MAX_BATCH, MAX_OUT, 0 }, NULL) == 0) {
         bytes += p->arena_bytes;
         plan_close(p);
     }
@@ -85,15 +85,18 @@ static int check_memory(const struct hearth_session *s, struct err *err)
 static int open_session(struct hearth_session *s, const struct seq_options *q, struct err *err)
 {
     struct hearth_model *m = s->m;
-    int rc = seq_open(&s->q, &m->pool, q, err);
+    struct seq_options with = *q;
+    lock_take(&m->lock);
+    int rc = engine_adapt_copy(&s->adaption, &m->adaption, err);
+    lock_give(&m->lock);
+    if (rc < 0) return rc;
+    with.key.adapters = s->adaption.key;
+    rc = seq_open(&s->q, &m->pool, &with, err);
     if (rc == 0) rc = check_memory(s, err);
     if (rc == 0 && !(s->logits = mem_new((size_t)s->n_logits * m->h.n_vocab, sizeof *s->logits)))
         rc = err_set(err, ERR_NOMEM, "%s: out of memory for %u rows of logits", gguf_path(m->gguf), s->n_logits);
-    struct plan *p;
     lock_take(&m->lock);
-    /* Both plans that decoding and prefill need, so that later steps allocate nothing. */
-    if (rc == 0) rc = engine_plan(m, s->variant, 1, &p, err);
-    if (rc == 0) rc = engine_plan(m, s->variant, s->n_batch, &p, err);
+    if (rc == 0) rc = engine_adapt_plans(m, s, &s->adaption, err);
     lock_give(&m->lock);
     return rc;
 }
@@ -130,6 +133,7 @@ void hearth_session_close(struct hearth_session *s)
     if (!s) return;
     seq_release(&s->q);
     mem_free(s->logits);
+    engine_adapt_release(&s->adaption);
     mem_free(s);
 }
 
@@ -164,7 +168,7 @@ static int evaluate(const struct hearth_batch_item *item, size_t n_items, uint32
     for (size_t k = 0; k < n_items; k++) {
         struct hearth_session *s = item[k].session;
         m->item[k] = (struct eval_item){ .q = &s->q, .ids = item[k].ids, .n = item[k].n, .logits = s->logits,
-                                         .n_logits = s->n_logits, .save_at = save_at };
+                                         .n_logits = s->n_logits, .save_at = save_at, .adapt = &s->adaption.set };
         total += item[k].n;
     }
     int rc = 0;

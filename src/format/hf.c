@@ -33,6 +33,15 @@ static const struct hf_family families[] = {
     { "gpt_oss", "GptOssForCausalLM", "gpt-oss", HF_NAMED_POST | HF_MOE | HF_OSS },
 };
 
+const struct hf_family *hf_family_of_arch(struct gguf_str arch, size_t i)
+{
+    for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
+        const char *name = families[k].arch;
+        if (strlen(name) == arch.n && !memcmp(name, arch.s, arch.n) && i-- == 0) return &families[k];
+    }
+    return NULL;
+}
+
 int hf_nomem(const struct hf *h) { return err_set(h->err, ERR_NOMEM, "%s: out of memory reading the model", h->folder); }
 
 char *hf_path(struct hf *h, const char *name)

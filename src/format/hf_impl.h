@@ -73,6 +73,9 @@ int   hf_json(struct hf *h, const char *name, struct json **out);
 /* A tensor of the result; its name is copied.  NULL without memory, with the error set. */
 struct gguf_tensor *hf_add(struct hf *h, const char *name);
 
+/* The i-th family of an architecture, NULL past the last. */
+const struct hf_family *hf_family_of_arch(struct gguf_str arch, size_t i);
+
 /* ---- hf_config.c ---- */
 int  hf_config(struct hf *h);
 /* A number of the text model's config; false when absent or null.  An error when it is something else or out of range. */
@@ -91,6 +94,10 @@ float *hf_add_vector(struct hf *h, const char *name, uint64_t n);
 /* An error about a tensor. */
 int hf_bad_tensor(struct hf *h, const struct st_tensor *t, int code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* GGUF's name ("attn_q") of a layer's module ("self_attn.q_proj"), which may be a matrix, one of an expert or something else. */
+enum hf_matrix { HF_UNKNOWN_MODULE, HF_NO_MATRIX, HF_MATRIX, HF_EXPERT };
+enum hf_matrix hf_matrix_name(const struct hf_family *f, const char *name, size_t n, const char **gguf, uint32_t *expert);
 
 /* ---- hf_oss.c ---- */
 /* The tensor `rest` of layer il if it belongs to gpt-oss's experts: 1, 0 when not, or an error. */

@@ -269,15 +269,23 @@ static bool matches(const char *pattern, const char *name, size_t n, uint32_t *n
     return name == end;
 }
 
-static const struct module *find_module(const struct hf *h, const char *name, size_t n, uint32_t *number)
+static const struct module *find_module(const struct hf_family *f, const char *name, size_t n, uint32_t *number)
 {
-    unsigned flags = h->family->flags, kept = flags & HF_LEAD ? flags & ~(unsigned)HF_MOE : flags;
+    unsigned flags = f->flags, kept = flags & HF_LEAD ? flags & ~(unsigned)HF_MOE : flags;
     for (size_t i = 0; i < N_MODULE; i++) {
         const struct module *m = &modules[i];
         if ((flags & m->need) != m->need || (kept & m->never)) continue;
         if (matches(m->hf, name, n, number)) return m;
     }
     return NULL;
+}
+
+enum hf_matrix hf_matrix_name(const struct hf_family *f, const char *name, size_t n, const char **gguf, uint32_t *expert)
+{
+    const struct module *m = find_module(f, name, n, expert);
+    if (!m) return HF_UNKNOWN_MODULE;
+    *gguf = m->gguf;
+    return m->kind == LINEAR ? HF_MATRIX : m->kind == EXPERT ? HF_EXPERT : HF_NO_MATRIX;
 }
 
 /* The tensor `rest` of layer il; leaves what it does not know unused. */
@@ -288,7 +296,7 @@ static int layer_tensor(struct build *b, uint32_t il, const char *rest, const st
     size_t n = weight || bias ? (size_t)(dot - rest) : strlen(rest);
     uint32_t number = 0;
     char name[64];
-    const struct module *m = find_module(b->h, rest, n, &number);
+    const struct module *m = find_module(b->h->family, rest, n, &number);
     /* only vectors and some stacks of experts have no .weight */
     bool bare = !weight && !bias;
     if (!m || (m->kind == VECTOR) != (bare && m->kind != GATE_UP && strcmp(m->hf, "mlp.experts.down_proj") != 0)) return 0;

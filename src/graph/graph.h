@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "format/dtype.h"
 
-enum op_shape { OP_ROW, OP_MAT, OP_ATT, OP_ONE, OP_SEQ };
+enum op_shape { OP_ROW, OP_MAT, OP_ATT, OP_ONE, OP_SEQ, OP_LOW };
 
 enum op_kind {
 #define OP(name, shape) OP_##name,
@@ -37,6 +37,7 @@ struct weight {
     const uint8_t *data;
     uint64_t bytes;
     const uint8_t *const *slice;  /* NULL, or the ne[2] matrices of a stack that lie apart */
+    uint32_t id;              /* what adapters call it: 1 + its place in the file; 0: nothing */
 };
 
 typedef int32_t vid;          /* index of a value; < 0: none */
@@ -138,6 +139,7 @@ struct plan {
     struct plan_step *step;
     uint32_t n_op, n_value, n_step;
     uint32_t max_T, max_out;      /* the batch bucket: rows the arena has room for */
+    uint32_t rank;                /* of adapters; see struct plan_size */
     uint32_t n_slot, n_layer;
     const struct kv_layer *kv;    /* the graph's */
     size_t arena_bytes;
@@ -145,9 +147,13 @@ struct plan {
     void *device;                 /* the device's own part (device compile) */
 };
 
+/* How many rows a plan takes, and how large its adapters may be: the sum of the ranks that any matrix has in the adapters of one
+ * sequence.  0: nothing is adapted, and nothing is spent on it. */
+struct plan_size { uint32_t max_T, max_out, rank; };
+
 /* g must outlive the plan.  *out is the caller's (plan_close). */
-int  plan_compile(struct plan **out, const struct graph *g, const struct plan_target *target, uint32_t max_T,
-                  uint32_t max_out, struct err *err);
+int  plan_compile(struct plan **out, const struct graph *g, const struct plan_target *target, struct plan_size size,
+                  struct err *err);
 void plan_close(struct plan *p);
 
 /* Who looks on: x[w->ne[0]] is a row that matrix `part` of w (0, or the expert or head) is multiplied with.  Called by one
@@ -156,6 +162,26 @@ struct observer {
     void (*see)(void *arg, const struct weight *w, uint32_t part, const float *x);
     void *arg;
 };
+
+/* ---- adapters ---- */
+
+/* What an adapter adds to the products of a matrix [R][K], y += scale * B (A x); of a table, to row t: scale * B A[t]. */
+struct low_rank {
+    uint32_t rank;                    /* 0: nothing */
+    float scale;
+    const float *a;                   /* [rank][K]; of a table with R rows: [R][rank] */
+    const float *b;                   /* B transposed: [rank][R]; of a table with rows of K: [rank][K] */
+};
+struct adapt {
+    const struct low_rank *const *product;   /* [n_id] by the id of a weight: one for each of its ne[2] matrices; or NULL */
+    const struct low_rank *const *table;     /* [n_id] the same where it is looked up */
+    uint32_t n_id;
+    const float *const *steer;        /* [n_steer] what is added behind each layer, or NULL */
+    uint32_t n_steer;
+};
+/* The adapters of one sequence, in the order in which they are added. */
+struct adapt_use { const struct adapt *adapt; float scale; uint32_t first, last; };    /* steers layers first .. last */
+struct adapt_set { const struct adapt_use *use; uint32_t n; };
 
 /* What changes from run to run. */
 struct params {
@@ -170,6 +196,8 @@ struct params {
     const uint32_t *out_row;          /* [n_out] which tokens */
     float *const *logits;             /* [n_out] where each row of V goes, host memory */
     const struct observer *observer;  /* of an observed graph's plan */
+    const struct adapt_set *const *adapt;    /* [n_adapt] by sequence, NULL where there are none; of a plan with adapters */
+    uint32_t n_adapt;
 };
 
 /* The cache of one sequence.  A page holds KV_PAGE positions of all layers of its class: those that look everywhere, or those

@@ -1,5 +1,6 @@
 /* plan.c - graph -> operations with packing inserted -> fused steps -> memory plan.
  *
+ * Adapters: each product is followed by its two low-rank ones; the latter of products that follow each other are one step each.
  * Fusing: consecutive row operations over the same rows become one step (each thread carries its tokens through all of
  * them); consecutive matrix products whose inputs were made before the step become one step (q, k, v; gate and up).
  * Memory: a value lives from the step that writes it to the last step that reads it; offsets are chosen greedily by size
@@ -86,6 +87,45 @@ static void add_observe(struct build *b, const struct op *mat)
     o->n[2] = mat->n[1];
 }
 
+/* Whether adapters may add to what o computes. */
+static bool adapted(const struct build *b, const struct op *o)
+{
+    return b->p->rank && (o->kind == OP_MATMUL || o->kind == OP_MATMUL_ID) && o->w->id;
+}
+
+/* The low-rank products behind the matrix products graph->op[lo .. hi), which left their inputs as they were. */
+static void add_low(struct build *b, uint32_t lo, uint32_t hi)
+{
+    struct plan *p = b->p;
+    const struct op *mat = b->g->op;
+    vid made[16];
+    for (uint32_t k = lo; k < hi; k++) {
+        if (!adapted(b, &mat[k])) continue;
+        struct value v = { .rows = p->value[mat[k].out].rows, .width = p->rank, .base = -1, .first = -1, .last = -1 };
+        made[k - lo] = (vid)p->n_value;
+        p->value[p->n_value++] = v;
+        p->op[p->n_op] = (struct op){ .kind = OP_LOW_A, .in = { mat[k].in[0], mat[k].in[1] }, .out = made[k - lo], .out2 = -1,
+                                      .w = mat[k].w };
+        p->op[p->n_op++].n[0] = mat[k].n[0];
+    }
+    for (uint32_t k = lo; k < hi; k++)
+        if (adapted(b, &mat[k]))
+            p->op[p->n_op++] = (struct op){ .kind = OP_LOW_B, .in = { made[k - lo], mat[k].in[1] }, .out = mat[k].out,
+                                            .out2 = -1, .w = mat[k].w };
+}
+
+/* An operation that is no matrix product. */
+static void add_plain(struct build *b, const struct op *o)
+{
+    struct plan *p = b->p;
+    if (o->kind == OP_STEER && !p->rank) return;
+    p->op[p->n_op++] = *o;
+    if (o->kind == OP_EMBED && p->rank && o->w->id) {
+        p->op[p->n_op] = *o;
+        p->op[p->n_op++].kind = OP_LOW_EMBED;
+    }
+}
+
 /* Matrix products that follow each other pack their inputs first, so that they can run as one step. */
 static void lower(struct build *b)
 {
@@ -94,11 +134,13 @@ static void lower(struct build *b)
         uint32_t end = i;
         while (end < g->n_op && op_info(g->op[end].kind)->shape == OP_MAT && !graph_writes(g, i, end, g->op[end].in[0]))
             end++;
-        if (end == i) end = i + 1;
+        if (end == i) {
+            add_plain(b, &g->op[i++]);
+            continue;
+        }
         vid packed[16];
         for (uint32_t k = i; k < end; k++) {
             packed[(k - i) & 15] = -1;
-            if (op_info(g->op[k].kind)->shape != OP_MAT) continue;
             add_observe(b, &g->op[k]);
             packed[(k - i) & 15] = pack_input(b, &g->op[k]);
             if (k - i == 15) end = k + 1;
@@ -108,6 +150,7 @@ static void lower(struct build *b)
             if (packed[(k - i) & 15] >= 0) o.in[0] = packed[(k - i) & 15];
             b->p->op[b->p->n_op++] = o;
         }
+        add_low(b, i, end);
         i = end;
     }
 }
@@ -131,7 +174,7 @@ static bool joins(const struct plan *p, const struct plan_step *s, const struct 
     enum op_shape shape = op_info(o->kind)->shape;
     if (shape != s->shape || domain_of(p, o) != s->domain) return false;
     if (shape == OP_ROW) return true;
-    return shape == OP_MAT && p->op[s->first].kind == o->kind && !written_in(p, s, o->in[0]) &&
+    return (shape == OP_MAT || shape == OP_LOW) && p->op[s->first].kind == o->kind && !written_in(p, s, o->in[0]) &&
            !written_in(p, s, o->in[1]);
 }
 
@@ -238,19 +281,20 @@ static int place(struct plan *p, struct err *err)
     return 0;
 }
 
-int plan_compile(struct plan **out, const struct graph *g, const struct plan_target *target, uint32_t max_T,
-                 uint32_t max_out, struct err *err)
+int plan_compile(struct plan **out, const struct graph *g, const struct plan_target *target, struct plan_size size,
+                 struct err *err)
 {
     *out = NULL;
     if (g->bad) return err_set(err, ERR_NOMEM, "out of memory building the graph");
     struct plan *p = mem_new(1, sizeof *p);
     if (!p) return err_set(err, ERR_NOMEM, "out of memory compiling the plan");
-    p->max_T = max_T;
-    p->max_out = max_out;
+    p->max_T = size.max_T;
+    p->max_out = size.max_out;
+    p->rank = size.rank;
     p->n_slot = g->n_slot;
     p->n_layer = g->n_layer;
     p->kv = g->kv;
-    uint32_t n_op = g->n_op * 3, n_value = g->n_value + g->n_op;
+    uint32_t n_op = g->n_op * (size.rank ? 5 : 3), n_value = g->n_value + g->n_op * (size.rank ? 2 : 1);
     p->op = arena_new(&p->arena, struct op, n_op);
     p->value = arena_new(&p->arena, struct value, n_value);
     p->step = arena_new(&p->arena, struct plan_step, n_op);

@@ -64,7 +64,7 @@ const struct weight *bind(struct builder *b, const char *name, const char *suffi
         return NULL;
     }
     *w = (struct weight){ .name = t->name, .type = t->type, .data = t->data, .bytes = t->bytes,
-                           .slice = t->slice };
+                           .slice = t->slice, .id = (uint32_t)(t - gguf_tensor_at(b->gguf, 0)) + 1 };
     memcpy(w->ne, t->ne, sizeof w->ne);
     return w;
 }
@@ -123,12 +123,27 @@ static void states(struct builder *b)
     if (b->h->final_norm) step_norm(b, &(struct step){ S_NORM, b->h->final_norm });
 }
 
+/* A matrix that is the embedding too is another one to adapters: as if output.weight stood behind the file's tensors. */
+static void own_id(struct builder *b, uint32_t op)
+{
+    struct weight *w = arena_new(&b->g->arena, struct weight, 1);
+    if (!w || b->g->bad) {
+        b->g->bad = true;
+        return;
+    }
+    *w = *b->g->op[op].w;
+    w->id = (uint32_t)gguf_n_tensors(b->gguf) + 1;
+    b->g->op[op].w = w;
+}
+
 static void head(struct builder *b)
 {
     const struct hparams *h = b->h;
     bool tied = !gguf_tensor(b->gguf, "output.weight");
+    const uint32_t first = b->g->n_op;
     vid logits = matmul(b, b->cur, tied ? "/token_embd" : "/output", h->n_embd, h->n_vocab);
     if (logits < 0) return;
+    if (tied) own_id(b, first);
     const struct weight *bias = tied ? bind(b, "/output", "bias", (uint64_t[]){ h->n_vocab, 0, 0 }, false) : NULL;
     if (bias) graph_op(b->g, OP_BIAS, logits, -1, logits)->w = bias;
     if (h->logit_scale != 1) graph_op(b->g, OP_SCALE, logits, -1, logits)->f[0] = h->logit_scale;
@@ -192,6 +207,7 @@ static void body(struct builder *b)
         if (!recurrent) b->g->kv[b->il] = (struct kv_layer){ .n_kv = h->n_kv[b->il], .dk = h->dk, .dv = h->dv };
         const struct step *s = recurrent ? h->recurrent_layer : b->arch->layer;
         for (; s->kind != S_END && b->rc == 0; s++) step_table[s->kind](b, s);
+        if (b->rc == 0) graph_op(b->g, OP_STEER, b->x, -1, b->x)->n[0] = (int32_t)b->il;
     }
     if (b->rc == 0) states(b);
 }

@@ -47,6 +47,13 @@ static bool cpu_supports(const struct device *d, enum op_kind op, enum dtype wei
     return weight == DT_F32;
 }
 
+static bool cpu_unpack(enum dtype type, const uint8_t *src, float *dst, size_t n)
+{
+    if (!quant_unpack(type)) return false;
+    quant_unpack(type)(src, dst, n);
+    return true;
+}
+
 static void *cpu_alloc(struct device *d, size_t bytes)
 {
     (void)d;
@@ -124,6 +131,7 @@ const struct device_ops device_cpu = {
     .close = cpu_close,
     .memory = cpu_memory,
     .supports = cpu_supports,
+    .unpack = cpu_unpack,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .target = &target,

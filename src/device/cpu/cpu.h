@@ -50,6 +50,11 @@ double cpu_limit(struct device *d, enum device_limit what, const void *p, size_t
 void cpu_run_heads(const struct run *r, const struct plan_step *s, unsigned thread);
 /* Operations of shape SEQ; all threads call it. */
 void cpu_run_seq(const struct run *r, const struct op *o);
+/* Operations of shape LOW; all threads call it. */
+void cpu_run_low(const struct run *r, const struct plan_step *s);
+/* LOW_EMBED and STEER, for token t. */
+void cpu_low_embed(const struct run *r, const struct op *o, size_t t);
+void cpu_steer(const struct run *r, const struct op *o, size_t t);
 /* SORT and OBSERVE, on one thread. */
 void cpu_one(const struct run *r, const struct op *o);
 

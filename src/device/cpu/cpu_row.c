@@ -290,6 +290,8 @@ void cpu_row_op(const struct run *r, const struct op *o, size_t t)
     case OP_BIAS_ID: bias_id(r, o, t); return;
     case OP_SCALE_ID: scale_id(r, o, t); return;
     case OP_COPY_HEADS: copy_heads(r, o, t); return;
+    case OP_LOW_EMBED: cpu_low_embed(r, o, t); return;
+    case OP_STEER: cpu_steer(r, o, t); return;
     case OP_QTEMP: {
         float *x = float_row(r, o->in[0], t);
         float s = (float)(1 + (double)o->f[0] * det_log((double)(1 + r->v->pos[t] / o->n[0])));

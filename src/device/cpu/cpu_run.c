@@ -195,6 +195,7 @@ static void run_step(const struct run *r, const struct plan_step *s, unsigned th
         return;
     case OP_ATT: run_attention(r, o, thread); return;
     case OP_SEQ: cpu_run_seq(r, o); return;
+    case OP_LOW: cpu_run_low(r, s); return;
     case OP_ONE:
         if (thread == 0) cpu_one(r, o);
         return;
