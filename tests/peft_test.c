@@ -325,7 +325,7 @@ static void what_is_not_understood_is_named(void **state)
     };
     static const struct { const char *name, *say; } tensor[] = {
         { "base_model.model.lm_head.weight", "'base_model.model.lm_head.weight': is no part of a LoRA" },
-        { "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector", "is no part of a LoRA; trained biases, magn" },
+        { "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector", "is no part of a LoRA; trained biases" },
         { "base_model.model.model.layers.0.self_attn.p_proj.lora_A.weight", "has no such matrix" },
         { "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight", "2 layers) has no such matrix" },
         { "base_model.model.model.layers.0.input_layernorm.lora_A.weight", "has no such matrix" },

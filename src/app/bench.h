@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "app/adapters.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "hearth.h"
@@ -23,6 +24,7 @@ struct bench_list { uint32_t v[BENCH_MAX_LIST]; size_t n; };
 struct bench_plan {
     const char *path;                      /* NULL: the embedded model */
     const char *cpu;
+    struct adapter_options adapters;
     /* Every combination is measured, in this order; 0 tokens of prefill or decode: none of it. */
     struct bench_list threads, kv, depth, prefill, batch, decode, parallel;
     uint32_t repeat;

@@ -58,6 +58,7 @@ struct rates { double read, int8, f32; };
 struct group {
     struct bench *b;
     struct hearth_model *model;
+    struct adapters adapters;
     struct hearth_model_info info;
     struct samples read, int8, f32;        /* of all tests with this number of threads */
     int kv;
@@ -365,6 +366,7 @@ static int open_model(struct group *g, uint32_t threads, struct err *err)
     uint64_t start = os_now_ns();
     int rc = path ? named_model_open(&g->model, path, &o, &e) : hearth_model_open_embedded(&g->model, &o, &e);
     if (rc < 0) return failed(&e, err);
+    if ((rc = adapters_open(&g->adapters, g->model, &b->plan.adapters, err)) < 0) return rc;
     hearth_model_info(g->model, &g->info);
     if (b->model) return 0;
     b->load_s = (double)(os_now_ns() - start) * 1e-9;
@@ -397,6 +399,7 @@ static int run_threads(struct bench *b, uint32_t threads, struct err *err)
         l->int8 = take_stat(&g.int8);
         l->f32 = take_stat(&g.f32);
     }
+    adapters_close(&g.adapters);
     hearth_model_close(g.model);
     return rc;
 }

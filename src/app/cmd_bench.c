@@ -11,6 +11,7 @@ struct fields {
     uint32_t repeat;
     uint64_t seed;
     int format;
+    struct adapter_options adapters;
     bool json;
 };
 
@@ -25,6 +26,7 @@ static const struct opt row[] = {
     { "threads", NULL, 't', OPT_STR, "N,...", "one per core", "threads to compute with", NULL, AT(threads), 0, 0 },
     { "kv-type", "kv", 0, OPT_STR, "T,...", "f16", "how keys and values are kept: f16, f32, bf16, q8_0, q4_0, or q8_0/q4_0",
       NULL, AT(kv), 0, 0 },
+    ADAPTER_ROWS(AT),
     { "repeat", NULL, 'r', OPT_U32, "N", "5", "how often each test is measured", NULL, AT(repeat), 1, BENCH_MAX_REPEAT },
     { "format", NULL, 0, OPT_CHOICE, "table|json|csv|markdown", "table", "how the results are printed", NULL, AT(format), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "the same as --format json", NULL, AT(json), 0, 0 },
@@ -99,6 +101,7 @@ static int read_plan(struct bench_plan *p, const struct fields *f, struct err *e
     p->repeat = f->repeat;
     p->seed = f->seed;
     p->cpu = f->cpu;
+    p->adapters = f->adapters;
     return rc;
 }
 

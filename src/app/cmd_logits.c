@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "app/adapters.h"
 #include "app/command.h"
 #include "app/model_name.h"
 #include "app/signals.h"
@@ -15,6 +16,7 @@ struct fields {
     const char *tokens, *out, *cpu;
     uint32_t last, greedy, threads, batch, ctx;
     int kv, kv_v;
+    struct adapter_options adapters;
     bool hash;
 };
 
@@ -28,6 +30,7 @@ static const struct opt row[] = {
     { "out", NULL, 'o', OPT_STR, "FILE", NULL, "where the rows go, little-endian float32; - is standard output",
       "rows.f32", AT(out), 0, 0 },
     { "hash", NULL, 0, OPT_FLAG, NULL, NULL, "print a 64-bit FNV-1a hash of the rows", NULL, AT(hash), 0, 0 },
+    ADAPTER_ROWS(AT),
     { "ctx", NULL, 'c', OPT_U32, "N", "as many as needed", "tokens that the context can hold", NULL, AT(ctx), 1, 1 << 24 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f32", "how keys (and values) are kept", NULL,
       AT(kv), 0, 0 },
@@ -73,6 +76,7 @@ struct job {
     const struct fields *f;
     const char *path;
     struct hearth_model *model;
+    struct adapters adapters;
     struct hearth_session *session;
     struct os_writer *file;            /* NULL: standard output or nowhere */
     uint64_t hash;
@@ -128,6 +132,7 @@ static int open_job(struct job *j, struct err *err)
     struct hearth_error e;
     struct hearth_model_options mo = { .threads = f->threads, .cpu = f->cpu };
     if (named_model_open(&j->model, j->path, &mo, &e) < 0) return err_set(err, e.code, "%s", e.message);
+    if ((rc = adapters_open(&j->adapters, j->model, &f->adapters, err)) < 0) return rc;
     struct hearth_model_info info;
     hearth_model_info(j->model, &info);
     j->n_vocab = info.n_vocab;
@@ -146,6 +151,7 @@ static void close_job(struct job *j)
 {
     os_write_abort(j->file);
     hearth_session_close(j->session);
+    adapters_close(&j->adapters);
     hearth_model_close(j->model);
     ids_release(&j->ids);
     ids_release(&j->greedy);

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "app/adapters.h"
 #include "app/command.h"
 #include "app/corpus.h"
 #include "app/model_name.h"
@@ -13,6 +14,7 @@ struct fields {
     const char *base, *cpu;
     uint32_t ctx, chunks, threads;
     int kv, kv_v;
+    struct adapter_options adapters;
     bool parse, json;
 };
 
@@ -20,6 +22,7 @@ struct fields {
 static const struct opt row[] = {
     { "kl-base", NULL, 0, OPT_STR, "MODEL", NULL, "compare with this model: divergence, same most likely token", NULL,
       AT(base), 0, 0 },
+    ADAPTER_ROWS(AT),
     { "ctx", NULL, 'c', OPT_U32, "N", "512", "tokens of a chunk; the second half of each is scored", "512", AT(ctx), 8, 1 << 20 },
     { "chunks", NULL, 0, OPT_U32, "N", "all", "at most so many", NULL, AT(chunks), 1, 1 << 30 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f16", "how keys (and values) are kept", NULL,
@@ -74,10 +77,12 @@ static int measure(const struct fields *f, const char *model, const char *text, 
     struct hearth_error e = { 0 };
     struct corpus c = { 0 };
     struct progress p = { 0 };
+    struct adapters adapters = { .n = 0 };
     struct measure r;
     int rc = named_model_open(&m, model, &mo, &e);
     if (rc == 0 && f->base) rc = named_model_open(&base, f->base, &mo, &e);
     if (rc < 0) err_set(err, rc, "%s", e.message);
+    if (rc == 0) rc = adapters_open(&adapters, m, &f->adapters, err);
     if (rc == 0) rc = corpus_read(&c, m, text, f->parse, err);
     if (rc == 0) {
         struct measure_options o = { .n_ctx = f->ctx, .max_chunks = f->chunks, .kv_type = f->kv, .kv_type_v = f->kv_v,
@@ -88,6 +93,7 @@ static int measure(const struct fields *f, const char *model, const char *text, 
     if (rc == 0 && !f->json) put_text(&r, base != NULL, f->ctx, b);
     if (rc == 0 && f->json && !put_json(&r, base != NULL, f->ctx, b)) b->bad = true;
     corpus_release(&c);
+    adapters_close(&adapters);
     hearth_model_close(m);
     hearth_model_close(base);
     return rc;

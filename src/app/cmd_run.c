@@ -50,6 +50,7 @@ static const struct opt row[] = {
     { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon", NULL, AT(cpu), 0, 0 },
     { "speculate", NULL, 0, OPT_STR, "auto|off|N", "auto", "guess tokens from what was said before, check several at once",
       NULL, AT(speculate), 0, 0 },
+    ADAPTER_ROWS(AT),
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print one JSON object with answer, counts and times", NULL, AT(json), 0, 0 },
     { "logprobs", NULL, 0, OPT_I32, "N", "none", "with --json: the log-probability of each token and of the N likeliest", NULL,
       AT(logprobs), 0, MAX_LOGPROBS },
@@ -156,6 +157,12 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
     int rc = embedded ? hearth_model_open_embedded(&r->model, &mo, e) : named_model_open(&r->model, path, &mo, e);
     if (rc < 0) return rc;
     hearth_model_info(r->model, &r->info);
+    struct err err = { 0 };
+    if ((rc = adapters_open(&r->adapters, r->model, &r->o.adapters, &err)) < 0) {
+        e->code = rc;
+        memcpy(e->message, err.msg, sizeof err.msg);
+        return rc;
+    }
     if (r->info.recurrent) r->speculate = GEN_PLAIN;
     struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .kv_type_v = r->o.kv_v, .n_batch = r->o.batch,
                                          .n_logits = r->speculate == GEN_PLAIN ? 1 : GEN_ROWS,
@@ -357,6 +364,7 @@ static int run(const struct command *self, int argc, char **argv)
     mem_free(r.tools);
     hearth_session_close(r.session);
     hearth_grammar_close(r.grammar);
+    adapters_close(&r.adapters);
     hearth_model_close(r.model);
     buf_release(&text);
     return code;

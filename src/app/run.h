@@ -2,6 +2,7 @@
 #ifndef HEARTH_APP_RUN_H
 #define HEARTH_APP_RUN_H
 
+#include "app/adapters.h"
 #include "app/args.h"
 #include "app/generate.h"
 #include "app/infill.h"
@@ -22,6 +23,7 @@ struct run_options {
     int think;                         /* HEARTH_THINK_... */
     uint32_t think_budget;
     bool hide_thinking;
+    struct adapter_options adapters;
 };
 
 /* The rows that /set can change too: sampling and the length of the answer.  Their fields are in run_options. */
@@ -39,6 +41,7 @@ struct runner {
     struct hearth_model_info info;
     struct hearth_grammar *grammar;    /* or NULL */
     struct gen_progress progress;
+    struct adapters adapters;
     uint64_t load_ns;
 };
 

@@ -3,8 +3,9 @@
  * PEFT: adapter_config.json, adapter_model.safetensors with base_model.model.MODULE.lora_A.weight [rank, in] and .lora_B.weight
  * [out, rank]; embeddings have lora_embedding_A [rank, vocabulary] and lora_embedding_B [width, rank].  mlx-lm:
  * adapters.safetensors with MODULE.lora_a [in, rank] and .lora_b [rank, out].  The result has general.type "adapter",
- * GGUF's names ("X.lora_a", "X.lora_b", X a tensor of the model) and adapter.lora.alpha, of which the scale alpha / rank follows; where tensors differ in
- * their scales it is folded into B.  The experts of a layer become one stack, those without an adapter zeros.
+ * GGUF's names ("X.lora_a", "X.lora_b", X a tensor of the model) and adapter.lora.alpha, of which the scale alpha / rank
+ * follows; where tensors differ in their scales it is folded into B.  The experts of a layer become one stack, those without
+ * an adapter zeros.
  * What would change the result and is not understood (DoRA, trained biases, whole trained copies) is an error that names it.
  * Threads: as gguf.h. */
 #ifndef HEARTH_FORMAT_PEFT_H
