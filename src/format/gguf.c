@@ -201,9 +201,10 @@ int gguf_from_view(struct gguf **out, const struct gguf_view *v, struct err *err
     struct gguf *g = new_gguf(v->path, err);
     if (g) g->view = arena_new(&g->arena, struct gguf_view, 1);
     if (!g || !g->view) {
+        int rc = out_of_memory(v->path, err);       /* the path is the owner's */
         v->release(v->owner);
         gguf_close(g);
-        return out_of_memory(v->path, err);
+        return rc;
     }
     *g->view = *v;
     int rc = resize_parts(g, 1, err);
