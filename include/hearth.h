@@ -50,11 +50,25 @@ struct hearth_model;
 struct hearth_session;
 struct hearth_sampler;
 
+/* How rotary positions are made for contexts other than those a model was trained on. */
+enum { HEARTH_ROPE_FILE = 0,       /* as the file says */
+       HEARTH_ROPE_NONE = 1, HEARTH_ROPE_LINEAR = 2, HEARTH_ROPE_NTK = 3, HEARTH_ROPE_YARN = 4, HEARTH_ROPE_LLAMA3 = 5,
+       HEARTH_ROPE_LONGROPE = 6 }; /* only where the file has its tables */
+struct hearth_rope_options {       /* each zero: what the file says, else the usual */
+    int scaling;                   /* HEARTH_ROPE_* */
+    float base;                    /* of the frequencies; not of layers with a window that have one of their own */
+    float factor;                  /* by which the context grows; without a scaling anywhere it is linear */
+    uint32_t original_ctx;         /* what the model was trained on */
+    float attn_factor, ext_factor, beta_fast, beta_slow;          /* of YaRN; usually 1, 1, 32, 1 */
+    float low_freq_factor, high_freq_factor;                      /* of llama 3; usually 1, 4 */
+};
+
 struct hearth_model_options {      /* zero-initialise: every zero is the default */
     uint32_t threads;              /* 0: HEARTH_THREADS, else one per physical core (one for a model under 16 MB); at most 256 */
     const char *cpu;               /* instruction set: "scalar", "avx2", "avx512", "neon"; NULL: HEARTH_CPU, else the best */
     uint64_t kv_limit;             /* bytes that keys and values of all texts may take; 0: 3/4 of what the weights leave free */
     uint64_t cache_limit;          /* of these, what past texts may keep to be gone on from; 0: a quarter, or HEARTH_CACHE_NONE */
+    struct hearth_rope_options rope;
 };
 #define HEARTH_CACHE_NONE UINT64_MAX
 

@@ -67,6 +67,31 @@ static void other_commands_take_them(void **state)
     program_free(&r);
 }
 
+/* The rotary options reach the model; 1 is what there is without them. */
+static void positions_are_stretched(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    char none[18], one[18], h[6][18];
+    hash(none, NULL, NULL, NULL, NULL);
+    hash(one, "--rope-scaling", "linear", "--rope-scale", "1");
+    assert_string_equal(one, none);
+    hash(h[0], "--rope-scale", "4", NULL, NULL);
+    hash(one, "--rope-scaling", "linear", "--rope-scale", "4");
+    assert_string_equal(one, h[0]);
+    hash(h[1], "--rope-scaling", "ntk", "--rope-scale", "4");
+    hash(h[2], "--rope-scaling", "yarn", "--rope-scale", "4");
+    hash(h[3], "--rope-scaling", "llama3", "--rope-scale", "4");
+    hash(h[4], "--rope-freq-base", "50000", NULL, NULL);
+    memcpy(h[5], none, sizeof none);
+    for (int i = 0; i < 6; i++)
+        for (int k = 0; k < i; k++) assert_string_not_equal(h[i], h[k]);
+    struct result r = logits("--rope-scaling", "longrope", NULL, NULL);
+    program_expect(&r, 1);
+    program_contains(r.err, "longrope needs both");
+    program_free(&r);
+}
+
 static void mistakes_are_named(void **state)
 {
     (void)state;
@@ -131,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_change_with_scales),
         cmocka_unit_test(other_commands_take_them),
+        cmocka_unit_test(positions_are_stretched),
         cmocka_unit_test(mistakes_are_named),
     };
     return cmocka_run_group_tests(tests, begin, end);

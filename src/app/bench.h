@@ -25,6 +25,7 @@ struct bench_plan {
     const char *path;                      /* NULL: the embedded model */
     const char *cpu;
     struct adapter_options adapters;
+    struct hearth_rope_options rope;
     /* Every combination is measured, in this order; 0 tokens of prefill or decode: none of it. */
     struct bench_list threads, kv, depth, prefill, batch, decode, parallel;
     uint32_t repeat;

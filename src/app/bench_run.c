@@ -361,7 +361,7 @@ static int open_model(struct group *g, uint32_t threads, struct err *err)
 {
     struct bench *b = g->b;
     const char *path = b->plan.path;
-    struct hearth_model_options o = { .threads = threads, .cpu = b->plan.cpu };
+    struct hearth_model_options o = { .threads = threads, .cpu = b->plan.cpu, .rope = b->plan.rope };
     struct hearth_error e;
     uint64_t start = os_now_ns();
     int rc = path ? named_model_open(&g->model, path, &o, &e) : hearth_model_open_embedded(&g->model, &o, &e);

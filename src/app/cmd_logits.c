@@ -3,6 +3,7 @@
 #include "app/adapters.h"
 #include "app/command.h"
 #include "app/model_name.h"
+#include "app/rope.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/hash.h"
@@ -17,6 +18,7 @@ struct fields {
     uint32_t last, greedy, threads, batch, ctx;
     int kv, kv_v;
     struct adapter_options adapters;
+    struct hearth_rope_options rope;
     bool hash;
 };
 
@@ -31,6 +33,7 @@ static const struct opt row[] = {
       "rows.f32", AT(out), 0, 0 },
     { "hash", NULL, 0, OPT_FLAG, NULL, NULL, "print a 64-bit FNV-1a hash of the rows", NULL, AT(hash), 0, 0 },
     ADAPTER_ROWS(AT),
+    ROPE_ROWS(AT),
     { "ctx", NULL, 'c', OPT_U32, "N", "as many as needed", "tokens that the context can hold", NULL, AT(ctx), 1, 1 << 24 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f32", "how keys (and values) are kept", NULL,
       AT(kv), 0, 0 },
@@ -130,7 +133,7 @@ static int open_job(struct job *j, struct err *err)
     if (rc < 0) return rc;
     if (!j->ids.n) return err_set(err, ERR_ARG, "--tokens is empty; at least one token is needed");
     struct hearth_error e;
-    struct hearth_model_options mo = { .threads = f->threads, .cpu = f->cpu };
+    struct hearth_model_options mo = { .threads = f->threads, .cpu = f->cpu, .rope = f->rope };
     if (named_model_open(&j->model, j->path, &mo, &e) < 0) return err_set(err, e.code, "%s", e.message);
     if ((rc = adapters_open(&j->adapters, j->model, &f->adapters, err)) < 0) return rc;
     struct hearth_model_info info;

@@ -5,6 +5,7 @@
 #include "app/corpus.h"
 #include "app/model_name.h"
 #include "app/progress.h"
+#include "app/rope.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/json.h"
@@ -15,6 +16,7 @@ struct fields {
     uint32_t ctx, chunks, threads;
     int kv, kv_v;
     struct adapter_options adapters;
+    struct hearth_rope_options rope;
     bool parse, json;
 };
 
@@ -23,6 +25,7 @@ static const struct opt row[] = {
     { "kl-base", NULL, 0, OPT_STR, "MODEL", NULL, "compare with this model: divergence, same most likely token", NULL,
       AT(base), 0, 0 },
     ADAPTER_ROWS(AT),
+    ROPE_ROWS(AT),
     { "ctx", NULL, 'c', OPT_U32, "N", "512", "tokens of a chunk; the second half of each is scored", "512", AT(ctx), 8, 1 << 20 },
     { "chunks", NULL, 0, OPT_U32, "N", "all", "at most so many", NULL, AT(chunks), 1, 1 << 30 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f16", "how keys (and values) are kept", NULL,
@@ -72,7 +75,8 @@ static bool put_json(const struct measure *m, bool compared, uint32_t ctx, struc
 
 static int measure(const struct fields *f, const char *model, const char *text, struct buf *b, struct err *err)
 {
-    struct hearth_model_options mo = { .threads = f->threads, .cpu = f->cpu };
+    struct hearth_model_options mo = { .threads = f->threads, .cpu = f->cpu, .rope = f->rope };
+    const struct hearth_model_options plain = { .threads = f->threads, .cpu = f->cpu };      /* --kl-base as it is */
     struct hearth_model *m = NULL, *base = NULL;
     struct hearth_error e = { 0 };
     struct corpus c = { 0 };
@@ -80,7 +84,7 @@ static int measure(const struct fields *f, const char *model, const char *text, 
     struct adapters adapters = { .n = 0 };
     struct measure r;
     int rc = named_model_open(&m, model, &mo, &e);
-    if (rc == 0 && f->base) rc = named_model_open(&base, f->base, &mo, &e);
+    if (rc == 0 && f->base) rc = named_model_open(&base, f->base, &plain, &e);
     if (rc < 0) err_set(err, rc, "%s", e.message);
     if (rc == 0) rc = adapters_open(&adapters, m, &f->adapters, err);
     if (rc == 0) rc = corpus_read(&c, m, text, f->parse, err);

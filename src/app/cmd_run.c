@@ -51,6 +51,7 @@ static const struct opt row[] = {
     { "speculate", NULL, 0, OPT_STR, "auto|off|N", "auto", "guess tokens from what was said before, check several at once",
       NULL, AT(speculate), 0, 0 },
     ADAPTER_ROWS(AT),
+    ROPE_ROWS(AT),
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print one JSON object with answer, counts and times", NULL, AT(json), 0, 0 },
     { "logprobs", NULL, 0, OPT_I32, "N", "none", "with --json: the log-probability of each token and of the N likeliest", NULL,
       AT(logprobs), 0, MAX_LOGPROBS },
@@ -152,7 +153,7 @@ static void fill_settings(struct runner *r, const struct parsed *p)
 static int open_runner(struct runner *r, const char *path, struct hearth_error *e)
 {
     uint64_t start = os_now_ns();
-    struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu };
+    struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu, .rope = r->o.rope };
     bool embedded = !path || (!strcmp(path, "spark") && !os_file_exists(path));
     int rc = embedded ? hearth_model_open_embedded(&r->model, &mo, e) : named_model_open(&r->model, path, &mo, e);
     if (rc < 0) return rc;

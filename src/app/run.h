@@ -6,6 +6,7 @@
 #include "app/args.h"
 #include "app/generate.h"
 #include "app/infill.h"
+#include "app/rope.h"
 #include "hearth.h"
 
 struct run_options {
@@ -24,6 +25,7 @@ struct run_options {
     uint32_t think_budget;
     bool hide_thinking;
     struct adapter_options adapters;
+    struct hearth_rope_options rope;
 };
 
 /* The rows that /set can change too: sampling and the length of the answer.  Their fields are in run_options. */

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 
 _Static_assert(sizeof(struct err) == sizeof(struct hearth_error), "one error type under two names");
+_Static_assert((int)HEARTH_ROPE_LONGROPE == (int)SCALING_LONGROPE && (int)HEARTH_ROPE_NTK == (int)SCALING_NTK, "one numbering");
 _Static_assert((int)HEARTH_ENOTFOUND == (int)ERR_NOTFOUND && (int)HEARTH_ENOMEM == (int)ERR_NOMEM, "the same codes");
 
 /* The embedded file (mk/embed.S); empty in a build without one. */
@@ -43,8 +44,30 @@ static int find_arch(const struct gguf *g, const struct arch **out, struct err *
                    (int)(name.n < 64 ? name.n : 64), name.s, known);
 }
 
+static bool asks(const struct rope_options *o)
+{
+    static const struct rope_options none;
+    return o && (o->scaling || o->base != none.base || o->factor != none.factor || o->n_ctx_orig);
+}
+
+static bool rotates(const struct graph *g)
+{
+    for (uint32_t i = 0; i < g->n_op; i++)
+        if (g->op[i].kind == OP_ROPE) return true;
+    return false;
+}
+
+static struct rope_options rope_of(const struct hearth_model_options *o)
+{
+    const struct hearth_rope_options *r = &o->rope;
+    return (struct rope_options){ .scaling = (enum rope_scaling)r->scaling, .base = r->base, .factor = r->factor,
+                                  .n_ctx_orig = r->original_ctx, .attn_factor = r->attn_factor, .ext = r->ext_factor,
+                                  .fast = r->beta_fast, .slow = r->beta_slow, .low = r->low_freq_factor,
+                                  .high = r->high_freq_factor };
+}
+
 /* Everything that does not need a device. */
-static int read_model(struct hearth_model *m, struct err *err)
+static int read_model(struct hearth_model *m, const struct rope_options *rope, struct err *err)
 {
     const struct gguf *g = m->gguf;
     int rc = find_arch(g, &m->arch, err);
@@ -53,13 +76,16 @@ static int read_model(struct hearth_model *m, struct err *err)
     if (!t)
         return err_set(err, ERR_FORMAT, "%s: has no tensor token_embd.weight; it is only a vocabulary or incomplete",
                        gguf_path(g));
-    if ((rc = hparams_read(&m->h, m->arch, g, &m->arena, err)) < 0) return rc;
+    if ((rc = hparams_read(&m->h, m->arch, g, rope, &m->arena, err)) < 0) return rc;
     if (t->ne[1] > 1 << 24) return err_set(err, ERR_LIMIT, "%s: a vocabulary of %llu tokens", gguf_path(g),
                                            (unsigned long long)t->ne[1]);
     m->h.n_vocab = (uint32_t)t->ne[1];
     bool encoder = m->variant[V_TEXT].all_rows = m->h.bidirectional;
     m->variant[V_STATES].all_rows = m->variant[V_HEAD].all_rows = true;
     rc = model_graph(&m->variant[V_TEXT].graph, m->arch, &m->h, g, encoder ? GRAPH_STATES : GRAPH_TEXT, err);
+    if (rc == 0 && asks(rope) && !rotates(m->variant[V_TEXT].graph))
+        rc = err_set(err, ERR_ARG, "%s: architecture %s has no rotary positions that could be scaled", gguf_path(g),
+                     m->arch->name);
     if (rc == 0 && m->h.scaling == SCALING_LONGROPE && !encoder)
         rc = model_graph(&m->variant[V_LONG].graph, m->arch, &m->h, g, GRAPH_TEXT_LONG, err);
     if (rc == 0 && (model_has_dense(g) || gguf_tensor(g, "cls.output.weight")))
@@ -168,7 +194,8 @@ static int open_rest(struct hearth_model *m, const struct hearth_model_options *
 {
     struct device_options dev = { .threads = o && o->threads ? o->threads : default_threads(m),
                                   .cpu = o && o->cpu ? o->cpu : env_get(ENV_CPU) };
-    int rc = read_model(m, err);
+    struct rope_options rope = o ? rope_of(o) : (struct rope_options){ .scaling = SCALING_FILE };
+    int rc = read_model(m, &rope, err);
     if (rc == 0) rc = tokenizer_open(&m->tokenizer, m->gguf, err);
     if (rc == 0) rc = open_template(m, err);
     if (rc == 0) rc = open_batch(m, err);
@@ -244,7 +271,7 @@ int engine_can_run(const struct gguf *g, struct err *err)
 {
     struct hearth_model m = { .ops = &device_cpu };
     m.gguf = (struct gguf *)(uintptr_t)g;         /* only read */
-    int rc = read_model(&m, err);
+    int rc = read_model(&m, NULL, err);
     if (rc == 0) rc = check_types(&m, err);
     for (int v = 0; v < N_VARIANT; v++) graph_close(m.variant[v].graph);
     if (rc == 0) rc = tokenizer_open(&m.tokenizer, g, err);

@@ -70,8 +70,10 @@ struct hparams {
     enum { NORM_RMS, NORM_LAYER } norm;      /* of S_NORM and S_POSTNORM */
     float eps;
     float rope_base, rope_base_sliding;
-    enum { SCALING_NONE, SCALING_LINEAR, SCALING_YARN, SCALING_LONGROPE } scaling;
-    float rope_factor, rope_attn_factor, yarn_fast, yarn_slow, yarn_log_multiplier;
+    enum rope_scaling { SCALING_FILE, SCALING_NONE, SCALING_LINEAR, SCALING_NTK, SCALING_YARN, SCALING_LLAMA3,
+                        SCALING_LONGROPE } scaling;                      /* never FILE here */
+    float rope_factor, rope_attn_factor, yarn_fast, yarn_slow, yarn_ext, yarn_log_multiplier;
+    float llama3_low, llama3_high;
     uint32_t n_ctx_orig;
     bool scale_sliding;                      /* sliding layers use the rope scaling too */
     uint32_t window;                         /* of sliding layers; 0: none */
@@ -112,8 +114,19 @@ const struct arch *arch_find(const char *name, size_t n);
 /* The i-th known architecture, NULL past the end. */
 const struct arch *arch_at(size_t i);
 
+/* What takes the place of what the file says about rotary positions; zeros: nothing. */
+struct rope_options {
+    enum rope_scaling scaling;
+    float base, factor;
+    uint32_t n_ctx_orig;
+    float attn_factor, ext, fast, slow;      /* of YaRN */
+    float low, high;                         /* of llama 3 */
+};
+
 /* ---- hyper-parameters (hparams.c) ---- */
-int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, struct arena *arena, struct err *err);
+/* rope may be NULL. */
+int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, const struct rope_options *rope,
+                 struct arena *arena, struct err *err);
 /* "{arch}.{key}" of the file; false when absent. */
 bool hparam_u32(const struct gguf *g, const char *key, uint32_t *out);
 bool hparam_f32(const struct gguf *g, const char *key, float *out);

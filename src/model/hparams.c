@@ -74,15 +74,50 @@ static void read_scaling(struct hparams *h, const struct gguf *g)
         at = type->data;
         gguf_next_str(type, &at, &s);
     }
-    if (!type && h->rope_factor != 1) h->scaling = SCALING_LINEAR;
+    h->scaling = !type && h->rope_factor != 1 ? SCALING_LINEAR : SCALING_NONE;
     if (s.n == 6 && !memcmp(s.s, "linear", 6)) h->scaling = SCALING_LINEAR;
     if (s.n == 4 && !memcmp(s.s, "yarn", 4)) h->scaling = SCALING_YARN;
+    float yarn_factor = 1;
     hparam_f32(g, "rope.scaling.attn_factor", &h->rope_attn_factor);
+    if (hparam_f32(g, "rope.scaling.yarn_attn_factor", &yarn_factor)) h->rope_attn_factor *= yarn_factor;
+    hparam_f32(g, "rope.scaling.yarn_ext_factor", &h->yarn_ext);
+    if (!(h->yarn_ext >= 0)) h->yarn_ext = 1;                     /* as files say that it is the usual */
     hparam_f32(g, "rope.scaling.yarn_beta_fast", &h->yarn_fast);
     hparam_f32(g, "rope.scaling.yarn_beta_slow", &h->yarn_slow);
     hparam_u32(g, "rope.scaling.original_context_length", &h->n_ctx_orig);
     if (gguf_tensor(g, "rope_factors_long.weight") && gguf_tensor(g, "rope_factors_short.weight"))
         h->scaling = SCALING_LONGROPE;
+}
+
+/* Where a file and the options disagree, the options hold. */
+static int apply_rope(struct hparams *h, const struct rope_options *o, const struct gguf *g, struct err *err)
+{
+    if (!o) return 0;
+    const float *const v[] = { &o->base, &o->factor, &o->attn_factor, &o->ext, &o->fast, &o->slow, &o->low, &o->high };
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+        if (!(*v[i] >= 0 && *v[i] <= 1e12f)) return err_set(err, ERR_ARG, "rope scaling: %g makes no sense", (double)*v[i]);
+    if (o->scaling < SCALING_FILE || o->scaling > SCALING_LONGROPE)
+        return err_set(err, ERR_ARG, "rope scaling %d is not known", (int)o->scaling);
+    if (o->scaling == SCALING_LONGROPE && h->scaling != SCALING_LONGROPE)
+        return err_set(err, ERR_ARG, "%s: has no tensors rope_factors_long.weight and rope_factors_short.weight; longrope needs "
+                       "both", gguf_path(g));
+    if (o->base > 0) h->rope_base = o->base;
+    if (o->factor > 0) h->rope_factor = o->factor;
+    if (o->n_ctx_orig) h->n_ctx_orig = o->n_ctx_orig;
+    if (o->ext > 0) h->yarn_ext = o->ext;
+    if (o->fast > 0) h->yarn_fast = o->fast;
+    if (o->slow > 0) h->yarn_slow = o->slow;
+    if (o->low > 0) h->llama3_low = o->low;
+    if (o->high > 0) h->llama3_high = o->high;
+    /* What a file says of one kind of scaling is not meant for another. */
+    if (o->scaling && o->scaling != h->scaling) h->rope_attn_factor = 1;
+    if (o->attn_factor > 0) h->rope_attn_factor = o->attn_factor;
+    if (o->scaling) h->scaling = o->scaling;
+    else if (h->scaling == SCALING_NONE && o->factor > 0) h->scaling = SCALING_LINEAR;
+    if (h->scaling == SCALING_LLAMA3 && !(h->llama3_low < h->llama3_high))
+        return err_set(err, ERR_ARG, "rope scaling: llama3 needs a low frequency factor below the high one, not %g and %g",
+                       (double)h->llama3_low, (double)h->llama3_high);
+    return 0;
 }
 
 void hparams_routing(struct hparams *h, const struct gguf *g)
@@ -173,10 +208,12 @@ static int check_layers(const struct hparams *h, const struct gguf *g, struct er
     return 0;
 }
 
-int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, struct arena *arena, struct err *err)
+int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, const struct rope_options *rope,
+                 struct arena *arena, struct err *err)
 {
     *h = (struct hparams){ .eps = 1e-5f, .rope_base = 10000, .rope_factor = 1, .rope_attn_factor = 1, .yarn_fast = 32,
-                           .yarn_slow = 1, .scale_sliding = true, .embed_scale = 1, .n_ctx_train = 2048,
+                           .yarn_slow = 1, .yarn_ext = 1, .llama3_low = 1, .llama3_high = 4,
+                           .scale_sliding = true, .embed_scale = 1, .n_ctx_train = 2048,
                            .logit_scale = 1, .rope = a->rope, .pooling = -1, .rank_act = ACT_TANH,
                            .final_norm = "/output_norm" };
     int rc = need_u32(g, "block_count", 1, 4096, &h->n_layer, err);
@@ -203,12 +240,13 @@ int hparams_read(struct hparams *h, const struct arch *a, const struct gguf *g, 
     hparam_f32(g, "attention.layer_norm_epsilon", &h->eps);
     hparam_f32(g, "attention.layer_norm_rms_epsilon", &h->eps);
     hparam_f32(g, "rope.freq_base", &h->rope_base);
-    h->rope_base_sliding = h->rope_base;
     hparam_f32(g, "attn_logit_softcapping", &h->attn_softcap);
     hparam_f32(g, "final_logit_softcapping", &h->final_softcap);
     read_embedding(h, g);
     h->n_ctx_orig = h->n_ctx_train;
     read_scaling(h, g);
+    if ((rc = apply_rope(h, rope, g, err)) < 0) return rc;
+    h->rope_base_sliding = h->rope_base;
     if (!h->n_ctx_orig) h->n_ctx_orig = 1;
     h->attn_scale = 1 / sqrtf((float)(h->dk ? h->dk : 1));
     uint32_t half = a->rope == ROPE_HALF;

@@ -22,6 +22,7 @@ static void yarn(const struct hparams *h, double base, double *freq)
     for (uint32_t i = 0; i < h->n_rot / 2; i++) {
         double y = (i - lo) / fmax(0.001, hi - lo);
         double ramp = 1 - fmin(1, fmax(0, y));
+        ramp *= h->yarn_ext;
         freq[i] = freq[i] / h->rope_factor * (1 - ramp) + freq[i] * ramp;
     }
 }
@@ -29,13 +30,31 @@ static void yarn(const struct hparams *h, double base, double *freq)
 /* mscale / mscale_all_dim, the latter only where a file has it. */
 static float yarn_magnitude(const struct hparams *h)
 {
-    double ln = 0.1 * det_log(h->rope_factor);
+    double ln = h->yarn_ext != 0 ? 0.1 * det_log(h->rope_factor) : 0;
     return (float)(h->rope_attn_factor * (1 + ln) / (1 + h->yarn_log_multiplier * ln));
+}
+
+/* Long waves are stretched by the factor, short ones not, those between by a part of it. */
+static void llama3(const struct hparams *h, double *freq)
+{
+    for (uint32_t i = 0; i < h->n_rot / 2; i++) {
+        double turns = h->n_ctx_orig * freq[i] / (2 * 3.14159265358979323846);       /* over the original context */
+        double s = (turns - h->llama3_low) / (h->llama3_high - h->llama3_low);
+        s = fmin(1, fmax(0, s));
+        freq[i] *= (1 - s) / h->rope_factor + s;
+    }
+}
+
+/* The base with which the longest wave is stretched by the factor and the shortest stays.  Source: the models specification. */
+static double ntk_base(const struct hparams *h, double base)
+{
+    return h->n_rot > 2 ? base * det_exp(h->n_rot / (h->n_rot - 2.0) * det_log(h->rope_factor)) : base;
 }
 
 static const float *factors(struct builder *b)
 {
     const char *name = "/rope_freqs";
+    if (b->h->scaling == SCALING_LLAMA3) return NULL;             /* which are what it computes */
     if (b->h->scaling == SCALING_LONGROPE) name = b->long_context ? "/rope_factors_long" : "/rope_factors_short";
     const struct weight *w = bind(b, name, "weight", (uint64_t[]){ b->h->n_rot / 2, 0, 0 }, false);
     return w ? (const float *)(const void *)w->data : NULL;
@@ -74,12 +93,14 @@ static vid table(struct builder *b, double base, bool scaled)
     if (!freq && b->rc == 0) b->rc = err_set(b->err, ERR_NOMEM, "out of memory");
     if (b->rc < 0) return -1;
     float magnitude = scaled ? h->rope_attn_factor : 1;
+    if (scaled && h->scaling == SCALING_NTK) base = ntk_base(h, base);
     for (uint32_t i = 0; i < n; i++) {
         freq[i] = det_exp(-2.0 * i / h->n_rot * det_log(base));
         if (ff) freq[i] /= ff[i];
     }
     if (scaled && h->scaling == SCALING_LINEAR)
         for (uint32_t i = 0; i < n; i++) freq[i] /= h->rope_factor;
+    if (scaled && h->scaling == SCALING_LLAMA3) llama3(h, freq);
     if (scaled && h->scaling == SCALING_YARN) {
         yarn(h, base, freq);
         magnitude = yarn_magnitude(h);

@@ -24,7 +24,8 @@ static void finish(void)
 
 static void start(void)
 {
-    struct tiny t = { .arch = "llama", .type = DT_F32, .D = 16, .L = 1, .H = 2, .K = 1, .E = 8, .F = 16, .experts = 2, .used = 1 };
+    struct tiny t = { .arch = "llama", .type = DT_F32, .D = 16, .L = 1, .H = 2, .K = 1, .E = 8, .F = 16, .experts = 2,
+                      .used = 1 };
     if (!mkdtemp(dir) || tiny_model(path_of(4), t) < 0) abort();
     if (hearth_model_open(&model, path_of(4), &(struct hearth_model_options){ .threads = 1 }, NULL) < 0) abort();
     atexit(finish);
