@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
+#include "format/dialect.h"
 #include "format/hf.h"
 
 enum { SHORT_STRING = 72, SHORT_ARRAY = 6, SHORT_ITEM = 24 };
@@ -201,6 +202,9 @@ static void put_summary(const struct gguf *g, struct buf *out)
         buf_putc(out, '\n');
     }
     struct err e = { 0 };
+    uint32_t left_out;
+    if (gguf_get_u32(g, DIALECT_IGNORED, &left_out))
+        buf_printf(out, "%-14s %u tensors of parts that are not text (vision, sound, further tokens)\n", "left out", left_out);
     buf_printf(out, "%-14s ", "runs here");
     if (engine_can_run(g, &e) == 0)
         buf_puts(out, "yes");

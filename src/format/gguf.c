@@ -233,7 +233,7 @@ void gguf_close(struct gguf *g)
 
 /* ---- what is in it ---- */
 
-uint32_t gguf_version(const struct gguf *g) { return g->view ? 0 : g->part[0].version; }
+uint32_t gguf_version(const struct gguf *g) { return g->view ? g->view->version : g->part[0].version; }
 uint32_t gguf_n_files(const struct gguf *g) { return g->view ? g->view->n_files : g->n_parts; }
 const char *gguf_path(const struct gguf *g) { return g->path; }
 const char *gguf_file_path(const struct gguf *g, uint32_t i) { return g->part[i].path; }

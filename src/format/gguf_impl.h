@@ -54,7 +54,7 @@ struct gguf_view {
     uint64_t header_bytes;
     struct gguf_tensor *tensor;
     size_t n_tensors;
-    uint32_t n_files;
+    uint32_t n_files, version;              /* version: of the GGUF file behind it, 0: none */
     uint64_t file_bytes;
     const uint8_t *data;                    /* tensor data of the first file */
     uint64_t data_bytes;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "format/dialect.h"
 #include "format/hf_impl.h"
 
 static const struct hf_family families[] = {
@@ -323,5 +324,6 @@ int model_file_open(struct gguf **out, const char *path, struct err *err)
     if (os_is_folder(path)) return hf_open(out, path, err);
     for (size_t i = 0; i < sizeof inside / sizeof *inside; i++)
         if (!strcmp(name, inside[i])) return hf_open(out, path, err);
-    return gguf_open(out, path, err);
+    int rc = gguf_open(out, path, err);
+    return rc < 0 ? rc : dialect_translate(out, err);
 }
