@@ -59,6 +59,7 @@ struct hearth_model {
     const struct device_ops *ops;
     struct device *device;
     struct variant variant[N_VARIANT];
+    struct rope_options rope;         /* what it was opened with */
     uint64_t limit_at;                /* engine_limit: where it reads next */
     const struct observer *observer;  /* NULL: nobody */
     struct kv_pool pool;              /* has a lock of its own, taken last */

@@ -13,9 +13,10 @@
 
 /* Of each tensor its name, shape and some bytes here and there; of the other keys the numbers.  A file of gigabytes is told from
  * others without being read. */
-static uint64_t digest_of(const struct gguf *g)
+static uint64_t digest_of(const struct hearth_model *m)
 {
-    uint64_t h = HASH_START;
+    const struct gguf *g = m->gguf;
+    uint64_t h = hash_add(HASH_START, &m->rope, sizeof m->rope);
     for (size_t i = 0; i < gguf_n_kv(g); i++) {
         const struct gguf_kv *kv = gguf_kv_at(g, i);
         h = hash_add(h, kv->key.s, kv->key.n);
@@ -49,7 +50,7 @@ static bool is_ours(const char *name)
 static struct kvfile_head head_of(const struct hearth_session *s)
 {
     const struct seq *q = &s->q;
-    struct kvfile_head h = { .model = digest_of(s->m->gguf), .salt = q->key.salt, .adapters = q->key.adapters,
+    struct kvfile_head h = { .model = digest_of(s->m), .salt = q->key.salt, .adapters = q->key.adapters,
                              .variant = q->key.variant, .n = q->n, .window_from = q->window_from };
     for (int i = 0; i < 2; i++) h.type[i] = dtype_info((enum dtype)q->key.type[i])->gguf_id;
     for (int c = 0; c < N_PAGE_CLASS; c++) h.bytes[c] = q->layout->bytes[c];

@@ -195,6 +195,7 @@ static int open_rest(struct hearth_model *m, const struct hearth_model_options *
     struct device_options dev = { .threads = o && o->threads ? o->threads : default_threads(m),
                                   .cpu = o && o->cpu ? o->cpu : env_get(ENV_CPU) };
     struct rope_options rope = o ? rope_of(o) : (struct rope_options){ .scaling = SCALING_FILE };
+    m->rope = rope;
     int rc = read_model(m, &rope, err);
     if (rc == 0) rc = tokenizer_open(&m->tokenizer, m->gguf, err);
     if (rc == 0) rc = open_template(m, err);

@@ -192,7 +192,8 @@ static int open_plans(struct hearth_engine *g, struct err *err)
     struct plan *p;
     int rc = 0;
     lock_take(&g->m->lock);
-    for (size_t i = 0; i < sizeof T / sizeof *T && rc == 0; i++) rc = engine_plan(g->m, g->variant, T[i], g->m->adaption.set.n > 0, &p, err);
+    const bool adapted = g->m->adaption.set.n > 0;
+    for (size_t i = 0; i < sizeof T / sizeof *T && rc == 0; i++) rc = engine_plan(g->m, g->variant, T[i], adapted, &p, err);
     lock_give(&g->m->lock);
     return rc;
 }
