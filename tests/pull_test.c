@@ -256,6 +256,14 @@ static void removed_when_asked(void **state)
     program_free(&r);
     assert_true(os_file_exists(in_dir("home/.cache/llama.cpp/theirs.gguf")));
     unlink(in_dir("home/.cache/llama.cpp/theirs.gguf"));
+    /* What a manifest that nobody can read needs is not known. */
+    store_file("own/manifests/example.org/me/broken/latest", "{", 1);
+    r = PROGRAM(NULL, "rm", "big");
+    program_expect(&r, 1);
+    program_contains(r.err, "1 damaged manifests");
+    program_free(&r);
+    expect_blob(model_hex);
+    unlink(in_dir("own/manifests/example.org/me/broken/latest"));
     r = PROGRAM(NULL, "rm", "big");
     program_expect(&r, 0);
     program_free(&r);

@@ -57,6 +57,9 @@ static int remove_model(const struct fields *f, struct store *s, const char *ope
     if (rc == 0 && !v) rc = err_set(err, ERR_ARG, "%s: is a file of yours, which hearth rm leaves alone", operand);
     if (rc == 0 && !v->ours)
         rc = err_set(err, ERR_ARG, "%s belongs to %s; remove it there: %s", v->name, v->owner, v->path);
+    if (rc == 0 && !f->keep && l.n_unread)
+        rc = err_set(err, ERR_FORMAT, "%s: %zu damaged manifests in %s/manifests may need its files; pull those models again or "
+                     "delete them there, or use --keep-files", v->name, l.n_unread, s->root);
     if (rc == 0) rc = store_read_manifest(v->manifest, &m, NULL, err);
     if (rc == 0) {
         os_file_remove(v->manifest);

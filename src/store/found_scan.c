@@ -75,7 +75,10 @@ static int add_manifest(struct walk *w, struct err *err)
     if (!fit || !fs_info(w->path, &info) || !info.regular) return 0;
     struct found f = { .owner = w->owner, .manifest = w->path, .mtime = info.mtime, .ours = w->root == w->s->root };
     /* What is no manifest, or belongs to somebody else, is not listed. */
-    if (store_read_manifest(w->path, &m, f.id, NULL) < 0) return 0;
+    if (store_read_manifest(w->path, &m, f.id, NULL) < 0) {
+        w->l->n_unread += f.ours;
+        return 0;
+    }
     fmt_into(n.host, sizeof n.host, "%s", n.kind == NAME_HUB ? NAME_HUB_HOST : w->part[0]);
     fmt_into(n.space, sizeof n.space, "%s", w->part[1]);
     fmt_into(n.model, sizeof n.model, "%s", w->part[2]);

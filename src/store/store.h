@@ -58,7 +58,8 @@ struct found {
     struct name parsed;                    /* of name, as far as it parses */
 };
 
-struct found_list { struct arena arena; struct found *v; size_t n, cap; };
+/* n_unread: manifests of our own store that cannot be read. */
+struct found_list { struct arena arena; struct found *v; size_t n, cap, n_unread; };
 
 /* All models, those of one owner together; our own first. */
 int  store_find(struct store *s, struct found_list *out, struct err *err);
