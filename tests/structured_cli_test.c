@@ -31,7 +31,7 @@ static void answers_have_the_form(void **unused)
     struct grammar *g;
     struct result r;
     for (int seed = 0; seed < 3; seed++) {
-        char s[8];
+        char s[16];
         snprintf(s, sizeof s, "%d", seed);
         r = PROGRAM(NULL, "run", "spark", "--seed", s, "--temp", "1.5", "--schema", write_file("form.json", schema), "Hello");
         program_expect(&r, 0);
