@@ -35,7 +35,7 @@ struct kv_pool {
     const struct device_ops *ops;
     struct device *device;
     const struct graph *graph;        /* its geometry */
-    struct kv_layout *layout[25];     /* by pair of types, made when first asked for */
+    struct kv_layout *layout[25 + 1]; /* by pair of types, made when first asked for; NULL behind the last */
     uint64_t limit, reserved, used;   /* bytes */
     uint64_t n_used;                  /* pages */
     struct prefix_tree *tree;         /* gives up pages when there are no others */
