@@ -15,11 +15,14 @@ $(BUILD)/%_bench: $(BUILD)/%_bench.o $(BUILD)/libhearth.a
 	$(SAY) "LINK $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
 
+# What ONLY asks for is all that is built.
+WANTED := $(if $(ONLY),$(foreach t,$(TESTS),$(if $(strip $(foreach w,$(ONLY),$(findstring $(w),$(t)))),$(t))),$(TESTS))
+
 .PHONY: test tests bench check-style
-tests: $(TESTS) $(EXAMPLES) $(PROGRAM)
+tests: $(WANTED) $(EXAMPLES) $(PROGRAM)
 RUN_TESTS = ONLY='$(ONLY)' EMULATOR='$(EMULATOR)' BUILD='$(BUILD)' PROGRAM='./$(PROGRAM)' tools/run-tests
 test: tests
-	@$(RUN_TESTS) $(TESTS)
+	@$(RUN_TESTS) $(WANTED)
 ## make test         all tests; ONLY='word...' runs those whose name contains one of the words
 
 bench: $(BENCHES) $(PROGRAM)
