@@ -162,8 +162,10 @@ static void yarn_has_parameters(void **state)
 static void llama3(void **state)
 {
     (void)state;
-    static const double eight[] = { 1.207484, 1.553415, 2.026313, 2.694530, 3.684253, 5.257327, 8, 8 };
-    static const double many[] = { 1.234937, 1.651329, 2.276660, 3.292262, 5.171596, 9.666729, 32, 32 };
+    static const double factor[2][8] = {
+        { 1.207484, 1.553415, 2.026313, 2.694530, 3.684253, 5.257327, 8, 8 },
+        { 1.234937, 1.651329, 2.276660, 3.292262, 5.171596, 9.666729, 32, 32 },
+    };
     const struct keys k = { .E = 128, .base = 500000 };
     for (int c = 0; c < 2; c++) {
         struct angles a = angles(&k, &(struct rope_options){ .scaling = SCALING_LLAMA3, .factor = c ? 32 : 8,
@@ -171,7 +173,7 @@ static void llama3(void **state)
         for (int i = 0; i <= 28; i++) near(a.freq[i], pow(500000, -2.0 * i / 128));
         for (int i = 29; i < 64; i++) {
             double ff = pow(500000, -2.0 * i / 128) / a.freq[i];
-            double want = i < 37 ? (c ? many : eight)[i - 29] : c ? 32 : 8;
+            double want = i < 37 ? factor[c][i - 29] : c ? 32 : 8;
             if (!(fabs(ff - want) < 1e-6)) fail_msg("factor of pair %d is %.7f, not %.7f", i, ff, want);
         }
         assert_true(a.magnitude == 1);
