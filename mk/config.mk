@@ -9,6 +9,8 @@ ifdef CROSS
   EMULATOR ?= qemu-aarch64$(if $(wildcard /lib/ld-linux-aarch64.so.1),, -L /usr/aarch64-linux-gnu)
   PKG_CONFIG_LIBDIR := /usr/lib/$(patsubst %-,%,$(CROSS))/pkgconfig:/usr/share/pkgconfig
   export PKG_CONFIG_LIBDIR
+  # Older versions of make export nothing to $(shell).
+  PKG_CONFIG := PKG_CONFIG_LIBDIR=$(PKG_CONFIG_LIBDIR) pkg-config
 else ifeq ($(origin CC),default)
   CC := cc
 endif
