@@ -34,7 +34,7 @@ static int report(const struct fields *f, const struct pulling *p, const struct 
     if (f->json) buf_puts(&b, "{\"status\":\"success\",\"name\":\"");
     name_put_short(kept, &b);                                    /* letters, digits and _.-:/ */
     if (f->json) buf_printf(&b, "\",\"fetched\":%llu}", (unsigned long long)p->missing);
-    else buf_puts(&b, p->missing ? ": here, and every byte is verified" : ": was here already");
+    else buf_puts(&b, p->missing ? ": is here; all that has a digest was verified" : ": was here already");
     buf_putc(&b, '\n');
     return term_put(&b) ? EXIT_OK : term_write_failed();
 }
@@ -59,7 +59,7 @@ static int run(const struct command *self, int argc, char **argv)
 const struct command command_row_pull = {
     .name = "pull",
     .operands = "NAME",
-    .summary = "fetch a model, or the rest of it, and verify every byte",
+    .summary = "fetch a model, or the rest of it, and verify it by its digests",
     .about = "NAME is qwen3:30b (registry.ollama.ai), hf.co/user/repo[:quantisation or :file] (the Hugging Face Hub; Q4_K_M\n"
              "when none is named), host/namespace/model:tag of another registry, or the https:// URL of a GGUF file.  A\n"
              "pull that was interrupted goes on where it stood.  HF_TOKEN opens gated models; https_proxy and no_proxy are\n"
