@@ -1,105 +1,6 @@
-#include "tests/testing.h"
+#include "tests/matmul_problem.h"
 
-#include <math.h>
-#include <stdlib.h>
-
-#include "base/cpu.h"
 #include "base/hash.h"
-#include "kernel/matmul/matmul.h"
-#include "quant/quant.h"
-
-enum { MAX_R = 40, MAX_K = 1600, MAX_T = 130 };
-
-static uint64_t seed;
-
-static uint32_t rnd(void)
-{
-    uint64_t z = seed += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)(z >> 32);
-}
-static float uniform(void) { return (float)(rnd() >> 8) * 0x1p-23f - 1; }      /* [-1, 1) */
-
-/* Plain C first. */
-static size_t variants(uint32_t *cpu)
-{
-    static const uint32_t set[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON };
-    size_t n = 0;
-    for (size_t i = 0; i < 4; i++)
-        if (!(set[i] & ~cpu_features())) cpu[n++] = set[i];
-    return n;
-}
-
-struct problem {
-    enum dtype type;
-    size_t R, K, T, act_stride;
-    uint8_t *w, *act;                   /* w is not aligned */
-    float *wf, *x;                      /* unpacked, and the activations */
-    void *w_mem;
-};
-
-/* Every type of block is made of random bytes whose values are finite and not huge. */
-static void random_row(enum dtype t, uint8_t *w, float *f, size_t K)
-{
-    const struct dtype_info *info = dtype_info(t);
-    for (size_t k = 0; k < K; k += info->block_values, w += info->block_bytes)
-        for (int fits = 0; !fits;) {
-            for (size_t i = 0; i < info->block_bytes; i++) w[i] = (uint8_t)rnd();
-            quant_unpack(t)(w, f + k, info->block_values);
-            fits = 1;
-            for (size_t i = 0; i < info->block_values; i++) fits &= fabsf(f[k + i]) < 1e4f;
-        }
-}
-
-static struct problem make(enum dtype type, size_t R, size_t K, size_t T)
-{
-    struct problem p = { .type = type, .R = R, .K = K, .T = T, .act_stride = act_row_bytes(ACT_Q16, K) };
-    uint64_t row;
-    assert_true(dtype_row_bytes(type, K, &row));
-    p.w_mem = malloc(R * row + 1);
-    p.w = (uint8_t *)p.w_mem + 1;
-    p.wf = malloc(R * K * sizeof *p.wf);
-    p.act = aligned_alloc(64, (T + 3) * p.act_stride);
-    memset(p.act, 0xff, (T + 3) * p.act_stride);              /* padding is NaN */
-    for (size_t r = 0; r < R; r++) random_row(type, p.w + r * row, p.wf + r * K, K);
-    p.x = malloc((T + 3) * K * sizeof *p.x);
-    for (size_t t = 0; t < T + 3; t++) {
-        float *x = p.x + t * K;
-        for (size_t k = 0; k < K; k++) x[k] = uniform() * (k % 37 ? 1 : 300);
-        act_pack(ACT_Q16, x, p.act + t * p.act_stride, K, 0);
-    }
-    return p;
-}
-
-static void release(struct problem *p)
-{
-    free(p->w_mem);
-    free(p->wf);
-    free(p->act);
-    free(p->x);
-}
-
-/* y[T][R + 2] with guards; rows in pieces of `piece`; map: token t is act row T + 2 - t and y row t ^ 1. */
-static void run(const struct problem *p, uint32_t cpu, size_t T, size_t piece, int map, float *y)
-{
-    struct matmul m;
-    int32_t in[MAX_T + 1], out[MAX_T + 1];
-    matmul_init(&m, p->type, p->w, p->R, p->K, cpu);
-    for (size_t t = 0; t < T; t++) in[t] = (int32_t)(p->T + 2 - t), out[t] = (int32_t)((t ^ 1) < T ? t ^ 1 : t);
-    size_t bytes = (matmul_scratch(&m, T) + 63) / 64 * 64;
-    uint8_t *scratch = aligned_alloc(64, bytes + 64);
-    memset(scratch, 0xff, bytes + 64);
-    for (size_t i = 0; i < T * (p->R + 2); i++) y[i] = 77;
-    struct matmul_job j = { .m = &m, .act = p->act, .act_stride = p->act_stride, .T = T, .in = map ? in : NULL,
-                            .out = map ? out : NULL, .y = y + 1, .y_stride = p->R + 2, .scratch = scratch };
-    for (size_t r = 0; r < p->R; r += piece) matmul_rows(&j, r, r + piece < p->R ? r + piece : p->R);
-    for (size_t i = bytes; i < bytes + 64; i++) assert_int_equal(scratch[i], 0xff);
-    for (size_t t = 0; t < T; t++) assert_true(y[t * (p->R + 2)] == 77 && y[t * (p->R + 2) + p->R + 1] == 77);
-    free(scratch);
-}
-
-static float want[MAX_T * (MAX_R + 2)], got[MAX_T * (MAX_R + 2)];
 
 /* 2^(e - 12) of wide.h. */
 static double unit(const float *v, size_t n)
@@ -131,40 +32,6 @@ static void check_double(const struct problem *p)
         }
 }
 
-/* One token at a time in plain C is the definition. */
-static void check(enum dtype type, size_t R, size_t K, size_t T)
-{
-    uint32_t cpu[4];
-    size_t n_cpu = variants(cpu), row = R + 2;
-    struct problem p = make(type, R, K, T), one = p;
-    for (size_t t = 0; t < T; t++) {
-        one.act = p.act + t * p.act_stride;
-        run(&one, 0, 1, R, 0, want + t * row);
-    }
-    check_double(&p);
-    for (size_t i = 0; i < n_cpu; i++) {
-        run(&p, cpu[i], T, R, 0, got);
-        assert_memory_equal(got, want, T * row * sizeof *got);
-        run(&p, cpu[i], T, 5, 0, got);
-        assert_memory_equal(got, want, T * row * sizeof *got);
-        if (T > 3) {
-            run(&p, cpu[i], T - 3, R, 0, got);
-            assert_memory_equal(got, want, (T - 3) * row * sizeof *got);
-        }
-        for (size_t t = 0; t < T; t++) {
-            one.act = p.act + t * p.act_stride;
-            run(&one, cpu[i], 1, 7, 0, got);
-            assert_memory_equal(got, want + t * row, row * sizeof *got);
-        }
-        run(&p, cpu[i], T, 3, 1, got);
-        for (size_t t = 3; t < T; t++) {              /* token t reads act row T + 2 - t */
-            size_t y = (t ^ 1) < T ? t ^ 1 : t;
-            assert_memory_equal(got + y * row, want + (T + 2 - t) * row, row * sizeof *got);
-        }
-    }
-    release(&p);
-}
-
 static void test_float_types(void **state)
 {
     static const enum dtype type[] = { DT_F16, DT_BF16 };
@@ -175,7 +42,7 @@ static void test_float_types(void **state)
     for (size_t t = 0; t < 2; t++)
         for (size_t k = 0; k < sizeof K / sizeof *K; k++)
             for (size_t i = 0; i < sizeof T / sizeof *T; i++)
-                if (i < 7 || k % 3 == 2) check(type[t], rnd() % 20 + 1, K[k], T[i]);
+                if (i < 7 || k % 3 == 2) check(make(type[t], rnd() % 20 + 1, K[k], T[i], 300), check_double);
 }
 
 /* Every packer gives the bits of the first, whatever the numbers. */
@@ -210,7 +77,7 @@ static void odd_weights(enum dtype type, const uint16_t *odd, size_t n_odd)
     uint32_t cpu[4];
     size_t n_cpu = variants(cpu);
     for (size_t k = 0; k < n_odd; k++) {
-        struct problem p = make(type, R, K, T);
+        struct problem p = make(type, R, K, T, 300);
         for (size_t i = 0; i < R; i++) {
             size_t at = i * K + rnd() % K, from = rnd() % 3 ? at : at / 32 * 32, to = from == at ? at + 1 : from + 32;
             for (; from < to; from++) memcpy(p.w + 2 * from, &odd[k], 2);
@@ -244,7 +111,7 @@ static void test_error(void **state)
     (void)state;
     seed = 6;
     for (int brain = 0; brain < 2; brain++) {
-        struct problem p = make(brain ? DT_BF16 : DT_F16, R, K, T);
+        struct problem p = make(brain ? DT_BF16 : DT_F16, R, K, T, 300);
         double wrong = 0, all = 0;
         for (size_t i = 0; i < (size_t)R * K; i++) {
             float v = uniform() + uniform() + uniform() + uniform();
@@ -280,7 +147,7 @@ static void test_the_bits_are_those_of_every_machine(void **state)
         seed = 3;
         for (enum dtype t = 0; t < N_DTYPE; t++) {
             if (matmul_act_form(t) != ACT_Q16) continue;
-            struct problem p = make(t, 9, 768, 5);
+            struct problem p = make(t, 9, 768, 5, 300);
             run(&p, cpu[i], 5, 9, 0, got);
             h = hash_add(h, got, 5 * 11 * sizeof *got);
             release(&p);

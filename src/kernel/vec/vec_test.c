@@ -9,19 +9,10 @@
 #include "base/hash.h"
 #include "kernel/vec/vec.h"
 #include "quant/quant.h"
+#include "tests/random.h"
 
 enum { MAX = 1040, GUARD = 16 };
 
-static uint64_t seed;
-
-static uint32_t rnd(void)
-{
-    uint64_t z = seed += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)(z >> 32);
-}
-static float uniform(void) { return (float)(rnd() >> 8) * 0x1p-23f - 1; }      /* [-1, 1) */
 static float of_bits(uint32_t u)
 {
     float f;
