@@ -124,9 +124,9 @@ INLINE void products_wide(const struct panel_super *w, struct panel_products *ou
         }
 }
 
-INLINE bool products_fill(const struct panel_super *w, enum family family, bool narrow, struct panel_products *out)
+INLINE bool products_fill(const struct panel_super *w, enum family family, struct panel_products *out)
 {
-    if (family == SUPER_MIN && !(narrow && halves_share(w->sc) && halves_share(w->mn))) return false;
+    if (family == SUPER_MIN && !(halves_share(w->sc) && halves_share(w->mn))) return false;
     out->w = w;
     if (family == SUPER_MIN) products_narrow(w, out);
     else products_wide(w, out);
@@ -265,14 +265,22 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
                      struct ahead *x)                                                                               \
     {                                                                                                               \
         struct panel_products p;                                                                                    \
-        if (T >= PRODUCTS_T && products_fill(w, family, narrow, &p)) name##_looked_up(&p, a, s, T, acc, x);         \
+        if (T >= PRODUCTS_T && products_fill(w, family, &p)) name##_looked_up(&p, a, s, T, acc, x);                 \
         else name##_plain(w, a, s, T, acc, x);                                                                      \
     }
 
 MULTIPLY_SUPER(multiply_SUPER_15, SUPER, true)
 MULTIPLY_SUPER(multiply_SUPER_127, SUPER, false)
 MULTIPLY_SUPER(multiply_SUPER_MIN_15, SUPER_MIN, true)
-MULTIPLY_SUPER(multiply_SUPER_MIN_31, SUPER_MIN, false)
+
+/* Minimums beside dots beyond 16 bits: no table. */
+INLINE void tile_super_min_31(const struct panel_super *w, const struct tile *c, int nt)
+{
+    const struct super x = { w, NULL, SUPER_MIN, false };
+    tile_super(&x, c, nt);
+}
+
+MULTIPLY(multiply_SUPER_MIN_31, panel_super, tile_super_min_31(p, &c, nt))
 MULTIPLY(multiply_BLOCK_15, panel_block, tile_block(p, &c, nt, BLOCK, true))
 MULTIPLY(multiply_BLOCK_127, panel_block, tile_block(p, &c, nt, BLOCK, false))
 MULTIPLY(multiply_BLOCK_ADD_15, panel_block, tile_block(p, &c, nt, BLOCK_ADD, true))
