@@ -270,12 +270,15 @@ static bool read_speculate(const char *s, int *out)
 /* Compiles what the answer is held to. */
 static int open_choices(struct runner *r, struct hearth_error *e)
 {
-    const char *word[256];
+    enum { MAX_CHOICES = 256 };
+    const char *word[MAX_CHOICES];
     size_t n = 1;
-    char *copy = mem_strdup(r->o.choice, strlen(r->o.choice));
+    char *copy = mem_strdup(r->o.choice, strlen(r->o.choice)), *p = copy;
+    if (!copy) return err_set((struct err *)(void *)e, ERR_NOMEM, "out of memory for the choices");
     word[0] = copy;
-    for (char *p = copy; p && (p = strchr(p, ',')) && n < 256; word[n++] = p) *p++ = 0;
-    int rc = copy ? hearth_grammar_open_choices(&r->grammar, r->model, word, n, e) : HEARTH_ENOMEM;
+    for (; n < MAX_CHOICES && (p = strchr(p, ',')); word[n++] = p) *p++ = 0;
+    int rc = p && strchr(p, ',') ? err_set((struct err *)(void *)e, ERR_LIMIT, "--choice has more than %d", MAX_CHOICES)
+                                 : hearth_grammar_open_choices(&r->grammar, r->model, word, n, e);
     mem_free(copy);
     return rc;
 }
