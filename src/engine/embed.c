@@ -103,10 +103,7 @@ static int check_item(const struct job *j, const struct hearth_embed_item *it, s
     if (it->n > j->limit && !j->o->truncate)
         return err_set(err, ERR_LIMIT, "%s: text %zu has %zu tokens, the model takes at most %u; it can be cut (--truncate)",
                        gguf_path(j->m->gguf), index, it->n, j->limit);
-    for (size_t i = 0; i < it->n; i++)
-        if (it->ids[i] < 0 || (uint32_t)it->ids[i] >= j->m->h.n_vocab)
-            return err_set(err, ERR_ARG, "token id %d is not in the vocabulary of 0 to %u", it->ids[i], j->m->h.n_vocab - 1);
-    return 0;
+    return engine_check_ids(j->m, it->ids, it->n, err);
 }
 
 /* Token i of a text that may be cut. */

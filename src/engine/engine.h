@@ -143,6 +143,9 @@ int engine_seq_options(const struct hearth_model *m, const struct hearth_session
 /* HEARTH_KV_* of keys and of values as types; false: there is no such. */
 bool engine_kv_types(int k, int v, enum dtype out[2]);
 
+/* ERR_ARG names the first id that is not in the vocabulary. */
+int engine_check_ids(const struct hearth_model *m, const int32_t *ids, size_t n, struct err *err);
+
 /* The plan for T tokens, with or without adapters, compiled on first use. */
 int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, bool adapted, struct plan **out, struct err *err);
 

@@ -262,10 +262,7 @@ static int check(const struct hearth_engine *g, const struct hearth_request_opti
     if (o->n_completions > g->o.max_running)
         return err_set(err, ERR_LIMIT, "%u completions are asked for, at most %u run at once", o->n_completions,
                        g->o.max_running);
-    for (size_t i = 0; i < o->n; i++)
-        if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= g->m->h.n_vocab)
-            return err_set(err, ERR_ARG, "token id %d is not in the vocabulary of 0 to %u", o->ids[i], g->m->h.n_vocab - 1);
-    return 0;
+    return engine_check_ids(g->m, o->ids, o->n, err);
 }
 
 static int make(struct hearth_request **out, struct hearth_engine *g, const struct hearth_request_options *o, struct err *err)

@@ -139,11 +139,11 @@ void hearth_session_close(struct hearth_session *s)
 
 /* ---- evaluation ---- */
 
-static int check_ids(const struct hearth_session *s, const int32_t *ids, size_t n, struct err *err)
+int engine_check_ids(const struct hearth_model *m, const int32_t *ids, size_t n, struct err *err)
 {
     for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (uint32_t)ids[i] >= s->m->h.n_vocab)
-            return err_set(err, ERR_ARG, "token id %d is not in the vocabulary of 0 to %u", ids[i], s->m->h.n_vocab - 1);
+        if (ids[i] < 0 || (uint32_t)ids[i] >= m->h.n_vocab)
+            return err_set(err, ERR_ARG, "token id %d is not in the vocabulary of 0 to %u", ids[i], m->h.n_vocab - 1);
     return 0;
 }
 
@@ -156,7 +156,7 @@ static int check_item(const struct hearth_batch_item *it, struct err *err)
 {
     const struct hearth_session *s = it->session;
     if (it->n > s->q.n_max - s->q.n) return too_long(s, it->n + s->q.n, err);
-    return check_ids(s, it->ids, it->n, err);
+    return engine_check_ids(s->m, it->ids, it->n, err);
 }
 
 /* Items are sessions of one model and one variant, at most MAX_BATCH of them; the model's lock is held. */
@@ -221,7 +221,7 @@ int hearth_session_sync(struct hearth_session *s, const int32_t *ids, size_t n, 
     struct err *err = err_of(e);
     if (!n) return err_set(err, ERR_ARG, "a session cannot be empty");
     if (n > s->q.n_max) return too_long(s, n, err);
-    int rc = check_ids(s, ids, n, err);
+    int rc = engine_check_ids(s->m, ids, n, err);
     if (rc < 0) return rc;
     uint32_t keep = n > s->n_logits ? (uint32_t)n - s->n_logits : 0;      /* rows that must be there are evaluated again */
     s->n_rows = 0;
