@@ -22,12 +22,15 @@ static const struct opt row[] = {
     { "force", NULL, 'f', OPT_FLAG, NULL, NULL, "replace FILE when it exists", NULL, AT(force), 0, 0 },
 };
 
+#define GROUPED "ssm.value_heads_grouped"
+
 struct convert {
     const struct gguf *g;
     int expand;
     struct gguf_writer *w;
     uint64_t done, total, begun, shown;
     uint32_t head, rotated;            /* rows of a head, and how many of them turn; 0: nothing is permuted */
+    uint32_t n_key, n_value, dv, keys; /* delta nets: heads, numbers of a value, rows before values; n_key 0: in order */
     struct piece *piece;               /* what is written, by tensor */
     struct gguf_str *tokens;           /* padded to the rows of the embedding */
     int32_t *kinds;
@@ -35,10 +38,12 @@ struct convert {
     const struct piece *cached;        /* whose row is in packed, and which */
     uint64_t row;
     float *values;
-    uint8_t *packed;
+    uint8_t *packed, *moved;
 };
 
-struct piece { struct convert *c; const struct gguf_tensor *t; enum dtype type; bool permute; };
+/* What is moved in a tensor: rows of heads, value heads of `unit` rows behind the first ones, or those in the columns. */
+enum order { AS_IT_IS, ROWS_OF_HEADS, VALUE_ROWS, VALUE_COLUMNS };
+struct piece { struct convert *c; const struct gguf_tensor *t; enum dtype type; enum order order; uint32_t first, unit; };
 
 /* ---- the bytes of a tensor ---- */
 
@@ -57,23 +62,43 @@ static bool progress(struct convert *c)
     return true;
 }
 
-/* Where row r of a permuted matrix is now: GGUF wants the two halves of each head interleaved. */
-static uint64_t row_of(const struct convert *c, uint64_t r)
+/* Checkpoints have the value heads of a key head together; GGUF has all first ones, then all second ones. */
+static uint64_t value_head_of(const struct convert *c, uint64_t i)
 {
-    uint64_t in = r % c->head;
-    return in < c->rotated ? r - in + in / 2 + in % 2 * (c->rotated / 2) : r;
+    return i % c->n_key * (c->n_value / c->n_key) + i / c->n_key;
+}
+
+/* Where row r of a permuted matrix is now: GGUF wants the two halves of each head interleaved. */
+static uint64_t row_of(const struct piece *p, uint64_t r)
+{
+    const struct convert *c = p->c;
+    if (p->order == ROWS_OF_HEADS) {
+        uint64_t in = r % c->head;
+        return in < c->rotated ? r - in + in / 2 + in % 2 * (c->rotated / 2) : r;
+    }
+    if (p->order != VALUE_ROWS || r < p->first) return r;
+    return p->first + value_head_of(c, (r - p->first) / p->unit) * p->unit + (r - p->first) % p->unit;
+}
+
+/* The parts that stay whole: matrices of a stack, rows, runs of a value head, or everything. */
+static uint64_t n_parts(const struct piece *p)
+{
+    const struct gguf_tensor *t = p->t;
+    if (t->slice) return t->ne[2];
+    if (p->order == AS_IT_IS) return 1;
+    uint64_t rows = t->n_dims > 1 ? t->ne[1] : t->ne[0];
+    return p->order == VALUE_COLUMNS ? rows * p->c->n_value : rows;
 }
 
 /* The place of byte `at` in the tensor, and how many bytes follow it there. */
 static const uint8_t *place(const struct piece *p, uint64_t at, uint64_t *run)
 {
     const struct gguf_tensor *t = p->t;
-    uint64_t part = t->slice ? t->bytes / t->ne[2] : p->permute ? t->bytes / (t->ne[1] * (t->n_dims > 1 ? 1 : t->ne[0]))
-        : t->bytes;
-    uint64_t i = at / part, in = at % part;
+    uint64_t part = t->bytes / n_parts(p), i = at / part, in = at % part;
     *run = part - in;
     if (t->slice) return t->slice[i] + in;
-    return t->data + (p->permute ? row_of(p->c, i) : i) * part + in;
+    uint64_t heads = p->order == VALUE_COLUMNS ? p->c->n_value : 0;
+    return t->data + (heads ? i - i % heads + value_head_of(p->c, i % heads) : row_of(p, i)) * part + in;
 }
 
 /* Row r of a quantised tensor as the type that is written, in c->packed. */
@@ -85,9 +110,14 @@ static int pack_row(struct piece *p, uint64_t r, struct err *err)
     const uint8_t *s = t->slice ? t->slice[r / t->ne[1]] : t->data;
     uint64_t in = r % t->ne[1];
     c->cached = NULL;
-    int rc = convert_row((const struct split *)(const void *)s, p->permute ? row_of(c, in) : in, p->type, c->values,
-                         c->packed, err);
+    int rc = convert_row((const struct split *)(const void *)s, row_of(p, in), p->type, c->values, c->packed, err);
     if (rc < 0) return err_prefix(err, rc, "tensor %s: ", t->name);
+    if (p->order == VALUE_COLUMNS) {
+        uint64_t run;
+        dtype_row_bytes(p->type, c->dv, &run);
+        for (uint64_t i = 0; i < c->n_value; i++) memcpy(c->moved + i * run, c->packed + value_head_of(c, i) * run, (size_t)run);
+        memcpy(c->packed, c->moved, (size_t)(c->n_value * run));
+    }
     c->cached = p;
     c->row = r;
     return 0;
@@ -154,6 +184,22 @@ static void read_rotation(struct convert *c)
     if (!c->head || c->rotated > c->head || c->rotated % 2) c->head = c->rotated = 0;
 }
 
+/* Value heads of Qwen 3.5 likewise. */
+static void read_delta(struct convert *c)
+{
+    struct gguf_str arch;
+    char name[160];
+    bool grouped = false;
+    if (arch_key(c->g, GROUPED, name, sizeof name)) gguf_get_bool(c->g, name, &grouped);
+    if (!grouped || !gguf_get_str(c->g, "general.architecture", &arch) || arch.n < 6 || memcmp(arch.s, "qwen35", 6) != 0) return;
+    uint32_t inner = arch_u32(c->g, "ssm.inner_size"), n_key = arch_u32(c->g, "ssm.group_count");
+    c->n_value = arch_u32(c->g, "ssm.time_step_rank");
+    if (!n_key || n_key > 4096 || !c->n_value || c->n_value % n_key || inner % c->n_value) return;
+    c->dv = inner / c->n_value;
+    c->keys = 2 * n_key * arch_u32(c->g, "ssm.state_size");
+    c->n_key = n_key;
+}
+
 static bool is_key(const struct gguf_kv *kv, const char *key)
 {
     return kv->key.n == strlen(key) && !memcmp(kv->key.s, key, kv->key.n);
@@ -203,13 +249,14 @@ static int put_keys(struct convert *c, struct err *err)
     const struct gguf_kv *tokens = gguf_find(c->g, "tokenizer.ggml.tokens"), *kinds = gguf_find(c->g,
                                                                                                 "tokenizer.ggml.token_type");
     const struct gguf_tensor *e = gguf_tensor(c->g, "token_embd.weight");
-    char half[160] = "";
+    char half[160] = "", grouped[160] = "";
     int rc = 0;
     arch_key(c->g, "rope.half_split", half, sizeof half);
+    arch_key(c->g, GROUPED, grouped, sizeof grouped);
     bool pad = tokens && e && tokens->item == GGUF_STRING && tokens->count < e->ne[1];
     for (size_t i = 0; i < gguf_n_kv(c->g) && rc == 0; i++) {
         const struct gguf_kv *kv = gguf_kv_at(c->g, i);
-        if (is_key(kv, half) || is_key(kv, "split.no") || is_key(kv, "split.count") || is_key(kv,
+        if (is_key(kv, half) || is_key(kv, grouped) || is_key(kv, "split.no") || is_key(kv, "split.count") || is_key(kv,
                                                                                               "split.tensors.count")) continue;
         if (!pad) gguf_copy_kv(c->w, kv);
         else if (kv == tokens) rc = pad_tokens(c, tokens, kinds, err);
@@ -221,11 +268,34 @@ static int put_keys(struct convert *c, struct err *err)
 
 /* ---- the file ---- */
 
-/* "blk.7.attn_q.weight" and its like. */
-static bool is_rotated(const char *name)
+/* What is to be moved in "blk.7.attn_q.weight" and its like. */
+static int choose_order(const struct convert *c, struct piece *p, struct err *err)
 {
-    const char *part = strncmp(name, "blk.", 4) ? NULL : strchr(name + 4, '.');
-    return part && (!strncmp(part, ".attn_q.", 8) || !strncmp(part, ".attn_k.", 8));
+    const struct { const char *part; uint32_t first, unit; enum order order; bool is; } moved[] = {
+        { ".attn_q.", 0, c->head, ROWS_OF_HEADS, c->head },           { ".attn_k.", 0, c->head, ROWS_OF_HEADS, c->head },
+        { ".attn_qkv.", c->keys, c->dv, VALUE_ROWS, c->n_key },       { ".attn_gate.", 0, c->dv, VALUE_ROWS, c->n_key },
+        { ".ssm_conv1d.", c->keys, c->dv, VALUE_ROWS, c->n_key },     { ".ssm_alpha.", 0, 1, VALUE_ROWS, c->n_key },
+        { ".ssm_beta.", 0, 1, VALUE_ROWS, c->n_key },                 { ".ssm_a", 0, 1, VALUE_ROWS, c->n_key },
+        { ".ssm_dt.", 0, 1, VALUE_ROWS, c->n_key },                   { ".ssm_out.", 0, c->dv, VALUE_COLUMNS, c->n_key },
+    };
+    const struct gguf_tensor *t = p->t;
+    const char *part = strncmp(t->name, "blk.", 4) ? NULL : strchr(t->name + 4, '.');
+    size_t i = 0, n = sizeof moved / sizeof *moved;
+    while (part && i < n && !(moved[i].is && !strncmp(part, moved[i].part, strlen(moved[i].part)))) i++;
+    if (!part || i == n) return 0;
+    p->order = moved[i].order;
+    p->first = moved[i].first;
+    p->unit = moved[i].unit;
+    uint64_t rows = p->order == VALUE_COLUMNS ? t->ne[0] : t->n_dims > 1 ? t->ne[1] : t->ne[0];
+    uint64_t whole = p->order == ROWS_OF_HEADS ? rows - rows % p->unit : p->first + (uint64_t)c->n_value * p->unit;
+    if (rows != whole)
+        return err_set(err, ERR_FORMAT, "%s: tensor %s: %llu rows or columns are no whole heads of %u", gguf_path(c->g), t->name,
+                       (unsigned long long)rows, p->unit);
+    if (p->order == VALUE_COLUMNS && c->dv % dtype_info(p->type)->block_values)
+        return err_set(err, ERR_UNSUPPORTED, "%s: tensor %s: heads of %u numbers are no whole blocks of %s, and must change "
+                       "places; --expand f16 (or bf16, f32) writes plain ones", gguf_path(c->g), t->name, c->dv,
+                       dtype_info(p->type)->name);
+    return 0;
 }
 
 /* The type that a tensor gets. */
@@ -252,20 +322,17 @@ static int put_tensors(struct convert *c, struct err *err)
     for (size_t i = 0; i < n && rc == 0; i++) {
         const struct gguf_tensor *t = gguf_tensor_at(c->g, i);
         struct gguf_tensor x = *t;
-        uint64_t rows = t->n_dims > 1 ? t->ne[1] : t->ne[0];
         bool split = dtype_info(t->type)->family == DTF_SPLIT;
         if ((rc = choose_type(c, t, &x.type, err)) < 0) return rc;
-        c->piece[i] = (struct piece){ c, t, x.type, c->head && is_rotated(t->name) };
-        if (c->piece[i].permute && rows % c->head)
-            return err_set(err, ERR_FORMAT, "%s: tensor %s has %llu rows, which are no whole heads of %u", gguf_path(c->g),
-                           t->name,
-                           (unsigned long long)rows, c->head);
+        c->piece[i] = (struct piece){ .c = c, .t = t, .type = x.type };
+        if ((rc = choose_order(c, &c->piece[i], err)) < 0) return rc;
         if (split && t->ne[0] > widest) widest = (size_t)t->ne[0];
         gguf_put_filled(c->w, &x, split ? fill_packed : fill, &c->piece[i]);
     }
     c->values = mem_new_array(float, widest);
     c->packed = mem_new_array(uint8_t, 4 * widest);
-    return c->values && c->packed ? 0 : err_set(err, ERR_NOMEM, "out of memory for rows of %zu values", widest);
+    c->moved = mem_new_array(uint8_t, 4 * widest);
+    return c->values && c->packed && c->moved ? 0 : err_set(err, ERR_NOMEM, "out of memory for rows of %zu values", widest);
 }
 
 /* general.file_type of a model whose matrices are plain numbers: that of most of them. */
@@ -290,6 +357,7 @@ static int write_file(struct convert *c, const char *path, struct err *err)
     int rc = gguf_writer_open(&c->w, err);
     if (rc < 0) return rc;
     read_rotation(c);
+    read_delta(c);
     rc = put_keys(c, err);
     if (rc == 0) rc = put_tensors(c, err);
     if (rc == 0) put_file_type(c);
@@ -306,6 +374,7 @@ static int write_file(struct convert *c, const char *path, struct err *err)
     mem_free(c->pads);
     mem_free(c->values);
     mem_free(c->packed);
+    mem_free(c->moved);
     return rc;
 }
 

@@ -31,6 +31,21 @@ static const struct hf_family families[] = {
     { "deepseek_v2", "DeepseekV2ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
     { "deepseek_v3", "DeepseekV3ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
     { "kimi_k2", "DeepseekV3ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "qwen3_next", "Qwen3NextForCausalLM", "qwen3next",
+      HF_NAMED_POST | HF_QKNORM | HF_MOE | HF_SHARED | HF_PLUS_ONE | HF_DELTA },
+    { "qwen3_5_text", "Qwen3_5ForConditionalGeneration", "qwen35", HF_NAMED_POST | HF_QKNORM | HF_PLUS_ONE | HF_DELTA },
+    { "qwen3_5_text", "Qwen3_5ForCausalLM", "qwen35", HF_NAMED_POST | HF_QKNORM | HF_PLUS_ONE | HF_DELTA },
+    { "qwen3_5_moe_text", "Qwen3_5MoeForConditionalGeneration", "qwen35moe",
+      HF_NAMED_POST | HF_QKNORM | HF_MOE | HF_SHARED | HF_PLUS_ONE | HF_DELTA },
+    { "qwen3_5_moe_text", "Qwen3_5MoeForCausalLM", "qwen35moe",
+      HF_NAMED_POST | HF_QKNORM | HF_MOE | HF_SHARED | HF_PLUS_ONE | HF_DELTA },
+    { "lfm2", "Lfm2ForCausalLM", "lfm2", HF_CONV },
+    { "lfm2_moe", "Lfm2MoeForCausalLM", "lfm2moe", HF_CONV | HF_MOE | HF_LEAD },
+    { "bert", "BertModel", "bert", HF_BERT },
+    { "roberta", "RobertaModel", "bert", HF_BERT },
+    { "xlm-roberta", "XLMRobertaModel", "bert", HF_BERT },
+    { "nomic_bert", "NomicBertModel", "nomic-bert", HF_NOMIC },
+    { "modernbert", "ModernBertModel", "modern-bert", HF_MODERN },
     { "gpt_oss", "GptOssForCausalLM", "gpt-oss", HF_NAMED_POST | HF_MOE | HF_OSS },
 };
 
@@ -113,9 +128,14 @@ static int find_family(struct hf *h)
     const char *type = json_str(json_get(h->text, "model_type"), NULL);
     struct gguf_shown a = gguf_show((struct gguf_str){ class ? class : "", class ? strlen(class) : 0 });
     struct gguf_shown b = gguf_show((struct gguf_str){ type ? type : "", type ? strlen(type) : 0 });
-    if (class && !ends_with(class, "ForCausalLM") && !ends_with(class, "ForConditionalGeneration"))
+    static const char *const heads[] = { "Model", "ForMaskedLM", "ForSequenceClassification" };
+    const struct hf_family *f = family_of(type);
+    bool known = !class || ends_with(class, "ForCausalLM") || ends_with(class, "ForConditionalGeneration");
+    for (size_t i = 0; f && f->flags & HF_ENCODER && i < sizeof heads / sizeof *heads; i++)
+        known = known || ends_with(class, heads[i]);
+    if (!known)
         return err_set(h->err, ERR_UNSUPPORTED, "%s: the model is a %s, not one that generates text", h->config_path, a.s);
-    h->family = family_of(type);
+    h->family = f;
     for (size_t i = 0; class && !h->family && i < sizeof families / sizeof *families; i++)
         if (!strcmp(families[i].class, class)) h->family = &families[i];
     if (h->family) return 0;
@@ -255,8 +275,9 @@ static int translate(struct hf *h)
     put_name(h);
     rc = safetensors_open(&h->st, h->folder, h->err);
     if (rc == ERR_NOTFOUND) rc = 0;
-    if (rc == 0) rc = hf_config(h);
-    if (rc == 0) rc = hf_rope(h);
+    if (rc == 0 && h->family->flags & HF_ENCODER) rc = hf_encoder_config(h);
+    else if (rc == 0 && (rc = hf_config(h)) == 0) rc = hf_rope(h);
+    if (rc == 0) rc = hf_pooling(h);
     if (rc == 0 && h->st) rc = hf_tensors(h);
     if (rc == 0) rc = put_tokenizer(h);
     if (rc == 0) rc = put_template(h);

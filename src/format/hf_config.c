@@ -43,8 +43,7 @@ bool hf_num(const struct json *j, const char *key, double *out)
     return isfinite(*out);
 }
 
-/* A number that the file must have. */
-static int need(struct hf *h, const char *key, uint32_t max, uint32_t *out)
+int hf_need(struct hf *h, const char *key, uint32_t max, uint32_t *out)
 {
     if (absent(json_get(h->text, key))) return err_set(h->err, ERR_FORMAT, "%s: %s is missing", h->config_path, key);
     int rc = hf_u32(h, h->text, key, out);
@@ -53,7 +52,7 @@ static int need(struct hf *h, const char *key, uint32_t max, uint32_t *out)
     return rc;
 }
 
-static int copy_u32(struct hf *h, const char *from, const char *to)
+int hf_copy_u32(struct hf *h, const char *from, const char *to)
 {
     uint32_t v = 0;
     int rc = hf_u32(h, h->text, from, &v);
@@ -67,9 +66,9 @@ static void copy_f32(struct hf *h, const char *from, const char *to)
     if (hf_num(h->text, from, &v)) hf_put_f32(h, to, (float)v);
 }
 
-static bool is_true(const struct hf *h, const char *key) { return json_bool(json_get(h->text, key)); }
+bool hf_is_true(const struct hf *h, const char *key) { return json_bool(json_get(h->text, key)); }
 
-static int unsupported(struct hf *h, const char *what)
+int hf_unsupported(struct hf *h, const char *what)
 {
     return err_set(h->err, ERR_UNSUPPORTED, "%s: %s is not supported", h->config_path, what);
 }
@@ -80,11 +79,11 @@ static int unsupported(struct hf *h, const char *what)
 static int put_latent(struct hf *h)
 {
     uint32_t still = 0, turns = 0, value = 0, rank = 0;
-    int rc = need(h, "qk_nope_head_dim", 4096, &still);
-    if (rc == 0) rc = need(h, "qk_rope_head_dim", 4096, &turns);
-    if (rc == 0) rc = need(h, "v_head_dim", 4096, &value);
-    if (rc == 0) rc = need(h, "kv_lora_rank", 1 << 20, &rank);
-    if (rc == 0) rc = copy_u32(h, "q_lora_rank", "attention.q_lora_rank");
+    int rc = hf_need(h, "qk_nope_head_dim", 4096, &still);
+    if (rc == 0) rc = hf_need(h, "qk_rope_head_dim", 4096, &turns);
+    if (rc == 0) rc = hf_need(h, "v_head_dim", 4096, &value);
+    if (rc == 0) rc = hf_need(h, "kv_lora_rank", 1 << 20, &rank);
+    if (rc == 0) rc = hf_copy_u32(h, "q_lora_rank", "attention.q_lora_rank");
     if (rc < 0) return rc;
     h->n_rot = turns;
     hf_put_u32(h, "attention.head_count_kv", h->n_head);
@@ -98,15 +97,16 @@ static int put_sizes(struct hf *h)
 {
     uint32_t n_ff = 0, vocab = 0;
     double partial = 1;
-    int rc = need(h, "hidden_size", 1 << 20, &h->n_embd);
-    if (rc == 0) rc = need(h, "num_hidden_layers", HF_MAX_LAYERS, &h->n_layer);
-    if (rc == 0) rc = need(h, "num_attention_heads", 4096, &h->n_head);
+    int rc = hf_need(h, "hidden_size", 1 << 20, &h->n_embd);
+    if (rc == 0) rc = hf_need(h, "num_hidden_layers", HF_MAX_LAYERS, &h->n_layer);
+    if (rc == 0) rc = hf_need(h, "num_attention_heads", 4096, &h->n_head);
     if (rc < 0) return rc;
     h->n_head_kv = h->n_head;
     h->head_dim = h->n_embd / h->n_head;
     if (!strcmp(h->family->arch, "gemma2") || !strcmp(h->family->arch, "gemma3") || !strcmp(h->family->arch, "gemma"))
         h->head_dim = 256;                       /* the default of these classes */
     if (!strcmp(h->family->type, "qwen3") || !strcmp(h->family->type, "qwen3_moe")) h->head_dim = 128;
+    if (h->family->flags & HF_DELTA) h->head_dim = 256, partial = 0.25;
     if ((rc = hf_u32(h, h->text, "num_key_value_heads", &h->n_head_kv)) < 0) return rc;
     if ((rc = hf_u32(h, h->text, "head_dim", &h->head_dim)) < 0) return rc;
     if (!h->head_dim || h->head_dim > 4096 || !h->n_head_kv || h->n_head % h->n_head_kv)
@@ -115,7 +115,10 @@ static int put_sizes(struct hf *h)
     hf_num(h->text, "partial_rotary_factor", &partial);
     hf_num(json_get(h->text, "rope_parameters"), "partial_rotary_factor", &partial);
     h->n_rot = partial > 0 && partial <= 1 ? (uint32_t)(h->head_dim * partial) : h->head_dim;
-    if ((rc = need(h, "intermediate_size", 1 << 24, &n_ff)) < 0) return rc;
+    bool experts_only = h->family->flags & HF_MOE && absent(json_get(h->text, "intermediate_size"));
+    if (h->family->flags & HF_CONV) rc = hf_conv_width(h, &n_ff);
+    else rc = hf_need(h, experts_only ? "moe_intermediate_size" : "intermediate_size", 1 << 24, &n_ff);
+    if (rc < 0) return rc;
     if ((rc = hf_u32(h, h->text, "vocab_size", &vocab)) < 0) return rc;
     hf_put_u32(h, "embedding_length", h->n_embd);
     hf_put_u32(h, "block_count", h->n_layer);
@@ -124,13 +127,13 @@ static int put_sizes(struct hf *h)
     if (h->family->flags & HF_LATENT) {
         if ((rc = put_latent(h)) < 0) return rc;
     } else {
-        hf_put_u32(h, "attention.head_count_kv", h->n_head_kv);
+        if (!(h->family->flags & HF_CONV)) hf_put_u32(h, "attention.head_count_kv", h->n_head_kv);
         hf_put_u32(h, "attention.key_length", h->head_dim);
         hf_put_u32(h, "attention.value_length", h->head_dim);
     }
     hf_put_u32(h, "rope.dimension_count", h->n_rot);
     if (vocab) hf_put_u32(h, "vocab_size", vocab);
-    return copy_u32(h, "max_position_embeddings", "context_length");
+    return hf_copy_u32(h, "max_position_embeddings", "context_length");
 }
 
 /* ---- experts ---- */
@@ -147,19 +150,19 @@ static int put_routing(struct hf *h)
     char name[128];
     int rc = hf_u32(h, h->text, "n_group", &groups);
     if (rc == 0) rc = hf_u32(h, h->text, "moe_layer_freq", &freq);
-    if (rc == 0) rc = copy_u32(h, "first_k_dense_replace", "leading_dense_block_count");
-    if (rc == 0) rc = copy_u32(h, "n_shared_experts", "expert_shared_count");
+    if (rc == 0) rc = hf_copy_u32(h, "first_k_dense_replace", "leading_dense_block_count");
+    if (rc == 0) rc = hf_copy_u32(h, "n_shared_experts", "expert_shared_count");
     if (rc < 0) return rc;
-    if (score && !sigmoid && strcmp(score, "softmax") != 0) return unsupported(h, "this scoring_func");
-    if (freq != 1) return unsupported(h, "moe_layer_freq other than 1");
+    if (score && !sigmoid && strcmp(score, "softmax") != 0) return hf_unsupported(h, "this scoring_func");
+    if (freq != 1) return hf_unsupported(h, "moe_layer_freq other than 1");
     hf_put_u32(h, "expert_gating_func", sigmoid ? 2 : 1);
     copy_f32(h, "routed_scaling_factor", "expert_weights_scale");
     full_key(name, sizeof name, h, "expert_weights_norm");
-    gguf_put_bool(h->w, name, is_true(h, "norm_topk_prob"));
+    gguf_put_bool(h->w, name, hf_is_true(h, "norm_topk_prob"));
     if (groups < 2 || (how && !strcmp(how, "greedy"))) return 0;
-    if (how ? strcmp(how, "noaux_tc") != 0 : !sigmoid) return unsupported(h, "a choice of experts by the best of each group");
-    rc = copy_u32(h, "n_group", "expert_group_count");
-    return rc < 0 ? rc : copy_u32(h, "topk_group", "expert_group_used_count");
+    if (how ? strcmp(how, "noaux_tc") != 0 : !sigmoid) return hf_unsupported(h, "a choice of experts by the best of each group");
+    rc = hf_copy_u32(h, "n_group", "expert_group_count");
+    return rc < 0 ? rc : hf_copy_u32(h, "topk_group", "expert_group_used_count");
 }
 
 static int put_experts(struct hf *h)
@@ -173,19 +176,21 @@ static int put_experts(struct hf *h)
     if (rc == 0) rc = hf_u32(h, h->text, "moe_intermediate_size", &width);
     if (rc == 0) rc = hf_u32(h, h->text, "decoder_sparse_step", &step);
     if (rc == 0 && h->family->flags & HF_SHARED && !(h->family->flags & HF_ROUTED))
-        rc = copy_u32(h, "shared_expert_intermediate_size", "expert_shared_feed_forward_length");
+        rc = hf_copy_u32(h, "shared_expert_intermediate_size", "expert_shared_feed_forward_length");
     if (rc < 0) return rc;
     if (h->n_expert < 1 || h->n_expert > HF_MAX_EXPERTS)
         return err_set(h->err, ERR_FORMAT, "%s: %u experts, expected 1 to %d", h->config_path, h->n_expert, HF_MAX_EXPERTS);
-    if (step != 1 || json_len(json_get(h->text, "mlp_only_layers"))) return unsupported(h,
+    if (step != 1 || json_len(json_get(h->text, "mlp_only_layers"))) return hf_unsupported(h,
                                                                                         "mlp_only_layers or decoder_sparse_step");
     hf_put_u32(h, "expert_count", h->n_expert);
     hf_put_u32(h, "expert_used_count", used);
     if (width) hf_put_u32(h, "expert_feed_forward_length", width);
     if (h->family->flags & HF_ROUTED) return put_routing(h);
     /* the others do what their architecture does */
-    if (!strcmp(h->family->arch, "qwen3moe") && !is_true(h, "norm_topk_prob")) return unsupported(h, "norm_topk_prob = false");
-    if (!strcmp(h->family->arch, "qwen2moe") && is_true(h, "norm_topk_prob")) return unsupported(h, "norm_topk_prob = true");
+    bool norm = hf_is_true(h, "norm_topk_prob"), said = json_get(h->text, "norm_topk_prob");
+    if (!strcmp(h->family->arch, "qwen2moe")) return norm ? hf_unsupported(h, "norm_topk_prob = true") : 0;
+    if (!norm && (!strcmp(h->family->arch, "qwen3moe") || (said && h->family->flags & HF_DELTA)))
+        return hf_unsupported(h, "norm_topk_prob = false");
     return 0;
 }
 
@@ -219,7 +224,7 @@ static int put_pattern(struct hf *h, uint32_t every, bool fixed)
     }
     char name[128];
     full_key(name, sizeof name, h, "attention.sliding_window_pattern");
-    if (!same && fixed) return unsupported(h, "this order of sliding and full layers");
+    if (!same && fixed) return hf_unsupported(h, "this order of sliding and full layers");
     if (!same) gguf_put_array(h->w, name, GGUF_BOOL, slides, h->n_layer);
     return 0;
 }
@@ -237,7 +242,7 @@ static int put_gemma(struct hf *h)
     }
     if (hf_num(h->text, "query_pre_attn_scalar", &scale) && scale > 0)
         hf_put_f32(h, "attention.scale", (float)(1 / sqrt(scale)));
-    int rc = copy_u32(h, "sliding_window", "attention.sliding_window");
+    int rc = hf_copy_u32(h, "sliding_window", "attention.sliding_window");
     if (rc < 0 || !strcmp(h->family->arch, "gemma")) return rc;
     return put_pattern(h, !strcmp(h->family->arch, "gemma2") ? 2 : 6, false);
 }
@@ -247,7 +252,7 @@ static int check_no_rope(struct hf *h)
 {
     const struct json *list = json_get(h->text, "no_rope_layers");
     for (size_t i = 0; i < json_len(list); i++)
-        if (json_int(json_at(list, i)) != (i % 4 != 3)) return unsupported(h, "this no_rope_layers");
+        if (json_int(json_at(list, i)) != (i % 4 != 3)) return hf_unsupported(h, "this no_rope_layers");
     return 0;
 }
 
@@ -265,18 +270,20 @@ static int put_own(struct hf *h)
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         if (!strcmp(arch, number[i].arch)) copy_f32(h, number[i].from, number[i].to);
     bool slides = !strcmp(h->family->type, "olmo3") || !strcmp(arch, "cohere2") || !strcmp(arch, "gpt-oss");
-    int rc = slides ? copy_u32(h, "sliding_window", "attention.sliding_window") : 0;
+    int rc = slides ? hf_copy_u32(h, "sliding_window", "attention.sliding_window") : 0;
     if (rc == 0 && slides) rc = put_pattern(h, !strcmp(arch, "gpt-oss") ? 2 : 4, true);
     if (rc == 0 && !strcmp(arch, "smollm3")) rc = check_no_rope(h);
     return rc;
 }
+
+static bool is_gemma(const struct hf *h) { return !strncmp(h->family->arch, "gemma", 5); }
 
 static bool known_act(const struct hf *h)
 {
     static const char *const gelu[] = { "gelu", "gelu_pytorch_tanh", "gelu_new", "gelu_tanh" };
     const char *a = json_str(json_get(h->text, "hidden_activation"), NULL);
     if (!a) a = json_str(json_get(h->text, "hidden_act"), NULL);
-    if (!(h->family->flags & HF_PLUS_ONE)) return !a || !strcmp(a, "silu") || !strcmp(a, "swish");
+    if (!is_gemma(h)) return !a || !strcmp(a, "silu") || !strcmp(a, "swish");
     for (size_t i = 0; a && i < sizeof gelu / sizeof *gelu; i++)       /* the first is what old files say and do not mean */
         if (!strcmp(a, gelu[i])) return true;
     return !a;
@@ -286,17 +293,18 @@ int hf_config(struct hf *h)
 {
     int rc = put_sizes(h);
     if (rc == 0) rc = put_experts(h);
+    if (rc == 0) rc = hf_hybrid_config(h);
     if (rc < 0) return rc;
-    bool layer = h->family->flags & HF_LAYERNORM;
-    double eps = layer ? 1e-5 : 1e-6;
-    hf_num(h->text, layer ? "layer_norm_eps" : "rms_norm_eps", &eps);
+    bool layer = h->family->flags & HF_LAYERNORM, conv = h->family->flags & HF_CONV;
+    double eps = layer || conv ? 1e-5 : 1e-6;
+    hf_num(h->text, layer ? "layer_norm_eps" : conv ? "norm_eps" : "rms_norm_eps", &eps);
     hf_put_f32(h, layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", (float)eps);
-    if (h->family->flags & HF_PLUS_ONE) rc = put_gemma(h);
-    else if (h->family->flags & HF_WINDOW) rc = copy_u32(h, "sliding_window", "attention.sliding_window");
+    if (is_gemma(h)) rc = put_gemma(h);
+    else if (h->family->flags & HF_WINDOW) rc = hf_copy_u32(h, "sliding_window", "attention.sliding_window");
     if (rc == 0) rc = put_own(h);
     if (rc < 0) return rc;
-    if (is_true(h, "use_sliding_window")) return unsupported(h, "use_sliding_window");
-    if (!known_act(h)) return unsupported(h, "this hidden_act");
+    if (hf_is_true(h, "use_sliding_window")) return hf_unsupported(h, "use_sliding_window");
+    if (!known_act(h)) return hf_unsupported(h, "this hidden_act");
     char name[128];
     full_key(name, sizeof name, h, "rope.half_split");
     if (h->family->flags & HF_HALF) gguf_put_bool(h->w, name, true);

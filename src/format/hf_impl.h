@@ -4,7 +4,8 @@
  *   hf_config.c  config.json -> hyper-parameters        hf_vocab.c  tokens of either source -> keys
  *   hf_tensor.c  names and shapes of tensors            hf_spm.c    tokenizer.model
  *   hf_split.c   quantised matrices                     hf_oss.c    the experts of gpt-oss
- *   hf_rope.c    scaling of rotary positions            hf_pre.c    regular expressions -> names of splitting rules */
+ *   hf_rope.c    scaling of rotary positions            hf_pre.c    regular expressions -> names of splitting rules
+ *   hf_hybrid.c  layers with a state of fixed size      hf_bert.c   encoders */
 #ifndef HEARTH_FORMAT_HF_IMPL_H
 #define HEARTH_FORMAT_HF_IMPL_H
 
@@ -41,7 +42,13 @@ enum {
     HF_ROUTED = 1 << 13,                    /* the router's settings are keys */
     HF_LATENT = 1 << 14,                    /* DeepSeek's attention */
     HF_OSS = 1 << 15,                       /* gpt-oss */
-    HF_LAYERNORM = 1 << 16
+    HF_LAYERNORM = 1 << 16,
+    HF_DELTA = 1 << 17,                     /* Qwen's gated delta nets between layers of attention */
+    HF_CONV = 1 << 18,                      /* LFM2's short convolutions between them */
+    HF_BERT = 1 << 19,                      /* encoders: BERT and the RoBERTas */
+    HF_NOMIC = 1 << 20,
+    HF_MODERN = 1 << 21,
+    HF_ENCODER = HF_BERT | HF_NOMIC | HF_MODERN
 };
 struct hf_family {
     const char *type, *class;               /* model_type of config.json; the class that writes it */
@@ -62,6 +69,7 @@ struct hf {
     struct gguf_tensor *tensor;
     size_t n_tensors, cap_tensors;
     uint32_t n_layer, n_head, n_head_kv, n_embd, head_dim, n_rot, n_expert;
+    bool mlx_norms;                         /* norms have their +1 already */
     struct err *err;
 };
 
@@ -83,6 +91,26 @@ int  hf_u32(struct hf *h, const struct json *j, const char *key, uint32_t *out);
 bool hf_num(const struct json *j, const char *key, double *out);
 void hf_put_u32(struct hf *h, const char *key, uint32_t v);          /* "{arch}.key" */
 void hf_put_f32(struct hf *h, const char *key, float v);
+
+bool hf_is_true(const struct hf *h, const char *key);
+int  hf_unsupported(struct hf *h, const char *what);                 /* "config.json: WHAT is not supported" */
+/* A number that the text model's config must have, 1 to max. */
+int  hf_need(struct hf *h, const char *key, uint32_t max, uint32_t *out);
+/* Copies a number under GGUF's name where the file has it. */
+int  hf_copy_u32(struct hf *h, const char *from, const char *to);
+
+/* ---- hf_hybrid.c ---- */
+/* The keys of the layers that are no attention. */
+int hf_hybrid_config(struct hf *h);
+/* What a family's feed-forward is wide. */
+int hf_conv_width(struct hf *h, uint32_t *out);
+
+/* ---- hf_bert.c ---- */
+int hf_encoder_config(struct hf *h);
+int hf_pooling(struct hf *h);
+/* A tensor of an encoder that belongs to no layer, by its name behind the model's prefix: 1 when it is known (added already, or a
+ * matrix to be added as *gguf, or without use: *gguf is NULL), 0 when not, or an error. */
+int hf_encoder_tensor(struct hf *h, const char *name, const struct st_tensor *t, bool *matrix, const char **gguf);
 
 /* ---- hf_rope.c ---- */
 int hf_rope(struct hf *h);

@@ -145,7 +145,8 @@ int hf_rope(struct hf *h)
     const struct json *p = json_get(h->text, "rope_parameters"), *old = json_get(h->text, "rope_scaling");
     const struct json *full = json_get(p, "full_attention"), *sliding = json_get(p, "sliding_attention");
     bool gemma3 = !strcmp(h->family->arch, "gemma3");
-    double base = gemma3 ? 1000000 : !strcmp(h->family->type, "mixtral") ? 1000000 : 10000, local = 10000, v;
+    bool million = gemma3 || !strcmp(h->family->type, "mixtral") || h->family->flags & HF_CONV;
+    double base = million ? 1000000 : 10000, local = 10000, v;
     hf_num(h->text, "rope_theta", &base);
     hf_num(h->text, "rope_local_base_freq", &local);
     if (!full) full = p;

@@ -2,13 +2,14 @@
 #include <string.h>
 
 #include "base/ck.h"
+#include "base/detmath.h"
 #include "base/mem.h"
 #include "format/hf_impl.h"
 
-enum kind { LINEAR, NORM, EXPERT, GATE_UP, VECTOR };
+enum kind { LINEAR, NORM, PLAIN_NORM, EXPERT, GATE_UP, VECTOR, CONV, DECAY };
 
-/* What a layer may have: its module's name, GGUF's, and the flags that its family must have, or must not.  A VECTOR is a tensor
- * by its whole name, in both worlds; # is the number of an expert. */
+/* What a layer may have: its module's name, GGUF's, and the flags that its family must have, or must not.  A VECTOR (DECAY: of
+ * logarithms) is a tensor by its whole name, in both worlds; # is the number of an expert.  A PLAIN_NORM never lacks its +1. */
 static const struct module { const char *hf, *gguf; enum kind kind; unsigned need, never; } modules[] = {
     { "input_layernorm", "attn_norm", NORM, 0, HF_POST },
     { "post_attention_layernorm", "ffn_norm", NORM, 0, HF_SANDWICH | HF_POST | HF_NAMED_POST },
@@ -66,6 +67,60 @@ static const struct module { const char *hf, *gguf; enum kind kind; unsigned nee
     { "mlp.shared_experts.gate_proj", "ffn_gate_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
     { "mlp.shared_experts.up_proj", "ffn_up_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
     { "mlp.shared_experts.down_proj", "ffn_down_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
+    { "attention.self.query", "attn_q", LINEAR, HF_BERT, 0 },
+    { "attention.self.key", "attn_k", LINEAR, HF_BERT, 0 },
+    { "attention.self.value", "attn_v", LINEAR, HF_BERT, 0 },
+    { "attention.output.dense", "attn_output", LINEAR, HF_BERT, 0 },
+    { "attention.output.LayerNorm", "attn_output_norm", NORM, HF_BERT, 0 },
+    { "intermediate.dense", "ffn_up", LINEAR, HF_BERT, 0 },
+    { "output.dense", "ffn_down", LINEAR, HF_BERT, 0 },
+    { "output.LayerNorm", "layer_output_norm", NORM, HF_BERT, 0 },
+    { "attn.Wqkv", "attn_qkv", LINEAR, HF_NOMIC, 0 },
+    { "attn.out_proj", "attn_output", LINEAR, HF_NOMIC, 0 },
+    { "norm1", "attn_output_norm", NORM, HF_NOMIC, 0 },
+    { "mlp.fc11", "ffn_up", LINEAR, HF_NOMIC, 0 },
+    { "mlp.fc12", "ffn_gate", LINEAR, HF_NOMIC, 0 },
+    { "mlp.fc2", "ffn_down", LINEAR, HF_NOMIC, 0 },
+    { "norm2", "layer_output_norm", NORM, HF_NOMIC, 0 },
+    { "attn_norm", "attn_norm", NORM, HF_MODERN, 0 },
+    { "attn.Wqkv", "attn_qkv", LINEAR, HF_MODERN, 0 },
+    { "attn.Wo", "attn_output", LINEAR, HF_MODERN, 0 },
+    { "mlp_norm", "ffn_norm", NORM, HF_MODERN, 0 },
+    { "mlp.Wi", "ffn_up", LINEAR, HF_MODERN, 0 },
+    { "mlp.Wo", "ffn_down", LINEAR, HF_MODERN, 0 },
+    { "linear_attn.in_proj_qkvz", "ssm_in", LINEAR, HF_DELTA, 0 },
+    { "linear_attn.in_proj_ba", "ssm_ba", LINEAR, HF_DELTA, 0 },
+    { "linear_attn.in_proj_qkv", "attn_qkv", LINEAR, HF_DELTA, 0 },
+    { "linear_attn.in_proj_z", "attn_gate", LINEAR, HF_DELTA, 0 },
+    { "linear_attn.in_proj_b", "ssm_beta", LINEAR, HF_DELTA, 0 },
+    { "linear_attn.in_proj_a", "ssm_alpha", LINEAR, HF_DELTA, 0 },
+    { "linear_attn.conv1d", "ssm_conv1d", CONV, HF_DELTA, 0 },
+    { "linear_attn.A_log", "ssm_a", DECAY, HF_DELTA, 0 },
+    { "linear_attn.dt_bias", "ssm_dt.bias", VECTOR, HF_DELTA, 0 },
+    { "linear_attn.norm", "ssm_norm", PLAIN_NORM, HF_DELTA, 0 },
+    { "linear_attn.out_proj", "ssm_out", LINEAR, HF_DELTA, 0 },
+    { "operator_norm", "attn_norm", NORM, HF_CONV, 0 },
+    { "ffn_norm", "ffn_norm", NORM, HF_CONV, 0 },
+    { "self_attn.out_proj", "attn_output", LINEAR, HF_CONV, 0 },
+    { "self_attn.q_layernorm", "attn_q_norm", NORM, HF_CONV, 0 },
+    { "self_attn.k_layernorm", "attn_k_norm", NORM, HF_CONV, 0 },
+    { "conv.conv", "shortconv.conv", CONV, HF_CONV, 0 },
+    { "conv.in_proj", "shortconv.in_proj", LINEAR, HF_CONV, 0 },
+    { "conv.out_proj", "shortconv.out_proj", LINEAR, HF_CONV, 0 },
+    { "feed_forward.w1", "ffn_gate", LINEAR, HF_CONV, HF_MOE },
+    { "feed_forward.w3", "ffn_up", LINEAR, HF_CONV, HF_MOE },
+    { "feed_forward.w2", "ffn_down", LINEAR, HF_CONV, HF_MOE },
+    { "feed_forward.gate_proj", "ffn_gate", LINEAR, HF_CONV, HF_MOE },
+    { "feed_forward.up_proj", "ffn_up", LINEAR, HF_CONV, HF_MOE },
+    { "feed_forward.down_proj", "ffn_down", LINEAR, HF_CONV, HF_MOE },
+    { "feed_forward.gate", "ffn_gate_inp", LINEAR, HF_CONV | HF_MOE, 0 },
+    { "feed_forward.expert_bias", "exp_probs_b.bias", VECTOR, HF_CONV | HF_MOE, 0 },
+    { "feed_forward.experts.#.w1", "ffn_gate_exps", EXPERT, HF_CONV | HF_MOE, 0 },
+    { "feed_forward.experts.#.w3", "ffn_up_exps", EXPERT, HF_CONV | HF_MOE, 0 },
+    { "feed_forward.experts.#.w2", "ffn_down_exps", EXPERT, HF_CONV | HF_MOE, 0 },
+    { "feed_forward.switch_mlp.gate_proj", "ffn_gate_exps", LINEAR, HF_CONV | HF_MOE, 0 },
+    { "feed_forward.switch_mlp.up_proj", "ffn_up_exps", LINEAR, HF_CONV | HF_MOE, 0 },
+    { "feed_forward.switch_mlp.down_proj", "ffn_down_exps", LINEAR, HF_CONV | HF_MOE, 0 },
 };
 enum { N_MODULE = sizeof modules / sizeof *modules };
 
@@ -146,6 +201,39 @@ static int vector(struct build *b, const struct st_tensor *t, const char *name, 
     float *x = hf_add_vector(b->h, name, t->shape[0]);
     if (!x) return ERR_NOMEM;
     for (uint64_t i = 0; i < t->shape[0]; i++) x[i] = hf_number(t->data, type, i) + plus;
+    use(b, t);
+    return 0;
+}
+
+/* What a state is multiplied by is e^(-e^x) to the power of the step; GGUF has -e^x. */
+static int decay(struct build *b, const struct st_tensor *t, const char *name)
+{
+    int rc = vector(b, t, name, 0);
+    if (rc < 0) return rc;
+    struct gguf_tensor *out = &b->h->tensor[b->h->n_tensors - 1];
+    float *x = (float *)(uintptr_t)out->data;
+    for (uint64_t i = 0; i < out->ne[0]; i++) x[i] = (float)-det_exp((double)x[i]);
+    return 0;
+}
+
+/* A depth-wise convolution [channels][1][taps], or [channels][taps][1]: a copy in float32. */
+static int convolution(struct build *b, const struct st_tensor *t, const char *name)
+{
+    enum dtype type;
+    uint64_t n;
+    if (t->n_dims != 3 || !t->shape[0] || (t->shape[1] != 1 && t->shape[2] != 1) || !ck_mul(t->shape[1], t->shape[2], &n) ||
+        !n || n > 64)
+        return hf_bad_tensor(b->h, t, ERR_FORMAT, "must be [channels, 1, taps]");
+    if (!hf_float_type(t->type, &type))
+        return hf_bad_tensor(b->h, t, ERR_UNSUPPORTED, "type %s is not supported for a convolution", st_type_name(t->type));
+    if (!ck_mul(t->shape[0], n, &n)) return hf_bad_tensor(b->h, t, ERR_LIMIT, "too large");
+    float *x = hf_add_vector(b->h, name, n);
+    if (!x) return ERR_NOMEM;
+    struct gguf_tensor *out = &b->h->tensor[b->h->n_tensors - 1];
+    out->n_dims = 2;
+    out->ne[0] = n / t->shape[0];
+    out->ne[1] = t->shape[0];
+    for (uint64_t i = 0; i < n; i++) x[i] = hf_number(t->data, type, i);
     use(b, t);
     return 0;
 }
@@ -288,6 +376,8 @@ enum hf_matrix hf_matrix_name(const struct hf_family *f, const char *name, size_
     return m->kind == LINEAR ? HF_MATRIX : m->kind == EXPERT ? HF_EXPERT : HF_NO_MATRIX;
 }
 
+static float plus(const struct hf *h) { return h->family->flags & HF_PLUS_ONE && !h->mlx_norms ? 1 : 0; }
+
 /* The tensor `rest` of layer il; leaves what it does not know unused. */
 static int layer_tensor(struct build *b, uint32_t il, const char *rest, const struct st_tensor *t)
 {
@@ -299,13 +389,18 @@ static int layer_tensor(struct build *b, uint32_t il, const char *rest, const st
     const struct module *m = find_module(b->h->family, rest, n, &number);
     /* only vectors and some stacks of experts have no .weight */
     bool bare = !weight && !bias;
-    if (!m || (m->kind == VECTOR) != (bare && m->kind != GATE_UP && strcmp(m->hf, "mlp.experts.down_proj") != 0)) return 0;
-    if (m->kind == VECTOR) fmt_into(name, sizeof name, "blk.%u.%s", il, m->gguf);
+    bool vectors = m && (m->kind == VECTOR || m->kind == DECAY);
+    if (!m || vectors != (bare && m->kind != GATE_UP && strcmp(m->hf, "mlp.experts.down_proj") != 0)) return 0;
+    if (vectors) fmt_into(name, sizeof name, "blk.%u.%s", il, m->gguf);
     else fmt_into(name, sizeof name, "blk.%u.%s.%s", il, m->gguf, bias ? "bias" : "weight");
     size_t at = (size_t)il * N_MODULE + (size_t)(m - modules);
-    if (bias) return m->kind == LINEAR ? vector(b, t, name, 0) : 0;
+    bool biased = m->kind == LINEAR || (m->kind == NORM && b->h->family->flags & HF_ENCODER);
+    if (bias) return biased ? vector(b, t, name, 0) : 0;
     switch (m->kind) {
-    case NORM: return vector(b, t, name, b->h->family->flags & HF_PLUS_ONE ? 1 : 0);
+    case NORM: return vector(b, t, name, plus(b->h));
+    case PLAIN_NORM: return vector(b, t, name, 0);
+    case CONV: return convolution(b, t, name);
+    case DECAY: return decay(b, t, name);
     case EXPERT: return expert(b, t, name, at, number);
     case GATE_UP: return gate_up(b, t, il);
     case VECTOR: return vector(b, t, name, 0);
@@ -314,12 +409,15 @@ static int layer_tensor(struct build *b, uint32_t il, const char *rest, const st
     return whole_matrix(b, t, name);
 }
 
-/* "layers.N.": N and what follows. */
+/* "layers.N.", of encoders also "encoder.layer.N." and "encoder.layers.N.": N and what follows. */
 static const char *after_layer(const char *s, uint32_t *n)
 {
-    if (strncmp(s, "layers.", 7) != 0 || s[7] < '0' || s[7] > '9') return NULL;
+    if (!strncmp(s, "encoder.layer", 13)) s += 8;
+    if (strncmp(s, "layer", 5) != 0) return NULL;
+    s += s[5] == 's' ? 6 : 5;
+    if (*s != '.' || s[1] < '0' || s[1] > '9') return NULL;
     *n = 0;
-    for (s += 7; *s >= '0' && *s <= '9' && *n < 100000; s++) *n = *n * 10 + (uint32_t)(*s - '0');
+    for (s++; *s >= '0' && *s <= '9' && *n < 100000; s++) *n = *n * 10 + (uint32_t)(*s - '0');
     return *s == '.' ? s + 1 : NULL;
 }
 
@@ -346,12 +444,25 @@ static int head(struct build *b)
     return whole_matrix(b, t, "output.weight");
 }
 
+static int encoder_tensor(struct build *b, const struct st_tensor *t)
+{
+    const char *name = t->name + (strncmp(t->name, b->prefix, b->n_prefix) ? 0 : b->n_prefix), *gguf = NULL, *rest;
+    bool is_matrix = false;
+    uint32_t il;
+    if ((rest = after_layer(name, &il)) && il < b->h->n_layer) return layer_tensor(b, il, rest, t);
+    int rc = hf_encoder_tensor(b->h, name, t, &is_matrix, &gguf);
+    if (rc < 1) return rc;
+    use(b, t);
+    return is_matrix && gguf ? whole_matrix(b, t, gguf) : 0;
+}
+
 static int text_tensor(struct build *b, const struct st_tensor *t)
 {
     const char *s = t->name + b->n_prefix, *rest;
     uint32_t il;
     if (!strcmp(s, "embed_tokens.weight")) return whole_matrix(b, t, "token_embd.weight");
-    if (!strcmp(s, "norm.weight")) return vector(b, t, "output_norm.weight", b->h->family->flags & HF_PLUS_ONE ? 1 : 0);
+    if (!strcmp(s, "norm.weight")) return vector(b, t, "output_norm.weight", plus(b->h));
+    if (!strcmp(s, "embedding_norm.weight") && b->h->family->flags & HF_CONV) return vector(b, t, "token_embd_norm.weight", 0);
     if (!(rest = after_layer(s, &il))) return 0;
     /* Layers behind the last guess further tokens; the buffers of rotary positions are computed here. */
     if (il >= b->h->n_layer || !strcmp(rest, "self_attn.rotary_emb.inv_freq")) {
@@ -364,22 +475,26 @@ static int text_tensor(struct build *b, const struct st_tensor *t)
 
 static bool is_text(const struct build *b, const char *name)
 {
+    if (b->h->family->flags & HF_ENCODER) return true;
     return !strncmp(name, b->prefix, b->n_prefix) || !strncmp(name, "lm_head.", 8) || !strncmp(name,
                                                                                                "language_model.lm_head.", 23);
 }
 
 static int find_prefix(struct build *b)
 {
-    static const char *const prefix[] = { "model.language_model.", "language_model.model.", "model.", "language_model.", "" };
-    char name[64];
+    static const char *const prefix[] = { "model.language_model.", "language_model.model.", "model.", "language_model.", "bert.",
+                                          "roberta.", "" };
+    const char *table = !(b->h->family->flags & HF_ENCODER) ? "embed_tokens.weight"
+        : b->h->family->flags & HF_MODERN ? "embeddings.tok_embeddings.weight" : "embeddings.word_embeddings.weight";
+    char name[96];
     for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++) {
-        fmt_into(name, sizeof name, "%sembed_tokens.weight", prefix[i]);
+        fmt_into(name, sizeof name, "%s%s", prefix[i], table);
         if (!safetensors_find(b->h->st, name)) continue;
         b->prefix = prefix[i];
         b->n_prefix = strlen(prefix[i]);
         return 0;
     }
-    return err_set(b->h->err, ERR_FORMAT, "%s: has no tensor model.embed_tokens.weight", b->h->folder);
+    return err_set(b->h->err, ERR_FORMAT, "%s: has no tensor %s", b->h->folder, table);
 }
 
 static int check_all(struct build *b)
@@ -399,6 +514,17 @@ static int check_all(struct build *b)
     return 0;
 }
 
+/* Conversions to MLX turn the convolutions of delta nets, and add the +1 of the norms in the same go. */
+static bool has_turned_convolutions(const struct hf *h)
+{
+    for (size_t i = 0; i < safetensors_n(h->st); i++) {
+        const struct st_tensor *t = safetensors_at(h->st, i);
+        const char *at = strstr(t->name, ".linear_attn.conv1d.weight");
+        if (at && t->n_dims == 3) return t->shape[2] == 1 && t->shape[1] != 1;
+    }
+    return false;
+}
+
 int hf_tensors(struct hf *h)
 {
     struct build b = { .h = h };
@@ -407,10 +533,13 @@ int hf_tensors(struct hf *h)
     b.stack = mem_new_array(size_t, n_at);
     b.count = mem_new_array(uint32_t, n_at);
     int rc = b.used && b.stack && b.count ? find_prefix(&b) : hf_nomem(h);
-    if (rc == 0) rc = head(&b);
+    h->mlx_norms = h->family->flags & HF_DELTA && has_turned_convolutions(h);
+    bool encoder = h->family->flags & HF_ENCODER;
+    if (rc == 0 && !encoder) rc = head(&b);
     for (size_t i = 0; i < n && rc == 0; i++) {
         const struct st_tensor *t = safetensors_at(h->st, i);
-        if (!strncmp(t->name, b.prefix, b.n_prefix)) rc = text_tensor(&b, t);
+        if (encoder) rc = encoder_tensor(&b, t);
+        else if (!strncmp(t->name, b.prefix, b.n_prefix)) rc = text_tensor(&b, t);
     }
     if (rc == 0) rc = check_all(&b);
     mem_free(b.used);

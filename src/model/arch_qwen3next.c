@@ -78,8 +78,10 @@ static void setup_next(struct hparams *h, const struct gguf *g)
 
 static void setup_35(struct hparams *h, const struct gguf *g)
 {
+    uint32_t grouped = 0;
     setup(h, g);
-    h->recur.tiled = true;
+    hparam_u32(g, "ssm.value_heads_grouped", &grouped);       /* as checkpoints have them before they become such files */
+    h->recur.tiled = !grouped;
     h->recurrent_layer = delta;
 }
 
