@@ -1,7 +1,8 @@
 /* job.h - what the HTTP front asks of the engine process, and what comes back: JSON documents, the same for every dialect.
  *
- * A job is an object with "op".  Everything else is optional unless it says otherwise; an unknown key is an error.
- *   "model"        required except by status: what link_open's resolver calls the model (a path or "embedded"), made by the front
+ * A job is an object with "op".  Everything else is optional unless it says otherwise; an unknown key is an error, and null
+ * counts as absent.
+ *   "model"        required except by status and stop_thinking: a path, or "embedded"; the front makes it from a name
  *   "keep_alive"   seconds that the model stays loaded afterwards; -1: for ever, 0: unload; absent: the server's default
  *   "load"         {"num_ctx", "num_batch", "num_thread", "kv_type", "kv_type_v", "adapters": [{"path", "scale"}], rope options}
  *   "salt"         string: past texts are shared only among those with the same; "user": string, for fairness; "priority": int
@@ -14,30 +15,33 @@
  *   "tool_choice"  "none", "auto", "required" or {"name": ...}; "parallel_calls": bool (true)
  *   "format"       {"type": "json" | "schema" | "grammar" | "regex" | "choices", "schema": ..., "text": ..., "choices": [...]}
  *   "think"        "off", "on", "low", "medium", "high"; "think_budget": tokens
- *   "options"      samplers by the names of docs/sampling.md, and "seed", "max_tokens", "min_tokens", "stop": [strings],
- *                  "ban": [phrases], "logit_bias": [[id, bias]], "ignore_end", "context_policy"
- *   "n"            completions (1); "logprobs": how many of the likeliest beside each token (absent: none)
+ *   "options"      the settings of src/text/sampling.def under their names and second names, with '_' or '-' between words
+ *                  ("seed" absent: the front draws one), and
+ *                  "stop": [strings], "ban": [phrases], "logit_bias": [[id or text, bias or null for never]], "context_policy"
+ *   "n"            completions (1); "logprobs": how many of the likeliest beside each token (absent: none); "logprobs_after": bool
  *   "no_cache"     bool; "want_ids": bool: text events have the tokens
  *   "progress"     bool: prefill events are wanted
  * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","total"}
- *   {"event":"start","prompt_tokens","cached_tokens","model":{...as info...}}
+ *   {"event":"start","prompt_tokens","cached_tokens","seed","model":{...as info...}}   when the first token comes
  *   {"event":"text" | "reasoning","i","text","ids":[...],"logprobs":[{"id","text","bytes":[...],"logprob","top":[{same}]}]}
  *   {"event":"call","i","call","id","name"} {"event":"arguments","i","call","text"} {"event":"call_end","i","call"}
  *   {"event":"call_broken","i","call"} {"event":"warning","i","text"}
  *   {"event":"end","i","reason":"stop" | "length" | "context" | "tool_calls" | "cancelled" | "deadline","stop":string,"tokens",
  *    "reasoning_tokens"}
- * The last event of every job: {"event":"done", what the op answers, "timings":{"load_ns","queue_ns","prompt_ns","answer_ns"}},
- * or {"event":"error","code","kind":"invalid" | "not_found" | "context" | "busy" | "unsupported" | "memory" | "engine" |
- * "deadline" | "cancelled","message"}.  generate's done: {"prompt_tokens","cached_tokens","answer_tokens"}.
+ * ids and logprobs are of the tokens since the last event of this completion that had some; those of call and arguments, and of
+ * end when a text was held back, have them too.  A call of which call_broken comes was none: its text follows as text events.
+ * The last event of every job: {"event":"done", ...what the op answers, "timings":{"load_ns","queue_ns","prompt_ns","answer_ns"}},
+ * or {"event":"error","code":HEARTH_E*,"kind":"invalid" | "not_found" | "context" | "busy" | "unsupported" | "memory" | "engine" |
+ * "deadline" | "cancelled","message"}.  generate's done: {"prompt_tokens","cached_tokens","answer_tokens","reasoning_tokens"}.
  *
- * op "embed": "input": [strings or arrays of ids], "pooling", "normalise", "truncate", "dims" -> "vectors": [[...]], "tokens"
+ * op "embed": "input": [strings or arrays of ids], "pooling", "normalise", "truncate", "dims" -> "vectors": [[...]], "tokens": [..]
  * op "rerank": "query", "documents": [strings], "instruction", "logits" -> "scores": [...], "tokens"
  * op "tokenize": "text", "special", "parse" -> "ids", "pieces"     op "detokenize": "ids", "special" -> "text"
  * op "template": as generate with messages -> "prompt": string, "ids"
  * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), without loading weights for long
  * op "load": (with "pin") and "unload" -> {}      op "slots": "action": "save" | "restore" | "erase", "file" -> {"tokens"}
  * op "stop_thinking": "job": number of the job    op "adapters": "use": [{"path","scale"}] -> {}
- * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","queued","stats"}], "memory": {} */
+ * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","queued","stats":{...}}], "memory": {...} */
 #ifndef HEARTH_SERVER_JOB_H
 #define HEARTH_SERVER_JOB_H
 
