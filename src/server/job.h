@@ -18,7 +18,8 @@
  *   "options"      the settings of src/text/sampling.def under their names and second names, with '_' or '-' between words
  *                  ("seed" absent: the front draws one), and
  *                  "stop": [strings], "ban": [phrases], "logit_bias": [[id or text, bias or null for never]], "context_policy"
- *   "n"            completions (1); "logprobs": how many of the likeliest beside each token (absent: none); "logprobs_after": bool
+ *   "n"            completions (1)
+ *   "logprobs"     how many of the likeliest beside each token (absent: none); "logprobs_after": bool, after the samplers
  *   "no_cache"     bool; "want_ids": bool: text events have the tokens
  *   "progress"     bool: prefill events are wanted
  * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","total"}
@@ -30,18 +31,20 @@
  *    "reasoning_tokens"}
  * ids and logprobs are of the tokens since the last event of this completion that had some; those of call and arguments, and of
  * end when a text was held back, have them too.  A call of which call_broken comes was none: its text follows as text events.
- * The last event of every job: {"event":"done", ...what the op answers, "timings":{"load_ns","queue_ns","prompt_ns","answer_ns"}},
- * or {"event":"error","code":HEARTH_E*,"kind":"invalid" | "not_found" | "context" | "busy" | "unsupported" | "memory" | "engine" |
- * "deadline" | "cancelled","message"}.  generate's done: {"prompt_tokens","cached_tokens","answer_tokens","reasoning_tokens"}.
+ * The last event of every job: {"event":"done", ...what the op answers,
+ * "timings":{"load_ns","queue_ns","prompt_ns","answer_ns"}}, or {"event":"error","code":HEARTH_E*,"kind":"invalid" | "not_found" |
+ * "context" | "busy" | "unsupported" | "memory" | "engine" | "deadline" | "cancelled","message"}.
+ * generate's done: {"prompt_tokens","cached_tokens","answer_tokens","reasoning_tokens"}.
  *
- * op "embed": "input": [strings or arrays of ids], "pooling", "normalise", "truncate", "dims" -> "vectors": [[...]], "tokens": [..]
+ * op "embed": "input": [strings or ids], "pooling", "normalise", "truncate", "dims" -> "vectors", "tokens": [...]
  * op "rerank": "query", "documents": [strings], "instruction", "logits" -> "scores": [...], "tokens"
  * op "tokenize": "text", "special", "parse" -> "ids", "pieces"     op "detokenize": "ids", "special" -> "text"
  * op "template": as generate with messages -> "prompt": string, "ids"
  * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), without loading weights for long
  * op "load": (with "pin") and "unload" -> {}      op "slots": "action": "save" | "restore" | "erase", "file" -> {"tokens"}
  * op "stop_thinking": "job": number of the job    op "adapters": "use": [{"path","scale"}] -> {}
- * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","queued","stats":{...}}], "memory": {...} */
+ * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","queued","stats":{...}}],
+ * "memory": {...} */
 #ifndef HEARTH_SERVER_JOB_H
 #define HEARTH_SERVER_JOB_H
 
