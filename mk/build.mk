@@ -1,5 +1,5 @@
 # build.mk - sources are found, not listed; an instruction-set or system file that does not belong here is left out.
-FOREIGN := $(foreach i,$(filter-out $(ISA),$(ISA_ALL)),%_$(i).c) $(if $(filter macos,$(SYSTEM)),%/os_linux.c,%/os_macos.c)
+FOREIGN := $(foreach i,$(filter-out $(ISA),$(ISA_ALL)),%_$(i).c) $(if $(filter macos,$(SYSTEM)),%_linux.c,%_macos.c)
 # x_bench.c is a benchmark of its own; src/app/cmd_bench.c is a subcommand.
 BENCH_SRC := $(filter-out src/app/cmd_%,$(sort $(shell find src bench -name '*_bench.c' 2>/dev/null)))
 SRC     := $(filter-out %_test.c $(BENCH_SRC) $(FOREIGN),$(sort $(shell find src -name '*.c')))
