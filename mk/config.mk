@@ -51,14 +51,14 @@ UNPACKERS    := src/kernel/matmul/dot_% src/kernel/matmul/panel_% src/quant/pack
 # References define the result: nothing clever may happen to them.
 FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
 
-PKGS := jansson libutf8proc libcurl sqlite3 libcrypto
+PKGS := jansson libutf8proc libcurl sqlite3 libcrypto libmicrohttpd
 ifeq ($(SYSTEM),macos)
   BREW := $(shell brew --prefix 2>/dev/null)
   PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):$(BREW)/lib/pkgconfig:$(BREW)/opt/curl/lib/pkgconfig:$(BREW)/opt/sqlite/lib/pkgconfig:$(BREW)/opt/openssl@3/lib/pkgconfig
   export PKG_CONFIG_PATH
 endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -ljansson -lutf8proc -lcurl -lsqlite3 -lcrypto)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -ljansson -lutf8proc -lcurl -lsqlite3 -lcrypto -lmicrohttpd)
 EDIT_LIBS  := -ledit
 TEST_LIBS  := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 TEST_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka 2>/dev/null)

@@ -51,7 +51,7 @@ setup_debian()
     have pkg-config || list="$list pkg-config"
     have xz || list="$list xz-utils"
     for p in jansson:libjansson-dev libutf8proc:libutf8proc-dev libedit:libedit-dev cmocka:libcmocka-dev \
-             libcurl:libcurl4-openssl-dev sqlite3:libsqlite3-dev libcrypto:libssl-dev; do
+             libcurl:libcurl4-openssl-dev sqlite3:libsqlite3-dev libcrypto:libssl-dev libmicrohttpd:libmicrohttpd-dev; do
         lib "${p%%:*}" || list="$list ${p#*:}"
     done
     [ -z "$list" ] || apt_need $list
@@ -68,7 +68,8 @@ setup_macos()
     list=
     have pkg-config || list=pkg-config
     have xz || list="$list xz"
-    for p in jansson:jansson libutf8proc:utf8proc cmocka:cmocka libcurl:curl sqlite3:sqlite libcrypto:openssl@3; do
+    for p in jansson:jansson libutf8proc:utf8proc cmocka:cmocka libcurl:curl sqlite3:sqlite libcrypto:openssl@3 \
+             libmicrohttpd:libmicrohttpd; do
         lib "${p%%:*}" || { have brew && brew list --versions "${p#*:}" > /dev/null 2>&1; } || list="$list ${p#*:}"
     done
     [ -n "$list" ] || return 0
@@ -87,12 +88,12 @@ setup_other()
     list=
     compiler || list="$list C-compiler"
     for p in make pkg-config xz; do have $p || list="$list $p"; done
-    for p in jansson libutf8proc libedit cmocka libcurl sqlite3 libcrypto; do lib $p || list="$list $p"; done
+    for p in jansson libutf8proc libedit cmocka libcurl sqlite3 libcrypto libmicrohttpd; do lib $p || list="$list $p"; done
     [ -n "$list" ] || return 0
     say "Hearth needs these, with their header files:$list"
-    if have dnf; then say "Try:  sudo dnf install gcc make pkgconf-pkg-config xz jansson-devel utf8proc-devel libedit-devel libcmocka-devel libcurl-devel sqlite-devel openssl-devel"
-    elif have pacman; then say "Try:  sudo pacman -S base-devel xz jansson libutf8proc libedit cmocka curl sqlite openssl"
-    elif have zypper; then say "Try:  sudo zypper install gcc make pkg-config xz libjansson-devel utf8proc-devel libedit-devel libcmocka-devel libcurl-devel sqlite3-devel libopenssl-devel"
+    if have dnf; then say "Try:  sudo dnf install gcc make pkgconf-pkg-config xz jansson-devel utf8proc-devel libedit-devel libcmocka-devel libcurl-devel sqlite-devel openssl-devel libmicrohttpd-devel"
+    elif have pacman; then say "Try:  sudo pacman -S base-devel xz jansson libutf8proc libedit cmocka curl sqlite openssl libmicrohttpd"
+    elif have zypper; then say "Try:  sudo zypper install gcc make pkg-config xz libjansson-devel utf8proc-devel libedit-devel libcmocka-devel libcurl-devel sqlite3-devel libopenssl-devel libmicrohttpd-devel"
     fi
     return 1
 }

@@ -39,6 +39,7 @@ struct server_options {            /* zero-initialise; borrowed until server_ope
     bool log_json, trace, trace_text;         /* trace: a line for each job; text: with prompts and answers */
     bool insecure_no_key;          /* other machines may call without a key */
     bool any_content_type;         /* JSON whatever the Content-Type says */
+    const struct route *routes;    /* a further table, which counts first (tests); NULL: none */
     unsigned threads;              /* that serve connections; 0: as many as there are processors, at most 4 */
     struct server_limits limits;
 };

@@ -1,0 +1,380 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "server/http_impl.h"
+
+/* ---- life ---- */
+
+struct exchange *exchange_new(struct server *s, const char *raw)
+{
+    struct exchange *x = mem_new(1, sizeof *x);
+    if (!x) return NULL;
+    x->s = s;
+    x->refs = 1;
+    x->user = "";
+    x->arena.limit = 256 << 10;
+    x->raw = arena_strdup(&x->arena, raw, strlen(raw));
+    x->began = os_now_ns();
+    fmt_into(x->id, sizeof x->id, "req_%016llx", (unsigned long long)os_random64());
+    atomic_fetch_add(&s->n_exchanges, 1);
+    return x;
+}
+
+void exchange_share(struct exchange *x) { atomic_fetch_add(&x->refs, 1); }
+
+void exchange_free(struct exchange *x)
+{
+    if (atomic_fetch_sub(&x->refs, 1) != 1) return;
+    if (x->release) x->release(x->state);
+    json_free(x->json);
+    atomic_fetch_sub(&x->s->body_total, x->body.cap);
+    buf_release(&x->body);
+    buf_release(&x->out);
+    arena_release(&x->arena);
+    atomic_fetch_sub(&x->s->n_exchanges, 1);
+    mem_free(x);
+}
+
+void exchange_leave(struct exchange *x)
+{
+    lock_take(&x->lock);
+    bool first = !x->gone;
+    x->gone = x->drop = true;
+    uint64_t job = x->live ? x->job : 0;
+    void (*on_gone)(struct exchange *) = x->held ? x->on_gone : NULL;
+    if (x->suspended) http_resume(x);
+    lock_give(&x->lock);
+    if (!first) return;
+    if (job) link_cancel(x->s->link, job);
+    if (on_gone) on_gone(x);
+}
+
+bool exchange_pending(struct exchange *x)
+{
+    lock_take(&x->lock);
+    bool pending = x->live || x->held;
+    lock_give(&x->lock);
+    return pending;
+}
+
+void exchange_hold(struct exchange *x, void (*gone)(struct exchange *x))
+{
+    exchange_share(x);
+    lock_take(&x->lock);
+    x->held = true;
+    x->on_gone = gone;
+    lock_give(&x->lock);
+}
+
+void exchange_release(struct exchange *x)
+{
+    lock_take(&x->lock);
+    x->held = false;
+    x->on_gone = NULL;
+    bool open = x->answer == ANSWER_NONE, stream = x->answer == ANSWER_STREAM && !x->ended;
+    lock_give(&x->lock);
+    if (open) exchange_fail(x, 500, "internal", "the request was left without an answer");
+    if (stream) exchange_end(x);
+    exchange_free(x);
+}
+
+bool exchange_gone(const struct exchange *x)
+{
+    struct exchange *open = (struct exchange *)(uintptr_t)x;     /* only its lock changes */
+    lock_take(&open->lock);
+    bool gone = x->gone;
+    lock_give(&open->lock);
+    return gone;
+}
+
+/* ---- the request ---- */
+
+struct server *exchange_server(const struct exchange *x) { return x->s; }
+const struct route *exchange_route(const struct exchange *x) { return x->route; }
+const struct json *exchange_body(const struct exchange *x) { return x->json; }
+const char *exchange_method(const struct exchange *x) { return x->method; }
+const char *exchange_path(const struct exchange *x) { return x->uri.path; }
+const char *exchange_query(const struct exchange *x, const char *name) { return uri_query(&x->uri, name); }
+const char *exchange_user(const struct exchange *x) { return x->user; }
+const char *exchange_id(const struct exchange *x) { return x->id; }
+
+const char *exchange_param(const struct exchange *x, const char *name)
+{
+    struct arena *a = (struct arena *)(uintptr_t)&x->arena;      /* the joined rest of a path is made when it is asked for */
+    return x->route ? uri_param(&x->uri, a, x->route->path, name) : NULL;
+}
+
+void exchange_keep(struct exchange *x, void *state, void (*release)(void *state))
+{
+    x->state = state;
+    x->release = release;
+}
+
+void *exchange_state(const struct exchange *x) { return x->state; }
+
+/* ---- the answer ---- */
+
+/* Header fields come from us, but a value may hold what a client sent: no line ends. */
+static bool good_value(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f) return false;
+    return true;
+}
+
+void exchange_header_put(struct exchange *x, const char *name, const char *value)
+{
+    for (size_t i = 0; i < x->n_headers; i++)
+        if (!strcmp(x->header[i].name, name)) return;
+    if (x->n_headers == X_HEADERS || !good_value(value)) return;
+    const char *n = arena_strdup(&x->arena, name, strlen(name)), *v = arena_strdup(&x->arena, value, strlen(value));
+    if (!n || !v) return;
+    x->header[x->n_headers].name = n;
+    x->header[x->n_headers++].value = v;
+}
+
+void exchange_set_header(struct exchange *x, const char *name, const char *value)
+{
+    lock_take(&x->lock);
+    if (x->answer == ANSWER_NONE) exchange_header_put(x, name, value);
+    lock_give(&x->lock);
+}
+
+/* Takes text. */
+static void whole(struct exchange *x, int status, const char *type, struct buf *text)
+{
+    lock_take(&x->lock);
+    if (x->answer == ANSWER_NONE) {
+        exchange_header_put(x, "Content-Type", type);
+        x->answer = ANSWER_WHOLE;
+        x->status = status;
+        x->ended = true;
+        x->out = *text;
+        *text = (struct buf){ 0 };
+        x->taken_at = os_now_ns();
+        if (x->suspended) http_resume(x);
+    }
+    lock_give(&x->lock);
+    buf_release(text);
+}
+
+void exchange_text(struct exchange *x, int status, const char *type, const char *text, size_t n)
+{
+    struct buf b = { 0 };
+    buf_put(&b, text, n);
+    if (b.bad) {
+        buf_release(&b);
+        status = 500;
+    }
+    whole(x, status, type, &b);
+}
+
+void exchange_json(struct exchange *x, int status, struct json *answer)
+{
+    struct buf b = { 0 };
+    if (answer) json_write(answer, false, &b);
+    json_free(answer);
+    if (!answer || b.bad) {
+        buf_release(&b);
+        status = 500;
+        buf_puts(&b, "{\"error\":\"out of memory\"}");
+    }
+    whole(x, status, "application/json; charset=utf-8", &b);
+}
+
+void exchange_fail(struct exchange *x, int status, const char *kind, const char *message)
+{
+    void (*error)(struct exchange *, int, const char *, const char *) = x->route && x->route->error ? x->route->error : front_error;
+    bool started = exchange_started(x);
+    if (!started && (status == 429 || status == 503)) exchange_set_header(x, "Retry-After", "1");
+    error(x, status, kind, message);
+    if (started) exchange_end(x);
+}
+
+void exchange_fail_err(struct exchange *x, const struct err *err)
+{
+    switch (err->code) {
+    case ERR_ARG: case ERR_FORMAT: exchange_fail(x, 400, "invalid", err->msg); break;
+    case ERR_LIMIT: exchange_fail(x, 400, "invalid", err->msg); break;
+    case ERR_NOTFOUND: exchange_fail(x, 404, "not_found", err->msg); break;
+    case ERR_UNSUPPORTED: exchange_fail(x, 501, "unsupported", err->msg); break;
+    case ERR_NOMEM: exchange_fail(x, 503, "memory", err->msg); break;
+    case ERR_CANCELLED: exchange_fail(x, 503, "cancelled", err->msg); break;
+    default: exchange_fail(x, 500, "internal", err->msg);
+    }
+}
+
+void exchange_fail_event(struct exchange *x, const struct json *event)
+{
+    static const struct { const char *kind; int status; } row[] = {
+        { "invalid", 400 }, { "not_found", 404 }, { "context", 400 }, { "busy", 429 }, { "unsupported", 501 }, { "memory", 503 },
+        { "engine", 503 }, { "deadline", 504 }, { "cancelled", 503 },
+    };
+    const char *kind = json_str(json_get(event, "kind"), NULL), *message = json_str(json_get(event, "message"), NULL);
+    int status = 500;
+    for (size_t i = 0; kind && i < sizeof row / sizeof *row; i++)
+        if (!strcmp(row[i].kind, kind)) status = row[i].status;
+    exchange_fail(x, status, kind ? kind : "internal", message ? message : "the engine gave no answer");
+}
+
+bool exchange_started(const struct exchange *x)
+{
+    struct exchange *open = (struct exchange *)(uintptr_t)x;
+    lock_take(&open->lock);
+    bool started = x->answer == ANSWER_STREAM;
+    lock_give(&open->lock);
+    return started;
+}
+
+void exchange_stream(struct exchange *x, const char *type)
+{
+    lock_take(&x->lock);
+    if (x->answer == ANSWER_NONE) {
+        exchange_header_put(x, "Content-Type", type);
+        exchange_header_put(x, "Cache-Control", "no-cache");
+        exchange_header_put(x, "X-Accel-Buffering", "no");
+        x->answer = ANSWER_STREAM;
+        x->status = 200;
+        x->taken_at = os_now_ns();
+        if (x->suspended) http_resume(x);
+    }
+    lock_give(&x->lock);
+}
+
+/* False: too much waits for a client that does not read. */
+static bool append(struct exchange *x, const char *p, size_t n)
+{
+    size_t waiting = x->out.len - x->taken;
+    if (waiting == 0) {
+        x->taken_at = os_now_ns();
+        x->taken = 0;
+        buf_clear(&x->out);
+    }
+    if (waiting + n > x->s->limits.stream_bytes && waiting) return false;
+    buf_put(&x->out, p, n);
+    return !x->out.bad;
+}
+
+void exchange_write(struct exchange *x, const char *bytes, size_t n)
+{
+    lock_take(&x->lock);
+    bool ok = true;
+    if (x->answer == ANSWER_STREAM && !x->ended && !x->drop && n) {
+        ok = append(x, bytes, n);
+        if (x->suspended) http_resume(x);
+    }
+    lock_give(&x->lock);
+    if (!ok) exchange_leave(x);
+}
+
+void exchange_sse(struct exchange *x, const char *event, const struct json *data)
+{
+    struct buf b = { 0 };
+    if (event) buf_printf(&b, "event: %s\n", event);
+    buf_puts(&b, "data: ");
+    json_write(data, false, &b);
+    buf_puts(&b, "\n\n");
+    if (!b.bad) exchange_write(x, b.data, b.len);
+    else exchange_leave(x);
+    buf_release(&b);
+}
+
+void exchange_ndjson(struct exchange *x, const struct json *line)
+{
+    struct buf b = { 0 };
+    json_write(line, false, &b);
+    buf_putc(&b, '\n');
+    if (!b.bad) exchange_write(x, b.data, b.len);
+    else exchange_leave(x);
+    buf_release(&b);
+}
+
+void exchange_end(struct exchange *x)
+{
+    lock_take(&x->lock);
+    uint64_t job = x->live ? x->job : 0;
+    if (x->answer == ANSWER_STREAM) {
+        x->ended = true;
+        if (x->suspended) http_resume(x);
+    }
+    lock_give(&x->lock);
+    if (job) link_cancel(x->s->link, job);
+}
+
+/* ---- jobs ---- */
+
+uint64_t exchange_job(const struct exchange *x)
+{
+    struct exchange *open = (struct exchange *)(uintptr_t)x;
+    lock_take(&open->lock);
+    uint64_t job = x->job;
+    lock_give(&open->lock);
+    return job;
+}
+
+static void on_event(void *arg, const struct json *event, bool last)
+{
+    struct exchange *x = arg;
+    const char *name = json_str(json_get(event, "event"), NULL);
+    lock_take(&x->lock);
+    exchange_event_fn *fn = x->fn;
+    if (!x->first_at && name && (!strcmp(name, "text") || !strcmp(name, "reasoning"))) x->first_at = os_now_ns();
+    if (last) {
+        x->live = false;
+        x->job = 0;
+    }
+    lock_give(&x->lock);
+    fn(x, event, last);
+    if (!last) return;
+    lock_take(&x->lock);
+    bool open = x->answer == ANSWER_NONE && !x->live && !x->held, stream = x->answer == ANSWER_STREAM && !x->ended && !x->live && !x->held;
+    lock_give(&x->lock);
+    if (open) exchange_fail_event(x, event);
+    if (stream) exchange_end(x);
+    exchange_free(x);
+}
+
+static bool refuse(struct exchange *x, struct json *job, const struct err *e)
+{
+    json_free(job);
+    exchange_fail_err(x, e);
+    return false;
+}
+
+bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn)
+{
+    struct err e = { 0 };
+    const char *op = json_str(json_get(job, "op"), NULL), *name = json_str(json_get(job, "model"), NULL);
+    struct server_model m;
+    if (atomic_load(&x->s->life) >= LIFE_DRAINING) {
+        json_free(job);
+        exchange_fail(x, 503, "draining", "the server is shutting down");
+        return false;
+    }
+    if (op && strcmp(op, "status") && server_resolve(x->s, name, &m, &e) < 0) return refuse(x, job, &e);
+    bool ok = job && op;
+    if (ok && strcmp(op, "status")) ok = json_put(job, "model", json_new_str(m.path, strlen(m.path)));
+    if (ok && *x->user) ok = json_put(job, "salt", json_new_str(x->user, strlen(x->user)));
+    if (ok && *x->user) ok = json_put(job, "user", json_new_str(x->user, strlen(x->user)));
+    if (!ok) {
+        err_set(&e, ERR_NOMEM, "out of memory for the request");
+        return refuse(x, job, &e);
+    }
+    exchange_share(x);
+    lock_take(&x->lock);
+    x->fn = fn;
+    x->live = true;
+    lock_give(&x->lock);
+    uint64_t id = 0;
+    int rc = link_submit(x->s->link, job, on_event, x, &id, &e);
+    lock_take(&x->lock);
+    if (rc < 0) x->live = false;
+    else if (x->live) x->job = id;
+    bool gone = x->gone;
+    lock_give(&x->lock);
+    if (rc == 0 && gone) link_cancel(x->s->link, id);
+    if (rc == 0) return true;
+    exchange_fail_err(x, &e);
+    exchange_free(x);
+    return false;
+}

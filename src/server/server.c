@@ -1,0 +1,277 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "server/http_impl.h"
+
+#define ROUTES(name) extern const struct route routes_##name[];
+#include "server/routes.def"
+#undef ROUTES
+static const struct route *const table[] = {
+#define ROUTES(name) routes_##name,
+#include "server/routes.def"
+#undef ROUTES
+};
+enum { N_TABLE = sizeof table / sizeof *table, DEFAULT_PORT = 11434, MAX_PEM = 1 << 20 };
+
+/* ---- what http.c asks ---- */
+
+static const struct route *in_table(const struct route *r, const struct exchange *x, bool *other_method)
+{
+    const char *method = strcmp(x->method, "HEAD") ? x->method : "GET";
+    for (; r && r->path; r++) {
+        if (!uri_match(&x->uri, r->path)) continue;
+        if (!strcmp(r->method, method)) return r;
+        *other_method = true;
+    }
+    return NULL;
+}
+
+const struct route *server_route(const struct server *s, const struct exchange *x, bool *other_method)
+{
+    const struct route *found = in_table(s->o.routes, x, other_method);
+    for (size_t t = 0; !found && t < N_TABLE; t++) found = in_table(table[t], x, other_method);
+    return found;
+}
+
+struct server_limits server_limits(struct server *s)
+{
+    lock_take(&s->config);
+    struct server_limits l = s->limits;
+    lock_give(&s->config);
+    return l;
+}
+
+int server_admit(struct exchange *x, const struct guard_request *g, const char *key, char *why, size_t n)
+{
+    struct server *s = x->s;
+    int status = guard_check(&s->guard, g, why, n);
+    if (status) return status;
+    if (guard_lists(&s->guard, g->origin)) x->origin = arena_strdup(&x->arena, g->origin, strlen(g->origin));
+    if (!s->asks_keys || g->local || !x->route || x->route->role == ROLE_NONE) return 0;
+    enum role role = ROLE_NONE;
+    lock_take(&s->config);
+    const struct key *k = key ? keys_find(&s->keys, key) : NULL;
+    if (k) {
+        role = k->role;
+        x->user = arena_strdup(&x->arena, k->name, strlen(k->name));
+    }
+    lock_give(&s->config);
+    if (!k || !x->user) {
+        x->user = "";
+        exchange_set_header(x, "WWW-Authenticate", "Bearer");
+        fmt_into(why, n, key ? "this API key is not known here" : "an API key is needed: Authorization: Bearer KEY");
+        return 401;
+    }
+    if (role >= x->route->role) return 0;
+    fmt_into(why, n, "the key %s may not do this; it needs the role manage", x->user);
+    return 403;
+}
+
+/* ---- opening ---- */
+
+static const char *keep(struct server *s, const char *text, bool *ok)
+{
+    const char *copy = text ? arena_strdup(&s->arena, text, strlen(text)) : NULL;
+    if (text && !copy) *ok = false;
+    return copy;
+}
+
+static int keep_options(struct server *s, const struct server_options *o, struct err *err)
+{
+    bool ok = true;
+    s->o = *o;
+    for (size_t i = 0; i < SERVER_MAX_LISTEN; i++) s->o.listen[i] = keep(s, o->listen[i], &ok);
+    for (size_t i = 0; i < SERVER_MAX_NAMES; i++) {
+        s->o.host_name[i] = keep(s, o->host_name[i], &ok);
+        s->o.origin[i] = keep(s, o->origin[i], &ok);
+    }
+    s->o.key_file = keep(s, o->key_file, &ok);
+    s->o.tls_cert = keep(s, o->tls_cert, &ok);
+    s->o.tls_key = keep(s, o->tls_key, &ok);
+    s->o.model = keep(s, o->model, &ok);
+    s->o.log_file = keep(s, o->log_file, &ok);
+    return ok ? 0 : err_set(err, ERR_NOMEM, "out of memory for the server's options");
+}
+
+static void fill_limits(struct server_limits *l)
+{
+    static const struct server_limits usual = {
+        .body_bytes = 32 << 20, .upload_bytes = (uint64_t)1 << 40, .connections = 4096, .running = 64, .queued = 1024,
+        .header_ms = 10000, .body_ms = 30000, .idle_ms = 60000, .write_ms = 30000, .stream_bytes = 1 << 20,
+    };
+    if (!l->body_bytes) l->body_bytes = usual.body_bytes;
+    if (!l->upload_bytes) l->upload_bytes = usual.upload_bytes;
+    if (!l->connections) l->connections = usual.connections;
+    if (!l->running) l->running = usual.running;
+    if (!l->queued) l->queued = usual.queued;
+    if (!l->header_ms) l->header_ms = usual.header_ms;
+    if (!l->body_ms) l->body_ms = usual.body_ms;
+    if (!l->idle_ms) l->idle_ms = usual.idle_ms;
+    if (!l->write_ms) l->write_ms = usual.write_ms;
+    if (!l->stream_bytes) l->stream_bytes = usual.stream_bytes;
+}
+
+static void allow_name(struct guard *g, const char *name)
+{
+    if (name && g->n_names < GUARD_MAX) g->name[g->n_names++] = name;
+}
+
+static int listen_on(struct server *s, const char *text, struct err *err)
+{
+    struct listener *l = &s->listen[s->n_listen];
+    struct uri_listen at;
+    int rc = uri_listen(&at, text, DEFAULT_PORT, err);
+    if (rc < 0) return rc;
+    rc = at.local ? net_listen_unix(&l->net, at.host, err) : net_listen(&l->net, at.host, at.port, err);
+    if (rc < 0) return rc;
+    s->n_listen++;
+    l->s = s;
+    l->tls = s->tls_cert && !at.local;
+    if (at.local) {
+        fmt_into(l->path, sizeof l->path, "%s", at.host);
+        fmt_into(l->url, sizeof l->url, "unix:%s", at.host);
+    } else {
+        bool six = strchr(at.host, ':') != NULL;
+        fmt_into(l->url, sizeof l->url, six ? "%s://[%s]:%u" : "%s://%s:%u", l->tls ? "https" : "http", at.host, l->net.port);
+        s->guard.port[s->guard.n_ports++] = l->net.port;
+        /* A page cannot rebind a number. */
+        const char *host = strchr(l->url, '/') + 2;
+        if (strcmp(at.host, "0.0.0.0") && strcmp(at.host, "::")) allow_name(&s->guard, arena_strdup(&s->arena, host, strlen(host)));
+    }
+    if (l->net.loopback || s->o.key_file || s->o.insecure_no_key) return 0;
+    return err_set(err, ERR_ARG, "%s can be reached by other machines, so it needs keys: make one with `hearth key new`, and give "
+                   "--key-file (or --insecure-no-key, which lets everybody in)", l->url);
+}
+
+static int read_secrets(struct server *s, struct err *err)
+{
+    size_t n;
+    int rc = 0;
+    if (s->o.key_file && (rc = keys_read(&s->keys, s->o.key_file, err)) < 0) return rc;
+    if (s->o.key_file && !s->keys.n) return err_set(err, ERR_ARG, "%s: there is no key in it", s->o.key_file);
+    s->asks_keys = s->o.key_file != NULL;
+    if (!s->o.tls_cert != !s->o.tls_key) return err_set(err, ERR_ARG, "TLS needs both a certificate and its key");
+    if (!s->o.tls_cert) return 0;
+    rc = os_read_file(s->o.tls_cert, MAX_PEM, &s->tls_cert, &n, err);
+    return rc < 0 ? rc : os_read_file(s->o.tls_key, MAX_PEM, &s->tls_key, &n, err);
+}
+
+static int start(struct server *s, struct err *err)
+{
+    int rc = read_secrets(s, err);
+    if (rc == 0) rc = net_wake_open(&s->wake, err);
+    if (rc == 0) rc = store_open(&s->store, err);
+    if (rc < 0) return rc;
+    s->store_open = true;
+    for (size_t i = 0; i < SERVER_MAX_NAMES; i++) {
+        allow_name(&s->guard, s->o.host_name[i]);
+        if (s->o.origin[i]) s->guard.origin[s->guard.n_origins++] = s->o.origin[i];
+    }
+    s->guard.any_type = s->o.any_content_type;
+    if (!s->o.listen[0]) s->o.listen[0] = "127.0.0.1";
+    for (size_t i = 0; rc == 0 && i < SERVER_MAX_LISTEN && s->o.listen[i]; i++) rc = listen_on(s, s->o.listen[i], err);
+    if (rc == 0) rc = os_thread_start(&s->watcher, http_watch, s, err);
+    for (size_t i = 0; rc == 0 && i < s->n_listen; i++) rc = http_start(s, &s->listen[i], err);
+    if (rc == 0) atomic_store(&s->life, LIFE_READY);
+    return rc;
+}
+
+int server_open(struct server **out, const struct server_options *o, struct link *l, struct err *err)
+{
+    *out = NULL;
+    struct server *s = mem_new(1, sizeof *s);
+    if (!s) return err_set(err, ERR_NOMEM, "out of memory for the server");
+    s->link = l;
+    for (size_t i = 0; i < SERVER_MAX_LISTEN; i++) s->listen[i].net.fd = -1;
+    int rc = keep_options(s, o, err);
+    s->limits = o->limits;
+    fill_limits(&s->limits);
+    if (rc == 0) rc = start(s, err);
+    if (rc < 0) server_close(s);
+    else *out = s;
+    return rc;
+}
+
+/* ---- closing ---- */
+
+/* Every exchange that has a connection is left; those that begin now see that it closes. */
+static void leave_all(struct server *s)
+{
+    struct exchange *some[64];
+    size_t n;
+    do {
+        n = 0;
+        lock_take(&s->conns.lock);
+        for (struct conn *c = s->conns.first; c && n < sizeof some / sizeof *some; c = c->next) {
+            if (!c->x) continue;
+            lock_take(&c->x->lock);
+            bool stays = !c->x->gone;
+            lock_give(&c->x->lock);
+            if (!stays) continue;
+            exchange_share(c->x);
+            some[n++] = c->x;
+        }
+        lock_give(&s->conns.lock);
+        for (size_t i = 0; i < n; i++) {
+            exchange_leave(some[i]);
+            exchange_free(some[i]);
+        }
+    } while (n);
+}
+
+void server_drain(struct server *s, uint32_t timeout_ms, bool (*hurry)(void))
+{
+    uint64_t end = os_now_ns() + (uint64_t)timeout_ms * 1000000;
+    int ready = LIFE_READY;
+    atomic_compare_exchange_strong(&s->life, &ready, LIFE_DRAINING);
+    for (size_t i = 0; i < s->n_listen; i++) http_quiet(&s->listen[i]);
+    while (atomic_load(&s->n_exchanges) && os_now_ns() < end && !(hurry && hurry())) fs_sleep_ms(5);
+}
+
+void server_close(struct server *s)
+{
+    if (!s) return;
+    atomic_store(&s->life, LIFE_CLOSING);
+    leave_all(s);
+    for (size_t i = 0; i < s->n_listen; i++) http_stop(&s->listen[i]);
+    for (size_t i = 0; i < s->n_listen; i++)
+        if (s->listen[i].net.local) os_file_remove(s->listen[i].path);
+    atomic_store(&s->stop, true);
+    if (s->watcher) {
+        net_wake(&s->wake);
+        os_thread_join(s->watcher);
+    }
+    while (atomic_load(&s->n_exchanges)) fs_sleep_ms(1);       /* jobs that were cancelled get their last event */
+    net_wake_close(&s->wake);
+    keys_release(&s->keys);
+    if (s->store_open) store_close(&s->store);
+    mem_free(s->tls_cert);
+    mem_free(s->tls_key);
+    arena_release(&s->arena);
+    mem_free(s);
+}
+
+int server_reload(struct server *s, const struct server_limits *limits, struct err *err)
+{
+    struct keys fresh = { 0 }, old = { 0 };
+    if (s->o.key_file) {
+        int rc = keys_read(&fresh, s->o.key_file, err);
+        if (rc == 0 && !fresh.n) rc = err_set(err, ERR_ARG, "%s: there is no key in it", s->o.key_file);
+        if (rc < 0) {
+            keys_release(&fresh);
+            return rc;
+        }
+    }
+    lock_take(&s->config);
+    old = s->keys;
+    s->keys = fresh;
+    if (limits) s->limits = *limits;
+    fill_limits(&s->limits);
+    lock_give(&s->config);
+    keys_release(&old);
+    return 0;
+}
+
+const char *server_url(const struct server *s, size_t i) { return i < s->n_listen ? s->listen[i].url : NULL; }
+struct link *server_link(struct server *s) { return s->link; }
+const struct server_options *server_options(const struct server *s) { return &s->o; }

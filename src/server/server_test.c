@@ -1,0 +1,378 @@
+/* server_test.c - the front over real sockets, with an engine that is none. */
+#include "tests/fake_link.h"
+#include "tests/http_client.h"
+
+#include <time.h>
+
+#include "base/mem.h"
+#include "server/server.h"
+
+static struct link *fake;
+static struct server *server;
+static int port;
+static _Atomic uint64_t sunk, gone_at, released;
+
+/* ---- routes of our own ---- */
+
+static void error(struct exchange *x, int status, const char *kind, const char *message)
+{
+    struct json *o = json_new_object();
+    json_put(o, "kind", json_new_str(kind, strlen(kind)));
+    json_put(o, "message", json_new_str(message, strlen(message)));
+    if (exchange_started(x)) {
+        exchange_sse(x, "error", o);
+        json_free(o);
+    } else
+        exchange_json(x, status, o);
+}
+
+static void stream_event(struct exchange *x, const struct json *event, bool last)
+{
+    const char *name = json_str(json_get(event, "event"), NULL);
+    if (!strcmp(name, "error")) {
+        exchange_fail_event(x, event);
+        return;
+    }
+    exchange_stream(x, "text/event-stream");
+    exchange_sse(x, NULL, event);
+    if (last) exchange_end(x);
+}
+
+static void whole_event(struct exchange *x, const struct json *event, bool last)
+{
+    struct buf *b = exchange_state(x);
+    const char *text = json_str(json_get(event, "text"), NULL);
+    if (text) buf_puts(b, text);
+    if (last && !strcmp(json_str(json_get(event, "event"), NULL), "done")) exchange_text(x, 200, "text/plain", b->data ? b->data : "", b->len);
+}
+
+static struct json *job_of(struct exchange *x)
+{
+    struct json *j = json_new_object();
+    json_put(j, "op", json_new_str("generate", 8));
+    const struct json *model = json_get(exchange_body(x), "model");
+    if (model) json_put(j, "model", json_share(model));
+    json_put(j, "options", json_share(exchange_body(x)));
+    return j;
+}
+
+static void stream(struct exchange *x) { exchange_submit(x, job_of(x), stream_event); }
+
+static void free_text(void *state)
+{
+    buf_release(state);
+    mem_free(state);
+    atomic_fetch_add(&released, 1);
+}
+
+static void whole(struct exchange *x)
+{
+    exchange_keep(x, mem_new(1, sizeof(struct buf)), free_text);
+    exchange_submit(x, job_of(x), whole_event);
+}
+
+static void echo(struct exchange *x)
+{
+    struct buf b = { 0 };
+    const char *id = exchange_param(x, "id"), *q = exchange_query(x, "q");
+    buf_printf(&b, "id=%s q=%s user=%s", id ? id : "-", q ? q : "-", exchange_user(x));
+    exchange_text(x, 200, "text/plain", b.data, b.len);
+    buf_release(&b);
+}
+
+static bool sink(struct exchange *x, const char *bytes, size_t n)
+{
+    (void)x, (void)bytes;
+    atomic_fetch_add(&sunk, n);
+    return true;
+}
+
+static void sunk_all(struct exchange *x)
+{
+    char text[32];
+    fmt_into(text, sizeof text, "%llu", (unsigned long long)atomic_load(&sunk));
+    exchange_text(x, 201, "text/plain", text, strlen(text));
+}
+
+static void nothing(struct exchange *x) { (void)x; }
+
+static void gone(struct exchange *x)
+{
+    (void)x;
+    atomic_store(&gone_at, os_now_ns());
+}
+
+static struct os_thread *holder;
+static void hold_on(void *arg)
+{
+    struct exchange *x = arg;
+    while (!exchange_gone(x)) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    exchange_release(x);
+}
+
+static void hold(struct exchange *x)
+{
+    exchange_hold(x, gone);
+    os_thread_start(&holder, hold_on, x, NULL);
+}
+
+static void large(struct exchange *x)
+{
+    size_t n = 3 << 20;
+    char *text = mem_new(n, 1);
+    memset(text, 'y', n);
+    exchange_text(x, 200, "text/plain", text, n);
+    mem_free(text);
+}
+
+static const struct route routes[] = {
+    { "POST", "/t/stream", ROLE_INFER, BODY_JSON, stream, error, NULL, NULL },
+    { "POST", "/t/whole", ROLE_INFER, BODY_JSON, whole, error, NULL, NULL },
+    { "GET", "/t/echo", ROLE_INFER, BODY_NONE, echo, error, NULL, NULL },
+    { "GET", "/t/echo/{id}", ROLE_INFER, BODY_NONE, echo, error, NULL, NULL },
+    { "GET", "/t/rest/{id*}", ROLE_MANAGE, BODY_NONE, echo, error, NULL, NULL },
+    { "POST", "/t/raw", ROLE_MANAGE, BODY_RAW, sunk_all, error, sink, NULL },
+    { "POST", "/t/nothing", ROLE_INFER, BODY_JSON, nothing, error, NULL, NULL },
+    { "POST", "/t/hold", ROLE_INFER, BODY_JSON, hold, error, NULL, NULL },
+    { "GET", "/t/large", ROLE_INFER, BODY_NONE, large, error, NULL, NULL },
+    { 0 },
+};
+
+static void open_with(struct server_options *o)
+{
+    struct err e = { 0 };
+    o->routes = routes;
+    if (!o->listen[0]) o->listen[0] = "127.0.0.1:0";
+    assert_int_equal(link_open(&fake, NULL, &e), 0);
+    if (server_open(&server, o, fake, &e) < 0) fail_msg("%s", e.msg);
+    const char *colon = strrchr(server_url(server, 0), ':');
+    port = atoi(colon + 1);
+}
+
+static int begin(void **unused)
+{
+    (void)unused;
+    struct server_options o = { 0 };
+    open_with(&o);
+    return 0;
+}
+
+static int end(void **unused)
+{
+    (void)unused;
+    server_close(server);
+    link_close(fake);
+    return 0;
+}
+
+static char *get(const char *path) { return client_call(port, "GET", path, NULL, ""); }
+static char *post(const char *path, const char *body) { return client_call(port, "POST", path, body, ""); }
+
+static void wait_jobs(void)
+{
+    struct link_state l;
+    for (int i = 0; i < 3000; i++) {
+        link_state(fake, &l);
+        if (!l.n_jobs) return;
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    }
+    fail_msg("%u jobs are still there", l.n_jobs);
+}
+
+/* ---- requests and answers ---- */
+
+static void health_tells_states_apart(void **unused)
+{
+    (void)unused;
+    client_expect(get("/health"), 200, "{\"status\":\"ok\"}");
+    fake->ready = false;
+    client_expect(get("/health"), 503, "\"loading\"");
+    fake->ready = true;
+    client_expect(client_call(port, "HEAD", "/health", NULL, ""), 200, "Content-Length: 15");
+    client_expect(get("/v1/health/"), 200, NULL);
+}
+
+static void paths_and_queries(void **unused)
+{
+    (void)unused;
+    client_expect(get("/t/echo"), 200, "id=- q=-");
+    client_expect(get("/t/echo/a%2Fb%20c?q=x+y%26z&r"), 200, "id=a/b c q=x y&z");
+    client_expect(get("/t/rest/hf.co/u/r:Q4"), 200, "id=hf.co/u/r:Q4");
+    client_expect(get("/t/rest"), 404, NULL);
+    client_expect(get("/t/echo/x/y"), 404, "not_found");
+    client_expect(get("/nowhere"), 404, "there is nothing at this path");
+    client_expect(post("/t/echo", "{}"), 405, "method");
+    client_expect(get("/t/echo/%2e%2e"), 400, "malformed");
+    client_expect(get("/t/echo/a%00b"), 400, "malformed");
+    client_expect(get("/t/echo/%zz"), 400, NULL);
+    client_expect(get("/t/echo/%ff"), 400, NULL);
+    client_expect(get("//t/echo"), 400, "empty part");
+}
+
+static void whole_answers(void **unused)
+{
+    (void)unused;
+    uint64_t before = atomic_load(&released);
+    client_expect(post("/t/whole", "{\"max_tokens\":3}"), 200, "t0 t1 t2 ");
+    assert_string_equal(fake->last_model, "embedded");
+    client_expect(post("/t/whole", "{\"max_tokens\":1,\"ms\":20}"), 200, "t0 ");
+    client_expect(post("/t/whole", "{\"max_tokens\":1,\"fail\":\"context\"}"), 400, "it was told to fail");
+    client_expect(post("/t/whole", "{\"fail\":\"busy\"}"), 429, "Retry-After: 1");
+    client_expect(post("/t/whole", "{\"fail\":\"engine\"}"), 503, "Retry-After: 1");
+    client_expect(post("/t/nothing", "{}"), 500, "without an answer");
+    char *large = get("/t/large");
+    assert_int_equal(strlen(client_body(large)), 3 << 20);
+    free(large);
+    wait_jobs();
+    for (int i = 0; i < 1000 && atomic_load(&released) != before + 5; i++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    assert_int_equal(atomic_load(&released), before + 5);
+}
+
+static void streams_come_as_they_are_made(void **unused)
+{
+    (void)unused;
+    char request[512];
+    const char *body = "{\"max_tokens\":5,\"ms\":30}";
+    int fd = client_open(port);
+    snprintf(request, sizeof request, "POST /t/stream HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\n"
+             "Content-Length: %zu\r\n\r\n%s", port, strlen(body), body);
+    uint64_t began = os_now_ns();
+    client_send(fd, request, strlen(request));
+    char *first = client_read(fd, "t0 ", 3000, NULL);
+    uint64_t at_first = os_now_ns() - began;
+    char *rest = client_read(fd, "\r\n0\r\n\r\n", 3000, NULL);
+    uint64_t at_end = os_now_ns() - began;
+    assert_non_null(strstr(first, "Content-Type: text/event-stream"));
+    assert_non_null(strstr(first, "X-Request-Id: req_"));
+    assert_non_null(strstr(rest, "data: {\"event\":\"text\",\"i\":0,\"text\":\"t4 \"}\n\n"));
+    assert_non_null(strstr(rest, "\"done\""));
+    assert_true(at_end > 140000000 && at_first < 100000000);
+    free(first);
+    free(rest);
+    /* The connection goes on. */
+    client_send(fd, request, strlen(request));
+    rest = client_read(fd, "\r\n0\r\n\r\n", 3000, NULL);
+    assert_non_null(strstr(rest, "t4 "));
+    free(rest);
+    close(fd);
+    client_expect(post("/t/stream", "{\"max_tokens\":2,\"fail\":\"engine\"}"), 200, "event: error\ndata: {\"kind\":\"engine\"");
+    client_expect(post("/t/stream", "{\"max_tokens\":20000}"), 200, "t19999 ");
+}
+
+static void bodies(void **unused)
+{
+    (void)unused;
+    client_expect(post("/t/whole", "{\"max_tokens\":"), 400, "JSON: line 1");
+    client_expect(post("/t/whole", "{\"a\":1,\"a\":2}"), 400, "JSON");
+    client_expect(client_ask(port, "POST /t/whole HTTP/1.1\r\nHost: localhost\r\n\r\n", 0), 403, "--host-name");
+    char request[512];
+    snprintf(request, sizeof request, "POST /t/whole HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\nConnection: close\r\n"
+             "Transfer-Encoding: chunked\r\n\r\n8\r\n{\"max_to\r\na\r\nkens\":  2}\r\n0\r\n\r\n", port);
+    client_expect(client_ask(port, request, 0), 200, "t0 t1 ");
+    snprintf(request, sizeof request, "POST /t/whole HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\n"
+             "Content-Length: 99999999999\r\n\r\n", port);
+    client_expect(client_ask(port, request, 0), 413, "at most 33554432");
+    snprintf(request, sizeof request, "POST /t/whole HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}", port);
+    client_expect(client_ask(port, request, 0), 415, "application/json");
+    size_t n = 5 << 20;
+    char *raw = malloc(n + 512);
+    int k = sprintf(raw, "POST /t/raw HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", port, n);
+    memset(raw + k, 'z', n);
+    client_expect(client_ask(port, raw, (size_t)k + n), 201, "5242880");
+    free(raw);
+}
+
+/* ---- clients that go ---- */
+
+static int start_stream(const char *path, const char *body)
+{
+    char request[512];
+    int fd = client_open(port);
+    snprintf(request, sizeof request, "POST %s HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\n"
+             "Content-Length: %zu\r\n\r\n%s", path, port, strlen(body), body);
+    client_send(fd, request, strlen(request));
+    return fd;
+}
+
+static void a_client_that_goes_cancels_its_job(void **unused)
+{
+    (void)unused;
+    static const char *const body[] = { "{\"silent\":true}", "{\"max_tokens\":1000000,\"ms\":5}", "{\"max_tokens\":1000000,\"ms\":60000}" };
+    for (size_t how = 0; how < 3; how++)
+        for (size_t i = 0; i < 3; i++) {
+            uint64_t had = atomic_load(&fake->n_cancelled), submitted = atomic_load(&fake->n_submitted);
+            int fd = start_stream("/t/stream", body[i]);
+            while (atomic_load(&fake->n_submitted) == submitted) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+            nanosleep(&(struct timespec){ 0, 60000000 }, NULL);
+            uint64_t left = os_now_ns();
+            struct linger rst = { 1, 0 };
+            if (how == 1) setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof rst);
+            if (how == 2) shutdown(fd, SHUT_WR);
+            else close(fd);
+            for (int k = 0; k < 2000 && atomic_load(&fake->n_cancelled) == had; k++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+            if (atomic_load(&fake->n_cancelled) != had + 1) fail_msg("not cancelled: way %zu, body %zu", how, i);
+            uint64_t took = atomic_load(&fake->cancelled_at) - left;
+            if (took > 100000000) fail_msg("way %zu, body %zu: cancelled after %llu ms", how, i, (unsigned long long)took / 1000000);
+            if (how == 2) close(fd);
+            wait_jobs();
+        }
+}
+
+static void a_client_that_does_not_read_is_cut_off(void **unused)
+{
+    (void)unused;
+    uint64_t had = atomic_load(&fake->n_cancelled);
+    int fd = start_stream("/t/stream", "{\"max_tokens\":10000,\"bytes\":100000}");
+    for (int k = 0; k < 5000 && atomic_load(&fake->n_cancelled) == had; k++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    assert_int_equal(atomic_load(&fake->n_cancelled), had + 1);
+    close(fd);
+    wait_jobs();
+}
+
+static void held_work_hears_of_it(void **unused)
+{
+    (void)unused;
+    atomic_store(&gone_at, 0);
+    int fd = start_stream("/t/hold", "{}");
+    nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+    assert_int_equal(atomic_load(&gone_at), 0);
+    uint64_t left = os_now_ns();
+    close(fd);
+    for (int k = 0; k < 2000 && !atomic_load(&gone_at); k++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    assert_true(atomic_load(&gone_at) && atomic_load(&gone_at) - left < 100000000);
+    os_thread_join(holder);
+}
+
+/* ---- the end ---- */
+
+static void closing_with_work_left(void **unused)
+{
+    (void)unused;
+    int fd[8];
+    for (int i = 0; i < 8; i++) fd[i] = start_stream("/t/stream", i & 1 ? "{\"silent\":true}" : "{\"max_tokens\":100000,\"ms\":2}");
+    while (atomic_load(&fake->n_submitted) < 8) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    server_close(server);
+    struct link_state l;
+    link_state(fake, &l);
+    assert_int_equal(l.n_jobs, 0);
+    for (int i = 0; i < 8; i++) {
+        bool closed;
+        free(client_read(fd[i], NULL, 3000, &closed));
+        assert_true(closed);
+        close(fd[i]);
+    }
+    struct server_options o = { 0 };
+    link_close(fake);
+    open_with(&o);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(health_tells_states_apart), T(paths_and_queries), T(whole_answers), T(streams_come_as_they_are_made), T(bodies),
+        T(a_client_that_goes_cancels_its_job), T(a_client_that_does_not_read_is_cut_off), T(held_work_hears_of_it),
+        T(closing_with_work_left),
+    };
+    return run_tests(tests);
+}
