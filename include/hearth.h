@@ -202,7 +202,7 @@ HEARTH_API int hearth_cache_load(struct hearth_session *s, const char *folder, c
 struct hearth_engine;
 struct hearth_request;
 
-struct hearth_engine_options {     /* zero-initialise */
+struct hearth_engine_options {     /* zero-initialise; an encoder's engine looks at max_queued and budget_ms only */
     uint32_t n_ctx;                /* most tokens of a request, answer included; 0: the model's own, at most 4096 */
     uint32_t max_running;          /* answers that are written at once; 0: 16; at most 256 */
     uint32_t max_queued;           /* requests that wait; more are refused (HEARTH_ELIMIT); 0: 512 */
@@ -244,6 +244,7 @@ struct hearth_request_options {    /* zero-initialise; what it points to is copi
     const int32_t *ids;            /* the prompt */
     size_t n;
     uint32_t max_tokens;           /* 0: until the context is full */
+    uint32_t n_ctx;                /* most tokens, answer included; 0: the engine's, which is the limit of all */
     uint32_t n_completions;        /* answers to the prompt, which is evaluated once; 0: 1; at most max_running */
     const struct hearth_sampler_options *sampler;     /* NULL: the model's; completion i has its seed + i */
     bool ignore_end;               /* ends of the model are tokens like others */
@@ -252,6 +253,9 @@ struct hearth_request_options {    /* zero-initialise; what it points to is copi
     uint32_t deadline_ms;          /* from now; 0: none */
     bool no_cache;
     uint64_t cache_salt;
+    /* Instead of the model's (hearth_model_set_adapters); NULL: those.  They stay open until the request has ended. */
+    const struct hearth_adapter_use *adapters;
+    size_t n_adapters;             /* 0 with adapters not NULL: none at all */
     hearth_event_fn *event;
     hearth_pick_fn *pick;          /* or NULL */
     void *arg;                     /* of both */
@@ -271,6 +275,7 @@ struct hearth_engine_stats {
     uint64_t n_requests, n_finished;   /* since the engine was opened */
     uint64_t n_steps, n_prompt_tokens, n_answer_tokens;
     uint64_t n_preempted;          /* completions that gave their pages to others and were evaluated again */
+    uint64_t n_texts;              /* texts that were embedded, documents that were ranked */
 };
 HEARTH_API void hearth_engine_stats(struct hearth_engine *g, struct hearth_engine_stats *out);
 
@@ -309,6 +314,38 @@ struct hearth_rerank_options {     /* zero-initialise */
  * that generates text for "yes" or "no"; documents that are too long are cut.  o may be NULL. */
 HEARTH_API int hearth_rerank(struct hearth_model *m, const char *query, const char *const *documents, size_t n,
                              const struct hearth_rerank_options *o, float *scores, struct hearth_error *e);
+
+/* The same as requests to an engine: texts of all requests share batches, which take turns with answers that are written; while
+ * there are any, a batch has only as many texts as the engine's budget allows (at least one).  Texts come by priority, then from
+ * the request that has had the fewest tokens evaluated.  Events have no token: n_answer counts texts (documents), n_prompt
+ * tokens. */
+struct hearth_embed_request {      /* zero-initialise; what it points to is copied, but items' `out` is written until the end */
+    const struct hearth_embed_item *items;
+    size_t n;
+    const struct hearth_embed_options *options;       /* NULL: the usual; its progress is not called */
+    const struct hearth_adapter_use *adapters;        /* as of hearth_request_options */
+    size_t n_adapters;
+    int priority;
+    uint32_t deadline_ms;
+    hearth_event_fn *event;
+    void *arg;
+};
+HEARTH_API int hearth_embed_submit(struct hearth_request **out, struct hearth_engine *g, const struct hearth_embed_request *o,
+                                   struct hearth_error *e);
+struct hearth_rerank_request {     /* zero-initialise; what it points to is copied, but `scores` is written until the end */
+    const char *query;
+    const char *const *documents;
+    size_t n;
+    const struct hearth_rerank_options *options;      /* NULL: the usual; its progress is not called */
+    float *scores;                 /* [n] */
+    int priority;
+    uint64_t user;
+    uint32_t deadline_ms;
+    hearth_event_fn *event;
+    void *arg;
+};
+HEARTH_API int hearth_rerank_submit(struct hearth_request **out, struct hearth_engine *g, const struct hearth_rerank_request *o,
+                                    struct hearth_error *e);
 
 /* ---- tokens ---- */
 

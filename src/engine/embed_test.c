@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "hearth.h"
 #include "tests/testing.h"
+#include "tests/tiny_answerer.h"
 #include "tests/tiny_encoder.h"
 
 enum { N = 90, D = 96, V = PIECES };
@@ -359,50 +360,11 @@ static void encoders_rank_pairs(void **state)
     hearth_model_close(m);
 }
 
-/* A model like those that generate, whose tokens 0 and 1 spell yes and no; with_head: their rows of the output are a classifier
- * too. */
-static void write_answerer(bool with_head)
-{
-    struct gguf *g;
-    struct gguf_writer *w;
-    struct err err;
-    struct buf out = { 0 };
-    assert_int_equal(tiny_model(path, (struct tiny){ .arch = "qwen3", .type = DT_Q8_0 }), 0);
-    assert_int_equal(gguf_open(&g, path, &err), 0);
-    assert_int_equal(gguf_writer_open(&w, &err), 0);
-    struct gguf_str s[TINY_VOCAB];
-    for (size_t i = 0; i < gguf_n_kv(g); i++) {
-        const struct gguf_kv *kv = gguf_kv_at(g, i);
-        if (kv->key.n != 21 || memcmp(kv->key.s, "tokenizer.ggml.tokens", 21)) {
-            gguf_copy_kv(w, kv);
-            continue;
-        }
-        const uint8_t *at = kv->data;
-        for (size_t k = 0; k < TINY_VOCAB; k++) assert_true(gguf_next_str(kv, &at, &s[k]));
-        s[0] = (struct gguf_str){ "yes", 3 };
-        s[1] = (struct gguf_str){ "no", 2 };
-        gguf_put_strs(w, "tokenizer.ggml.tokens", s, TINY_VOCAB);
-    }
-    for (size_t i = 0; i < gguf_n_tensors(g); i++) {
-        const struct gguf_tensor *t = gguf_tensor_at(g, i);
-        gguf_put_tensor(w, t->name, t->type, t->n_dims, t->ne, t->data);
-        if (with_head && !strcmp(t->name, "output.weight"))
-            gguf_put_tensor(w, "cls.output.weight", t->type, 2, (uint64_t[]){ t->ne[0], 2 }, t->data);
-    }
-    assert_int_equal(gguf_writer_bytes(w, &out, &err), 0);
-    gguf_writer_close(w);
-    gguf_close(g);
-    FILE *f = fopen(path, "wb");
-    assert_int_equal(fwrite(out.data, 1, out.len, f), out.len);
-    fclose(f);
-    buf_release(&out);
-}
-
 /* Documents share the beginning of the question; scores are those of separate sessions, and control tokens stay text. */
 static void models_that_generate_are_asked(void **state)
 {
     (void)state;
-    write_answerer(false);
+    assert_int_equal(tiny_answerer(path, false), 0);
     struct hearth_model *m;
     struct hearth_session *s;
     struct hearth_error e;
@@ -439,7 +401,7 @@ static void models_that_generate_are_asked(void **state)
     hearth_model_close(m);
 
     float same[2];
-    write_answerer(true);
+    assert_int_equal(tiny_answerer(path, true), 0);
     assert_int_equal(hearth_model_open(&m, path, NULL, &e), 0);
     assert_int_equal(hearth_rerank(m, "q", doc, 2, &o, same, &e), 0);
     assert_memory_equal(same, score, sizeof same);

@@ -8,23 +8,13 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/engine.h"
+#include "engine/rerank.h"
 
 static const char before[] =
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. "
     "Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n";
 static const char after[] = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n";
 static const char usual_instruction[] = "Given a web search query, retrieve relevant passages that answer the query";
-
-struct rank {
-    struct hearth_model *m;
-    const struct hearth_rerank_options *o;
-    const char *query;
-    bool pair;                        /* an encoder's pair of texts */
-    uint32_t limit;                   /* tokens */
-    struct ids head, tail, ids;       /* before and after the document; the whole of the current one */
-    int32_t yes, no;                  /* asked without a classifier */
-};
 
 static int encode(const struct rank *r, const char *s, size_t n, unsigned flags, struct ids *out, struct err *err)
 {
@@ -57,9 +47,9 @@ static int open_question(struct rank *r, struct err *err)
     return rc == 0 ? encode(r, after, sizeof after - 1, TOK_PARSE, &r->tail, err) : rc;
 }
 
-static int open_rank(struct rank *r, struct err *err)
+int rank_open(struct rank *r, struct err *err)
 {
-    struct hearth_model *m = r->m;
+    const struct hearth_model *m = r->m;
     r->pair = m->h.bidirectional;
     r->limit = engine_embed_limit(m);
     if (engine_n_rank(m) > 2 || (r->pair && !engine_n_rank(m)))
@@ -71,8 +61,7 @@ static int open_rank(struct rank *r, struct err *err)
     return err_set(err, ERR_LIMIT, "the query has %zu tokens, which leaves no room for a document in %u", r->head.n, r->limit);
 }
 
-/* r->ids = head, as much of the document as fits, tail.  Nothing in query or document becomes a control token. */
-static int join(struct rank *r, const char *document, struct err *err)
+int rank_join(struct rank *r, const char *document, struct err *err)
 {
     struct buf text = { 0 };
     struct ids middle = { 0 };
@@ -92,23 +81,30 @@ static int join(struct rank *r, const char *document, struct err *err)
     return rc;
 }
 
-static float score_of(const struct rank *r, float logit)
+void rank_release(struct rank *r)
 {
-    return r->o->logits ? logit : (float)(1 / (1 + exp(-(double)logit)));
+    ids_release(&r->head);
+    ids_release(&r->tail);
+    ids_release(&r->ids);
 }
 
-static int classify(struct rank *r, float *score, struct hearth_error *e)
+float rank_score(const struct hearth_rerank_options *o, float logit)
+{
+    return o->logits ? logit : (float)(1 / (1 + exp(-(double)logit)));
+}
+
+static int classify(struct hearth_model *m, struct rank *r, float *score, struct hearth_error *e)
 {
     float y[2] = { 0 };
     struct hearth_embed_options o = { .pooling = HEARTH_POOL_RANK };
     struct hearth_embed_item it = { r->ids.id, r->ids.n, r->pair ? r->head.n : 0, y };
-    int rc = hearth_embed(r->m, &it, 1, &o, e);
-    *score = score_of(r, y[0] - y[1]);
+    int rc = hearth_embed(m, &it, 1, &o, e);
+    *score = rank_score(r->o, y[0] - y[1]);
     return rc;
 }
 
 /* The session keeps what is before the document. */
-static int ask(struct rank *r, struct hearth_session **s, float *score, struct hearth_error *e)
+static int ask(struct hearth_model *m, struct rank *r, struct hearth_session **s, float *score, struct hearth_error *e)
 {
     if (*s && hearth_session_n_ctx(*s) < r->ids.n) {
         hearth_session_close(*s);
@@ -116,11 +112,11 @@ static int ask(struct rank *r, struct hearth_session **s, float *score, struct h
     }
     struct hearth_session_options o = { .n_ctx = (uint32_t)r->ids.n + 512, .kv_type = HEARTH_KV_F32, .no_cache = true };
     if (o.n_ctx > r->limit) o.n_ctx = r->limit;
-    int rc = *s ? 0 : hearth_session_open(s, r->m, &o, e);
+    int rc = *s ? 0 : hearth_session_open(s, m, &o, e);
     if (rc == 0) rc = hearth_session_sync(*s, r->ids.id, r->ids.n, e);
     if (rc < 0) return rc;
     const float *z = hearth_session_logits(*s);
-    *score = score_of(r, z[r->yes] - z[r->no]);
+    *score = rank_score(r->o, z[r->yes] - z[r->no]);
     return 0;
 }
 
@@ -130,16 +126,14 @@ int hearth_rerank(struct hearth_model *m, const char *query, const char *const *
     static const struct hearth_rerank_options none;
     struct rank r = { .m = m, .o = o ? o : &none, .query = query };
     struct hearth_session *s = NULL;
-    int rc = open_rank(&r, err_of(e));
+    int rc = rank_open(&r, err_of(e));
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        rc = join(&r, documents[i], err_of(e));
-        if (rc == 0) rc = engine_n_rank(m) ? classify(&r, &scores[i], e) : ask(&r, &s, &scores[i], e);
+        rc = rank_join(&r, documents[i], err_of(e));
+        if (rc == 0) rc = engine_n_rank(m) ? classify(m, &r, &scores[i], e) : ask(m, &r, &s, &scores[i], e);
         if (rc == 0 && r.o->progress && i + 1 < n && !r.o->progress(r.o->progress_arg, i + 1, n))
             rc = err_set(err_of(e), ERR_CANCELLED, "stopped after %zu of %zu documents", i + 1, n);
     }
     hearth_session_close(s);
-    ids_release(&r.head);
-    ids_release(&r.tail);
-    ids_release(&r.ids);
+    rank_release(&r);
     return rc;
 }

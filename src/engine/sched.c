@@ -18,10 +18,16 @@ static void engine_drop(struct hearth_engine *g)
     if (atomic_fetch_sub(&g->refs, 1) == 1) mem_free(g);
 }
 
-static void request_drop(struct hearth_request *r)
+void request_drop(struct hearth_request *r)
 {
     if (atomic_fetch_sub(&r->refs, 1) != 1) return;
     engine_drop(r->g);
+    engine_adapt_release(&r->adaption);
+    mem_free(r->texts.item);
+    mem_free(r->texts.ids);
+    mem_free(r->texts.pair);
+    mem_free(r->questions.ids);
+    mem_free(r->questions.at);
     mem_free(r->stream);
     mem_free(r->prompt);
     mem_free(r);
@@ -31,6 +37,10 @@ static void request_drop(struct hearth_request *r)
 
 struct hearth_event stream_event(const struct stream *x, int32_t id)
 {
+    const struct questions *q = &x->r->questions;
+    if (x->r->kind == REQUEST_SCORE)
+        return (struct hearth_event){ .request = x->r, .id = -1, .n_prompt = (uint32_t)q->at[q->n],
+                                      .n_answer = (uint32_t)q->done };
     return (struct hearth_event){ .request = x->r, .completion = x->index, .id = id, .n_prompt = x->r->n_prompt,
                                   .n_kept = x->n_kept, .n_answer = x->n_answer, .session = id >= 0 ? &x->s : NULL };
 }
@@ -47,20 +57,10 @@ static void stream_release(struct stream *x)
     x->text = NULL;
 }
 
-void stream_end(struct stream *x, int finish, int32_t id, const struct hearth_error *e)
+void request_done(struct hearth_request *r, int finish)
 {
-    struct hearth_request *r = x->r;
-    if (x->state == STREAM_ENDED) return;
-    struct hearth_event event = stream_event(x, id);
-    event.finish = finish;
-    event.error = e;
-    if (r->o.event && finish != HEARTH_FINISH_STOPPED) r->o.event(r->o.arg, &event);
-    stream_release(x);
-    x->state = STREAM_ENDED;
-    r->g->ended = true;
-    if (x->index == 0) r->finish = finish;
-    if (--r->n_left) return;
     struct hearth_engine *g = r->g;
+    r->finish = finish;
     lock_take(&g->lock);
     g->stats.n_finished++;
     lock_give(&g->lock);
@@ -70,15 +70,37 @@ void stream_end(struct stream *x, int finish, int32_t id, const struct hearth_er
     os_wake_all(&r->done);
 }
 
+static void end_one(struct stream *x, int finish, int32_t id, const struct hearth_error *e)
+{
+    struct hearth_request *r = x->r;
+    if (x->state == STREAM_ENDED) return;
+    bool tells = r->o.event && finish != HEARTH_FINISH_STOPPED && (r->kind == REQUEST_ANSWER || r->n_left == 1);
+    struct hearth_event event = stream_event(x, id);
+    event.finish = finish;
+    event.error = e;
+    if (tells) r->o.event(r->o.arg, &event);
+    stream_release(x);
+    x->state = STREAM_ENDED;
+    r->g->ended = true;
+    if (x->index == 0) r->finish = finish;
+    if (--r->n_left == 0) request_done(r, r->finish);
+}
+
 static void request_end(struct hearth_request *r, int finish, const struct hearth_error *e)
 {
-    for (uint32_t i = 0; i < r->o.n_completions; i++) stream_end(&r->stream[i], finish, -1, e);
+    for (uint32_t i = 0; i < r->o.n_completions; i++) end_one(&r->stream[i], finish, -1, e);
+}
+
+void stream_end(struct stream *x, int finish, int32_t id, const struct hearth_error *e)
+{
+    struct hearth_request *r = x->r;
+    if (r->kind == REQUEST_ANSWER || finish == HEARTH_FINISH_END) end_one(x, finish, id, e);
+    else request_end(r, finish, e);   /* scores are of no use without the others */
 }
 
 /* ---- the queue ---- */
 
-/* What ends a request from outside; 0: nothing. */
-static int called_off(const struct hearth_request *r, uint64_t now, bool closing)
+int request_called_off(const struct hearth_request *r, uint64_t now, bool closing)
 {
     if (closing || atomic_load(&r->cancel)) return HEARTH_FINISH_CANCELLED;
     return r->deadline && now >= r->deadline ? HEARTH_FINISH_DEADLINE : 0;
@@ -127,6 +149,7 @@ static void admit(struct hearth_engine *g, struct hearth_request *r)
     }
     for (uint32_t i = 0; i < r->o.n_completions; i++) {
         r->stream[i].state = i ? STREAM_FORKS : STREAM_RUNS;
+        if (r->kind == REQUEST_SCORE && !i) question_next(&r->stream[i]);
         r->stream[i].age = g->next_age++;
         g->run[g->n_run++] = &r->stream[i];
     }
@@ -140,9 +163,10 @@ static bool arrange(struct hearth_engine *g)
     bool closing = g->closing;
     lock_give(&g->lock);
     for (uint32_t i = 0; i < g->n_run; i++) {
-        int finish = called_off(g->run[i]->r, now, closing);
+        int finish = request_called_off(g->run[i]->r, now, closing);
         if (finish) stream_end(g->run[i], finish, -1, NULL);
     }
+    texts_arrange(g, now, closing);
     uint32_t n = 0;
     for (uint32_t i = 0; i < g->n_run; i++)
         if (g->run[i]->state != STREAM_ENDED) g->run[n++] = g->run[i];
@@ -151,7 +175,7 @@ static bool arrange(struct hearth_engine *g)
         struct hearth_request *gone = NULL, *next = NULL, **at;
         int finish = 0;
         lock_take(&g->lock);
-        for (at = &g->first; *at && !(finish = called_off(*at, now, closing));) at = &(*at)->next;
+        for (at = &g->first; *at && !(finish = request_called_off(*at, now, closing));) at = &(*at)->next;
         if (!*at) at = next_request(g);
         if (at) {
             *(finish ? &gone : &next) = *at;
@@ -180,7 +204,8 @@ static void serve(void *arg)
         uint32_t seen = atomic_load(&g->wake);
         if (!arrange(g)) return;
         if (g->n_run) sched_step(g);
-        else os_wait(&g->wake, seen);
+        if (g->texts_wait) texts_step(g);
+        else if (!g->n_run) os_wait(&g->wake, seen);
     }
 }
 
@@ -206,8 +231,8 @@ int hearth_engine_open(struct hearth_engine **out, struct hearth_model *m, const
     *out = NULL;
     if (!o) o = &none;
     struct hearth_session_options so = { .n_ctx = o->n_ctx, .kv_type = o->kv_type, .kv_type_v = o->kv_type_v };
-    struct seq_options q;
-    int rc = engine_seq_options(m, &so, &q, err);
+    struct seq_options q = { .n_max = 0 };
+    int rc = m->h.bidirectional ? 0 : engine_seq_options(m, &so, &q, err);
     if (rc < 0) return rc;
     if (o->max_running > MAX_RUNNING)
         return err_set(err, ERR_ARG, "%u answers at once are too many; at most %d", o->max_running, MAX_RUNNING);
@@ -255,59 +280,100 @@ void hearth_engine_stats(struct hearth_engine *g, struct hearth_engine_stats *ou
 
 static int check(const struct hearth_engine *g, const struct hearth_request_options *o, struct err *err)
 {
+    uint32_t n_ctx = o->n_ctx ? o->n_ctx : g->o.n_ctx;
+    if (g->m->h.bidirectional)
+        return err_set(err, ERR_UNSUPPORTED, "%s: this model makes embeddings, not text", gguf_path(g->m->gguf));
+    if (n_ctx > g->o.n_ctx)
+        return err_set(err, ERR_LIMIT, "a context of %u tokens is asked for, but this engine allows %u", n_ctx, g->o.n_ctx);
     if (!o->n || !o->ids) return err_set(err, ERR_ARG, "a prompt needs at least one token");
-    if (o->n >= g->o.n_ctx)
-        return err_set(err, ERR_LIMIT, "a prompt of %zu tokens leaves no room for an answer in the context of %u", o->n,
-                       g->o.n_ctx);
+    if (o->n >= n_ctx)
+        return err_set(err, ERR_LIMIT, "a prompt of %zu tokens leaves no room for an answer in the context of %u", o->n, n_ctx);
     if (o->n_completions > g->o.max_running)
         return err_set(err, ERR_LIMIT, "%u completions are asked for, at most %u run at once", o->n_completions,
                        g->o.max_running);
     return engine_check_ids(g->m, o->ids, o->n, err);
 }
 
-static int make(struct hearth_request **out, struct hearth_engine *g, const struct hearth_request_options *o, struct err *err)
+int request_new(struct hearth_request **out, struct hearth_engine *g, enum request_kind kind,
+                const struct hearth_request_options *o, struct err *err)
 {
     struct hearth_request *r = mem_new(1, sizeof *r);
+    *out = r;
     if (!r) return err_set(err, ERR_NOMEM, "out of memory for a request");
     r->g = g;
     atomic_fetch_add(&g->refs, 1);
     atomic_store(&r->refs, 1);
+    r->kind = kind;
     r->o = *o;
     if (!r->o.n_completions) r->o.n_completions = 1;
-    r->n_left = r->o.n_completions;
-    r->n_prompt = (uint32_t)o->n;
-    r->n_max = o->max_tokens && o->max_tokens < g->o.n_ctx - r->n_prompt ? r->n_prompt + o->max_tokens : g->o.n_ctx;
-    if (o->sampler) r->sampler = *o->sampler;
-    else hearth_sampler_defaults(g->m, &r->sampler);
     if (o->deadline_ms) r->deadline = os_now_ns() + o->deadline_ms * UINT64_C(1000000);
-    r->prompt = mem_new_array(int32_t, o->n);
+    return o->adapters ? engine_adapt_set(&r->adaption, g->m, o->adapters, o->n_adapters, err) : 0;
+}
+
+int request_streams(struct hearth_request *r, uint32_t n_max, struct err *err)
+{
+    struct kv_pool *pool = &r->g->m->pool;
+    enum dtype type[2];
+    r->n_max = n_max;
+    r->n_left = r->o.n_completions;
     r->stream = mem_new_array(struct stream, r->o.n_completions);
-    if (!r->prompt || !r->stream) {
-        request_drop(r);
-        return err_set(err, ERR_NOMEM, "out of memory for a request");
-    }
-    memcpy(r->prompt, o->ids, o->n * sizeof *o->ids);
-    for (uint32_t i = 0; i < r->o.n_completions; i++) r->stream[i] = (struct stream){ .r = r, .index = i, .n_max = r->n_max };
-    *out = r;
+    sched_types(r, type);
+    const struct kv_layout *l = kv_layout_of(pool, type);
+    uint64_t need = l ? kv_bytes(pool, l, n_max, MAX_BATCH) : 0;
+    if (!l || !r->stream) return err_set(err, ERR_NOMEM, "out of memory for a request");
+    if (need > pool->limit)
+        return err_set(err, ERR_LIMIT, "%u tokens need %.1f MB for keys and values, but all may have only %.1f MB (kv_limit)",
+                       n_max, (double)need / 1e6, (double)pool->limit / 1e6);
+    for (uint32_t i = 0; i < r->o.n_completions; i++) r->stream[i] = (struct stream){ .r = r, .index = i, .n_max = n_max };
     return 0;
 }
 
-static int enqueue(struct hearth_engine *g, struct hearth_request *r, struct err *err)
+/* With the lock held. */
+static int append(struct hearth_engine *g, struct hearth_request *r, struct err *err)
 {
-    int rc = 0;
-    lock_take(&g->lock);
-    if (g->closing) rc = err_set(err, ERR_ARG, "the engine is closing");
-    else if (g->stats.n_queued >= g->o.max_queued)
-        rc = err_set(err, ERR_LIMIT, "%u requests are waiting, at most %u may", g->stats.n_queued, g->o.max_queued);
-    if (rc == 0) {
-        atomic_fetch_add(&r->refs, 1);
+    if (g->closing) return err_set(err, ERR_ARG, "the engine is closing");
+    if (g->stats.n_queued >= g->o.max_queued)
+        return err_set(err, ERR_LIMIT, "%u requests are waiting, at most %u may", g->stats.n_queued, g->o.max_queued);
+    atomic_fetch_add(&r->refs, 1);
+    if (r->kind == REQUEST_EMBED) {
+        struct hearth_request **at = &g->texts;
+        while (*at) at = &(*at)->next;
+        *at = r;
+    } else {
         *g->last = r;
         g->last = &r->next;
-        g->stats.n_queued++;
-        g->stats.n_requests++;
     }
+    g->stats.n_queued++;
+    g->stats.n_requests++;
+    return 0;
+}
+
+int request_enqueue(struct hearth_request **out, struct hearth_request *r, struct err *err)
+{
+    struct hearth_engine *g = r->g;
+    *out = r;
+    lock_take(&g->lock);
+    int rc = append(g, r, err);
     lock_give(&g->lock);
+    if (rc == 0) {
+        wake(g);
+        return 0;
+    }
+    *out = NULL;
+    request_drop(r);
     return rc;
+}
+
+static int make(struct hearth_request *r, const struct hearth_request_options *o, struct err *err)
+{
+    uint32_t n_ctx = o->n_ctx ? o->n_ctx : r->g->o.n_ctx;
+    r->n_prompt = (uint32_t)o->n;
+    r->prompt = mem_new_array(int32_t, o->n);
+    if (!r->prompt) return err_set(err, ERR_NOMEM, "out of memory for a request");
+    memcpy(r->prompt, o->ids, o->n * sizeof *o->ids);
+    if (o->sampler) r->sampler = *o->sampler;
+    else hearth_sampler_defaults(r->g->m, &r->sampler);
+    return request_streams(r, o->max_tokens && o->max_tokens < n_ctx - r->n_prompt ? r->n_prompt + o->max_tokens : n_ctx, err);
 }
 
 int hearth_request_submit(struct hearth_request **out, struct hearth_engine *g, const struct hearth_request_options *o,
@@ -317,23 +383,11 @@ int hearth_request_submit(struct hearth_request **out, struct hearth_engine *g, 
     struct hearth_request *r = NULL;
     *out = NULL;
     int rc = check(g, o, err);
-    if (rc == 0) rc = make(&r, g, o, err);
-    if (rc < 0) return rc;
-    const struct kv_layout *l = kv_layout_of(&g->m->pool, g->type);
-    uint64_t need = l ? kv_bytes(&g->m->pool, l, r->n_max, MAX_BATCH) : 0;
-    if (!l) rc = err_set(err, ERR_NOMEM, "out of memory for a request");
-    else if (need > g->m->pool.limit)
-        rc = err_set(err, ERR_LIMIT, "%u tokens need %.1f MB for keys and values, but all may have only %.1f MB (kv_limit)",
-                     r->n_max, (double)need / 1e6, (double)g->m->pool.limit / 1e6);
-    *out = r;                                          /* before the first event can name it */
-    if (rc == 0) rc = enqueue(g, r, err);
-    if (rc < 0) {
-        *out = NULL;
-        request_drop(r);
-        return rc;
-    }
-    wake(g);
-    return 0;
+    if (rc == 0) rc = request_new(&r, g, REQUEST_ANSWER, o, err);
+    if (rc == 0) rc = make(r, o, err);
+    if (rc == 0) return request_enqueue(out, r, err);
+    if (r) request_drop(r);
+    return rc;
 }
 
 void hearth_request_cancel(struct hearth_request *r)

@@ -1,4 +1,5 @@
-/* sched.h - inside the engine that serves many: what sched.c (requests, the queue, the thread) and sched_step.c (one step) share.
+/* sched.h - inside the engine that serves many: what sched.c (requests, the queue, the thread), sched_step.c (one step of
+ * answers) and sched_text.c (embeddings and scores) share.
  *
  * A stream is one completion.  It waits with its request, runs in a slot, and ends.  Its text is what is to be evaluated, and
  * what of that is evaluated lies in its sequence; without pages it pauses, and begins again when there are some.
@@ -6,11 +7,36 @@
 #ifndef HEARTH_ENGINE_SCHED_H
 #define HEARTH_ENGINE_SCHED_H
 
+#include "engine/embed.h"
 #include "engine/engine.h"
+#include "engine/rerank.h"
 
 enum { MAX_RUNNING = 256 };
 
 enum stream_state { STREAM_WAITS, STREAM_FORKS, STREAM_RUNS, STREAM_PAUSES, STREAM_ENDED };
+
+/* SCORE: a model that writes is asked about documents; each stream takes one after another. */
+enum request_kind { REQUEST_ANSWER, REQUEST_EMBED, REQUEST_SCORE };
+
+/* What an EMBED request holds; the scores of a classifier are made from its vectors at the end. */
+struct texts {
+    struct embed_kind kind;
+    struct hearth_embed_options o;
+    struct hearth_embed_item *item;   /* [n] */
+    int32_t *ids;                     /* of all */
+    size_t n, next, taken;            /* the first `next` are done; then, those in the batch being made */
+    bool seen;
+    uint64_t tokens;                  /* evaluated so far */
+    float *pair;                      /* [n][2] or NULL */
+};
+
+/* What a SCORE request holds. */
+struct questions {
+    int32_t *ids;                     /* of all */
+    size_t *at;                       /* [n + 1] where each begins */
+    size_t n, next, done;
+    int32_t yes, no;
+};
 
 struct stream {
     struct hearth_request *r;
@@ -21,13 +47,20 @@ struct stream {
     struct hearth_sampler *sampler;
     int32_t *text;                    /* [n_max] */
     uint32_t n_text, n_max, n_kept, n_answer;
+    size_t question;                  /* which one is asked */
     uint64_t age;                     /* the smaller, the longer it has a slot */
 };
 
 struct hearth_request {
     struct hearth_engine *g;
     _Atomic uint32_t refs, cancel, done;
+    enum request_kind kind;
     struct hearth_request_options o;
+    struct adaption adaption;         /* o.adapters */
+    struct texts texts;
+    struct questions questions;
+    struct hearth_rerank_options rank;
+    float *scores;                    /* the caller's */
     struct hearth_sampler_options sampler;
     int32_t *prompt;
     uint32_t n_prompt, n_max;
@@ -45,9 +78,10 @@ struct hearth_engine {
     struct variant *variant;
     struct os_thread *thread;
     _Atomic uint32_t refs, wake;
-    struct lock lock;                 /* guards the next five */
+    struct lock lock;                 /* guards the next six */
     struct hearth_request *first;     /* the queue, in order of arrival */
     struct hearth_request **last;
+    struct hearth_request *texts;     /* EMBED requests that have not ended, in order of arrival */
     bool closing;
     struct hearth_engine_stats stats;
     /* the thread's */
@@ -57,6 +91,11 @@ struct hearth_engine {
     struct hearth_request *dead;      /* all their streams have ended */
     bool ended;                       /* a stream has: one that pauses may go on */
     double plain_ns, token_ns;        /* a step that only writes; what a token of a prompt adds */
+    bool texts_wait;
+    double text_ns;                   /* what a token of a text to embed takes */
+    struct embed_room room;
+    struct embed_text text[EMBED_TOKENS];     /* the batch being made, */
+    struct hearth_request *part[EMBED_TOKENS];       /* and whose its texts are, each once */
 };
 
 /* ---- sched.c ---- */
@@ -65,6 +104,18 @@ struct hearth_engine {
  * goes with it. */
 void stream_end(struct stream *x, int finish, int32_t id, const struct hearth_error *e);
 struct hearth_event stream_event(const struct stream *x, int32_t id);
+/* What ends a request from outside; 0: nothing. */
+int  request_called_off(const struct hearth_request *r, uint64_t now, bool closing);
+/* A request without streams has ended, with its last event given. */
+void request_done(struct hearth_request *r, int finish);
+/* A request of one reference that is in no queue; o's numbers and callbacks are taken, not its prompt. */
+int  request_new(struct hearth_request **out, struct hearth_engine *g, enum request_kind kind,
+                 const struct hearth_request_options *o, struct err *err);
+/* Streams for it, of prompts of at most n_max tokens; ERR_LIMIT when memory could never suffice. */
+int  request_streams(struct hearth_request *r, uint32_t n_max, struct err *err);
+/* Gives it to the engine; *out is set before the first event can name it.  It is released after a failure. */
+int  request_enqueue(struct hearth_request **out, struct hearth_request *r, struct err *err);
+void request_drop(struct hearth_request *r);
 
 /* ---- sched_step.c ---- */
 
@@ -72,5 +123,20 @@ struct hearth_event stream_event(const struct stream *x, int32_t id);
 int  stream_open(struct stream *x, struct err *err);
 /* One step of all that run: evaluates, picks, calls back. */
 void sched_step(struct hearth_engine *g);
+/* How many tokens of `ns` each may be added to a step of answers. */
+uint32_t sched_budget(const struct hearth_engine *g, double ns);
+/* The types of a stream's keys and values: a score's are exact. */
+void sched_types(const struct hearth_request *r, enum dtype out[2]);
+
+/* ---- sched_text.c ---- */
+
+/* Ends EMBED requests that were called off. */
+void texts_arrange(struct hearth_engine *g, uint64_t now, bool closing);
+/* One batch of texts, if any waits. */
+void texts_step(struct hearth_engine *g);
+/* Gives a stream its next question; false: there is none. */
+bool question_next(struct stream *x);
+/* Takes the answer from the stream's logits, and goes on or ends. */
+void question_answer(struct stream *x);
 
 #endif

@@ -10,19 +10,27 @@ enum { LEAST_CHUNK = 8, FIRST_CHUNK = 32 };
 
 /* ---- slots ---- */
 
+void sched_types(const struct hearth_request *r, enum dtype out[2])
+{
+    for (int i = 0; i < 2; i++) out[i] = r->kind == REQUEST_SCORE ? DT_F32 : r->g->type[i];
+}
+
 int stream_open(struct stream *x, struct err *err)
 {
     const struct hearth_request *r = x->r;
     const struct hearth_engine *g = r->g;
     struct hearth_model *m = g->m;
+    enum dtype type[2];
+    sched_types(r, type);
     struct seq_options q = { .n_max = x->n_max, .alone = r->o.no_cache,
-                             .key = { .salt = r->o.cache_salt, .type = { (uint32_t)g->type[0], (uint32_t)g->type[1] },
+                             .key = { .salt = r->o.cache_salt, .type = { (uint32_t)type[0], (uint32_t)type[1] },
                                       .variant = (uint32_t)(g->variant - m->variant) } };
     struct hearth_sampler_options so = r->sampler;
     so.seed += x->index;
     x->s = (struct hearth_session){ .m = m, .variant = g->variant, .n_logits = 1, .n_rows = 1 };
     lock_take(&m->lock);
-    int rc = engine_adapt_copy(&x->s.adaption, &m->adaption, err);
+    int rc = engine_adapt_copy(&x->s.adaption, r->o.adapters ? &r->adaption : &m->adaption, err);
+    if (rc == 0) engine_adapt_room(m, &x->s.adaption);
     lock_give(&m->lock);
     if (rc < 0) return rc;
     q.key.adapters = x->s.adaption.key;
@@ -31,6 +39,7 @@ int stream_open(struct stream *x, struct err *err)
     x->text = mem_new_array(int32_t, x->n_max);
     x->s.logits = mem_new_array(float, m->h.n_vocab);
     if (!x->text || !x->s.logits) return err_set(err, ERR_NOMEM, "out of memory for an answer");
+    if (r->kind == REQUEST_SCORE) return 0;
     memcpy(x->text, r->prompt, r->n_prompt * sizeof *x->text);
     x->n_text = r->n_prompt;
     return r->o.pick ? 0 : hearth_sampler_open(&x->sampler, m, &so, (struct hearth_error *)(void *)err);
@@ -96,13 +105,18 @@ static void add(struct hearth_engine *g, struct tick *s, struct stream *x, uint3
     s->of[s->n++] = x;
 }
 
+uint32_t sched_budget(const struct hearth_engine *g, double ns)
+{
+    double n = ns > 0 ? g->o.budget_ms * 1e6 / (g->texts_wait ? 2 : 1) / ns : FIRST_CHUNK;
+    return n < LEAST_CHUNK ? LEAST_CHUNK : n < MAX_BATCH ? (uint32_t)n : MAX_BATCH;
+}
+
 static uint32_t chunk_of(const struct hearth_engine *g, const struct tick *s)
 {
     uint32_t most = MAX_BATCH - s->n;
     if (!s->n) return most;
-    double n = g->token_ns > 0 ? g->o.budget_ms * 1e6 / g->token_ns : FIRST_CHUNK;
-    if (n < LEAST_CHUNK) n = LEAST_CHUNK;
-    return n < most ? (uint32_t)n : most;
+    uint32_t n = sched_budget(g, g->token_ns);
+    return n < most ? n : most;
 }
 
 /* Looks for what is there of a text that has just got its slot. */
@@ -173,7 +187,9 @@ static void fork_others(struct stream *x)
         struct stream *y = &r->stream[i];
         if (y->state != STREAM_FORKS) continue;
         y->state = STREAM_RUNS;
-        if (seq_fork(&y->s.q, &x->s.q, NULL) < 0) continue;
+        bool shares = seq_fork(&y->s.q, &x->s.q, NULL) == 0;
+        if (r->kind == REQUEST_SCORE) question_next(y);
+        if (r->kind == REQUEST_SCORE || !shares) continue;
         memcpy(y->s.logits, x->s.logits, x->s.m->h.n_vocab * sizeof *y->s.logits);
         y->begun = y->ready = true;
         y->n_kept = r->n_prompt;
@@ -235,8 +251,8 @@ void sched_step(struct hearth_engine *g)
     uint32_t answers = 0;
     for (uint32_t i = 0, n = g->n_run; i < n; i++) {
         if (!g->run[i]->ready || g->run[i]->state != STREAM_RUNS) continue;
-        give_token(g->run[i]);
-        answers++;
+        if (g->run[i]->r->kind == REQUEST_SCORE) question_answer(g->run[i]);
+        else give_token(g->run[i]), answers++;
     }
     count(g, &s, answers);
     if (rc < 0) make_room(g, &err);
