@@ -154,7 +154,7 @@ static void refusals(void **state)
     (void)state;
     NEED_PROGRAM();
     static const char *const row[][2] = {
-        { "qwen:30b", "did you mean qwen3:30b?" }, { "nobody/knows-this", "hearth pull nobody/knows-this" },
+        { "qwen:30b", "did you mean qwen3:30b?" }, { "nobody/knows-this", "was not fetched" },
         { "gone", "a file of it is missing" }, { "qwen3:hostile", "no model of that name" }, { "split", "missing" },
         { "/nowhere/x.gguf", "No such file" }, { "a b", "not allowed" }, { "missing.gguf", "No such file" },
     };

@@ -54,7 +54,7 @@ bool args_given(const struct opt_table *t, const struct parsed *p, const char *n
 /* Appends the value of a field as text that args_set would take. */
 void args_format(const struct opt *o, const void *fields, struct buf *out);
 
-/* The word of the list nearest to `word`, or NULL when none is near.  next(arg, i) gives word i, NULL at the end. */
+/* near_find: the word that was probably meant, or NULL. */
 const char *args_nearest(const char *word, const char *(*next)(const void *arg, size_t i), const void *arg);
 
 /* The lines of the help about the options. */

@@ -5,6 +5,7 @@
 #include "app/input.h"
 #include "app/model_name.h"
 #include "app/run.h"
+#include "app/settings.h"
 #include "app/signals.h"
 #include "app/stats.h"
 #include "app/term.h"
@@ -56,6 +57,8 @@ static const struct opt row[] = {
     { "logprobs", NULL, 0, OPT_I32, "N", "none", "with --json: the log-probability of each token and of the N likeliest", NULL,
       AT(logprobs), 0, MAX_LOGPROBS },
     { "logprobs-after", NULL, 0, OPT_FLAG, NULL, NULL, "after the samplers instead of before", NULL, AT(logprobs_after), 0, 0 },
+    { "yes", NULL, 'y', OPT_FLAG, NULL, NULL, "do not ask before more than 10 GB are fetched", NULL, AT(yes), 0, 0 },
+    { "offline", NULL, 0, OPT_FLAG, NULL, NULL, "do not fetch a model that is not on this machine", NULL, AT(offline), 0, 0 },
     { "stats", NULL, 0, OPT_FLAG, NULL, NULL, "print a line of statistics (always in a terminal)", NULL, AT(stats), 0, 0 },
     { "verbose", NULL, 'v', OPT_FLAG, NULL, NULL, "the same, and what was loaded", NULL, AT(verbose), 0, 0 },
 };
@@ -137,25 +140,39 @@ void run_remarks(const struct runner *r, const struct gen_result *g, bool stats)
 
 /* ---- opening ---- */
 
-/* Settings that were not given take the model's recommendation. */
+/* Settings that were not given are those that the model brings with it, or that its file recommends. */
 static void fill_settings(struct runner *r, const struct parsed *p)
 {
-    struct run_options given = r->o;
-    hearth_sampler_defaults(r->model, &r->o.sampler);
-    args_copy_given(&all_rows, p, &r->o, &given);
+    r->o = r->given;
+    if (r->model) hearth_sampler_defaults(r->model, &r->o.sampler);
+    settings_apply(&all_rows, r->from.params, &r->o, r->model ? "the model" : NULL);
+    const struct json *seed = json_get(r->from.params, "seed");
+    r->new_seed = !args_given(&all_rows, p, "seed") && !(seed && json_num(seed) >= 0);
+    args_copy_given(&all_rows, p, &r->o, &r->given);
     if (r->o.breakers.n) {
         r->o.sampler.dry_breakers = r->o.breakers.s;
         r->o.sampler.n_dry_breakers = strcmp(r->o.breakers.s[0], "none") ? r->o.breakers.n : 0;
     }
-    r->new_seed = !args_given(&all_rows, p, "seed");
+}
+
+/* Those of the model come first. */
+static int take_adapters(struct runner *r, struct err *err)
+{
+    struct opt_strs all = { .n = 0 };
+    const struct opt_strs *given = &r->given.adapters.lora;
+    if (r->from.parts.n_adapter + given->n > OPT_MAX_STRS) return err_set(err, ERR_LIMIT, "more than %d adapters", OPT_MAX_STRS);
+    for (size_t i = 0; i < r->from.parts.n_adapter; i++) all.s[all.n++] = r->from.parts.adapter[i];
+    for (size_t i = 0; i < given->n; i++) all.s[all.n++] = given->s[i];
+    r->given.adapters.lora = r->o.adapters.lora = all;
+    return 0;
 }
 
 static int open_runner(struct runner *r, const char *path, struct hearth_error *e)
 {
     uint64_t start = os_now_ns();
-    struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu, .rope = r->o.rope };
-    bool embedded = !path || (!strcmp(path, "spark") && !os_file_exists(path));
-    int rc = embedded ? hearth_model_open_embedded(&r->model, &mo, e) : named_model_open(&r->model, path, &mo, e);
+    struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu, .rope = r->o.rope,
+                                       .chat_template = run_model_template(&r->from) };
+    int rc = path ? hearth_model_open(&r->model, path, &mo, e) : hearth_model_open_embedded(&r->model, &mo, e);
     if (rc < 0) return rc;
     hearth_model_info(r->model, &r->info);
     struct err err = { 0 };
@@ -194,17 +211,29 @@ static bool finish_output(const struct runner *r, const struct gen_result *g)
     return term_put(&b);
 }
 
+int run_begin(struct runner *r, struct dialog *d, struct err *err)
+{
+    int rc = r->raw ? 0 : run_model_begin(&r->from, d, err);
+    return rc == 0 && r->o.system && !r->raw ? dialog_set_system(d, r->o.system, err) : rc;
+}
+
 static int one_shot(struct runner *r, const char *prompt)
 {
-    struct hearth_message m[2] = { { "system", r->o.system }, { "user", prompt } };
-    bool system = r->o.system && *r->o.system;
+    struct dialog d = { 0 };
+    struct err err;
     struct hearth_error e;
     int32_t *ids = NULL;
     size_t n;
     struct gen_result g = { 0 };
     int code = EXIT_OK;
-    int rc = infill_wanted(&r->o.infill) ? infill_prompt(r->model, &r->o.infill, &ids, &n, &e)
-                                         : run_prompt(r, system ? m : m + 1, system ? 2 : 1, &ids, &n, &e);
+    int rc = run_begin(r, &d, &err);
+    if (rc == 0) rc = dialog_add(&d, "user", prompt, strlen(prompt), &err);
+    if (rc < 0) {
+        dialog_release(&d);
+        return term_fail("%s", err.msg);
+    }
+    rc = infill_wanted(&r->o.infill) ? infill_prompt(r->model, &r->o.infill, &ids, &n, &e)
+                                     : run_prompt(r, d.message, d.n, &ids, &n, &e);
     if (rc < 0 || run_answer(r, ids, n, &g, &e) < 0)
         code = term_fail("%s", e.message);
     else if (term_closed() || !finish_output(r, &g))
@@ -215,6 +244,7 @@ static int one_shot(struct runner *r, const char *prompt)
     }
     gen_result_release(&g);
     hearth_free(ids);
+    dialog_release(&d);
     return code;
 }
 
@@ -328,8 +358,15 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
     struct hearth_error e;
     struct err te;
     int code;
+    const char *name = p->n_operands ? p->operand[0] : "spark";
+    bool embedded = !p->n_operands || (!strcmp(name, "spark") && !os_file_exists(name));
+    const struct run_get how = { .offline = r->o.offline, .yes = r->o.yes };
     if (r->o.tools && read_tools(r, &te) < 0) return term_fail("%s", te.msg);
-    if (open_runner(r, p->n_operands ? p->operand[0] : NULL, &e) < 0)
+    int rc = embedded ? 0 : run_model_get(&r->from, name, &how, &te);
+    if (rc == 0) rc = take_adapters(r, &te);
+    if (rc < 0) return rc == ERR_CANCELLED && signals_pending() ? 128 + signals_pending() : term_fail("%s", te.msg);
+    fill_settings(r, p);
+    if (open_runner(r, embedded ? NULL : r->from.path, &e) < 0)
         return e.code == HEARTH_ENOTFOUND && !p->n_operands
                    ? term_fail("%s; name a model: hearth run model.gguf", e.message) : term_fail("%s", e.message);
     if (open_grammar(r, &e) < 0) return term_fail("%s", e.message);
@@ -350,6 +387,7 @@ static int run(const struct command *self, int argc, char **argv)
     struct parsed p;
     int code;
     if (!command_parse(self, argc, argv, (struct command_operands){ 0, 2 }, &r.o, &p, &code)) return code;
+    r.given = r.o;
     if (!read_speculate(r.o.speculate, &r.speculate))
         return term_usage(self->name, "--speculate must be auto, off or 1 to %d, not \"%.20s\"", HEARTH_MAX_DRAFT, r.o.speculate);
     const char *prompt = p.n_operands == 2 ? p.operand[1] : NULL;
@@ -370,6 +408,7 @@ static int run(const struct command *self, int argc, char **argv)
     hearth_grammar_close(r.grammar);
     adapters_close(&r.adapters);
     hearth_model_close(r.model);
+    run_model_release(&r.from);
     buf_release(&text);
     return code;
 }
@@ -378,11 +417,11 @@ const struct command command_row_run = {
     .name = "run",
     .operands = "[MODEL] [PROMPT]",
     .summary = "chat with a model, or get one answer",
-    .about = "MODEL is a GGUF file (of a split model the first part) or a folder from the Hugging Face Hub; without one, or\n"
-             "with the name spark, the tiny model inside this program answers.  With a prompt there is one answer; without, a\n"
-             "chat.  Text from a pipe is added to the prompt.\n",
+    .about = "MODEL is a name (of `hearth list`, or of a model that is then fetched), a GGUF file (of a split model the first\n"
+             "part) or a folder from the Hugging Face Hub; without one, or with the name spark, the tiny model inside this program\n"
+             "answers.  With a prompt there is one answer; without, a chat.  Text from a pipe is added to the prompt.\n",
     .example = "model.gguf 'Why is the sky blue?'",
-    .more = (const char *const[]){ "hearth run model.gguf",
+    .more = (const char *const[]){ "hearth run model.gguf", "hearth run qwen3:0.6b \"Why is the sky blue?\"",
                                    "cat letter.txt | hearth run model.gguf \"Summarise this letter.\"",
                                    "hearth run coder.gguf --fim-prefix before.c --fim-suffix after.c",
                                    "hearth run base.gguf --no-template --seed 1 \"Once upon a time\"",

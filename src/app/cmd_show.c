@@ -24,17 +24,14 @@ static const struct { enum layer_kind kind; const char *key; } part[] = {
 };
 enum { N_PARTS = sizeof part / sizeof *part };
 
-/* The text of the layer's blob, which lies two levels beside the manifest's root. */
+/* The text of the first layer of a kind. */
 static bool layer_text(const struct found *f, const struct manifest *m, enum layer_kind kind, struct buf *out)
 {
     char path[STORE_PATH];
-    const char *end = strstr(f->manifest, "/manifests/"), *next;
-    while (end && (next = strstr(end + 1, "/manifests/")) != NULL) end = next;
     const struct layer *l = manifest_find(m, kind);
     char *text;
     size_t n;
-    if (!end || !l || (size_t)(end - f->manifest) + SHA256_HEX + 32 > sizeof path) return false;
-    fmt_into(path, sizeof path, "%.*s/blobs/sha256-%s", (int)(end - f->manifest), f->manifest, l->digest);
+    if (!l || !store_layer_path(f->manifest, l, path)) return false;
     if (os_read_file(path, 4 << 20, &text, &n, NULL) < 0) return false;
     buf_put(out, text, n);
     mem_free(text);
@@ -143,7 +140,7 @@ static int run(const struct command *self, int argc, char **argv)
     struct buf b = { 0 };
     char path[STORE_PATH];
     size_t at = SIZE_MAX;
-    if ((rc = store_open(&s, &e)) == 0) rc = model_find(&s, p.operand[0], &l, &at, path, &e);
+    if ((rc = store_open(&s, &e)) == 0) rc = store_lookup(&s, p.operand[0], &l, &at, path, &e);
     if (rc < 0 && at != SIZE_MAX) rc = 0;                      /* what is incomplete is shown as that */
     if (rc == 0 && at == SIZE_MAX) from_path(path, &own);
     if (rc == 0 && at == SIZE_MAX && !os_file_exists(path)) rc = err_set(&e, ERR_NOTFOUND, "%s: No such file or directory", path);

@@ -10,10 +10,6 @@
 /* A path that exists is itself; else the name of a model (store.h).  ERR_NOTFOUND says what may have been meant, and how the
  * model can be had. */
 int model_path(const char *operand, char path[STORE_PATH], struct err *err);
-/* The same, with all that is known of it.  *at: index into l, SIZE_MAX for a path of its own.  l is the caller's
- * (found_release), also after a failure. */
-int model_find(struct store *s, const char *operand, struct found_list *l, size_t *at, char path[STORE_PATH], struct err *err);
-
 /* hearth_model_open, model_file_open and gguf_open for names. */
 int named_model_open(struct hearth_model **out, const char *operand, const struct hearth_model_options *o,
                      struct hearth_error *e);

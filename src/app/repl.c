@@ -303,8 +303,11 @@ int repl(struct runner *r)
     struct err e;
     unsigned idle = 0;
     if (line_open(&c.editor, &e) < 0) return term_fail("%s", e.msg);
-    if (r->o.system && dialog_set_system(&c.d, r->o.system, &e) < 0) c.leave = true;
-    greet(r);
+    if (run_begin(r, &c.d, &e) < 0) {
+        term_fail("%s", e.msg);
+        c.leave = true;
+    }
+    if (!c.leave) greet(r);
     while (!c.leave && !c.signal && !term_closed()) {
         enum line_status status = read_message(&c, &text);
         if (status == LINE_EOF) {

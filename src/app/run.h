@@ -7,6 +7,7 @@
 #include "app/generate.h"
 #include "app/infill.h"
 #include "app/rope.h"
+#include "app/run_model.h"
 #include "hearth.h"
 
 struct run_options {
@@ -18,7 +19,7 @@ struct run_options {
     const char *cpu, *system, *speculate;
     struct infill infill;
     struct opt_strs stop, ban, breakers, bias;
-    bool no_template, logprobs_after, json, verbose, stats;
+    bool no_template, logprobs_after, json, verbose, stats, offline, yes;
     const char *schema, *grammar, *regex, *choice, *after;     /* at most one of the first four */
     const char *tools;                 /* the name of a file */
     int think;                         /* HEARTH_THINK_... */
@@ -32,7 +33,8 @@ struct run_options {
 extern const struct opt_table run_settings;
 
 struct runner {
-    struct run_options o;
+    struct run_options o, given;       /* with what the model brings; as the command line says */
+    struct run_model from;
     char *tools;                       /* the file's text, or NULL */
     struct hearth_chat *chat;          /* of the turn at work */
     bool raw;                          /* complete the text as it is: no chat template */
@@ -55,6 +57,8 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
 /* Says on standard error that the context was full, and prints the statistics when wanted. */
 void run_remarks(const struct runner *r, const struct gen_result *g, bool stats);
 
+/* The messages with which the conversation begins: those that the model brings, and the system message. */
+int run_begin(struct runner *r, struct dialog *d, struct err *err);
 /* The interactive chat; returns the exit code. */
 int repl(struct runner *r);
 

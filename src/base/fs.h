@@ -37,6 +37,7 @@ int  fs_file_write(struct fs_file *f, uint64_t at, const void *p, size_t n, stru
 int  fs_file_resize(struct fs_file *f, uint64_t size, struct err *err);
 int  fs_file_sync(struct fs_file *f, struct err *err);
 bool fs_file_lock(struct fs_file *f);                                /* alone on this file, or false at once */
+bool fs_file_share(struct fs_file *f);                               /* with others who share, or false at once */
 bool fs_file_is(const struct fs_file *f, const char *path);          /* path still names this file */
 void fs_file_protect(struct fs_file *f);                             /* nobody may write to it any more */
 

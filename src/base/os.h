@@ -35,11 +35,14 @@ void os_file_touch(const char *path);                  /* changed now */
 /* The whole file, NUL added, at most max bytes (ERR_LIMIT).  *out is the caller's (mem_free). */
 int  os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err);
 
-/* A new file that appears under its name only when complete: written to "path.tmp-PID", synced, renamed. */
+/* A new file that appears under its name only when complete: written to "path.tmp-PID-X", synced, renamed, its folder synced. */
 struct os_writer;
 int  os_write_begin(struct os_writer **out, const char *path, struct err *err);
+int  os_write_begin_private(struct os_writer **out, const char *path, struct err *err);   /* only the user may read it */
+void os_write_protect(struct os_writer *w);                      /* nobody may write to it any more */
 int  os_write(struct os_writer *w, const void *p, size_t n, struct err *err);
 int  os_write_commit(struct os_writer *w, struct err *err);      /* releases w either way */
+int  os_write_commit_as(struct os_writer *w, const char *path, struct err *err);          /* under another name of that disk */
 void os_write_abort(struct os_writer *w);                        /* removes the temporary file; NULL is fine */
 
 /* Bytes that may still be written to the folder where this file is, or would be; 0 = unknown. */

@@ -89,6 +89,8 @@ int fs_make_folders(const char *path, struct err *err)
 int fs_sync_folder(const char *path, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* writing is allowed there, reading is not: nothing can be done */
+    if (fd < 0 && errno == EACCES) return 0;
     if (fd < 0) return err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
     int rc = 0;
     if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
@@ -206,6 +208,8 @@ int fs_file_sync(struct fs_file *f, struct err *err)
 }
 
 bool fs_file_lock(struct fs_file *f) { return flock(f->fd, LOCK_EX | LOCK_NB) == 0; }
+
+bool fs_file_share(struct fs_file *f) { return flock(f->fd, LOCK_SH | LOCK_NB) == 0; }
 
 bool fs_file_is(const struct fs_file *f, const char *path)
 {

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
 
@@ -167,7 +168,7 @@ void os_write_abort(struct os_writer *w)
     mem_free(w);
 }
 
-int os_write_begin(struct os_writer **out, const char *path, struct err *err)
+static int write_begin(struct os_writer **out, const char *path, mode_t mode, struct err *err)
 {
     *out = NULL;
     struct os_writer *w = mem_new(1, sizeof *w);
@@ -175,14 +176,14 @@ int os_write_begin(struct os_writer **out, const char *path, struct err *err)
     if (w) {
         w->fd = -1;
         w->path = mem_strdup(path, n);
-        w->tmp = mem_new(n + 32, 1);
+        w->tmp = mem_new(n + 48, 1);
     }
     if (!w || !w->path || !w->tmp) {
         os_write_abort(w);
         return err_set(err, ERR_NOMEM, "%s: out of memory", path);
     }
-    snprintf(w->tmp, n + 32, "%s.tmp-%ld", path, (long)getpid());
-    w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    snprintf(w->tmp, n + 48, "%s.tmp-%ld-%016llx", path, (long)getpid(), (unsigned long long)os_random64());
+    w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (w->fd < 0) {
         int rc = err_set(err, ERR_IO, "%s: cannot create: %s", path, strerror(errno));
         os_write_abort(w);
@@ -190,6 +191,19 @@ int os_write_begin(struct os_writer **out, const char *path, struct err *err)
     }
     *out = w;
     return 0;
+}
+
+int os_write_begin(struct os_writer **out, const char *path, struct err *err) { return write_begin(out, path, 0666, err); }
+
+int os_write_begin_private(struct os_writer **out, const char *path, struct err *err)
+{
+    return write_begin(out, path, 0600, err);
+}
+
+void os_write_protect(struct os_writer *w)
+{
+    /* A file system without modes refuses; nothing is lost by that. */
+    if (fchmod(w->fd, 0444) < 0) return;
 }
 
 int os_write(struct os_writer *w, const void *p, size_t n, struct err *err)
@@ -205,13 +219,14 @@ int os_write(struct os_writer *w, const void *p, size_t n, struct err *err)
     return 0;
 }
 
-int os_write_commit(struct os_writer *w, struct err *err)
+int os_write_commit(struct os_writer *w, struct err *err) { return os_write_commit_as(w, w->path, err); }
+
+int os_write_commit_as(struct os_writer *w, const char *path, struct err *err)
 {
     int rc = 0;
     if (fsync(w->fd) < 0 && errno != EINVAL && errno != EROFS)
         rc = err_set(err, ERR_IO, "%s: cannot sync to disk: %s", w->path, strerror(errno));
-    if (rc == 0 && rename(w->tmp, w->path) < 0)
-        rc = err_set(err, ERR_IO, "%s: cannot rename into place: %s", w->path, strerror(errno));
+    if (rc == 0) rc = fs_rename(w->tmp, path, err);
     if (rc < 0) {
         os_write_abort(w);
         return rc;

@@ -107,12 +107,14 @@ static int check_types(const struct hearth_model *m, struct err *err)
     return 0;
 }
 
-static int open_template(struct hearth_model *m, struct err *err)
+static int open_template(struct hearth_model *m, const char *own, struct err *err)
 {
     struct gguf_str s;
     struct err why = { 0 };
     const char *usual;
-    if (!gguf_get_str(m->gguf, "tokenizer.chat_template", &s)) {
+    if (own) {
+        s = (struct gguf_str){ own, strlen(own) };
+    } else if (!gguf_get_str(m->gguf, "tokenizer.chat_template", &s)) {
         if (chat_default_template(m->tokenizer, &usual, NULL) < 0) return 0;
         s = (struct gguf_str){ usual, strlen(usual) };
     }
@@ -120,6 +122,7 @@ static int open_template(struct hearth_model *m, struct err *err)
         chat_style_find(m->tmpl, s.s, s.n, &m->style);
         return 0;
     }
+    if (own) return err_set(err, why.code, "the chat template that was given: %s", why.msg);
     m->tmpl_error = mem_strdup(why.msg, strlen(why.msg));
     return m->tmpl_error ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
 }
@@ -198,7 +201,7 @@ static int open_rest(struct hearth_model *m, const struct hearth_model_options *
     m->rope = rope;
     int rc = read_model(m, &rope, err);
     if (rc == 0) rc = tokenizer_open(&m->tokenizer, m->gguf, err);
-    if (rc == 0) rc = open_template(m, err);
+    if (rc == 0) rc = open_template(m, o ? o->chat_template : NULL, err);
     if (rc == 0) rc = open_batch(m, err);
     m->ops = &device_cpu;
     if (rc == 0) rc = m->ops->open(&m->device, &dev, err);

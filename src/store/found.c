@@ -169,6 +169,14 @@ static int add_folders(const struct store *s, struct found_list *l, struct err *
     return rc;
 }
 
+int store_find_ours(struct store *s, struct found_list *out, struct err *err)
+{
+    *out = (struct found_list){ 0 };
+    int rc = found_manifests(s, out, s->root, "hearth", err);
+    if (rc < 0) found_release(out);
+    return rc;
+}
+
 int store_find(struct store *s, struct found_list *out, struct err *err)
 {
     *out = (struct found_list){ 0 };

@@ -25,15 +25,6 @@ struct walk {
     unsigned depth;
 };
 
-/* Where the file of a layer lies. */
-static bool layer_path(const struct walk *w, const struct layer *l, char dst[STORE_PATH])
-{
-    char name[SHA256_HEX + 16];
-    if (l->path) return strlen(l->path) < STORE_PATH && (fmt_into(dst, STORE_PATH, "%s", l->path), true);
-    fmt_into(name, sizeof name, "blobs/sha256-%s", l->digest);
-    return join(dst, w->root, name);
-}
-
 /* Fills the parts of f that follow from the layers. */
 static void add_layers(const struct walk *w, const struct manifest *m, struct found *f, char path[STORE_PATH],
                        char proj[STORE_PATH])
@@ -42,7 +33,7 @@ static void add_layers(const struct walk *w, const struct manifest *m, struct fo
     for (size_t i = 0; i < m->n; i++) {
         const struct layer *l = &m->layer[i];
         struct fs_info info;
-        if (!layer_path(w, l, at)) continue;
+        if (!store_layer_path(w->path, l, at)) continue;
         if (!fs_info(at, &info) || info.size != l->size) f->broken = true;
         f->size += l->size;
         if (l->kind == LAYER_PROJECTOR && !f->projector) {
@@ -56,6 +47,10 @@ static void add_layers(const struct walk *w, const struct manifest *m, struct fo
     }
     if (f->files < 2 || !f->file) return;
     /* Of a split model the first file is opened; else the folder. */
+    if (manifest_find(m, LAYER_MODEL)->path) {
+        if (!name_ends_with(path, ".gguf") && strrchr(path, '/')) *strrchr(path, '/') = 0;
+        return;
+    }
     const char *base = strrchr(f->file, '/') ? strrchr(f->file, '/') + 1 : f->file;
     fmt_into(tail, sizeof tail, "views/%s/%s", f->digest, base);
     if (!name_ends_with(base, ".gguf")) tail[6 + SHA256_HEX] = 0;
@@ -76,7 +71,9 @@ static int add_manifest(struct walk *w, struct err *err)
     struct found f = { .owner = w->owner, .manifest = w->path, .mtime = info.mtime, .ours = w->root == w->s->root };
     /* What is no manifest, or belongs to somebody else, is not listed. */
     if (store_read_manifest(w->path, &m, f.id, NULL) < 0) {
-        w->l->n_unread += f.ours;
+        if (!f.ours) return 0;
+        if (w->l->n_unread < FOUND_UNREAD) w->l->unread[w->l->n_unread] = arena_strdup(&w->l->arena, w->path, strlen(w->path));
+        w->l->n_unread++;
         return 0;
     }
     fmt_into(n.host, sizeof n.host, "%s", n.kind == NAME_HUB ? NAME_HUB_HOST : w->part[0]);

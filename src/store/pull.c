@@ -156,6 +156,7 @@ static int work(struct pull *p, struct err *err)
     char blobs[STORE_PATH];
     if (!store_path(p->store, blobs, "blobs", NULL)) return err_set(err, ERR_LIMIT, "the path of the store is too long");
     int rc = fs_make_folders(blobs, err);
+    if (rc == 0) rc = store_lock_shared(p->store, &p->lock, err);
     if (rc == 0) rc = fetch_open(&p->fetch, err);
     if (rc == 0) rc = plan(p, err);
     uint64_t missing = rc == 0 ? missing_bytes(p) : 0;
@@ -171,6 +172,7 @@ int pull_model(struct store *s, const struct name *n, const struct pull_options 
     int rc = work(&p, err);
     if (kept) *kept = p.name;
     fetch_close(p.fetch);
+    fs_file_close(p.lock);
     mem_free(p.token);
     arena_release(&p.arena);
     return rc;

@@ -29,6 +29,7 @@ struct pull {
     struct store *store;
     const struct pull_options *o;
     struct fetch *fetch;
+    struct fs_file *lock;                  /* of the store: nobody removes files meanwhile */
     struct arena arena;
     struct pull_item *item;
     size_t n;

@@ -116,7 +116,7 @@ static int write_file(const char *path, const void *p, size_t n, struct err *err
         if (rc == 0) rc = os_write_commit(w, err);
         else os_write_abort(w);
     }
-    return rc == 0 ? fs_sync_folder(folder, err) : rc;
+    return rc;
 }
 
 int store_write_manifest(const struct store *s, const struct name *n, const char *text, size_t len, struct err *err)
@@ -155,6 +155,40 @@ int store_make_view(const struct store *s, const struct manifest *m, struct err 
         fmt_into(target, sizeof target, "../../blobs/sha256-%s", l->digest);
         rc = fs_link_relative(target, path, err);
     }
+    return rc;
+}
+
+/* ---- who may change it ---- */
+
+static int open_lock(struct store *s, struct fs_file **out, struct err *err)
+{
+    char path[STORE_PATH];
+    *out = NULL;
+    if (!store_path(s, path, "lock", NULL)) return err_set(err, ERR_LIMIT, "the path of the store is too long");
+    int rc = fs_make_folders(s->root, err);
+    return rc == 0 ? fs_file_open(out, path, FS_WRITE, err) : rc;
+}
+
+int store_lock_shared(struct store *s, struct fs_file **out, struct err *err)
+{
+    enum { STEP_MS = 20, MOST_MS = 30000 };
+    int rc = open_lock(s, out, err);
+    for (int ms = 0; rc == 0 && !fs_file_share(*out); ms += STEP_MS) {
+        fs_sleep_ms(STEP_MS);
+        if (ms >= MOST_MS) rc = err_set(err, ERR_IO, "%s: somebody has been removing files for %d s", s->root, MOST_MS / 1000);
+    }
+    if (rc == 0) return 0;
+    fs_file_close(*out);
+    *out = NULL;
+    return rc;
+}
+
+int store_lock_alone(struct store *s, struct fs_file **out, struct err *err)
+{
+    int rc = open_lock(s, out, err);
+    if (rc == 0 && fs_file_lock(*out)) return 0;
+    fs_file_close(*out);
+    *out = NULL;
     return rc;
 }
 

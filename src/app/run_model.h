@@ -1,0 +1,27 @@
+/* run_model.h - which model `hearth run` opens: a path, a name of this machine, or one that is fetched first; and what it brings
+ * with it.  Main thread. */
+#ifndef HEARTH_APP_RUN_MODEL_H
+#define HEARTH_APP_RUN_MODEL_H
+
+#include "app/dialog.h"
+#include "base/json.h"
+#include "store/store.h"
+
+struct run_get { bool offline, yes; };
+
+struct run_model {
+    char path[STORE_PATH];
+    struct parts parts;
+    struct json *params;                   /* an object, maybe empty */
+};
+
+/* Fetches a model that is not here, but for paths and offline; asks first above 10 GB (pulling.h).  ERR_CANCELLED when a signal
+ * came.  m is the caller's (run_model_release), also after a failure. */
+int  run_model_get(struct run_model *m, const char *operand, const struct run_get *how, struct err *err);
+void run_model_release(struct run_model *m);
+/* The template that is to take the place of the file's own, or NULL. */
+const char *run_model_template(const struct run_model *m);
+/* The system message and the messages with which a chat with this model begins. */
+int  run_model_begin(const struct run_model *m, struct dialog *d, struct err *err);
+
+#endif

@@ -1,0 +1,311 @@
+/* Removing: models, and what nobody needs; and looking whether files are still what they were. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/os.h"
+#include "store/store.h"
+
+/* ---- what is needed ---- */
+
+/* The digests that manifests of ours name, sorted. */
+struct needs { char (*hex)[SHA256_HEX + 1]; size_t n, cap; };
+
+static int by_text(const void *a, const void *b) { return strcmp(a, b); }
+
+static int add_need(struct needs *v, const char *hex, struct err *err)
+{
+    if (v->n == v->cap) {
+        size_t cap = v->cap ? 2 * v->cap : 256;
+        char (*p)[SHA256_HEX + 1] = mem_resize(v->hex, cap, sizeof *p);
+        if (!p) return err_set(err, ERR_NOMEM, "out of memory for the digests");
+        v->hex = p;
+        v->cap = cap;
+    }
+    memcpy(v->hex[v->n++], hex, SHA256_HEX + 1);
+    return 0;
+}
+
+/* Of all models but l->v[but]. */
+static int find_needs(const struct found_list *l, size_t but, struct needs *v, struct err *err)
+{
+    int rc = 0;
+    *v = (struct needs){ 0 };
+    for (size_t i = 0; rc == 0 && i < l->n; i++) {
+        struct manifest m;
+        if (i == but || !l->v[i].ours || !l->v[i].manifest) continue;
+        if ((rc = store_read_manifest(l->v[i].manifest, &m, NULL, err)) < 0) break;
+        for (size_t k = 0; rc == 0 && k < m.n; k++) rc = add_need(v, m.layer[k].digest, err);
+        manifest_release(&m);
+    }
+    if (v->n) qsort(v->hex, v->n, sizeof *v->hex, by_text);
+    return rc;
+}
+
+static bool is_needed(const struct needs *v, const char *hex)
+{
+    size_t lo = 0, hi = v->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int d = strcmp(v->hex[mid], hex);
+        if (!d) return true;
+        if (d < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    return false;
+}
+
+/* What a manifest that cannot be read needs is not known, so nothing may go. */
+static int check_unread(const struct store *s, const struct found_list *l, struct err *err)
+{
+    struct buf names = { 0 };
+    if (!l->n_unread) return 0;
+    for (size_t i = 0; i < l->n_unread && i < FOUND_UNREAD; i++)
+        buf_printf(&names, "%s%s", i ? ", " : "", l->unread[i] ? l->unread[i] + strlen(s->root) + 1 : "?");
+    int rc = err_set(err, ERR_FORMAT, "%zu damaged manifests in %s may need its files: %.260s; pull those models again, or "
+                     "remove these files, or keep all (hearth rm --keep-files)", l->n_unread, s->root, names.data ? names.data : "");
+    buf_release(&names);
+    return rc;
+}
+
+/* ---- removing a model ---- */
+
+static bool remove_file(const char *path, uint64_t *freed)
+{
+    struct fs_info info;
+    if (!fs_info(path, &info)) return true;
+    os_file_remove(path);
+    if (os_file_exists(path)) return false;
+    *freed += info.size;
+    return true;
+}
+
+struct view { const struct store *s; char path[STORE_PATH]; bool remove; uint64_t size; };
+
+static int view_entry(void *arg, const char *name, struct err *err)
+{
+    struct view *v = arg;
+    char path[STORE_PATH];
+    (void)err;
+    if (strlen(v->path) + strlen(name) + 2 > sizeof path) return 0;
+    fmt_into(path, sizeof path, "%s/%s", v->path, name);
+    if (v->remove && fs_is_link(path)) os_file_remove(path);
+    return 0;
+}
+
+static void remove_view(const struct store *s, const char *hex)
+{
+    struct view v = { .s = s, .remove = true };
+    if (!store_path(s, v.path, "views", hex)) return;
+    fs_list(v.path, view_entry, &v, NULL);
+    fs_remove_folder(v.path);
+}
+
+static int remove_files(struct store *s, const struct found_list *l, size_t at, const struct manifest *m, struct removal *r,
+                        struct err *err)
+{
+    struct needs v;
+    char path[STORE_PATH];
+    int rc = find_needs(l, at, &v, err);
+    for (size_t i = 0; rc == 0 && i < m->n; i++) {
+        const struct layer *f = &m->layer[i];
+        if (f->path || is_needed(&v, f->digest)) continue;
+        if (f->kind == LAYER_MODEL) remove_view(s, f->digest);
+        if (store_blob_path(s, path, f->digest) && !remove_file(path, &r->freed))
+            rc = err_set(err, ERR_IO, "%s: cannot be removed", path);
+    }
+    mem_free(v.hex);
+    return rc;
+}
+
+int store_remove(struct store *s, const struct found_list *l, size_t at, struct removal *r, struct err *err)
+{
+    const struct found *f = &l->v[at];
+    struct manifest m = { 0 };
+    struct fs_file *lock = NULL;
+    r->freed = 0;
+    r->deferred = false;
+    if (!f->ours || !f->manifest)
+        return err_set(err, ERR_ARG, "%s belongs to %s; remove it there: %s", f->name, f->owner, f->path);
+    int rc = r->keep ? 0 : check_unread(s, l, err);
+    if (rc < 0) return err_prefix(err, rc, "%s: ", f->name);
+    rc = store_read_manifest(f->manifest, &m, NULL, err);
+    if (rc == 0 && !r->keep) rc = store_lock_alone(s, &lock, err);
+    r->deferred = rc == 0 && !r->keep && !lock;
+    if (rc == 0) {
+        os_file_remove(f->manifest);
+        if (os_file_exists(f->manifest)) rc = err_set(err, ERR_IO, "%s: cannot be removed", f->manifest);
+    }
+    if (rc == 0 && lock) rc = remove_files(s, l, at, &m, r, err);
+    fs_file_close(lock);
+    manifest_release(&m);
+    return rc;
+}
+
+/* ---- what nobody needs ---- */
+
+struct sweep {
+    struct store *s;
+    const struct gc_options *o;
+    const struct needs *needs;
+    char path[STORE_PATH];
+    unsigned depth;                        /* of folders of manifests */
+};
+
+static void take(struct sweep *w, enum garbage_kind kind, const char *path, uint64_t size)
+{
+    const struct garbage g = { kind, path, size };
+    if (w->o->fn) w->o->fn(w->o->arg, &g);
+    if (!w->o->remove) return;
+    if (kind == GARBAGE_VIEW) remove_view(w->s, strrchr(path, '/') + 1);
+    else os_file_remove(path);
+}
+
+static int blob_entry(void *arg, const char *name, struct err *err)
+{
+    struct sweep *w = arg;
+    char path[STORE_PATH], hex[SHA256_HEX + 1];
+    struct fs_info info;
+    (void)err;
+    if (!store_path(w->s, path, "blobs", name) || !fs_info(path, &info) || !info.regular) return 0;
+    bool part = name_ends_with(name, ".part") || name_ends_with(name, ".part.map");
+    if (strstr(name, ".tmp-")) take(w, GARBAGE_TEMPORARY, path, info.size);
+    else if (part && w->o->downloads) take(w, GARBAGE_DOWNLOAD, path, info.size);
+    else if (!strncmp(name, "sha256-", 7) && digest_parse(name, hex) && !is_needed(w->needs, hex))
+        take(w, GARBAGE_BLOB, path, info.size);
+    return 0;
+}
+
+static int views_entry(void *arg, const char *name, struct err *err)
+{
+    struct sweep *w = arg;
+    char path[STORE_PATH];
+    (void)err;
+    if (sha256_is_hex(name, strlen(name)) && !is_needed(w->needs, name) && store_path(w->s, path, "views", name))
+        take(w, GARBAGE_VIEW, path, 0);
+    return 0;
+}
+
+/* What was left of manifests that were being written. */
+static int manifest_entry(void *arg, const char *name, struct err *err)
+{
+    struct sweep *w = arg;
+    size_t n = strlen(w->path);
+    struct fs_info info;
+    int rc = 0;
+    if (n + strlen(name) + 2 > STORE_PATH) return 0;
+    fmt_into(w->path + n, STORE_PATH - n, "/%s", name);
+    if (fs_info(w->path, &info) && info.folder && w->depth < 4) {
+        w->depth++;
+        rc = fs_list(w->path, manifest_entry, w, err);
+        w->depth--;
+    } else if (info.regular && strstr(name, ".tmp-"))
+        take(w, GARBAGE_TEMPORARY, w->path, info.size);
+    w->path[n] = 0;
+    return rc;
+}
+
+static int sweep(struct sweep *w, struct err *err)
+{
+    char path[STORE_PATH];
+    if (!store_path(w->s, path, "blobs", NULL) || !store_path(w->s, w->path, "manifests", NULL))
+        return err_set(err, ERR_LIMIT, "the path of the store is too long");
+    int rc = fs_list(path, blob_entry, w, err);
+    if (rc == 0) rc = fs_list(w->path, manifest_entry, w, err);
+    if (rc == 0 && store_path(w->s, path, "views", NULL)) rc = fs_list(path, views_entry, w, err);
+    return rc;
+}
+
+int store_gc(struct store *s, const struct gc_options *o, struct err *err)
+{
+    struct found_list l = { 0 };
+    struct needs v = { 0 };
+    struct fs_file *lock;
+    int rc = store_lock_alone(s, &lock, err);
+    if (rc == 0 && !lock)
+        return err_set(err, ERR_LIMIT, "a model is being added to %s at this moment; try again when that is done", s->root);
+    if (rc == 0) rc = store_find_ours(s, &l, err);
+    if (rc == 0) rc = check_unread(s, &l, err);
+    if (rc == 0) rc = find_needs(&l, SIZE_MAX, &v, err);
+    struct sweep w = { .s = s, .o = o, .needs = &v };
+    if (rc == 0) rc = sweep(&w, err);
+    mem_free(v.hex);
+    found_release(&l);
+    fs_file_close(lock);
+    return rc;
+}
+
+/* ---- whether files are what they were ---- */
+
+struct check { struct store *s; const struct verify_options *o; size_t *bad; };
+
+static int check_file(struct check *c, const char *path, const char *title, const char *want, uint64_t size, struct err *err)
+{
+    char hex[SHA256_HEX + 1] = "";
+    struct fs_info info;
+    struct facts x = { 0 };
+    struct verified v = { .path = path, .title = title, .want = want, .found = hex, .size = size };
+    bool there = fs_info(path, &info) && info.regular;
+    int rc = 0;
+    if (there && !*want && index_get(store_index(c->s), path, &info, &x)) v.want = x.digest;
+    if (!there) v.state = VERIFY_MISSING;
+    else if (*want && info.size != size) v.state = VERIFY_SIZE;
+    else {
+        v.size = info.size;
+        if ((rc = sha256_file(path, hex, c->o->progress, c->o->arg, err)) < 0) return rc;
+        v.state = !*v.want ? VERIFY_UNKNOWN : strcmp(v.want, hex) ? VERIFY_WRONG : VERIFY_GOOD;
+    }
+    if (v.state == VERIFY_UNKNOWN) rc = store_digest(c->s, path, hex, NULL, NULL, err);       /* the next time there is one */
+    *c->bad += v.state == VERIFY_WRONG || v.state == VERIFY_SIZE || v.state == VERIFY_MISSING;
+    if (c->o->fn) c->o->fn(c->o->arg, &v);
+    return rc;
+}
+
+static const char *base_of(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
+
+struct each { struct check *c; const char *folder; };
+
+static int folder_entry(void *arg, const char *name, struct err *err)
+{
+    struct each *e = arg;
+    char path[STORE_PATH];
+    if (!name_ends_with(name, ".safetensors") || strlen(e->folder) + strlen(name) + 2 > sizeof path) return 0;
+    fmt_into(path, sizeof path, "%s/%s", e->folder, name);
+    return check_file(e->c, path, name, "", 0, err);
+}
+
+/* A model without a manifest: its file, its parts, or the weights of its folder. */
+static int check_plain(struct check *c, const struct found *f, struct err *err)
+{
+    unsigned part, parts;
+    char at[STORE_PATH], number[8];
+    if (os_is_folder(f->path)) return fs_list(f->path, folder_entry, &(struct each){ c, f->path }, err);
+    store_part_of(f->path, &part, &parts);
+    struct fs_info info = { 0 };
+    if (parts == 1) return check_file(c, f->path, base_of(f->path), f->digest, fs_info(f->path, &info) ? info.size : 0, err);
+    int rc = 0;
+    for (unsigned i = 1; rc == 0 && i <= parts; i++) {
+        fmt_into(at, sizeof at, "%s", f->path);
+        fmt_into(number, sizeof number, "%05u", i);
+        memcpy(at + strlen(at) - 19, number, 5);
+        rc = check_file(c, at, base_of(at), "", 0, err);
+    }
+    return rc;
+}
+
+int store_verify(struct store *s, const struct found *f, const struct verify_options *o, size_t *bad, struct err *err)
+{
+    struct check c = { s, o, bad };
+    struct manifest m;
+    char path[STORE_PATH];
+    *bad = 0;
+    if (!f->manifest) return check_plain(&c, f, err);
+    int rc = store_read_manifest(f->manifest, &m, NULL, err);
+    if (rc < 0) return rc;
+    for (size_t i = 0; rc == 0 && i < m.n; i++)
+        if (store_layer_path(f->manifest, &m.layer[i], path))
+            rc = check_file(&c, path, m.layer[i].title ? m.layer[i].title : base_of(path), m.layer[i].digest,
+                            m.layer[i].size, err);
+    manifest_release(&m);
+    return rc;
+}

@@ -1,0 +1,183 @@
+/* Source of the grammar: docs/modelfile of Ollama and what its program accepts. */
+#include "store/modelfile.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/near.h"
+#include "base/utf8.h"
+
+static const char *const word_name[N_WORDS] = { "FROM", "PARAMETER", "TEMPLATE", "SYSTEM", "ADAPTER", "LICENSE", "MESSAGE",
+                                                "DRAFT", "RENDERER", "PARSER", "REQUIRES" };
+
+const char *modelfile_word(enum modelfile_word w) { return word_name[w]; }
+
+void modelfile_release(struct modelfile *m)
+{
+    arena_release(&m->arena);
+    *m = (struct modelfile){ 0 };
+}
+
+struct reader { const char *at, *end; unsigned line; struct modelfile *m; };
+
+static bool blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+static bool space(char c) { return blank(c) || c == '\n'; }
+static bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool part_of_key(char c) { return letter(c) || (c >= '0' && c <= '9') || c == '_'; }
+
+static void skip_blanks(struct reader *r)
+{
+    while (r->at < r->end && blank(*r->at)) r->at++;
+}
+
+/* Between two things: white space, empty lines, remarks. */
+static void skip_between(struct reader *r)
+{
+    for (; r->at < r->end; r->at++) {
+        if (*r->at == '\n') r->line++;
+        else if (*r->at == '#') {
+            while (r->at + 1 < r->end && r->at[1] != '\n') r->at++;
+        } else if (!space(*r->at))
+            return;
+    }
+}
+
+static const char *next_word(const void *arg, size_t i)
+{
+    (void)arg;
+    return i < N_WORDS ? word_name[i] : NULL;
+}
+
+static int read_word(struct reader *r, enum modelfile_word *out, struct err *err)
+{
+    char word[24];
+    size_t n = 0;
+    while (r->at < r->end && letter(*r->at) && n + 1 < sizeof word) {
+        char c = *r->at++;
+        word[n++] = c >= 'a' ? (char)(c - 32) : c;
+    }
+    word[n] = 0;
+    for (int i = 0; i < N_WORDS; i++)
+        if (!strcmp(word, word_name[i]) && (r->at == r->end || space(*r->at))) {
+            *out = (enum modelfile_word)i;
+            return 0;
+        }
+    const char *near = n ? near_find(word, next_word, NULL) : NULL;
+    if (near) return err_set(err, ERR_FORMAT, "line %u: \"%s\" is no word; did you mean %s?", r->line, word, near);
+    return err_set(err, ERR_FORMAT, "line %u: begins with none of FROM, PARAMETER, TEMPLATE, SYSTEM, ADAPTER, LICENSE, MESSAGE",
+                   r->line);
+}
+
+static const char *keep(struct reader *r, const char *s, size_t n, struct err *err)
+{
+    const char *copy = arena_strdup(&r->m->arena, s, n);
+    if (!copy) err_set(err, ERR_NOMEM, "line %u: out of memory", r->line);
+    return copy;
+}
+
+static int read_key(struct reader *r, const char *what, const char **out, struct err *err)
+{
+    const char *from = r->at;
+    while (r->at < r->end && part_of_key(*r->at)) r->at++;
+    size_t n = (size_t)(r->at - from);
+    if (!n || n > 64 || (r->at < r->end && !blank(*r->at)))
+        return err_set(err, ERR_FORMAT, "line %u: expected the %s, then its value", r->line, what);
+    return (*out = keep(r, from, n, err)) ? 0 : ERR_NOMEM;
+}
+
+/* Whether a trimmed value is whole, and what lies between its quotes. */
+static bool whole(const char *s, size_t n, const char **inner, size_t *len)
+{
+    size_t q = n >= 3 && !memcmp(s, "\"\"\"", 3) ? 3 : n && *s == '"' ? 1 : 0;
+    *inner = s + q;
+    *len = n - q;
+    if (!q) return true;
+    if (n < 2 * q || memcmp(s + n - q, "\"\"\"", q)) return false;
+    *len = n - 2 * q;
+    return true;
+}
+
+static int read_value(struct reader *r, const char **out, struct err *err)
+{
+    unsigned first = r->line;
+    struct buf text = { 0 };
+    const char *inner = NULL, *from = r->at;
+    size_t n = 0;
+    bool done = false;
+    while (!done) {
+        const char *end = r->at;
+        while (end < r->end && *end != '\n') end++;
+        size_t k = (size_t)(end - from);
+        while (k && space(from[k - 1])) k--;
+        done = whole(from, k, &inner, &n);
+        r->at = end;
+        if (done || end == r->end) break;
+        r->at++;
+        r->line++;
+    }
+    if (!done)
+        return err_set(err, ERR_FORMAT, "line %u: the text that begins here with %s has no end", first,
+                       from + 2 < r->end && from[1] == '"' && from[2] == '"' ? "\"\"\"" : "\"");
+    for (size_t i = 0; i < n; i++)
+        if (inner[i] != '\r') buf_putc(&text, inner[i]);
+    int rc = text.bad ? err_set(err, ERR_NOMEM, "line %u: out of memory", first) : 0;
+    if (rc == 0 && !(*out = keep(r, text.data ? text.data : "", text.len, err))) rc = ERR_NOMEM;
+    buf_release(&text);
+    return rc;
+}
+
+static int check_role(const struct reader *r, const char *role, struct err *err)
+{
+    if (!strcmp(role, "system") || !strcmp(role, "user") || !strcmp(role, "assistant")) return 0;
+    return err_set(err, ERR_FORMAT, "line %u: \"%s\" is no role; system, user and assistant are", r->line, role);
+}
+
+static int read_line(struct reader *r, struct modelfile_line *l, struct err *err)
+{
+    *l = (struct modelfile_line){ .key = "", .line = r->line };
+    int rc = read_word(r, &l->word, err);
+    if (rc < 0) return rc;
+    skip_blanks(r);
+    if (l->word == WORD_PARAMETER) rc = read_key(r, "name of a setting", &l->key, err);
+    if (l->word == WORD_MESSAGE && (rc = read_key(r, "role", &l->key, err)) == 0) rc = check_role(r, l->key, err);
+    if (rc < 0) return rc;
+    skip_blanks(r);
+    if (r->at == r->end || *r->at == '\n')
+        return err_set(err, ERR_FORMAT, "line %u: %s has no value; \"\" is an empty one", l->line, word_name[l->word]);
+    return read_value(r, &l->value, err);
+}
+
+static int parse(struct reader *r, struct err *err)
+{
+    enum { GROW = 64 };
+    struct modelfile *m = r->m;
+    bool from = false;
+    for (skip_between(r); r->at < r->end; skip_between(r)) {
+        if (m->n == MODELFILE_LINES) return err_set(err, ERR_LIMIT, "more than %d things", MODELFILE_LINES);
+        if (m->n % GROW == 0) {
+            struct modelfile_line *v = arena_new(&m->arena, struct modelfile_line, m->n + GROW);
+            if (!v) return err_set(err, ERR_NOMEM, "out of memory");
+            if (m->n) memcpy(v, m->v, m->n * sizeof *v);
+            m->v = v;
+        }
+        int rc = read_line(r, &m->v[m->n], err);
+        if (rc < 0) return rc;
+        from = from || m->v[m->n].word == WORD_FROM;
+        m->n++;
+    }
+    return from ? 0 : err_set(err, ERR_FORMAT, "there is no FROM, which names the model to begin with");
+}
+
+int modelfile_parse(struct modelfile *m, const char *text, size_t n, struct err *err)
+{
+    *m = (struct modelfile){ .arena = { .limit = 4 * (size_t)MODELFILE_MAX } };
+    if (n > MODELFILE_MAX) return err_set(err, ERR_LIMIT, "%zu bytes: at most %d are allowed", n, MODELFILE_MAX);
+    if (n >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2)))
+        return err_set(err, ERR_UNSUPPORTED, "is UTF-16; save it as UTF-8");
+    if (memchr(text, 0, n) || !utf8_valid(text, n)) return err_set(err, ERR_FORMAT, "is no UTF-8 text");
+    size_t bom = n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+    struct reader r = { text + bom, text + n, 1, m };
+    int rc = parse(&r, err);
+    if (rc < 0) modelfile_release(m);
+    return rc;
+}
