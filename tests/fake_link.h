@@ -1,7 +1,7 @@
 /* fake_link.h - an engine process that is none: its functions take the place of link.c in a test program.
  *
- * A "generate" job's "options" say what it does: "max_tokens" texts "t0 ", "t1 ", ... one each "ms" milliseconds (0: at once), of "bytes" bytes
- * each; "fail": the kind of an error at its end instead of done, "silent": no events until it is cancelled.
+ * A job's "options" say what it does: "max_tokens" texts "t0 ", "t1 ", ... one each "ms" milliseconds (0: at once), of "bytes"
+ * bytes each; "fail": the kind of an error at its end instead of done; "silent": no events until it is cancelled.
  * One thread hands out all events, as link.h promises. */
 #ifndef HEARTH_TESTS_FAKE_LINK_H
 #define HEARTH_TESTS_FAKE_LINK_H
@@ -19,7 +19,14 @@
 #include "server/link.h"
 
 enum { FAKE_JOBS = 4096 };
-struct fake_job { uint64_t id, due, step; int64_t n, at, bytes; bool cancelled, silent; char fail[32]; link_event_fn *fn; void *arg; };
+struct fake_job {
+    uint64_t id, due, step;
+    int64_t n, at, bytes;
+    bool cancelled, silent;
+    char fail[32];
+    link_event_fn *fn;
+    void *arg;
+};
 struct link {
     pthread_t thread;
     pthread_mutex_t lock;
@@ -70,7 +77,8 @@ static inline bool fake_step(struct fake_job *j)
         return false;
     }
     if (j->fail[0]) {
-        snprintf(text, sizeof text, "{\"event\":\"error\",\"code\":-1,\"kind\":\"%s\",\"message\":\"it was told to fail\"}", j->fail);
+        snprintf(text, sizeof text, "{\"event\":\"error\",\"code\":-1,\"kind\":\"%s\",\"message\":\"it was told to fail\"}",
+                 j->fail);
         fake_tell(j, text, true);
         return true;
     }

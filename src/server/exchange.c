@@ -184,7 +184,8 @@ void exchange_json(struct exchange *x, int status, struct json *answer)
 
 void exchange_fail(struct exchange *x, int status, const char *kind, const char *message)
 {
-    void (*error)(struct exchange *, int, const char *, const char *) = x->route && x->route->error ? x->route->error : front_error;
+    bool known = x->route && x->route->error;
+    void (*error)(struct exchange *, int, const char *, const char *) = known ? x->route->error : front_error;
     bool started = exchange_started(x);
     if (!started && (status == 429 || status == 503)) exchange_set_header(x, "Retry-After", "1");
     error(x, status, kind, message);
@@ -327,7 +328,8 @@ static void on_event(void *arg, const struct json *event, bool last)
     fn(x, event, last);
     if (!last) return;
     lock_take(&x->lock);
-    bool open = x->answer == ANSWER_NONE && !x->live && !x->held, stream = x->answer == ANSWER_STREAM && !x->ended && !x->live && !x->held;
+    bool works = x->live || x->held;
+    bool open = x->answer == ANSWER_NONE && !works, stream = x->answer == ANSWER_STREAM && !x->ended && !works;
     lock_give(&x->lock);
     if (open) exchange_fail_event(x, event);
     if (stream) exchange_end(x);

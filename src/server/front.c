@@ -3,7 +3,10 @@
 
 #include "server/http_impl.h"
 
-static bool put_str(struct json *o, const char *key, const char *value) { return json_put(o, key, json_new_str(value, strlen(value))); }
+static bool put_str(struct json *o, const char *key, const char *value)
+{
+    return json_put(o, key, json_new_str(value, strlen(value)));
+}
 
 void front_error(struct exchange *x, int status, const char *kind, const char *message)
 {

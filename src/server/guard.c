@@ -57,7 +57,8 @@ int guard_check(const struct guard *g, const struct guard_request *r, char *why,
     }
     bool listed = guard_lists(g, r->origin);
     if (r->origin && !listed && !same_origin(r)) {
-        fmt_into(why, n, "pages of the Origin \"%.100s\" may not call this server; start it with --origin to allow that", r->origin);
+        fmt_into(why, n, "pages of the Origin \"%.100s\" may not call this server; start it with --origin to allow that",
+                 r->origin);
         return 403;
     }
     if (r->site && !listed && strcmp(r->site, "same-origin") && strcmp(r->site, "none")) {
@@ -65,8 +66,8 @@ int guard_check(const struct guard *g, const struct guard_request *r, char *why,
         return 403;
     }
     if (r->json && !g->any_type && !(r->type && is_json(r->type))) {
-        fmt_into(why, n, "the Content-Type must be application/json, not \"%.60s\" (with curl: -H 'Content-Type: application/json'; "
-                 "--any-content-type takes others too)", r->type ? r->type : "");
+        fmt_into(why, n, "the Content-Type must be application/json, not \"%.60s\" (with curl: -H 'Content-Type: "
+                 "application/json'; a server started with --any-content-type takes others too)", r->type ? r->type : "");
         return 415;
     }
     return 0;

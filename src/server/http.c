@@ -7,7 +7,6 @@
 
 #include <microhttpd.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 
@@ -172,13 +171,13 @@ static enum MHD_Result count_field(void *arg, enum MHD_ValueKind kind, const cha
 {
     struct framing *f = arg;
     (void)kind;
-    if (!strcasecmp(key, "Content-Length")) {
+    if (name_equal(key, "Content-Length")) {
         f->n_length++;
         f->odd |= !value || !*value || strlen(value) > 18 || value[strspn(value, "0123456789")];
-    } else if (!strcasecmp(key, "Transfer-Encoding")) {
+    } else if (name_equal(key, "Transfer-Encoding")) {
         f->n_coding++;
-        f->odd |= !value || strcasecmp(value, "chunked");
-    } else if (!strcasecmp(key, "Host"))
+        f->odd |= !value || !name_equal(value, "chunked");
+    } else if (name_equal(key, "Host"))
         f->n_host++;
     for (const char *c = key; *c; c++)                        /* "Content-Length : 5" and the like */
         f->odd |= (unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f;
@@ -197,11 +196,10 @@ static bool ambiguous(struct exchange *x, const char *version)
 static const char *key_of(const struct exchange *x)
 {
     const char *auth = exchange_header(x, "Authorization"), *key = exchange_header(x, "X-Api-Key");
-    if (auth && !strncasecmp(auth, "Bearer ", 7)) {
-        auth += 7;
-        return auth + strspn(auth, " ");
-    }
-    return key;
+    char scheme[8] = "";
+    if (auth) fmt_into(scheme, sizeof scheme, "%.7s", auth);
+    if (!name_equal(scheme, "Bearer ")) return key;
+    return auth + 7 + strspn(auth + 7, " ");
 }
 
 static uint64_t number(const char *s)
@@ -215,7 +213,8 @@ static void preflight(struct exchange *x)
 {
     const char *wanted = exchange_header(x, "Access-Control-Request-Headers");
     exchange_set_header(x, "Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS");
-    exchange_set_header(x, "Access-Control-Allow-Headers", wanted && strlen(wanted) < 1000 ? wanted : "Authorization, Content-Type");
+    if (!wanted || strlen(wanted) > 1000) wanted = "Authorization, Content-Type";
+    exchange_set_header(x, "Access-Control-Allow-Headers", wanted);
     exchange_set_header(x, "Access-Control-Max-Age", "600");
     exchange_text(x, 204, "text/plain", "", 0);
 }
@@ -307,8 +306,9 @@ static enum MHD_Result send_answer(struct exchange *x)
     lock_take(&x->lock);
     x->phase = PHASE_SENT;
     bool small = x->answer == ANSWER_WHOLE && x->out.len <= SMALL_ANSWER;
+    char none[1], *text = x->out.data ? x->out.data : none;
     if (small) {
-        r = MHD_create_response_from_buffer(x->out.len, x->out.data ? x->out.data : (char *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+        r = MHD_create_response_from_buffer(x->out.len, text, MHD_RESPMEM_PERSISTENT);
         x->sent = x->taken = x->out.len;
     } else
         r = MHD_create_response_from_callback(x->answer == ANSWER_WHOLE ? x->out.len : MHD_SIZE_UNKNOWN, 16 << 10, read_answer, x,
@@ -326,7 +326,8 @@ static enum MHD_Result send_answer(struct exchange *x)
 static enum MHD_Result answer(struct exchange *x)
 {
     lock_take(&x->lock);
-    bool gone = x->gone || atomic_load(&x->s->life) == LIFE_CLOSING, none = x->answer == ANSWER_NONE, works = x->live || x->held;
+    bool gone = x->gone || atomic_load(&x->s->life) == LIFE_CLOSING;
+    bool none = x->answer == ANSWER_NONE, works = x->live || x->held;
     if (none && works && !gone) {
         x->suspended = true;
         MHD_suspend_connection(x->mhd);
@@ -412,8 +413,10 @@ static enum MHD_Result begin(struct exchange *x, struct MHD_Connection *m, const
     return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *m, const char *url, const char *method, const char *version,
-                                  const char *data, size_t *n, void **ctx)
+/* As the library calls it. */
+#define REQUEST void *cls, struct MHD_Connection *m, const char *url, const char *method, const char *version, const char *data, \
+                size_t *n, void **ctx
+static enum MHD_Result on_request(REQUEST)
 {
     struct exchange *x = *ctx;
     (void)url;
@@ -473,7 +476,8 @@ int http_start(struct server *s, struct listener *l, struct err *err)
                                  MHD_OPTION_URI_LOG_CALLBACK, on_line, s, MHD_OPTION_UNESCAPE_CALLBACK, as_it_is, NULL,
                                  MHD_OPTION_ARRAY, option, MHD_OPTION_END);
     if (!l->daemon)
-        return err_set(err, ERR_IO, "cannot serve %s%s", l->url, l->tls ? ": is the certificate's file PEM, and the key its own?" : "");
+        return err_set(err, ERR_IO, "cannot serve %s%s", l->url,
+                       l->tls ? ": is the certificate's file PEM, and the key its own?" : "");
     return 0;
 }
 

@@ -49,19 +49,18 @@ const char        *exchange_method(const struct exchange *x);
 const char        *exchange_path(const struct exchange *x);                      /* as it was sent, without the query */
 const char        *exchange_param(const struct exchange *x, const char *name);   /* of the path, decoded; NULL: none */
 const char        *exchange_query(const struct exchange *x, const char *name);   /* decoded; NULL: none */
-const char        *exchange_header(const struct exchange *x, const char *name);  /* of the request; NULL: none.  In the handler and
-                                                                                    the sink only */
+/* Of the request; NULL: none.  In the handler and the sink only. */
+const char        *exchange_header(const struct exchange *x, const char *name);
 const char        *exchange_user(const struct exchange *x);                      /* name of the key; "" without keys */
 const char        *exchange_id(const struct exchange *x);                        /* X-Request-Id */
 void               exchange_keep(struct exchange *x, void *state, void (*release)(void *state));   /* the handler's own */
 void              *exchange_state(const struct exchange *x);
 
-/* The answer.  header: before the first byte of the body.  json takes its value (NULL: an error 500 is sent).  A second answer is
- * ignored. */
+/* The answer.  header: before the first byte of the body.  json takes its value (NULL: error 500).  A second one is ignored. */
 void exchange_set_header(struct exchange *x, const char *name, const char *value);
 void exchange_json(struct exchange *x, int status, struct json *answer);
 void exchange_text(struct exchange *x, int status, const char *type, const char *text, size_t n);
-void exchange_fail(struct exchange *x, int status, const char *kind, const char *message);   /* as the route's dialect writes it */
+void exchange_fail(struct exchange *x, int status, const char *kind, const char *message);   /* as route.error writes it */
 /* By an error's code (ERR_*), or an error event of the link (job.h): chooses status and kind. */
 void exchange_fail_err(struct exchange *x, const struct err *err);
 void exchange_fail_event(struct exchange *x, const struct json *event);
@@ -72,11 +71,11 @@ void exchange_sse(struct exchange *x, const char *event, const struct json *data
 void exchange_ndjson(struct exchange *x, const struct json *line);
 void exchange_end(struct exchange *x);                                      /* of a stream; a job that still runs is cancelled */
 
-/* Submits a job, which it takes: admission is asked, "model" (a name as the client gave it; absent: the server's own) is replaced by
- * what server_resolve finds, "salt" and "user" of the key are added.  false: it has been answered with an error (429, 503, 404, ...).
- * fn is called as link.h says, also when the client has gone (its last event then is of kind "cancelled"); one that returned
- * without an answer to the last event is answered by exchange_fail_event or with 500.  One job at a time; the next may be
- * submitted from within the last event. */
+/* Submits a job, which it takes: admission is asked, "model" (a name as the client gave it; absent: the server's own) is replaced
+ * by what server_resolve finds, "salt" and "user" of the key are added.  false: it has been answered with an error (429, 503,
+ * 404, ...).  fn is called as link.h says, also when the client has gone (the last event then is of kind "cancelled"); when it
+ * returned without an answer to the last event, exchange_fail_event answers.  One job at a time; the next may be submitted
+ * from within the last event. */
 typedef void exchange_event_fn(struct exchange *x, const struct json *event, bool last);
 bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn);
 uint64_t exchange_job(const struct exchange *x);                            /* the link's number of the job, 0: none */

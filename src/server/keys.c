@@ -102,7 +102,8 @@ const struct key *keys_find(const struct keys *k, const char *text)
 int key_make(enum role role, const char *name, char key[KEY_TEXT + 1], struct buf *line, struct err *err)
 {
     char hash[SHA256_HEX + 1];
-    if (!good_name(name)) return err_set(err, ERR_ARG, "a key's name is 1 to %d letters, digits, . _ or -, not \"%.80s\"", KEY_NAME, name);
+    if (!good_name(name))
+        return err_set(err, ERR_ARG, "a key's name is 1 to %d letters, digits, . _ or -, not \"%.80s\"", KEY_NAME, name);
     uint64_t r[3] = { os_random64(), os_random64(), os_random64() };
     fmt_into(key, KEY_TEXT + 1, "hearth-%016llx%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1],
              (unsigned long long)r[2]);

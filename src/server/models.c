@@ -77,7 +77,7 @@ static bool remembered(struct server *s, const char *name, struct server_model *
         struct known_model *k = &s->known[i];
         struct fs_info now;
         if (!k->at || strcmp(k->asked, name) || os_now_ns() - k->at > GOOD_FOR_NS) continue;
-        if (!fs_info(k->model.path, &now) || now.size != k->file.size || now.mtime != k->file.mtime || now.inode != k->file.inode) continue;
+        if (!fs_info(k->model.path, &now) || now.size != k->file.size || now.mtime != k->file.mtime) continue;
         *out = k->model;
         return true;
     }

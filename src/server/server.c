@@ -132,15 +132,17 @@ static int listen_on(struct server *s, const char *text, struct err *err)
         fmt_into(l->url, sizeof l->url, "unix:%s", at.host);
     } else {
         bool six = strchr(at.host, ':') != NULL;
-        fmt_into(l->url, sizeof l->url, six ? "%s://[%s]:%u" : "%s://%s:%u", l->tls ? "https" : "http", at.host, l->net.port);
+        const char *scheme = l->tls ? "https" : "http";
+        fmt_into(l->url, sizeof l->url, six ? "%s://[%s]:%u" : "%s://%s:%u", scheme, at.host, l->net.port);
         s->guard.port[s->guard.n_ports++] = l->net.port;
         /* A page cannot rebind a number. */
         const char *host = strchr(l->url, '/') + 2;
-        if (strcmp(at.host, "0.0.0.0") && strcmp(at.host, "::")) allow_name(&s->guard, arena_strdup(&s->arena, host, strlen(host)));
+        bool all = !strcmp(at.host, "0.0.0.0") || !strcmp(at.host, "::");
+        if (!all) allow_name(&s->guard, arena_strdup(&s->arena, host, strlen(host)));
     }
     if (l->net.loopback || s->o.key_file || s->o.insecure_no_key) return 0;
-    return err_set(err, ERR_ARG, "%s can be reached by other machines, so it needs keys: make one with `hearth key new`, and give "
-                   "--key-file (or --insecure-no-key, which lets everybody in)", l->url);
+    return err_set(err, ERR_ARG, "%s can be reached by other machines, so it needs keys: make one with `hearth key new`, and "
+                   "give --key-file (or --insecure-no-key, which lets everybody in)", l->url);
 }
 
 static int read_secrets(struct server *s, struct err *err)

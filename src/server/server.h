@@ -67,8 +67,8 @@ struct server_model {
     char digest[SHA256_HEX + 1];   /* of the file, or "" */
     bool embedded;
 };
-/* By name ("" or NULL: the server's own model).  Paths are refused, but for the one that the server was started with: a request never
- * chooses a file.  Quick: answers are remembered until models change or for some seconds.  ERR_NOTFOUND, ERR_ARG. */
+/* By name ("" or NULL: the server's own model).  Paths are refused, but for the one that the server was started with: a request
+ * never chooses a file.  Quick: answers are remembered until models change or for some seconds.  ERR_NOTFOUND, ERR_ARG. */
 int  server_resolve(struct server *s, const char *name, struct server_model *out, struct err *err);
 /* All of them, read anew; *out is the caller's (found_release).  The embedded one is not among them. */
 int  server_models(struct server *s, struct found_list *out, struct err *err);

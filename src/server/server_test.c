@@ -12,6 +12,8 @@ static struct server *server;
 static int port;
 static _Atomic uint64_t sunk, gone_at, released;
 
+static void pause_ms(int ms) { nanosleep(&(struct timespec){ 0, ms * 1000000L }, NULL); }
+
 /* ---- routes of our own ---- */
 
 static void error(struct exchange *x, int status, const char *kind, const char *message)
@@ -43,7 +45,8 @@ static void whole_event(struct exchange *x, const struct json *event, bool last)
     struct buf *b = exchange_state(x);
     const char *text = json_str(json_get(event, "text"), NULL);
     if (text) buf_puts(b, text);
-    if (last && !strcmp(json_str(json_get(event, "event"), NULL), "done")) exchange_text(x, 200, "text/plain", b->data ? b->data : "", b->len);
+    const char *name = json_str(json_get(event, "event"), NULL);
+    if (last && !strcmp(name, "done")) exchange_text(x, 200, "text/plain", b->data ? b->data : "", b->len);
 }
 
 static struct json *job_of(struct exchange *x)
@@ -106,7 +109,7 @@ static struct os_thread *holder;
 static void hold_on(void *arg)
 {
     struct exchange *x = arg;
-    while (!exchange_gone(x)) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    while (!exchange_gone(x)) pause_ms(1);
     exchange_release(x);
 }
 
@@ -174,7 +177,7 @@ static void wait_jobs(void)
     for (int i = 0; i < 3000; i++) {
         link_state(fake, &l);
         if (!l.n_jobs) return;
-        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+        pause_ms(1);
     }
     fail_msg("%u jobs are still there", l.n_jobs);
 }
@@ -224,7 +227,7 @@ static void whole_answers(void **unused)
     assert_int_equal(strlen(client_body(large)), 3 << 20);
     free(large);
     wait_jobs();
-    for (int i = 0; i < 1000 && atomic_load(&released) != before + 5; i++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    for (int i = 0; i < 1000 && atomic_load(&released) != before + 5; i++) pause_ms(1);
     assert_int_equal(atomic_load(&released), before + 5);
 }
 
@@ -256,7 +259,7 @@ static void streams_come_as_they_are_made(void **unused)
     free(rest);
     close(fd);
     client_expect(post("/t/stream", "{\"max_tokens\":2,\"fail\":\"engine\"}"), 200, "event: error\ndata: {\"kind\":\"engine\"");
-    client_expect(post("/t/stream", "{\"max_tokens\":20000}"), 200, "t19999 ");
+    client_expect(post("/t/stream", "{\"max_tokens\":5000}"), 200, "t4999 ");
 }
 
 static void bodies(void **unused)
@@ -266,17 +269,19 @@ static void bodies(void **unused)
     client_expect(post("/t/whole", "{\"a\":1,\"a\":2}"), 400, "JSON");
     client_expect(client_ask(port, "POST /t/whole HTTP/1.1\r\nHost: localhost\r\n\r\n", 0), 403, "--host-name");
     char request[512];
-    snprintf(request, sizeof request, "POST /t/whole HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\nConnection: close\r\n"
-             "Transfer-Encoding: chunked\r\n\r\n8\r\n{\"max_to\r\na\r\nkens\":  2}\r\n0\r\n\r\n", port);
+    snprintf(request, sizeof request, "POST /t/whole HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\n"
+             "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"max_to\r\na\r\nkens\":  2}\r\n0\r\n\r\n", port);
     client_expect(client_ask(port, request, 0), 200, "t0 t1 ");
     snprintf(request, sizeof request, "POST /t/whole HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\n"
              "Content-Length: 99999999999\r\n\r\n", port);
     client_expect(client_ask(port, request, 0), 413, "at most 33554432");
-    snprintf(request, sizeof request, "POST /t/whole HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}", port);
+    snprintf(request, sizeof request, "POST /t/whole HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 2\r\nConnection: close\r\n"
+             "\r\n{}", port);
     client_expect(client_ask(port, request, 0), 415, "application/json");
     size_t n = 5 << 20;
     char *raw = malloc(n + 512);
-    int k = sprintf(raw, "POST /t/raw HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", port, n);
+    int k = sprintf(raw, "POST /t/raw HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+                    port, n);
     memset(raw + k, 'z', n);
     client_expect(client_ask(port, raw, (size_t)k + n), 201, "5242880");
     free(raw);
@@ -297,22 +302,23 @@ static int start_stream(const char *path, const char *body)
 static void a_client_that_goes_cancels_its_job(void **unused)
 {
     (void)unused;
-    static const char *const body[] = { "{\"silent\":true}", "{\"max_tokens\":1000000,\"ms\":5}", "{\"max_tokens\":1000000,\"ms\":60000}" };
+    static const char *const body[] = { "{\"silent\":true}", "{\"max_tokens\":1000000,\"ms\":5}",
+                                        "{\"max_tokens\":1000000,\"ms\":60000}" };
     for (size_t how = 0; how < 3; how++)
         for (size_t i = 0; i < 3; i++) {
             uint64_t had = atomic_load(&fake->n_cancelled), submitted = atomic_load(&fake->n_submitted);
             int fd = start_stream("/t/stream", body[i]);
-            while (atomic_load(&fake->n_submitted) == submitted) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
-            nanosleep(&(struct timespec){ 0, 60000000 }, NULL);
+            while (atomic_load(&fake->n_submitted) == submitted) pause_ms(1);
+            pause_ms(60);
             uint64_t left = os_now_ns();
             struct linger rst = { 1, 0 };
             if (how == 1) setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof rst);
             if (how == 2) shutdown(fd, SHUT_WR);
             else close(fd);
-            for (int k = 0; k < 2000 && atomic_load(&fake->n_cancelled) == had; k++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+            for (int k = 0; k < 2000 && atomic_load(&fake->n_cancelled) == had; k++) pause_ms(1);
             if (atomic_load(&fake->n_cancelled) != had + 1) fail_msg("not cancelled: way %zu, body %zu", how, i);
             uint64_t took = atomic_load(&fake->cancelled_at) - left;
-            if (took > 100000000) fail_msg("way %zu, body %zu: cancelled after %llu ms", how, i, (unsigned long long)took / 1000000);
+            if (took > 100000000) fail_msg("way %zu, body %zu: after %llu ms", how, i, (unsigned long long)took / 1000000);
             if (how == 2) close(fd);
             wait_jobs();
         }
@@ -323,7 +329,7 @@ static void a_client_that_does_not_read_is_cut_off(void **unused)
     (void)unused;
     uint64_t had = atomic_load(&fake->n_cancelled);
     int fd = start_stream("/t/stream", "{\"max_tokens\":10000,\"bytes\":100000}");
-    for (int k = 0; k < 5000 && atomic_load(&fake->n_cancelled) == had; k++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    for (int k = 0; k < 5000 && atomic_load(&fake->n_cancelled) == had; k++) pause_ms(1);
     assert_int_equal(atomic_load(&fake->n_cancelled), had + 1);
     close(fd);
     wait_jobs();
@@ -334,11 +340,11 @@ static void held_work_hears_of_it(void **unused)
     (void)unused;
     atomic_store(&gone_at, 0);
     int fd = start_stream("/t/hold", "{}");
-    nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+    pause_ms(50);
     assert_int_equal(atomic_load(&gone_at), 0);
     uint64_t left = os_now_ns();
     close(fd);
-    for (int k = 0; k < 2000 && !atomic_load(&gone_at); k++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    for (int k = 0; k < 2000 && !atomic_load(&gone_at); k++) pause_ms(1);
     assert_true(atomic_load(&gone_at) && atomic_load(&gone_at) - left < 100000000);
     os_thread_join(holder);
 }
@@ -349,8 +355,9 @@ static void closing_with_work_left(void **unused)
 {
     (void)unused;
     int fd[8];
-    for (int i = 0; i < 8; i++) fd[i] = start_stream("/t/stream", i & 1 ? "{\"silent\":true}" : "{\"max_tokens\":100000,\"ms\":2}");
-    while (atomic_load(&fake->n_submitted) < 8) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    for (int i = 0; i < 8; i++)
+        fd[i] = start_stream("/t/stream", i & 1 ? "{\"silent\":true}" : "{\"max_tokens\":100000,\"ms\":2}");
+    while (atomic_load(&fake->n_submitted) < 8) pause_ms(1);
     server_close(server);
     struct link_state l;
     link_state(fake, &l);

@@ -63,8 +63,8 @@ static int parse_query(struct uri *u, struct arena *a, const char *q, struct err
             if (u->n_pairs == URI_PAIRS) return err_set(err, ERR_LIMIT, "the query has more than %d fields", URI_PAIRS);
             u->pair[u->n_pairs].name = decode(a, q, name, true);
             u->pair[u->n_pairs].value = name == len ? "" : decode(a, q + name + 1, len - name - 1, true);
-            if (!u->pair[u->n_pairs].name || !u->pair[u->n_pairs].value || !utf8_valid(u->pair[u->n_pairs].value,
-                strlen(u->pair[u->n_pairs].value)))
+            const char *value = u->pair[u->n_pairs].value;
+            if (!u->pair[u->n_pairs].name || !value || !utf8_valid(value, strlen(value)))
                 return err_set(err, ERR_ARG, "field %zu of the query is malformed", u->n_pairs + 1);
             u->n_pairs++;
         }
@@ -95,7 +95,8 @@ const char *uri_query(const struct uri *u, const char *name)
     return NULL;
 }
 
-/* Walks pattern and segments together; `want` (may be NULL): stops at that parameter, *index its segment, *rest: and all behind. */
+/* Walks pattern and segments together; `want` (may be NULL): stops at that parameter; *index: its segment, *rest: and all
+ * behind it. */
 static bool walk(const struct uri *u, const char *pattern, const char *want, size_t *index, bool *rest)
 {
     size_t i = 0;
@@ -189,8 +190,8 @@ int uri_listen(struct uri_listen *out, const char *text, uint16_t port, struct e
         return 0;
     }
     if (!uri_host(&h, text))
-        return err_set(err, ERR_ARG, "\"%.100s\" is nothing to listen on; write 127.0.0.1:11434, [::1]:11434, :11434 (all addresses) "
-                       "or unix:/path", text);
+        return err_set(err, ERR_ARG, "\"%.100s\" is nothing to listen on; write 127.0.0.1:11434, [::1]:11434, :11434 (all "
+                       "addresses) or unix:/path", text);
     out->port = strrchr(text, ':') && text[strlen(text) - 1] != ']' ? h.port : port;
     fmt_into(out->host, sizeof out->host, "%s", strcmp(h.name, "localhost") ? h.name : "127.0.0.1");
     return 0;

@@ -17,7 +17,7 @@ enum { URI_MAX = 8192, URI_SEGMENTS = 32, URI_PAIRS = 64 };
 
 struct uri {
     const char *path;                          /* as it came, without the query */
-    const char *segment[URI_SEGMENTS];         /* decoded; "/v1/models" has two, "/" none; a slash at the end counts for nothing */
+    const char *segment[URI_SEGMENTS];         /* decoded; "/v1/models" has two, "/" none; a last slash counts for nothing */
     size_t n_segments;
     struct { const char *name, *value; } pair[URI_PAIRS];
     size_t n_pairs;
