@@ -418,7 +418,7 @@ const struct command command_row_run = {
     .operands = "[MODEL] [PROMPT]",
     .summary = "chat with a model, or get one answer",
     .about = "MODEL is a name (of `hearth list`, or of a model that is then fetched), a GGUF file (of a split model the first\n"
-             "part) or a folder from the Hugging Face Hub; without one, or with the name spark, the tiny model inside this program\n"
+             "part) or a folder from the Hugging Face Hub; without one, or with the name spark, the tiny model in this program\n"
              "answers.  With a prompt there is one answer; without, a chat.  Text from a pipe is added to the prompt.\n",
     .example = "model.gguf 'Why is the sky blue?'",
     .more = (const char *const[]){ "hearth run model.gguf", "hearth run qwen3:0.6b \"Why is the sky blue?\"",

@@ -101,10 +101,11 @@ int fs_sync_folder(const char *path, struct err *err)
 
 int fs_rename(const char *from, const char *to, struct err *err)
 {
-    if (rename(from, to) < 0) return err_set(err, ERR_IO, "%s: cannot rename into place: %s", to, strerror(errno));
     const char *slash = strrchr(to, '/');
     char *folder = slash ? mem_strdup(to, slash == to ? 1 : (size_t)(slash - to)) : mem_strdup(".", 1);
-    int rc = folder ? fs_sync_folder(folder, err) : err_set(err, ERR_NOMEM, "%s: out of memory", to);
+    if (!folder) return err_set(err, ERR_NOMEM, "%s: out of memory", to);
+    int rc = rename(from, to) < 0 ? err_set(err, ERR_IO, "%s: cannot rename into place: %s", to, strerror(errno)) : 0;
+    if (rc == 0) rc = fs_sync_folder(folder, err);
     mem_free(folder);
     return rc;
 }

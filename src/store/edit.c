@@ -63,7 +63,8 @@ static int check_unread(const struct store *s, const struct found_list *l, struc
     for (size_t i = 0; i < l->n_unread && i < FOUND_UNREAD; i++)
         buf_printf(&names, "%s%s", i ? ", " : "", l->unread[i] ? l->unread[i] + strlen(s->root) + 1 : "?");
     int rc = err_set(err, ERR_FORMAT, "%zu damaged manifests in %s may need its files: %.260s; pull those models again, or "
-                     "remove these files, or keep all (hearth rm --keep-files)", l->n_unread, s->root, names.data ? names.data : "");
+                     "remove these files, or keep all (hearth rm --keep-files)", l->n_unread, s->root,
+                     names.data ? names.data : "");
     buf_release(&names);
     return rc;
 }

@@ -178,7 +178,8 @@ struct gc_options { bool remove, downloads; void (*fn)(void *arg, const struct g
 int  store_gc(struct store *s, const struct gc_options *o, struct err *err);
 
 /* Reads all files of a model again and compares their digests: those of the manifest, of the Hub's cache, or what the file's
- * digest was when it was last read.  fn is called for each; *bad: how many are wrong or missing.  UNKNOWN: there is nothing to compare with. */
+ * digest was when it was last read.  fn is called for each; *bad: how many are wrong or missing.
+ * UNKNOWN: there is nothing to compare with. */
 enum verify_state { VERIFY_GOOD, VERIFY_WRONG, VERIFY_SIZE, VERIFY_MISSING, VERIFY_UNKNOWN };
 struct verified { enum verify_state state; const char *path, *title, *want, *found; uint64_t size; };
 struct verify_options {
