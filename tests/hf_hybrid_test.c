@@ -1,5 +1,5 @@
-/* hf_hybrid_test.c - folders of models with a state (Qwen3-Next, Qwen 3.5, LFM2) and of encoders compute what their GGUF files
- * compute, and become such files again.  The names and orders here are written from the checkpoints' conventions. */
+/* hf_hybrid_test.c - folders of models with a state (Qwen3-Next, Qwen 3.5, LFM2), of Gemma 4 and of encoders compute what their
+ * GGUF files compute, and become such files again.  The names and orders here are written from the checkpoints' conventions. */
 #define _GNU_SOURCE
 #include "tests/hf_folder.h"
 
@@ -9,6 +9,7 @@
 #include "format/hf.h"
 #include "engine/engine.h"
 #include "tests/program.h"
+#include "tests/tiny_arch.h"
 #include "tests/tiny_encoder.h"
 
 enum { N_IDS = 40, MAX_ROW = 4096 };
@@ -486,6 +487,114 @@ static void encoders(void **state)
     }
 }
 
+/* ---- Gemma 4 ---- */
+
+static const struct names gemma4[] = {
+    { "attn_norm.weight", "input_layernorm.weight" }, { "attn_q.weight", "self_attn.q_proj.weight" },
+    { "attn_k.weight", "self_attn.k_proj.weight" }, { "attn_v.weight", "self_attn.v_proj.weight" },
+    { "attn_output.weight", "self_attn.o_proj.weight" }, { "attn_q_norm.weight", "self_attn.q_norm.weight" },
+    { "attn_k_norm.weight", "self_attn.k_norm.weight" }, { "post_attention_norm.weight", "post_attention_layernorm.weight" },
+    { "ffn_norm.weight", "pre_feedforward_layernorm.weight" }, { "post_ffw_norm.weight", "post_feedforward_layernorm.weight" },
+    { "ffn_gate.weight", "mlp.gate_proj.weight" }, { "ffn_up.weight", "mlp.up_proj.weight" },
+    { "ffn_down.weight", "mlp.down_proj.weight" }, { "inp_gate.weight", "per_layer_input_gate.weight" },
+    { "proj.weight", "per_layer_projection.weight" }, { "post_norm.weight", "post_per_layer_input_norm.weight" },
+    { "layer_output_scale.weight", "layer_scalar" }, { "post_ffw_norm_1.weight", "post_feedforward_layernorm_1.weight" },
+    { "pre_ffw_norm_2.weight", "pre_feedforward_layernorm_2.weight" },
+    { "post_ffw_norm_2.weight", "post_feedforward_layernorm_2.weight" }, { "ffn_gate_inp.weight", "router.proj.weight" },
+    { "ffn_gate_inp.scale", "router.scale" }, { "ffn_down_exps.scale", "router.per_expert_scale" },
+    { "ffn_gate_up_exps.weight", "experts.gate_up_proj" }, { "ffn_down_exps.weight", "experts.down_proj" },
+}, gemma4_top[] = {
+    { "token_embd.weight", "embed_tokens.weight" }, { "output_norm.weight", "norm.weight" },
+    { "per_layer_token_embd.weight", "embed_tokens_per_layer.weight" },
+    { "per_layer_model_proj.weight", "per_layer_model_projection.weight" },
+    { "per_layer_proj_norm.weight", "per_layer_projection_norm.weight" },
+};
+
+/* Plain copies: norms have no +1 here. */
+static void put_plain(struct hff *w, const char *name, const struct gguf_tensor *g)
+{
+    struct hff_tensor *t = hff_new(w, name, hff_dtype(g->type), (size_t)g->bytes);
+    memcpy(t->data, g->data, t->bytes);
+    t->n_dims = (int)g->n_dims;
+    for (int i = 0; i < t->n_dims; i++) t->shape[i] = g->ne[t->n_dims - 1 - i];
+}
+
+/* A quarter of the head turns in full layers; the file says so by divisors. */
+static void write_gemma4(struct tiny_any *a)
+{
+    struct buf b = { 0 };
+    assert_int_equal(tiny_any_bytes(&b, a), 0);
+    FILE *f = fopen(file, "wb");
+    fwrite(b.data, 1, b.len, f);
+    assert_int_equal(fclose(f), 0);
+    struct gguf *g = open_file(file);
+    const struct gguf_tensor *t = gguf_tensor(g, "rope_freqs.weight");
+    char *at = memmem(b.data, b.len, t->data, (size_t)t->bytes);
+    size_t n = (size_t)t->ne[0];
+    gguf_close(g);
+    assert_non_null(at);
+    for (size_t i = 0; i < n; i++) {
+        float v = i < n / 4 ? 1 : 1e30f;
+        memcpy(at + 4 * i, &v, 4);
+    }
+    f = fopen(file, "wb");
+    fwrite(b.data, 1, b.len, f);
+    assert_int_equal(fclose(f), 0);
+    buf_release(&b);
+}
+
+static void gemma4_folder(const struct gguf *g, const struct tiny_any *a)
+{
+    struct hff w = begin_folder(g);
+    const char *prefix = a->per_layer ? "model.language_model." : "model.";
+    char from[96], to[160], config[1600];
+    for (size_t i = 0; i < sizeof gemma4_top / sizeof *gemma4_top; i++) {
+        snprintf(to, sizeof to, "%s%s", prefix, gemma4_top[i].hf);
+        if (gguf_tensor(g, gemma4_top[i].gguf)) put_plain(&w, to, gguf_tensor(g, gemma4_top[i].gguf));
+    }
+    for (uint32_t l = 0; l < a->t.L; l++)
+        for (size_t i = 0; i < sizeof gemma4 / sizeof *gemma4; i++) {
+            snprintf(from, sizeof from, "blk.%u.%s", l, gemma4[i].gguf);
+            snprintf(to, sizeof to, "%slayers.%u.%s", prefix, l, gemma4[i].hf);
+            if (gguf_tensor(g, from)) put_plain(&w, to, gguf_tensor(g, from));
+        }
+    /* what is there and never read: a picture's part, and the keys of a layer that uses another's */
+    if (a->per_layer) put_plain(&w, "model.vision_tower.norm.weight", gguf_tensor(g, "output_norm.weight"));
+    snprintf(to, sizeof to, "%slayers.%u.self_attn.k_proj.weight", prefix, a->t.L - 1);
+    if (a->kv_shared) put_plain(&w, to, gguf_tensor(g, "blk.1.attn_k.weight"));
+    snprintf(config, sizeof config, "{\"architectures\":[\"Gemma4For%s\"],%s\"model_type\":\"gemma4_text\",\"hidden_size\":%u,"
+             "\"num_hidden_layers\":%u,\"num_attention_heads\":%u,\"num_key_value_heads\":%u,\"head_dim\":%u,"
+             "\"global_head_dim\":%u,\"intermediate_size\":%u,\"num_kv_shared_layers\":%u,\"hidden_size_per_layer_input\":%u,"
+             "\"sliding_window\":%u,\"use_double_wide_mlp\":false,\"rms_norm_eps\":1e-05,\"final_logit_softcapping\":0.0,"
+             "\"attention_k_eq_v\":true,\"enable_moe_block\":%s,\"num_experts\":%u,\"top_k_experts\":%u,"
+             "\"moe_intermediate_size\":%u,\"sliding_window_pattern\":2,\"max_position_embeddings\":256,"
+             "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.25,"
+             "\"rope_theta\":10000},\"sliding_attention\":{\"rope_theta\":10000}}}%s\n",
+             a->per_layer ? "ConditionalGeneration" : "CausalLM", a->per_layer ? "\"text_config\":{" : "", a->t.D, a->t.L, a->t.H,
+             a->t.K, a->E_sliding, a->t.E, a->t.F, a->kv_shared, a->per_layer, a->t.window, a->t.experts ? "true" : "false",
+             a->t.experts, a->t.used, a->Fe, a->per_layer ? "}" : "");
+    hff_tokenizer(&w);
+    end_folder(&w, config);
+}
+
+static void gemma_four(void **state)
+{
+    (void)state;
+    struct tiny_any row[] = {
+        { .t = { .arch = "gemma4", .type = DT_F32, .D = 64, .L = 6, .H = 4, .K = 2, .E = 32, .F = 96, .window = 11 },
+          .E_sliding = 16, .per_layer = 32, .kv_shared = 2, .tied = true },
+        { .t = { .arch = "gemma4", .type = DT_BF16, .D = 96, .L = 2, .H = 2, .K = 1, .E = 48, .F = 32, .window = 30, .experts = 5,
+                 .used = 2 }, .E_sliding = 32, .Fe = 32, .tied = true },
+    };
+    for (size_t i = 0; i < 2; i++) {
+        write_gemma4(&row[i]);
+        struct gguf *g = open_file(file);
+        gemma4_folder(g, &row[i]);
+        gguf_close(g);
+        same_answer(file, dir, false, 0);
+    }
+}
+
 static void refused(const char *config, const char *say)
 {
     struct gguf *g;
@@ -548,6 +657,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recurrent_models),
         cmocka_unit_test(encoders),
+        cmocka_unit_test(gemma_four),
         cmocka_unit_test(nonsense),
     };
     return cmocka_run_group_tests(tests, begin, end);

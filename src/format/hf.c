@@ -19,6 +19,8 @@ static const struct hf_family families[] = {
     { "gemma2", "Gemma2ForCausalLM", "gemma2", HF_PLUS_ONE | HF_SANDWICH },
     { "gemma3_text", "Gemma3ForCausalLM", "gemma3", HF_PLUS_ONE | HF_SANDWICH | HF_QKNORM },
     { "gemma3_text", "Gemma3ForConditionalGeneration", "gemma3", HF_PLUS_ONE | HF_SANDWICH | HF_QKNORM },
+    { "gemma4_text", "Gemma4ForCausalLM", "gemma4", HF_SANDWICH | HF_QKNORM | HF_MOE | HF_LEAD | HF_GEMMA4 },
+    { "gemma4_text", "Gemma4ForConditionalGeneration", "gemma4", HF_SANDWICH | HF_QKNORM | HF_MOE | HF_LEAD | HF_GEMMA4 },
     { "phi3", "Phi3ForCausalLM", "phi3", HF_FUSED | HF_GATE_UP },
     { "olmo2", "Olmo2ForCausalLM", "olmo2", HF_POST | HF_QKNORM },
     { "olmo3", "Olmo3ForCausalLM", "olmo2", HF_POST | HF_QKNORM },
@@ -276,6 +278,7 @@ static int translate(struct hf *h)
     rc = safetensors_open(&h->st, h->folder, h->err);
     if (rc == ERR_NOTFOUND) rc = 0;
     if (rc == 0 && h->family->flags & HF_ENCODER) rc = hf_encoder_config(h);
+    else if (rc == 0 && h->family->flags & HF_GEMMA4) rc = hf_gemma4_config(h);
     else if (rc == 0 && (rc = hf_config(h)) == 0) rc = hf_rope(h);
     if (rc == 0) rc = hf_pooling(h);
     if (rc == 0 && h->st) rc = hf_tensors(h);

@@ -5,7 +5,8 @@
  *   hf_tensor.c  names and shapes of tensors            hf_spm.c    tokenizer.model
  *   hf_split.c   quantised matrices                     hf_oss.c    the experts of gpt-oss
  *   hf_rope.c    scaling of rotary positions            hf_pre.c    regular expressions -> names of splitting rules
- *   hf_hybrid.c  layers with a state of fixed size      hf_bert.c   encoders */
+ *   hf_hybrid.c  layers with a state of fixed size      hf_bert.c   encoders
+ *   hf_gemma4.c  Gemma 4's configuration */
 #ifndef HEARTH_FORMAT_HF_IMPL_H
 #define HEARTH_FORMAT_HF_IMPL_H
 
@@ -48,7 +49,8 @@ enum {
     HF_BERT = 1 << 19,                      /* encoders: BERT and the RoBERTas */
     HF_NOMIC = 1 << 20,
     HF_MODERN = 1 << 21,
-    HF_ENCODER = HF_BERT | HF_NOMIC | HF_MODERN
+    HF_ENCODER = HF_BERT | HF_NOMIC | HF_MODERN,
+    HF_GEMMA4 = 1 << 22
 };
 struct hf_family {
     const char *type, *class;               /* model_type of config.json; the class that writes it */
@@ -69,6 +71,7 @@ struct hf {
     struct gguf_tensor *tensor;
     size_t n_tensors, cap_tensors;
     uint32_t n_layer, n_head, n_head_kv, n_embd, head_dim, n_rot, n_expert;
+    uint32_t n_shared;                      /* the last layers, which use keys and values of others */
     bool mlx_norms;                         /* norms have their +1 already */
     struct err *err;
 };
@@ -104,6 +107,9 @@ int  hf_copy_u32(struct hf *h, const char *from, const char *to);
 int hf_hybrid_config(struct hf *h);
 /* What a family's feed-forward is wide. */
 int hf_conv_width(struct hf *h, uint32_t *out);
+
+/* ---- hf_gemma4.c ---- */
+int hf_gemma4_config(struct hf *h);
 
 /* ---- hf_bert.c ---- */
 int hf_encoder_config(struct hf *h);

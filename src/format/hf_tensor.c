@@ -6,10 +6,11 @@
 #include "base/mem.h"
 #include "format/hf_impl.h"
 
-enum kind { LINEAR, NORM, PLAIN_NORM, EXPERT, GATE_UP, VECTOR, CONV, DECAY };
+enum kind { LINEAR, NORM, PLAIN_NORM, EXPERT, GATE_UP, VECTOR, CONV, DECAY, STACK };
 
 /* What a layer may have: its module's name, GGUF's, and the flags that its family must have, or must not.  A VECTOR (DECAY: of
- * logarithms) is a tensor by its whole name, in both worlds; # is the number of an expert.  A PLAIN_NORM never lacks its +1. */
+ * logarithms) is a tensor by its whole name, in both worlds; # is the number of an expert.  A PLAIN_NORM never lacks its +1.  A
+ * STACK of matrices may come without ".weight". */
 static const struct module { const char *hf, *gguf; enum kind kind; unsigned need, never; } modules[] = {
     { "input_layernorm", "attn_norm", NORM, 0, HF_POST },
     { "post_attention_layernorm", "ffn_norm", NORM, 0, HF_SANDWICH | HF_POST | HF_NAMED_POST },
@@ -56,7 +57,7 @@ static const struct module { const char *hf, *gguf; enum kind kind; unsigned nee
     { "block_sparse_moe.switch_mlp.gate_proj", "ffn_gate_exps", LINEAR, HF_MOE, 0 },
     { "block_sparse_moe.switch_mlp.up_proj", "ffn_up_exps", LINEAR, HF_MOE, 0 },
     { "block_sparse_moe.switch_mlp.down_proj", "ffn_down_exps", LINEAR, HF_MOE, 0 },
-    { "mlp.experts.down_proj", "ffn_down_exps", LINEAR, HF_MOE, HF_OSS },
+    { "mlp.experts.down_proj", "ffn_down_exps", STACK, HF_MOE, HF_OSS },
     { "mlp.experts.gate_up_proj", "", GATE_UP, HF_MOE, HF_OSS },
     { "block_sparse_moe.input_linear", "", GATE_UP, HF_MOE, 0 },
     { "block_sparse_moe.output_linear", "ffn_down_exps", LINEAR, HF_MOE, 0 },
@@ -67,6 +68,21 @@ static const struct module { const char *hf, *gguf; enum kind kind; unsigned nee
     { "mlp.shared_experts.gate_proj", "ffn_gate_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
     { "mlp.shared_experts.up_proj", "ffn_up_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
     { "mlp.shared_experts.down_proj", "ffn_down_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
+    { "per_layer_input_gate", "inp_gate", LINEAR, HF_GEMMA4, 0 },
+    { "per_layer_projection", "proj", LINEAR, HF_GEMMA4, 0 },
+    { "post_per_layer_input_norm", "post_norm", NORM, HF_GEMMA4, 0 },
+    { "layer_scalar", "layer_output_scale.weight", VECTOR, HF_GEMMA4, 0 },
+    { "post_feedforward_layernorm_1", "post_ffw_norm_1", NORM, HF_GEMMA4, 0 },
+    { "pre_feedforward_layernorm_2", "pre_ffw_norm_2", NORM, HF_GEMMA4, 0 },
+    { "post_feedforward_layernorm_2", "post_ffw_norm_2", NORM, HF_GEMMA4, 0 },
+    { "router.proj", "ffn_gate_inp", LINEAR, HF_GEMMA4, 0 },
+    { "router.scale", "ffn_gate_inp.scale", VECTOR, HF_GEMMA4, 0 },
+    { "router.per_expert_scale", "ffn_down_exps.scale", VECTOR, HF_GEMMA4, 0 },
+    { "experts.gate_up_proj", "", GATE_UP, HF_GEMMA4, 0 },
+    { "experts.down_proj", "ffn_down_exps", STACK, HF_GEMMA4, 0 },
+    { "experts.switch_glu.gate_proj", "ffn_gate_exps", LINEAR, HF_GEMMA4, 0 },
+    { "experts.switch_glu.up_proj", "ffn_up_exps", LINEAR, HF_GEMMA4, 0 },
+    { "experts.switch_glu.down_proj", "ffn_down_exps", LINEAR, HF_GEMMA4, 0 },
     { "attention.self.query", "attn_q", LINEAR, HF_BERT, 0 },
     { "attention.self.key", "attn_k", LINEAR, HF_BERT, 0 },
     { "attention.self.value", "attn_v", LINEAR, HF_BERT, 0 },
@@ -373,7 +389,7 @@ enum hf_matrix hf_matrix_name(const struct hf_family *f, const char *name, size_
     const struct module *m = find_module(f, name, n, expert);
     if (!m) return HF_UNKNOWN_MODULE;
     *gguf = m->gguf;
-    return m->kind == LINEAR ? HF_MATRIX : m->kind == EXPERT ? HF_EXPERT : HF_NO_MATRIX;
+    return m->kind == LINEAR || m->kind == STACK ? HF_MATRIX : m->kind == EXPERT ? HF_EXPERT : HF_NO_MATRIX;
 }
 
 static float plus(const struct hf *h) { return h->family->flags & HF_PLUS_ONE && !h->mlx_norms ? 1 : 0; }
@@ -390,7 +406,12 @@ static int layer_tensor(struct build *b, uint32_t il, const char *rest, const st
     /* only vectors and some stacks of experts have no .weight */
     bool bare = !weight && !bias;
     bool vectors = m && (m->kind == VECTOR || m->kind == DECAY);
-    if (!m || vectors != (bare && m->kind != GATE_UP && strcmp(m->hf, "mlp.experts.down_proj") != 0)) return 0;
+    if (!m || vectors != (bare && m->kind != GATE_UP && m->kind != STACK)) return 0;
+    bool shared = il >= b->h->n_layer - b->h->n_shared;
+    if (shared && (!strcmp(m->gguf, "attn_k") || !strcmp(m->gguf, "attn_v") || !strcmp(m->gguf, "attn_k_norm"))) {
+        use(b, t);                          /* trained, and never read */
+        return 0;
+    }
     if (vectors) fmt_into(name, sizeof name, "blk.%u.%s", il, m->gguf);
     else fmt_into(name, sizeof name, "blk.%u.%s.%s", il, m->gguf, bias ? "bias" : "weight");
     size_t at = (size_t)il * N_MODULE + (size_t)(m - modules);
@@ -404,7 +425,8 @@ static int layer_tensor(struct build *b, uint32_t il, const char *rest, const st
     case EXPERT: return expert(b, t, name, at, number);
     case GATE_UP: return gate_up(b, t, il);
     case VECTOR: return vector(b, t, name, 0);
-    case LINEAR: break;
+    case LINEAR:
+    case STACK: break;
     }
     return whole_matrix(b, t, name);
 }
@@ -462,6 +484,11 @@ static int text_tensor(struct build *b, const struct st_tensor *t)
     uint32_t il;
     if (!strcmp(s, "embed_tokens.weight")) return whole_matrix(b, t, "token_embd.weight");
     if (!strcmp(s, "norm.weight")) return vector(b, t, "output_norm.weight", plus(b->h));
+    if (b->h->family->flags & HF_GEMMA4) {
+        if (!strcmp(s, "embed_tokens_per_layer.weight")) return whole_matrix(b, t, "per_layer_token_embd.weight");
+        if (!strcmp(s, "per_layer_model_projection.weight")) return whole_matrix(b, t, "per_layer_model_proj.weight");
+        if (!strcmp(s, "per_layer_projection_norm.weight")) return vector(b, t, "per_layer_proj_norm.weight", 0);
+    }
     if (!strcmp(s, "embedding_norm.weight") && b->h->family->flags & HF_CONV) return vector(b, t, "token_embd_norm.weight", 0);
     if (!(rest = after_layer(s, &il))) return 0;
     /* Layers behind the last guess further tokens; the buffers of rotary positions are computed here. */
