@@ -217,12 +217,13 @@ HEARTH_API int hearth_engine_open(struct hearth_engine **out, struct hearth_mode
 HEARTH_API void hearth_engine_close(struct hearth_engine *g);
 
 enum { HEARTH_FINISH_NONE = 0,
-       HEARTH_FINISH_END = 1,      /* the model ended its answer; the event's id is the end's */
+       HEARTH_FINISH_END = 1,      /* the model ended its answer; the event's id is the end's, or -1: its form allows no more */
        HEARTH_FINISH_LENGTH = 2,   /* max_tokens */
        HEARTH_FINISH_CONTEXT = 3,  /* the context is full */
        HEARTH_FINISH_STOPPED = 4,  /* a callback said so; there is no event for it */
        HEARTH_FINISH_CANCELLED = 5, HEARTH_FINISH_DEADLINE = 6,
-       HEARTH_FINISH_ERROR = 7 };  /* the event's error says what */
+       HEARTH_FINISH_ERROR = 7,    /* the event's error says what */
+       HEARTH_FINISH_STOP = 8 };   /* a stop string came; the event's stop says which */
 
 /* A token of a completion, its end, or both. */
 struct hearth_event {
@@ -232,7 +233,11 @@ struct hearth_event {
     int finish;                    /* HEARTH_FINISH_*; the last event of a completion has one */
     uint32_t n_prompt, n_kept;     /* tokens of the prompt; of them, those that came from the cache */
     uint32_t n_answer;             /* tokens so far, this one included */
-    const struct hearth_session *session;     /* what the token was picked from, for log-probabilities; NULL without a token */
+    uint32_t n_reasoning;          /* of these, those of reasoning; of a request with a chat */
+    uint32_t n_calls;              /* complete calls so far; of a request with a chat */
+    uint32_t n_back;               /* not 0: no token, but so many of the last ones are no part of the answer (ban) */
+    const char *stop;              /* HEARTH_FINISH_STOP: the string that came; valid during the call */
+    const struct hearth_session *session;     /* what the token was picked from, for log-probabilities; NULL: it was not */
     const struct hearth_error *error;
 };
 /* Called by the engine's thread, which waits meanwhile: quickly, and without calling the engine but for hearth_request_cancel
@@ -241,9 +246,27 @@ typedef bool hearth_event_fn(void *arg, const struct hearth_event *event);
 /* Picks the next token instead of a sampler; < 0 ends the completion as HEARTH_FINISH_STOPPED. */
 typedef int32_t hearth_pick_fn(void *arg, uint32_t completion, const struct hearth_session *session);
 
+struct hearth_chat;
+struct hearth_chat_event;
+struct hearth_grammar;
+/* What an answer says, as it becomes certain: called before the event of the token that made it so, in the same way.  Without a
+ * chat all is HEARTH_CHAT_TEXT. */
+typedef void hearth_said_fn(void *arg, uint32_t completion, const struct hearth_chat_event *said);
+struct hearth_bias { int32_t id; float bias; };    /* added to the token's logit; -INFINITY: never */
+
 struct hearth_request_options {    /* zero-initialise; what it points to is copied but for callbacks' arguments */
-    const int32_t *ids;            /* the prompt */
+    const int32_t *ids;            /* the prompt; of a chat it is the chat's */
     size_t n;
+    const struct hearth_chat *chat;           /* or NULL.  Answers are held to what it asks and read by it; it may be closed */
+    const struct hearth_grammar *grammar;     /* without a chat: what answers are held to, or NULL; it may be closed */
+    const char *const *stop;       /* [n_stop] answers end before these texts */
+    size_t n_stop;
+    const char *const *ban;        /* [n_ban] phrases that answers never have: they go back and say it otherwise */
+    size_t n_ban;
+    const struct hearth_bias *bias;           /* [n_bias] */
+    size_t n_bias;
+    uint32_t min_tokens;           /* before so many tokens no end is picked */
+    bool every_token;              /* also where there is no choice tokens are picked one by one, so that all have a session */
     uint32_t max_tokens;           /* 0: until the context is full */
     uint32_t n_ctx;                /* most tokens, answer included; 0: the engine's, which is the limit of all */
     uint32_t n_completions;        /* answers to the prompt, which is evaluated once; 0: 1; at most max_running */
@@ -258,14 +281,17 @@ struct hearth_request_options {    /* zero-initialise; what it points to is copi
     const struct hearth_adapter_use *adapters;
     size_t n_adapters;             /* 0 with adapters not NULL: none at all */
     hearth_event_fn *event;
-    hearth_pick_fn *pick;          /* or NULL */
-    void *arg;                     /* of both */
+    hearth_said_fn *said;          /* or NULL */
+    hearth_pick_fn *pick;          /* or NULL; then nothing holds the answer but stop */
+    void *arg;                     /* of all three */
 };
 /* Any thread.  HEARTH_ELIMIT with the numbers when the prompt does not fit, the queue is full, or memory could never suffice. */
 HEARTH_API int hearth_request_submit(struct hearth_request **out, struct hearth_engine *g, const struct hearth_request_options *o,
                                      struct hearth_error *e);
 /* It ends within one step, with an event for each completion that was going on.  Any thread. */
 HEARTH_API void hearth_request_cancel(struct hearth_request *r);
+/* Its completions that are reasoning come to the end of that now.  Any thread. */
+HEARTH_API void hearth_request_stop_thinking(struct hearth_request *r);
 /* Returns when all its completions have ended: how the first did (HEARTH_FINISH_*). */
 HEARTH_API int hearth_request_wait(struct hearth_request *r);
 /* Cancels it when it goes on; its callbacks may still be running, and others come, until hearth_request_wait would return. */
@@ -375,6 +401,8 @@ HEARTH_API void hearth_decoder_close(struct hearth_decoder *d);
 HEARTH_API int hearth_decoder_watch(struct hearth_decoder *d, const char *const *stop, size_t n_stop, const char *const *ban,
                                     size_t n_ban, struct hearth_error *e);
 enum { HEARTH_TEXT_GOES_ON, HEARTH_TEXT_STOPPED, HEARTH_TEXT_BANNED };
+/* The stop string that ended the text, or NULL. */
+HEARTH_API const char *hearth_decoder_stop(const struct hearth_decoder *d);
 /* What the last push came to.  BANNED: a phrase came, and the last *n_back tokens are no part of the text any more; forget them
  * (hearth_session_sync), tell the sampler (hearth_sampler_forbid with *first) and pick again. */
 HEARTH_API int hearth_decoder_state(const struct hearth_decoder *d, size_t *n_back, int32_t *first);
@@ -402,6 +430,14 @@ HEARTH_API void hearth_free(void *p);
 
 enum { HEARTH_THINK_DEFAULT, HEARTH_THINK_OFF, HEARTH_THINK_ON, HEARTH_THINK_LOW, HEARTH_THINK_MEDIUM, HEARTH_THINK_HIGH };
 
+/* What an answer does with the tools.  In all cases the model is told of them, so that the prompt stays the same.  Held to what
+ * is allowed are AUTO (the arguments of its calls, where calls have a mark), NONE (that mark never comes, where there is one),
+ * REQUIRED (after its reasoning the answer is calls and nothing else) and ONE (calls of this tool). */
+enum { HEARTH_TOOLS_AUTO, HEARTH_TOOLS_NONE, HEARTH_TOOLS_REQUIRED, HEARTH_TOOLS_ONE };
+enum { HEARTH_GRAMMAR_GBNF, HEARTH_GRAMMAR_SCHEMA, HEARTH_GRAMMAR_REGEX,
+       HEARTH_GRAMMAR_JSON,         /* any JSON object; the text is not looked at */
+       HEARTH_GRAMMAR_CHOICES };    /* one of these: a JSON array of strings */
+
 struct hearth_tool_call { const char *id, *name, *arguments; };      /* arguments: JSON; id: NULL or "" when there is none */
 struct hearth_chat_message {            /* zero-initialise; all text is UTF-8 */
     const char *role;                   /* "system", "developer", "user", "assistant", "tool" */
@@ -421,18 +457,29 @@ struct hearth_chat_request {            /* zero-initialise; borrowed for the cal
     int think;                          /* HEARTH_THINK_* */
     uint32_t think_budget;              /* most tokens of reasoning; 0: no limit */
     bool continues;                     /* the last message is the assistant's own beginning, to be continued */
-    bool no_calls;                      /* what looks like a call stays text */
+    int tool_choice;                    /* HEARTH_TOOLS_* */
+    const char *tool_name;              /* of HEARTH_TOOLS_ONE */
+    bool one_call;                      /* at most one call, where the answer is held to calls */
+    int form;                           /* HEARTH_GRAMMAR_*: of the answer, behind its reasoning; calls are still allowed ... */
+    const char *form_text;              /* ... its text; NULL: any answer */
+    size_t n_form_text;
     const int32_t *seen;                /* tokens of earlier turns (hearth_session_ids): kept where they spell the same text */
     size_t n_seen;
 };
 
 /* The prompt of a turn, and the reader of its answer.  Belongs to one thread at a time; close it before the model. */
-struct hearth_chat;
-/* Errors as hearth_chat_prompt; HEARTH_EUNSUPPORTED for images. */
-HEARTH_API int hearth_chat_open(struct hearth_chat **out, const struct hearth_model *m, const struct hearth_chat_request *r,
+/* Errors as hearth_chat_prompt; HEARTH_EUNSUPPORTED for images; HEARTH_ENOTFOUND, HEARTH_EFORMAT, HEARTH_EUNSUPPORTED and
+ * HEARTH_ELIMIT for a tool or a form that cannot be kept. */
+HEARTH_API int hearth_chat_open(struct hearth_chat **out, struct hearth_model *m, const struct hearth_chat_request *r,
                                 struct hearth_error *e);
 HEARTH_API void hearth_chat_close(struct hearth_chat *c);                      /* NULL is fine */
 HEARTH_API const int32_t *hearth_chat_ids(const struct hearth_chat *c, size_t *n);
+/* Another reader for another answer to the same prompt: the prompt, tools and form are shared.  Any thread may close it. */
+HEARTH_API int hearth_chat_fork(struct hearth_chat **out, const struct hearth_chat *c, struct hearth_error *e);
+/* Holds what a sampler picks from position `from` (the prompt's length) on to what the request asked for, if to anything: *held.
+ * Then before each pick hearth_sampler_grammar_state and hearth_sampler_forced can be asked. */
+HEARTH_API int hearth_chat_hold(const struct hearth_chat *c, struct hearth_sampler *s, size_t from, bool *held,
+                                struct hearth_error *e);
 
 enum { HEARTH_CHAT_TEXT, HEARTH_CHAT_REASONING,       /* text[n]: more of it, whole characters */
        HEARTH_CHAT_CALL,                              /* a call begins: name, id ("" when the model gave none) */
@@ -453,6 +500,8 @@ HEARTH_API bool hearth_chat_wants(const struct hearth_chat *c, int32_t id);
 /* True when the next token is already decided (the reasoning is being ended): evaluate and push it instead of a picked one. */
 HEARTH_API bool hearth_chat_next(struct hearth_chat *c, int32_t *id);
 HEARTH_API bool hearth_chat_thinking(const struct hearth_chat *c);
+HEARTH_API uint32_t hearth_chat_n_reasoning(const struct hearth_chat *c);      /* tokens of reasoning so far */
+HEARTH_API uint32_t hearth_chat_n_calls(const struct hearth_chat *c);          /* complete calls so far */
 HEARTH_API void hearth_chat_stop_thinking(struct hearth_chat *c);             /* as soon as possible */
 
 /* ---- sampling ---- */
@@ -528,24 +577,20 @@ HEARTH_API void hearth_speculator_timed(struct hearth_speculator *p, size_t n_to
 
 /* ---- grammars: answers of a form that can be relied on ---- */
 
-struct hearth_grammar;
-enum { HEARTH_GRAMMAR_GBNF, HEARTH_GRAMMAR_SCHEMA, HEARTH_GRAMMAR_REGEX,
-       HEARTH_GRAMMAR_JSON };      /* any JSON object; text is not looked at */
-/* What an answer may be (docs/structured.md).  HEARTH_EFORMAT, HEARTH_EUNSUPPORTED and HEARTH_ELIMIT say what is wrong with
- * the text, and where.  Immutable; must not outlive the model. */
+/* What an answer may be: kind is HEARTH_GRAMMAR_* (docs/structured.md).  HEARTH_EFORMAT, HEARTH_EUNSUPPORTED and HEARTH_ELIMIT
+ * say what is wrong with the text, and where.  Immutable; must not outlive the model. */
 HEARTH_API int hearth_grammar_open(struct hearth_grammar **out, struct hearth_model *m, int kind, const char *text, size_t n,
                                    struct hearth_error *e);
 /* The answer is one of these. */
 HEARTH_API int hearth_grammar_open_choices(struct hearth_grammar **out, struct hearth_model *m, const char *const *choices,
                                            size_t n, struct hearth_error *e);
-HEARTH_API void hearth_grammar_close(struct hearth_grammar *g);       /* after the samplers that use it; NULL is fine */
+HEARTH_API void hearth_grammar_close(struct hearth_grammar *g);       /* samplers may still use it; NULL is fine */
 
 /* From position `from` of the session's text on, a sampler only picks what g allows: the rest of the sampling works on the
  * logits of the allowed tokens.  An end of generation is picked only where the answer may end.  after (or NULL): the grammar
  * begins behind this text, for example "</think>", before which everything but the end is allowed. */
 HEARTH_API int hearth_sampler_set_grammar(struct hearth_sampler *s, const struct hearth_grammar *g, size_t from,
-    const char *after,
-                                          struct hearth_error *e);
+                                          const char *after, struct hearth_error *e);
 /* 1: the answer is complete, nothing may follow; 0: it goes on; or the error because of which hearth_sampler_pick gave -1. */
 HEARTH_API int hearth_sampler_grammar_state(struct hearth_sampler *s, const struct hearth_session *session,
                                             struct hearth_error *e);

@@ -71,6 +71,33 @@ static void tools_are_in_the_prompt(void **state)
     program_free(&r);
 }
 
+static void a_call_is_made(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    static const char *const choice[] = { "required", "get" };
+    static const char text[] = "[{\"function\":{\"name\":\"get\",\"parameters\":{\"properties\":{\"a\":{\"enum\":[7]}},"
+                               "\"required\":[\"a\"],\"additionalProperties\":false}}}]";
+    char bound[] = "/tmp/hearth-run-tools-XXXXXX";
+    int fd = mkstemp(bound);
+    assert_true(fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1);
+    close(fd);
+    for (int i = 0; i < 2; i++) {
+        struct result r = PROGRAM(NULL, "run", model, "hi", "--json", "-n", "300", "--ctx", "700", "--temp", "0", "--think",
+                                  "off", "--tools", bound, "--tool-choice", choice[i]);
+        struct json *j = answer(&r);
+        const struct json *call = json_at(json_get(j, "tool_calls"), 0);
+        const char *name = json_str(json_get(call, "name"), NULL);
+        if (!name || strcmp(name, "get")) fail_msg("%s", r.out);
+        const char *rest = json_str(json_get(j, "text"), NULL);        /* another call may have been cut off */
+        if (*rest && strncmp(rest, "<tool_call>", 11) != 0) fail_msg("%s", r.out);
+        assert_int_equal(json_int(json_get(json_get(call, "arguments"), "a")), 7);
+        json_free(j);
+        program_free(&r);
+    }
+    unlink(bound);
+}
+
 static void wrong_usage(void **state)
 {
     (void)state;
@@ -86,6 +113,14 @@ static void wrong_usage(void **state)
     r = PROGRAM(NULL, "run", model, "hi", "--think", "on", "--no-template");
     program_expect(&r, 2);
     program_free(&r);
+    r = PROGRAM(NULL, "run", model, "hi", "--tool-choice", "none");
+    program_expect(&r, 2);
+    program_contains(r.err, "--tool-choice needs --tools");
+    program_free(&r);
+    r = PROGRAM(NULL, "run", model, "hi", "--tools", tools, "--tool-choice", "put");
+    program_expect(&r, 1);
+    program_contains(r.err, "no tool has the name put");
+    program_free(&r);
     r = PROGRAM(NULL, "run", model, "hi", "--think", "much");
     program_expect(&r, 2);
     program_contains(r.err, "default|off|on");
@@ -95,7 +130,8 @@ static void wrong_usage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_budget_ends_the_reasoning), cmocka_unit_test(tools_are_in_the_prompt), cmocka_unit_test(wrong_usage),
+        cmocka_unit_test(a_budget_ends_the_reasoning), cmocka_unit_test(tools_are_in_the_prompt),
+        cmocka_unit_test(a_call_is_made), cmocka_unit_test(wrong_usage),
     };
     return cmocka_run_group_tests(tests, set_up, clean_up);
 }

@@ -36,6 +36,8 @@ static const struct opt row[] = {
       AT(no_template), 0, 0 },
     { "tools", NULL, 0, OPT_STR, "FILE", NULL, "tools that the model may call: a JSON array; calls are shown, not made", NULL,
       AT(tools), 0, 0 },
+    { "tool-choice", NULL, 0, OPT_STR, "auto|none|required|NAME", "auto",
+      "whether tools may, must not or must be called, or which one", NULL, AT(tool_choice), 0, 0 },
     { "think", NULL, 0, OPT_CHOICE, "default|off|on|low|medium|high", "default", "whether and how much to reason first", NULL,
       AT(think), 0, 0 },
     { "think-budget", NULL, 0, OPT_U32, "N", "no limit", "end the reasoning after N tokens", NULL, AT(think_budget), 1, 1 << 24 },
@@ -86,6 +88,19 @@ static void end_turn(struct runner *r)
     r->chat = NULL;
 }
 
+static void set_tool_choice(struct hearth_chat_request *q, const char *word)
+{
+    static const char *const known[] = { "auto", "none", "required" };      /* HEARTH_TOOLS_AUTO, ... */
+    if (!word) return;
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(word, known[i])) {
+            q->tool_choice = i;
+            return;
+        }
+    q->tool_choice = HEARTH_TOOLS_ONE;
+    q->tool_name = word;
+}
+
 int run_prompt(struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
                struct hearth_error *e)
 {
@@ -93,7 +108,9 @@ int run_prompt(struct runner *r, const struct hearth_message *m, size_t n, int32
     if (r->raw) return hearth_tokenize(r->model, text, strlen(text), HEARTH_TOKENIZE_SPECIAL, ids, n_ids, e);
     struct hearth_chat_message *all = mem_new_array(struct hearth_chat_message, n);
     struct hearth_chat_request q = { .messages = all, .n = n, .tools = r->tools, .think = r->o.think,
-                                     .think_budget = r->o.think_budget };
+                                     .think_budget = r->o.think_budget, .form = r->form, .form_text = r->form_text,
+                                     .n_form_text = r->n_form_text };
+    set_tool_choice(&q, r->o.tool_choice);
     *ids = NULL;
     for (size_t i = 0; all && i < n; i++)
         all[i] = (struct hearth_chat_message){ .role = m[i].role, .content = m[i].content };
@@ -275,6 +292,7 @@ static int check(const struct command *self, const struct run_options *o, const 
     if (o->no_template && o->system) return term_usage(self->name, "--system needs the chat template; leave --no-template out");
     if (o->no_template && (o->tools || o->think || o->think_budget))
         return term_usage(self->name, "--tools and --think need the chat template; leave --no-template out");
+    if (o->tool_choice && !o->tools) return term_usage(self->name, "--tool-choice needs --tools");
     if (o->logprobs >= 0 && !o->json) return term_usage(self->name, "--logprobs needs --json");
     if (o->logprobs_after && o->logprobs < 0) return term_usage(self->name, "--logprobs-after needs --logprobs N");
     if (infill_wanted(&o->infill) && (o->system || prompt))
@@ -297,38 +315,61 @@ static bool read_speculate(const char *s, int *out)
     return *out <= 0 ? !s || !strcmp(s, "auto") || !strcmp(s, "off") : end && !*end && n <= HEARTH_MAX_DRAFT;
 }
 
-/* Compiles what the answer is held to. */
-static int open_choices(struct runner *r, struct hearth_error *e)
+/* The words of --choice as a JSON array. */
+static int choices_json(const char *words, struct buf *out, struct err *err)
 {
     enum { MAX_CHOICES = 256 };
-    const char *word[MAX_CHOICES];
-    size_t n = 1;
-    char *copy = mem_strdup(r->o.choice, strlen(r->o.choice)), *p = copy;
-    if (!copy) return err_set((struct err *)(void *)e, ERR_NOMEM, "out of memory for the choices");
-    word[0] = copy;
-    for (; n < MAX_CHOICES && (p = strchr(p, ',')); word[n++] = p) *p++ = 0;
-    int rc = p && strchr(p, ',') ? err_set((struct err *)(void *)e, ERR_LIMIT, "--choice has more than %d", MAX_CHOICES)
-                                 : hearth_grammar_open_choices(&r->grammar, r->model, word, n, e);
-    mem_free(copy);
-    return rc;
+    size_t n = 0;
+    buf_putc(out, '[');
+    for (const char *p = words; p; n++) {
+        size_t len = strcspn(p, ",");
+        if (n == MAX_CHOICES) return err_set(err, ERR_LIMIT, "--choice has more than %d", MAX_CHOICES);
+        if (n) buf_putc(out, ',');
+        json_write_str(p, len, out);
+        p = p[len] ? p + len + 1 : NULL;
+    }
+    buf_putc(out, ']');
+    return out->bad ? err_set(err, ERR_NOMEM, "out of memory for the choices") : 0;
 }
 
+/* The text of what the answer is held to, and of which kind it is; *file: where it is from. */
+static int form_of(struct runner *r, const char **file, struct err *err)
+{
+    const struct run_options *o = &r->o;
+    struct buf b = { 0 };
+    int rc = 0;
+    *file = o->schema ? o->schema : o->grammar;
+    r->form = o->schema ? HEARTH_GRAMMAR_SCHEMA : o->grammar ? HEARTH_GRAMMAR_GBNF : o->regex ? HEARTH_GRAMMAR_REGEX
+                                                                                              : HEARTH_GRAMMAR_CHOICES;
+    if (*file) return os_read_file(*file, 4 << 20, &r->form_text, &r->n_form_text, err);
+    if (o->choice) rc = choices_json(o->choice, &b, err);
+    else if (o->regex) buf_puts(&b, o->regex);
+    else return 0;
+    r->n_form_text = b.len;
+    r->form_text = rc == 0 ? buf_take(&b) : NULL;
+    buf_release(&b);
+    return rc < 0 || r->form_text ? rc : err_set(err, ERR_NOMEM, "out of memory for the form of the answer");
+}
+
+/* Compiles what the answer is held to.  A chat only learns here whether it is good: it says itself where it begins. */
 static int open_grammar(struct runner *r, struct hearth_error *e)
 {
-    const char *file = r->o.schema ? r->o.schema : r->o.grammar;
-    if (r->o.choice) return open_choices(r, e);
-    if (r->o.regex) return hearth_grammar_open(&r->grammar, r->model, HEARTH_GRAMMAR_REGEX, r->o.regex, strlen(r->o.regex), e);
-    if (!file) return 0;
-    char *text;
-    size_t n;
-    int rc = os_read_file(file, 4 << 20, &text, &n, (struct err *)(void *)e);
-    if (rc < 0) return rc;
-    rc = hearth_grammar_open(&r->grammar, r->model, r->o.schema ? HEARTH_GRAMMAR_SCHEMA : HEARTH_GRAMMAR_GBNF, text, n, e);
-    mem_free(text);
-    if (rc < 0 && e->code != HEARTH_ENOMEM) {
+    const char *file;
+    int rc = form_of(r, &file, (struct err *)(void *)e);
+    if (rc < 0 || !r->form_text) return rc;
+    rc = hearth_grammar_open(&r->grammar, r->model, r->form, r->form_text, r->n_form_text, e);
+    if (rc < 0 && file && e->code != HEARTH_ENOMEM) {
         char why[sizeof e->message];
         memcpy(why, e->message, sizeof why);
         fmt_into(e->message, sizeof e->message, "%.200s: %s", file, why);
+    }
+    bool turn = !r->raw && !r->o.after;
+    if (rc == 0 && turn) {
+        hearth_grammar_close(r->grammar);
+        r->grammar = NULL;
+    } else {
+        mem_free(r->form_text);
+        r->form_text = NULL;
     }
     return rc;
 }
@@ -404,6 +445,7 @@ static int run(const struct command *self, int argc, char **argv)
         code = with_model(&r, &p, chat ? NULL : infill ? "" : text.data);
     end_turn(&r);
     mem_free(r.tools);
+    mem_free(r.form_text);
     hearth_session_close(r.session);
     hearth_grammar_close(r.grammar);
     adapters_close(&r.adapters);

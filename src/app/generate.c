@@ -55,6 +55,7 @@ struct loop {
     struct hearth_speculator *guesser;         /* NULL: plain decoding */
     struct ids text;                           /* the prompt and the answer so far */
     size_t ahead;                              /* tokens at the end of the session that are only guesses */
+    bool held;                                 /* the sampler follows a grammar */
     bool gone, finished;                       /* the reader, while a token is taken; the chat was told of the end */
 };
 
@@ -183,15 +184,16 @@ static int pick(struct loop *l, struct hearth_error *e)
     int32_t id;
     int rc;
     if (g->chat && hearth_chat_next(g->chat, &id)) return (rc = keep_logprobs(l, id, e)) < 0 ? rc : add_token(l, id, e);
-    rc = g->grammar ? hearth_sampler_grammar_state(l->sampler, g->session, e) : 0;
+    bool held = l->held && !l->ahead;          /* behind guesses the sampler looks at the text without them */
+    rc = held ? hearth_sampler_grammar_state(l->sampler, g->session, e) : 0;
     if (rc) return rc < 0 ? rc : end_answer(l, e);
-    if (g->grammar && g->n_logprobs < 0) {
+    if (held && g->n_logprobs < 0) {
         size_t n;
         rc = take_forced(l, &n, e);
         if (rc != GOES_ON || n) return rc;
     }
     id = hearth_sampler_pick_at(l->sampler, g->session, l->ahead);
-    if (id < 0 && g->grammar && (rc = hearth_sampler_grammar_state(l->sampler, g->session, e)) < 0) return rc;
+    if (id < 0 && l->held && (rc = hearth_sampler_grammar_state(l->sampler, g->session, e)) < 0) return rc;
     if (id < 0 || hearth_token_is_end(g->model, id)) return end_answer(l, e);
     rc = keep_logprobs(l, id, e);
     return rc < 0 ? rc : add_token(l, id, e);
@@ -299,11 +301,14 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
     int rc = check(g, r, e);
     if (rc < 0) return rc;
     if ((rc = hearth_sampler_open(&l.sampler, g->model, g->sampler, e)) < 0) goto done;
+    if (g->grammar) rc = hearth_sampler_set_grammar(l.sampler, g->grammar, n, g->grammar_after, e);
+    else if (g->chat) rc = hearth_chat_hold(g->chat, l.sampler, n, &l.held, e);
+    if (rc < 0) goto done;
+    l.held |= g->grammar != NULL;
     /* A grammar is about all of the answer: no first space is dropped. */
-    if ((rc = hearth_decoder_open(&l.decoder, g->model, g->chat != NULL, g->continues || g->grammar, e)) < 0) goto done;
-    if (g->grammar && (rc = hearth_sampler_set_grammar(l.sampler, g->grammar, n, g->grammar_after, e)) < 0) goto done;
+    if ((rc = hearth_decoder_open(&l.decoder, g->model, g->chat != NULL, g->continues || l.held, e)) < 0) goto done;
     if ((rc = hearth_decoder_watch(l.decoder, g->stop, g->n_stop, g->ban, g->n_ban, e)) < 0) goto done;
-    if (g->speculate != GEN_PLAIN && !g->grammar &&
+    if (g->speculate != GEN_PLAIN &&
         (rc = hearth_speculator_open(&l.guesser, g->session, (uint32_t)g->speculate, e)) < 0) goto done;
     for (size_t i = 0; i < n; i++) ids_push(&l.text, ids[i]);
     for (size_t i = 0; i < g->n_bias; i++)

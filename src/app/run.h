@@ -22,6 +22,7 @@ struct run_options {
     bool no_template, logprobs_after, json, verbose, stats, offline, yes;
     const char *schema, *grammar, *regex, *choice, *after;     /* at most one of the first four */
     const char *tools;                 /* the name of a file */
+    const char *tool_choice;           /* NULL, auto, none, required or a name */
     int think;                         /* HEARTH_THINK_... */
     uint32_t think_budget;
     bool hide_thinking;
@@ -43,7 +44,10 @@ struct runner {
     struct hearth_model *model;
     struct hearth_session *session;
     struct hearth_model_info info;
-    struct hearth_grammar *grammar;    /* or NULL */
+    struct hearth_grammar *grammar;    /* what any text is held to, or NULL */
+    char *form_text;                   /* the same of a chat, where it is a matter of the turn; or NULL */
+    size_t n_form_text;
+    int form;                          /* HEARTH_GRAMMAR_* */
     struct gen_progress progress;
     struct adapters adapters;
     uint64_t load_ns;

@@ -1,24 +1,38 @@
 /* chat.c - a turn of a conversation: its prompt, and its answer taken apart token by token. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
+#include "text/turn_gram.h"
 
 _Static_assert((int)HEARTH_CHAT_WARNING == (int)ANSWER_WARNING && (int)HEARTH_CHAT_CALL == (int)ANSWER_CALL &&
-               (int)HEARTH_THINK_HIGH == (int)CHAT_THINK_HIGH, "the public numbers are those of src/text");
+               (int)HEARTH_THINK_HIGH == (int)CHAT_THINK_HIGH && (int)HEARTH_GRAMMAR_CHOICES == (int)TURN_CHOICES &&
+               (int)HEARTH_GRAMMAR_JSON == (int)TURN_JSON, "the public numbers are those of src/text");
 
-struct hearth_chat {
-    const struct hearth_model *m;
+/* What all answers to a prompt share; constant. */
+struct asked {
+    _Atomic uint32_t refs;
+    struct hearth_model *m;
     struct chat_turn turn;
     struct json *tools;
+    bool reads_calls, continues;
+    uint32_t budget;                   /* tokens of reasoning; 0: any number */
+    struct turn_plan plan;             /* its grammar is ... */
+    struct hearth_grammar *grammar;    /* ... this one; NULL: any answer */
+};
+
+struct hearth_chat {
+    struct asked *asked;
+    const struct hearth_model *m;
     struct answer *answer;
     struct detok detok;
     struct buf text;
     hearth_chat_fn *fn;                /* of the call at work */
     void *arg;
-    uint32_t budget, thought;          /* tokens of reasoning: allowed (0: any number), so far */
-    bool line_ended, stopped;          /* the last text ended a line; the end was forced once */
+    uint32_t thought;                  /* tokens of reasoning so far */
+    bool line_ended, stopped, noted;   /* the last text ended a line; the end was forced once; the plan's notes were given */
     struct ids forced;
     size_t next;                       /* of forced */
 };
@@ -86,25 +100,72 @@ static int read_messages(const struct hearth_chat_request *r, struct json **out,
     return rc;
 }
 
-static int make_turn(struct hearth_chat *c, const struct hearth_chat_request *r, struct err *err)
+static int check(const struct hearth_chat_request *r, struct err *err)
+{
+    if (r->think < HEARTH_THINK_DEFAULT || r->think > HEARTH_THINK_HIGH)
+        return err_set(err, ERR_ARG, "think is %d, but only 0 to %d mean something", r->think, HEARTH_THINK_HIGH);
+    if (r->tool_choice < HEARTH_TOOLS_AUTO || r->tool_choice > HEARTH_TOOLS_ONE)
+        return err_set(err, ERR_ARG, "tool_choice is %d, but only 0 to %d mean something", r->tool_choice, HEARTH_TOOLS_ONE);
+    if (r->tool_choice == HEARTH_TOOLS_ONE && !r->tool_name)
+        return err_set(err, ERR_ARG, "tool_choice is one tool, but tool_name does not say which");
+    if (r->form_text && (r->form < HEARTH_GRAMMAR_GBNF || r->form > HEARTH_GRAMMAR_CHOICES))
+        return err_set(err, ERR_ARG, "there is no kind %d of grammar", r->form);
+    return 0;
+}
+
+/* The text of the message that is continued. */
+static const char *last_text(const struct json *messages)
+{
+    size_t n = json_len(messages);
+    return json_str(json_get(json_at(messages, n ? n - 1 : 0), "content"), NULL);
+}
+
+static int make_grammar(struct asked *a, const struct hearth_chat_request *r, const struct json *messages, struct err *err)
+{
+    static const enum turn_choice choice[] = { TURN_AUTO, TURN_NONE, TURN_REQUIRED, TURN_REQUIRED };
+    struct turn_gram q = {
+        .dialect = &a->turn.dialect, .tokenizer = a->m->tokenizer, .tools = a->tools, .choice = choice[r->tool_choice],
+        .name = r->tool_choice == HEARTH_TOOLS_ONE ? r->tool_name : NULL, .one_call = r->one_call,
+        .form = (enum turn_form)r->form, .text = r->form_text, .n_text = r->n_form_text,
+        .in_reasoning = a->turn.in_reasoning, .in_text = a->turn.in_text, .no_reasoning = r->think == HEARTH_THINK_OFF,
+        .begun = a->turn.in_text ? last_text(messages) : NULL,
+    };
+    int rc = turn_grammar(&q, &a->plan, err);
+    if (rc < 0 || !a->plan.grammar) return rc;
+    struct grammar *g = a->plan.grammar;
+    a->plan.grammar = NULL;
+    return engine_grammar(&a->grammar, a->m, g, err);
+}
+
+static int make_turn(struct asked *a, const struct hearth_chat_request *r, struct err *err)
 {
     struct json *messages = NULL, *documents = NULL, *variables = NULL;
-    int rc = read_messages(r, &messages, err);
-    if (rc == 0 && r->tools) rc = parse(&c->tools, r->tools, JSON_ARRAY, "tools", err);
+    int rc = check(r, err);
+    if (rc == 0) rc = read_messages(r, &messages, err);
+    if (rc == 0 && r->tools) rc = parse(&a->tools, r->tools, JSON_ARRAY, "tools", err);
     if (rc == 0 && r->documents) rc = parse(&documents, r->documents, JSON_ARRAY, "documents", err);
     if (rc == 0 && r->variables) rc = parse(&variables, r->variables, JSON_OBJECT, "variables", err);
-    if (rc == 0 && (r->think < HEARTH_THINK_DEFAULT || r->think > HEARTH_THINK_HIGH))
-        rc = err_set(err, ERR_ARG, "think is %d, but only 0 to %d mean something", r->think, HEARTH_THINK_HIGH);
     struct chat_turn_request t = {
-        .template = c->m->tmpl, .tokenizer = c->m->tokenizer, .style = &c->m->style, .messages = messages,
-        .tools = json_len(c->tools) ? c->tools : NULL, .documents = documents, .extra = variables,
+        .template = a->m->tmpl, .tokenizer = a->m->tokenizer, .style = &a->m->style, .messages = messages,
+        .tools = json_len(a->tools) ? a->tools : NULL, .documents = documents, .extra = variables,
         .think = (enum chat_think)r->think, .continues = r->continues, .seen = r->seen, .n_seen = r->n_seen,
     };
-    if (rc == 0) rc = chat_turn(&t, &c->turn, err);
+    if (rc == 0) rc = chat_turn(&t, &a->turn, err);
+    if (rc == 0) rc = make_grammar(a, r, messages, err);
     json_free(messages);
     json_free(documents);
     json_free(variables);
     return rc;
+}
+
+static void asked_drop(struct asked *a)
+{
+    if (!a || atomic_fetch_sub(&a->refs, 1) != 1) return;
+    ids_release(&a->turn.prompt);
+    turn_plan_release(&a->plan);
+    hearth_grammar_close(a->grammar);
+    json_free(a->tools);
+    mem_free(a);
 }
 
 static void on_event(void *arg, const struct answer_event *e)
@@ -114,42 +175,71 @@ static void on_event(void *arg, const struct answer_event *e)
     if (c->fn) c->fn(c->arg, &out);
 }
 
-int hearth_chat_open(struct hearth_chat **out, const struct hearth_model *m, const struct hearth_chat_request *r,
+/* A reader for one more answer; takes a reference. */
+static int open_reader(struct hearth_chat **out, struct asked *a, struct err *err)
+{
+    struct hearth_chat *c = mem_new(1, sizeof *c);
+    *out = NULL;
+    if (!c) return err_set(err, ERR_NOMEM, "out of memory for the conversation");
+    c->asked = a;
+    atomic_fetch_add(&a->refs, 1);
+    c->m = a->m;
+    c->detok = (struct detok){ .t = a->m->tokenizer, .started = a->continues };
+    struct answer_options o = { .dialect = a->turn.dialect, .tools = a->reads_calls ? a->tools : NULL,
+                                .in_reasoning = a->turn.in_reasoning, .in_text = a->turn.in_text, .fn = on_event, .arg = c };
+    int rc = answer_open(&c->answer, &o, err);
+    if (rc == 0) *out = c;
+    else hearth_chat_close(c);
+    return rc;
+}
+
+int hearth_chat_open(struct hearth_chat **out, struct hearth_model *m, const struct hearth_chat_request *r,
                      struct hearth_error *e)
 {
     struct err *err = err_of(e);
     *out = NULL;
     int rc = engine_has_template(m, err);
     if (rc < 0) return rc;
-    struct hearth_chat *c = mem_new(1, sizeof *c);
-    if (!c) return err_set(err, ERR_NOMEM, "out of memory for the conversation");
-    c->m = m;
-    c->budget = r->think_budget;
-    c->detok = (struct detok){ .t = m->tokenizer, .started = r->continues };
-    rc = make_turn(c, r, err);
-    struct answer_options o = { .dialect = c->turn.dialect, .tools = r->no_calls || !json_len(c->tools) ? NULL : c->tools,
-                                .in_reasoning = c->turn.in_reasoning, .in_text = c->turn.in_text, .fn = on_event, .arg = c };
-    if (rc == 0) rc = answer_open(&c->answer, &o, err);
-    if (rc == 0) *out = c;
-    else hearth_chat_close(c);
+    struct asked *a = mem_new(1, sizeof *a);
+    if (!a) return err_set(err, ERR_NOMEM, "out of memory for the conversation");
+    atomic_store(&a->refs, 1);
+    a->m = m;
+    a->budget = r->think_budget;
+    a->continues = r->continues;
+    rc = make_turn(a, r, err);
+    a->reads_calls = r->tool_choice != HEARTH_TOOLS_NONE && json_len(a->tools);
+    if (rc == 0) rc = open_reader(out, a, err);
+    asked_drop(a);
     return rc;
+}
+
+int hearth_chat_fork(struct hearth_chat **out, const struct hearth_chat *c, struct hearth_error *e)
+{
+    return open_reader(out, c->asked, err_of(e));
 }
 
 void hearth_chat_close(struct hearth_chat *c)
 {
     if (!c) return;
     answer_close(c->answer);
-    ids_release(&c->turn.prompt);
     ids_release(&c->forced);
     buf_release(&c->text);
-    json_free(c->tools);
+    asked_drop(c->asked);
     mem_free(c);
 }
 
+int hearth_chat_hold(const struct hearth_chat *c, struct hearth_sampler *s, size_t from, bool *held, struct hearth_error *e)
+{
+    *held = c->asked->grammar != NULL;
+    return engine_hold(s, c->asked->grammar, from, &c->asked->plan.how, err_of(e));
+}
+
+bool engine_chat_continues(const struct hearth_chat *c) { return c->asked->continues; }
+
 const int32_t *hearth_chat_ids(const struct hearth_chat *c, size_t *n)
 {
-    *n = c->turn.prompt.n;
-    return c->turn.prompt.id;
+    *n = c->asked->turn.prompt.n;
+    return c->asked->turn.prompt.id;
 }
 
 /* ---- the answer ---- */
@@ -177,13 +267,16 @@ static void spell(struct hearth_chat *c, int32_t id)
 }
 
 bool hearth_chat_thinking(const struct hearth_chat *c) { return answer_in_reasoning(c->answer); }
+uint32_t hearth_chat_n_reasoning(const struct hearth_chat *c) { return c->thought; }
+uint32_t hearth_chat_n_calls(const struct hearth_chat *c) { return (uint32_t)answer_calls(c->answer); }
 
 void hearth_chat_stop_thinking(struct hearth_chat *c)
 {
     const char *end = answer_in_reasoning(c->answer) && !c->stopped ? answer_stop_reasoning(c->answer) : NULL;
     if (!end) return;
     struct buf b = { 0 };
-    bool channels = c->turn.dialect.channels;
+    bool channels = c->asked->turn.dialect.channels;
+    if (channels && c->asked->plan.always) end = "<|end|>";          /* what comes next is held to a form */
     if (!c->line_ended) buf_puts(&b, "\n\nThat is enough thinking; now I answer.\n");
     buf_puts(&b, end);
     if (!channels) buf_puts(&b, "\n\n");
@@ -195,10 +288,25 @@ void hearth_chat_stop_thinking(struct hearth_chat *c)
 /* The last part of a budget is for coming to the end of a line. */
 static void watch_budget(struct hearth_chat *c)
 {
-    if (!answer_in_reasoning(c->answer) || !c->budget || c->stopped) return;
-    uint32_t slack = c->budget / 8 < 64 ? c->budget / 8 : 64;
+    uint32_t budget = c->asked->budget, slack = budget / 8 < 64 ? budget / 8 : 64;
+    if (!answer_in_reasoning(c->answer)) return;
     c->thought++;
-    if (c->thought >= c->budget || (c->thought >= c->budget - slack && c->line_ended)) hearth_chat_stop_thinking(c);
+    if (!budget || c->stopped) return;
+    if (c->thought >= budget || (c->thought >= budget - slack && c->line_ended)) hearth_chat_stop_thinking(c);
+}
+
+/* What could not be kept is said once, before all else. */
+static void give_notes(struct hearth_chat *c)
+{
+    const struct buf *notes = &c->asked->plan.notes;
+    c->noted = true;
+    for (size_t at = 0, n; at < notes->len && c->fn; at += n + 1) {
+        n = strcspn(notes->data + at, "\n");
+        char *line = mem_strdup(notes->data + at, n);
+        struct hearth_chat_event e = { .kind = HEARTH_CHAT_WARNING, .text = line, .n = n, .name = "", .id = "" };
+        if (line) c->fn(c->arg, &e);
+        mem_free(line);
+    }
 }
 
 int hearth_chat_push_text(struct hearth_chat *c, const char *text, size_t n, bool end, hearth_chat_fn *fn, void *arg,
@@ -206,6 +314,7 @@ int hearth_chat_push_text(struct hearth_chat *c, const char *text, size_t n, boo
 {
     c->fn = fn;
     c->arg = arg;
+    if (!c->noted) give_notes(c);
     bool ok = answer_push(c->answer, text, n);
     if (n) c->line_ended = text[n - 1] == '\n';
     if (ok && end) ok = answer_finish(c->answer);

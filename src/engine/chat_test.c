@@ -141,7 +141,7 @@ static void wrong_requests(void **state)
 static void answers(void **state)
 {
     (void)state;
-    static const struct { const char *tools; bool no_calls; int think; const char *text, *want; } t[] = {
+    static const struct { const char *tools; bool none; int think; const char *text, *want; } t[] = {
         { tools, false, 0, "<think>a</think>b <tool_call>{\"name\": \"get\", \"arguments\": {\"x\": 1}}</tool_call>",
           "|R:a|T:b|C:get|A:{\"x\": 1}|/:" },
         { tools, false, HEARTH_THINK_ON, "a\n</think>\n\nh\xc3\xa9", "|R:a|T:h\xc3\xa9" },
@@ -153,7 +153,8 @@ static void answers(void **state)
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         struct hearth_chat *c = open_chat(&(struct hearth_chat_request){ .messages = hi, .n = 1, .tools = t[i].tools,
-                                                                         .no_calls = t[i].no_calls, .think = t[i].think });
+                                                                         .tool_choice = t[i].none ? HEARTH_TOOLS_NONE : 0,
+                                                                         .think = t[i].think });
         char *got = say(c, t[i].text);
         assert_string_equal(got, t[i].want);
         mem_free(got);

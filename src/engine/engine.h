@@ -14,6 +14,7 @@
 #include "text/chat.h"
 #include "text/sampler.h"
 #include "text/chat_turn.h"
+#include "text/matcher.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 #include "text/vocab.h"
@@ -98,6 +99,14 @@ struct hearth_sampler {
 const float *held_logits(struct held *h, const int32_t *ids, size_t n, const float *logits);
 bool held_allows(struct held *h, int32_t id);
 void held_free(struct held *h);
+/* Takes g, also on failure. */
+int engine_grammar(struct hearth_grammar **out, struct hearth_model *m, struct grammar *g, struct err *err);
+struct hearth_grammar *engine_grammar_share(const struct hearth_grammar *g);       /* NULL is fine */
+/* Holds s to g (NULL: to nothing) from position `from` on; how is copied. */
+int engine_hold(struct hearth_sampler *s, const struct hearth_grammar *g, size_t from, const struct matcher_options *how,
+                struct err *err);
+/* Whether the text of a chat's answer goes on in the prompt's. */
+bool engine_chat_continues(const struct hearth_chat *c);
 
 int engine_has_template(const struct hearth_model *m, struct err *err);
 

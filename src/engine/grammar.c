@@ -2,20 +2,24 @@
  *
  * A sampler's matcher follows the session's text: tokens that were added since the last look are read, those that are gone are
  * taken back.  So picks stay a function of the logits, the text and the options. */
+#include <stdatomic.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "text/matcher.h"
 
 struct hearth_grammar {
+    _Atomic uint32_t refs;              /* its own, and samplers' */
     struct hearth_model *m;
     struct grammar *g;
 };
 
 struct held {
-    const struct hearth_grammar *g;
-    char *after;
+    struct hearth_grammar *g;
+    struct matcher_options how;
+    char *text[4];                      /* the strings of how */
     struct matcher *matcher;
     size_t from;                    /* where the answer begins */
     struct ids seen;                /* the answer so far, as the matcher has read it */
@@ -35,17 +39,41 @@ static int with_vocab(struct hearth_model *m, struct err *err)
     return rc;
 }
 
-static int open_for(struct hearth_grammar **out, struct hearth_model *m, struct grammar *g, int rc, struct err *err)
+int engine_grammar(struct hearth_grammar **out, struct hearth_model *m, struct grammar *g, struct err *err)
 {
     *out = NULL;
-    if (rc == 0) rc = with_vocab(m, err);
+    int rc = g ? with_vocab(m, err) : ERR_ARG;
     if (rc == 0 && !(*out = mem_new_array(struct hearth_grammar, 1))) rc = err_set(err, ERR_NOMEM, "out of memory for a grammar");
     if (rc < 0) {
         grammar_free(g);
         return rc;
     }
-    **out = (struct hearth_grammar){ m, g };
+    **out = (struct hearth_grammar){ .m = m, .g = g };
+    atomic_store(&(*out)->refs, 1);
     return 0;
+}
+
+struct hearth_grammar *engine_grammar_share(const struct hearth_grammar *g)
+{
+    struct hearth_grammar *own = (struct hearth_grammar *)(uintptr_t)g;
+    if (own) atomic_fetch_add(&own->refs, 1);
+    return own;
+}
+
+/* Choices as a JSON array. */
+static int from_list(struct grammar **out, const char *text, size_t n, struct err *err)
+{
+    struct json *list = NULL;
+    int rc = json_parse(&list, text, n, err);
+    size_t many = json_len(list);
+    const char **word = rc == 0 ? mem_new_array(const char *, many + 1) : NULL;
+    if (rc == 0 && !word) rc = err_set(err, ERR_NOMEM, "out of memory for the choices");
+    for (size_t i = 0; rc == 0 && i < many; i++)
+        if (!(word[i] = json_str(json_at(list, i), NULL))) rc = err_set(err, ERR_ARG, "choices: number %zu is no string", i + 1);
+    if (rc == 0) rc = grammar_from_choices(out, word, many, err);
+    mem_free(word);
+    json_free(list);
+    return rc;
 }
 
 int hearth_grammar_open(struct hearth_grammar **out, struct hearth_model *m, int kind, const char *text, size_t n,
@@ -54,27 +82,30 @@ int hearth_grammar_open(struct hearth_grammar **out, struct hearth_model *m, int
     struct err *err = err_of(e);
     struct grammar *g = NULL;
     int rc;
+    *out = NULL;
     switch (kind) {
     case HEARTH_GRAMMAR_GBNF: rc = grammar_from_gbnf(&g, text, n, err); break;
     case HEARTH_GRAMMAR_SCHEMA: rc = grammar_from_schema(&g, text, n, err); break;
     case HEARTH_GRAMMAR_REGEX: rc = grammar_from_regex(&g, text, n, err); break;
     case HEARTH_GRAMMAR_JSON: rc = grammar_from_json(&g, true, err); break;
+    case HEARTH_GRAMMAR_CHOICES: rc = from_list(&g, text, n, err); break;
     default: rc = err_set(err, ERR_ARG, "there is no kind %d of grammar", kind);
     }
-    return open_for(out, m, g, rc, err);
+    return rc < 0 ? rc : engine_grammar(out, m, g, err);
 }
 
 int hearth_grammar_open_choices(struct hearth_grammar **out, struct hearth_model *m, const char *const *choices, size_t n,
                                 struct hearth_error *e)
 {
     struct grammar *g = NULL;
+    *out = NULL;
     int rc = grammar_from_choices(&g, choices, n, err_of(e));
-    return open_for(out, m, g, rc, err_of(e));
+    return rc < 0 ? rc : engine_grammar(out, m, g, err_of(e));
 }
 
 void hearth_grammar_close(struct hearth_grammar *g)
 {
-    if (!g) return;
+    if (!g || atomic_fetch_sub(&g->refs, 1) != 1) return;
     grammar_free(g->g);
     mem_free(g);
 }
@@ -87,38 +118,49 @@ void held_free(struct held *h)
     matcher_close(h->matcher);
     ids_release(&h->seen);
     mem_free(h->logits);
-    mem_free(h->after);
+    for (int i = 0; i < 4; i++) mem_free(h->text[i]);
+    hearth_grammar_close(h->g);
     mem_free(h);
 }
 
 static int begin(struct held *h, struct err *err)
 {
-    struct matcher_options o = { .trigger = h->after };
     matcher_close(h->matcher);
+    h->matcher = NULL;
     h->seen.n = 0;
-    return matcher_open(&h->matcher, h->g->g, h->g->m->vocab, &o, err);
+    return matcher_open(&h->matcher, h->g->g, h->g->m->vocab, &h->how, err);
+}
+
+static bool copy_text(struct held *h, int i, const char **s)
+{
+    if (!*s) return true;
+    *s = h->text[i] = mem_strdup(*s, strlen(*s));
+    return *s != NULL;
+}
+
+int engine_hold(struct hearth_sampler *s, const struct hearth_grammar *g, size_t from, const struct matcher_options *how,
+                struct err *err)
+{
+    held_free(s->held);
+    s->held = NULL;
+    if (!g) return 0;
+    struct held *h = mem_new_array(struct held, 1);
+    if (!h) return err_set(err, ERR_NOMEM, "out of memory for a grammar");
+    *h = (struct held){ .g = engine_grammar_share(g), .from = from, .n_vocab = (int32_t)g->m->h.n_vocab, .how = *how };
+    h->logits = mem_new_array(float, g->m->h.n_vocab);
+    bool ok = h->logits && copy_text(h, 0, &h->how.trigger);
+    ok = ok && copy_text(h, 1, &h->how.skip_open) && copy_text(h, 2, &h->how.skip_close) && copy_text(h, 3, &h->how.begun);
+    int rc = ok ? begin(h, err) : err_set(err, ERR_NOMEM, "out of memory for a grammar");
+    if (rc < 0) held_free(h);
+    else s->held = h;
+    return rc;
 }
 
 int hearth_sampler_set_grammar(struct hearth_sampler *s, const struct hearth_grammar *g, size_t from, const char *after,
                                struct hearth_error *e)
 {
-    struct err *err = err_of(e);
-    held_free(s->held);
-    s->held = NULL;
-    if (!g) return 0;
-    struct held *h = mem_new_array(struct held, 1);
-    int rc = h ? 0 : ERR_NOMEM;
-    if (rc == 0) {
-        *h = (struct held){ .g = g, .from = from, .n_vocab = (int32_t)g->m->h.n_vocab };
-        h->logits = mem_new_array(float, g->m->h.n_vocab);
-        if (after) h->after = mem_strdup(after, strlen(after));
-        if (!h->logits || (after && !h->after)) rc = ERR_NOMEM;
-    }
-    if (rc < 0) err_set(err, rc, "out of memory for a grammar");
-    else rc = begin(h, err);
-    if (rc < 0) held_free(h);
-    else s->held = h;
-    return rc;
+    struct matcher_options how = { .trigger = after };
+    return engine_hold(s, g, from, &how, err_of(e));
 }
 
 /* Brings the matcher to the text. */
@@ -131,7 +173,8 @@ static int follow(struct held *h, const int32_t *ids, size_t n)
     n -= h->from;
     while (same < n && same < h->seen.n && h->seen.id[same] == ids[same]) same++;
     int rc = 0;
-    if (same < h->seen.n && matcher_rewind(h->matcher, h->seen.n - same, NULL) < 0) rc = begin(h, &h->err);
+    if (!h->matcher) rc = begin(h, &h->err);
+    else if (same < h->seen.n && matcher_rewind(h->matcher, h->seen.n - same, NULL) < 0) rc = begin(h, &h->err);
     else h->seen.n = same;
     while (rc == 0 && h->seen.n < n) {
         rc = matcher_accept(h->matcher, ids[h->seen.n], &h->err);
@@ -154,6 +197,7 @@ const float *held_logits(struct held *h, const int32_t *ids, size_t n, const flo
     const uint64_t *mask;
     const struct vocab *v = h->g->m->vocab;
     if (follow(h, ids, n) < 0 || matcher_mask(h->matcher, &mask, &h->err) < 0) return NULL;
+    if (!mask) return logits;
     for (int32_t i = 0; i < h->n_vocab; i += 64) {
         uint64_t w = i < v->n_vocab ? mask[i >> 6] : 0;
         int32_t many = h->n_vocab - i < 64 ? h->n_vocab - i : 64;

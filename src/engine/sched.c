@@ -28,6 +28,7 @@ void request_drop(struct hearth_request *r)
     mem_free(r->texts.pair);
     mem_free(r->questions.ids);
     mem_free(r->questions.at);
+    request_free_answer(r);
     mem_free(r->stream);
     mem_free(r->prompt);
     mem_free(r);
@@ -42,17 +43,18 @@ struct hearth_event stream_event(const struct stream *x, int32_t id)
         return (struct hearth_event){ .request = x->r, .id = -1, .n_prompt = (uint32_t)q->at[q->n],
                                       .n_answer = (uint32_t)q->done };
     return (struct hearth_event){ .request = x->r, .completion = x->index, .id = id, .n_prompt = x->r->n_prompt,
-                                  .n_kept = x->n_kept, .n_answer = x->n_answer, .session = id >= 0 ? &x->s : NULL };
+                                  .n_kept = x->n_kept, .n_answer = x->n_answer, .session = id >= 0 && x->picked ? &x->s : NULL,
+                                  .n_reasoning = x->chat ? hearth_chat_n_reasoning(x->chat) : 0,
+                                  .n_calls = x->chat ? hearth_chat_n_calls(x->chat) : 0 };
 }
 
 static void stream_release(struct stream *x)
 {
     seq_release(&x->s.q);
     engine_adapt_release(&x->s.adaption);
-    hearth_sampler_close(x->sampler);
+    stream_close_answer(x);
     mem_free(x->s.logits);
     mem_free(x->text);
-    x->sampler = NULL;
     x->s.logits = NULL;
     x->text = NULL;
 }
@@ -75,8 +77,11 @@ static void end_one(struct stream *x, int finish, int32_t id, const struct heart
     struct hearth_request *r = x->r;
     if (x->state == STREAM_ENDED) return;
     bool tells = r->o.event && finish != HEARTH_FINISH_STOPPED && (r->kind == REQUEST_ANSWER || r->n_left == 1);
+    if (r->kind == REQUEST_ANSWER && finish != HEARTH_FINISH_STOPPED) stream_say_end(x);
+    if (finish == HEARTH_FINISH_END && stream_stop(x)) finish = HEARTH_FINISH_STOP;      /* what was held back ended in one */
     struct hearth_event event = stream_event(x, id);
     event.finish = finish;
+    event.stop = finish == HEARTH_FINISH_STOP ? stream_stop(x) : NULL;
     event.error = e;
     if (tells) r->o.event(r->o.arg, &event);
     stream_release(x);
@@ -305,6 +310,8 @@ int request_new(struct hearth_request **out, struct hearth_engine *g, enum reque
     atomic_store(&r->refs, 1);
     r->kind = kind;
     r->o = *o;
+    int rc = request_copy_answer(r, o, err);
+    if (rc < 0) return rc;
     if (!r->o.n_completions) r->o.n_completions = 1;
     if (o->deadline_ms) r->deadline = os_now_ns() + o->deadline_ms * UINT64_C(1000000);
     return o->adapters ? engine_adapt_set(&r->adaption, g->m, o->adapters, o->n_adapters, err) : 0;
@@ -379,12 +386,13 @@ static int make(struct hearth_request *r, const struct hearth_request_options *o
 int hearth_request_submit(struct hearth_request **out, struct hearth_engine *g, const struct hearth_request_options *o,
                           struct hearth_error *e)
 {
-    struct err *err = err_of(e);
+    struct err none, *err = e ? err_of(e) : &none;
     struct hearth_request *r = NULL;
+    struct hearth_request_options with = *o;
     *out = NULL;
-    int rc = check(g, o, err);
-    if (rc == 0) rc = request_new(&r, g, REQUEST_ANSWER, o, err);
-    if (rc == 0) rc = make(r, o, err);
+    int rc = check(g, &with, err);
+    if (rc == 0) rc = request_new(&r, g, REQUEST_ANSWER, &with, err);
+    if (rc == 0) rc = make(r, &with, err);
     if (rc == 0) return request_enqueue(out, r, err);
     if (r) request_drop(r);
     return rc;

@@ -1,5 +1,5 @@
 /* sched.h - inside the engine that serves many: what sched.c (requests, the queue, the thread), sched_step.c (one step of
- * answers) and sched_text.c (embeddings and scores) share.
+ * answers), sched_say.c (what an answer may be, and what it says) and sched_text.c (embeddings and scores) share.
  *
  * A stream is one completion.  It waits with its request, runs in a slot, and ends.  Its text is what is to be evaluated, and
  * what of that is evaluated lies in its sequence; without pages it pauses, and begins again when there are some.
@@ -45,6 +45,10 @@ struct stream {
     bool begun, ready;                /* its prefix was looked for; its logits are there */
     struct hearth_session s;          /* its sequence and logits, as samplers see them */
     struct hearth_sampler *sampler;
+    struct hearth_chat *chat;         /* its reader, or NULL */
+    struct hearth_decoder *decoder;   /* NULL: nobody wants its text */
+    bool held, picked, said_end;      /* the sampler follows a grammar; the last token was picked from logits; the end was said */
+    uint32_t enough, n_back;          /* stops of thinking that were seen; tokens that were taken back */
     int32_t *text;                    /* [n_max] */
     uint32_t n_text, n_max, n_kept, n_answer;
     size_t question;                  /* which one is asked */
@@ -63,6 +67,11 @@ struct hearth_request {
     float *scores;                    /* the caller's */
     struct hearth_sampler_options sampler;
     int32_t *prompt;
+    struct hearth_chat *chat;         /* of which streams have forks */
+    struct hearth_grammar *grammar;
+    const char **strings;             /* stop, then ban: one block with their bytes */
+    struct hearth_bias *bias;
+    _Atomic uint32_t enough;          /* times that the end of thinking was asked for */
     uint32_t n_prompt, n_max;
     uint64_t deadline;                /* os_now_ns; 0: none */
     struct stream *stream;            /* [o.n_completions] */
@@ -116,6 +125,24 @@ int  request_streams(struct hearth_request *r, uint32_t n_max, struct err *err);
 /* Gives it to the engine; *out is set before the first event can name it.  It is released after a failure. */
 int  request_enqueue(struct hearth_request **out, struct hearth_request *r, struct err *err);
 void request_drop(struct hearth_request *r);
+
+/* ---- sched_say.c ---- */
+
+enum { MOST_FORCED = 64 };
+/* Copies what o says of answers, for r; they are the request's. */
+int  request_copy_answer(struct hearth_request *r, const struct hearth_request_options *o, struct err *err);
+void request_free_answer(struct hearth_request *r);
+/* The sampler and the readers of a stream; an error leaves the stream to be released. */
+int  stream_open_answer(struct stream *x, struct err *err);
+void stream_close_answer(struct stream *x);
+/* The tokens that come next, at most `most`: n of them, the first picked unless they are forced.  0: the answer ends as *finish
+ * says. */
+uint32_t stream_next(struct stream *x, int32_t *ids, uint32_t most, bool *forced, int *finish, struct err *err);
+enum said { SAID, SAID_STOP, SAID_BACK, SAID_NOMEM };
+/* Says what a token made certain.  STOP: a stop string came.  BACK: the last *n_back tokens are no part of the answer. */
+enum said stream_say(struct stream *x, int32_t id, uint32_t *n_back, int32_t *first);
+void stream_say_end(struct stream *x);
+const char *stream_stop(const struct stream *x);
 
 /* ---- sched_step.c ---- */
 

@@ -25,8 +25,6 @@ int stream_open(struct stream *x, struct err *err)
     struct seq_options q = { .n_max = x->n_max, .alone = r->o.no_cache,
                              .key = { .salt = r->o.cache_salt, .type = { (uint32_t)type[0], (uint32_t)type[1] },
                                       .variant = (uint32_t)(g->variant - m->variant) } };
-    struct hearth_sampler_options so = r->sampler;
-    so.seed += x->index;
     x->s = (struct hearth_session){ .m = m, .variant = g->variant, .n_logits = 1, .n_rows = 1 };
     lock_take(&m->lock);
     int rc = engine_adapt_copy(&x->s.adaption, r->o.adapters ? &r->adaption : &m->adaption, err);
@@ -42,7 +40,7 @@ int stream_open(struct stream *x, struct err *err)
     if (r->kind == REQUEST_SCORE) return 0;
     memcpy(x->text, r->prompt, r->n_prompt * sizeof *x->text);
     x->n_text = r->n_prompt;
-    return r->o.pick ? 0 : hearth_sampler_open(&x->sampler, m, &so, (struct hearth_error *)(void *)err);
+    return stream_open_answer(x, err);
 }
 
 /* Gives its pages to others; it goes on from the cache, or from its beginning. */
@@ -126,7 +124,7 @@ static int begin(struct stream *x, struct err *err)
     int rc = seq_begin(&x->s.q, x->text, x->n_text - 1, err);
     if (rc < 0) return rc;
     x->begun = true;
-    if (!x->n_answer) x->n_kept = x->s.q.n;
+    if (!x->n_answer && !x->n_back) x->n_kept = x->s.q.n;
     return 0;
 }
 
@@ -196,26 +194,72 @@ static void fork_others(struct stream *x)
     }
 }
 
-static void give_token(struct stream *x)
+/* The last tokens are no part of the answer: its text is as it was before them, and the first is not picked again there. */
+static void take_back(struct stream *x, uint32_t n, int32_t first)
+{
+    struct err err = { 0 };
+    struct hearth_error *e = (struct hearth_error *)(void *)&err;
+    x->n_text -= n;
+    x->n_answer -= n;
+    x->n_back += n;
+    x->begun = false;
+    int rc = x->sampler ? hearth_sampler_forbid(x->sampler, x->n_text, first, e) : 0;
+    if (rc == 0 && x->n_back > 4096 + 16 * x->n_answer)
+        err_set(&err, ERR_LIMIT, "the model comes back to banned phrases again and again; ban fewer");
+    if (err.code) {
+        stream_end(x, HEARTH_FINISH_ERROR, -1, e);
+        return;
+    }
+    struct hearth_event event = stream_event(x, -1);
+    event.n_back = n;
+    if (x->r->o.event && !x->r->o.event(x->r->o.arg, &event)) stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
+}
+
+/* One more token of the answer; picked: from the logits that are there.  false: nothing may follow it in this step. */
+static bool take_token(struct stream *x, int32_t id, bool picked)
 {
     struct hearth_request *r = x->r;
-    x->ready = false;
-    int32_t id = r->o.pick ? r->o.pick(r->o.arg, x->index, &x->s) : hearth_sampler_pick(x->sampler, &x->s);
-    if (id < 0 || (uint32_t)id >= x->s.m->h.n_vocab) {
-        stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
-        return;
-    }
     x->n_answer++;
+    x->picked = picked;
     x->text[x->n_text++] = id;
-    int finish = !r->o.ignore_end && hearth_token_is_end(x->s.m, id) ? HEARTH_FINISH_END
+    bool end = !r->o.ignore_end && hearth_token_is_end(x->s.m, id);
+    uint32_t n_back = 0;
+    int32_t first = -1;
+    enum said said = end ? SAID : stream_say(x, id, &n_back, &first);
+    int finish = end ? HEARTH_FINISH_END : said == SAID_STOP ? HEARTH_FINISH_STOP
                : r->o.max_tokens && x->n_answer == r->o.max_tokens ? HEARTH_FINISH_LENGTH
                : x->n_text == x->n_max ? HEARTH_FINISH_CONTEXT : 0;
-    if (finish) {
+    if (said == SAID_NOMEM) {
+        struct err err;
+        err_set(&err, ERR_NOMEM, "out of memory for the answer");
+        stream_end(x, HEARTH_FINISH_ERROR, -1, (const struct hearth_error *)(const void *)&err);
+        return false;
+    }
+    if (finish && said != SAID_BACK) {
         stream_end(x, finish, id, NULL);
-        return;
+        return false;
     }
     struct hearth_event event = stream_event(x, id);
-    if (r->o.event && !r->o.event(r->o.arg, &event)) stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
+    if (r->o.event && !r->o.event(r->o.arg, &event)) {
+        stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
+        return false;
+    }
+    if (said == SAID_BACK) take_back(x, n_back, first);
+    return said == SAID;
+}
+
+static uint32_t give_tokens(struct stream *x)
+{
+    struct err err = { 0 };
+    int32_t ids[MOST_FORCED];
+    bool forced;
+    int finish;
+    uint32_t room = x->n_max - x->n_text, n, i = 0;
+    x->ready = false;
+    n = stream_next(x, ids, room < MOST_FORCED ? room : MOST_FORCED, &forced, &finish, &err);
+    if (!n) stream_end(x, finish, -1, err.code ? (const struct hearth_error *)(const void *)&err : NULL);
+    while (i < n && take_token(x, ids[i++], !forced)) {}
+    return i;
 }
 
 static void count(struct hearth_engine *g, const struct tick *s, uint32_t answers)
@@ -252,7 +296,7 @@ void sched_step(struct hearth_engine *g)
     for (uint32_t i = 0, n = g->n_run; i < n; i++) {
         if (!g->run[i]->ready || g->run[i]->state != STREAM_RUNS) continue;
         if (g->run[i]->r->kind == REQUEST_SCORE) question_answer(g->run[i]);
-        else give_token(g->run[i]), answers++;
+        else answers += give_tokens(g->run[i]);
     }
     count(g, &s, answers);
     if (rc < 0) make_room(g, &err);

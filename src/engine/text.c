@@ -104,6 +104,8 @@ int hearth_decoder_state(const struct hearth_decoder *d, size_t *n_back, int32_t
     return (int)d->state;
 }
 
+const char *hearth_decoder_stop(const struct hearth_decoder *d) { return d->state == WATCH_STOPPED ? d->last.stop : NULL; }
+
 void hearth_decoder_close(struct hearth_decoder *d)
 {
     if (!d) return;

@@ -31,6 +31,7 @@ enum {
     GRAM_INLINE = 300,          /* rules of up to so many states are copied to where they are called */
     GRAM_COPIES = 20000,        /* ... as long as all its copies have no more together */
     GRAM_WORK = 20000000,       /* steps of analysis */
+    GRAM_JSON_DEPTH = 60,       /* values within values: readers of JSON have limits, too */
     GRAM_SUBSETS = 3000000     /* states and groups that are looked at for all subsets together */
 };
 
@@ -187,8 +188,17 @@ void dfa_release(struct dfa *d);
 
 /* What both match; or, with `without`, what x matches and y does not.  Neither may call rules.  G_GRAPH or G_FAIL. */
 const struct gnode *gram_both(struct gram *g, const struct gnode *x, const struct gnode *y, bool without);
+/* Text up to and including the first `mark`. */
+const struct gnode *gram_until(struct gram *g, const char *mark, size_t n);
 /* Whether x, which calls no rules, matches s[n]. */
 bool gram_matches(struct gram *g, const struct gnode *x, const char *s, size_t n);
+
+/* ---- gram_gbnf.c ---- */
+
+/* Adds the rules of a GBNF source to g, in a name space of their own.  Names for which it has no rule are asked for: the
+ * expression, or NULL for an error. */
+struct gbnf_use { const struct gnode *(*find)(void *arg, const char *name); void *arg; };
+int gbnf_read(struct gram *g, const char *source, size_t n, const struct gbnf_use *use, uint32_t *root);
 
 /* ---- gram_regex.c ---- */
 

@@ -16,7 +16,8 @@
 struct name { const char *s; uint32_t n, rule; };       /* rule GRAM_NONE: an empty slot */
 
 struct gbnf {
-    struct gram g;
+    struct gram *g;
+    const struct gbnf_use *use;         /* or NULL */
     const char *start, *at, *end;
     struct name *name;                  /* open addressing, by name */
     uint32_t mask;
@@ -33,7 +34,7 @@ static int fail_at(struct gbnf *p, const char *at, int code, const char *what)
     for (const char *nl; (nl = memchr(begin, '\n', (size_t)(at - begin))); line++) begin = nl + 1;
     size_t column = 1;
     for (const char *c = begin; c < at; c++) column += ((unsigned char)*c & 0xc0) != 0x80;
-    return gram_fail(&p->g, code, "line %u, column %zu: %s", line, column, what);
+    return gram_fail(p->g, code, "line %u, column %zu: %s", line, column, what);
 }
 
 static const struct gnode *bad(struct gbnf *p, const char *what)
@@ -97,10 +98,10 @@ static uint32_t rule_of(struct gbnf *p, const char *s, size_t n)
 {
     struct name *slot = find(p, s, n);
     if (slot->rule == GRAM_NONE) {
-        char *copy = gram_push(&p->g, n + 1, 1);
+        char *copy = gram_push(p->g, n + 1, 1);
         if (!copy) return GRAM_NONE;
         memcpy(copy, s, n);
-        *slot = (struct name){ s, (uint32_t)n, gram_rule(&p->g, copy, (uint32_t)(s - p->start)) };
+        *slot = (struct name){ s, (uint32_t)n, gram_rule(p->g, copy, (uint32_t)(s - p->start)) };
     }
     return slot->rule;
 }
@@ -157,7 +158,7 @@ static const struct gnode *literal(struct gbnf *p)
 {
     const char *open = p->at++;
     struct buf b = { 0 };
-    while (!p->g.rc && peek(p) != '"') {
+    while (!p->g->rc && peek(p) != '"') {
         char c[4];
         if (p->at >= p->end || *p->at == '\n' || *p->at == '\r') {
             p->at = open;
@@ -167,8 +168,8 @@ static const struct gnode *literal(struct gbnf *p)
         buf_put(&b, c, utf8_encode(character(p), c));
     }
     p->at++;
-    if (b.bad) gram_nomem(&p->g);
-    const struct gnode *x = p->g.rc ? &gram_failure : gram_bytes(&p->g, b.data, b.len);
+    if (b.bad) gram_nomem(p->g);
+    const struct gnode *x = p->g->rc ? &gram_failure : gram_bytes(p->g, b.data, b.len);
     buf_release(&b);
     return x;
 }
@@ -179,7 +180,7 @@ static const struct gnode *class(struct gbnf *p)
     struct cp_set s = { 0 };
     bool negated = peek(p) == '^';
     if (negated) p->at++;
-    while (!p->g.rc && peek(p) != ']') {
+    while (!p->g->rc && peek(p) != ']') {
         if (p->at >= p->end || *p->at == '\n' || *p->at == '\r') {
             p->at = open;
             bad(p, "this class of characters has no ] on its line");
@@ -195,11 +196,11 @@ static const struct gnode *class(struct gbnf *p)
             p->at = from;
             bad(p, "this range of characters ends before it begins");
         }
-        cp_add(&p->g, &s, lo, hi);
+        cp_add(p->g, &s, lo, hi);
     }
     p->at++;
-    if (negated && !p->g.rc) cp_negate(&p->g, &s);
-    return gram_set(&p->g, &s);
+    if (negated && !p->g->rc) cp_negate(p->g, &s);
+    return gram_set(p->g, &s);
 }
 
 /* ---- tokens ---- */
@@ -216,7 +217,7 @@ static const struct gnode *token(struct gbnf *p)
             p->at++) id = id * 10 + (uint32_t)(*p->at - '0');
         if (p->at == digits || !looking_at(p, "]>")) return bad(p, "expected <[NUMBER]>");
         p->at += 2;
-        return gram_token(&p->g, (int32_t)id, NULL, negated);
+        return gram_token(p->g, (int32_t)id, NULL, negated);
     }
     while (p->at < p->end && *p->at != '>' && *p->at != '\n') p->at++;
     if (peek(p) != '>') {
@@ -226,10 +227,10 @@ static const struct gnode *token(struct gbnf *p)
     p->at++;
     size_t n = (size_t)(p->at - open) - negated;            /* the brackets belong to its text */
     if (n > 256) return bad(p, "a token of more than 256 bytes");
-    char *text = gram_push(&p->g, n + 1, 1);
+    char *text = gram_push(p->g, n + 1, 1);
     if (!text) return &gram_failure;
     memcpy(text, open + negated, n);
-    return gram_token(&p->g, -1, text, negated);
+    return gram_token(p->g, -1, text, negated);
 }
 
 /* ---- expressions ---- */
@@ -240,7 +241,7 @@ static void push(struct gbnf *p, const struct gnode *x)
         size_t cap = p->cap_stack ? p->cap_stack * 2 : 256;
         const struct gnode **s = mem_resize(p->stack, cap, sizeof *s);
         if (!s) {
-            gram_nomem(&p->g);
+            gram_nomem(p->g);
             return;
         }
         p->stack = s;
@@ -284,7 +285,7 @@ static const struct gnode *braces(struct gbnf *p, const struct gnode *x)
         p->at = open;
         return bad(p, "the least number of repetitions is above the most");
     }
-    return gram_rep(&p->g, x, min, max);
+    return gram_rep(p->g, x, min, max);
 }
 
 static const struct gnode *alternatives(struct gbnf *p, bool nested);
@@ -297,7 +298,7 @@ static const struct gnode *atom(struct gbnf *p)
     if (c == '<' || (c == '!' && p->at + 1 < p->end && p->at[1] == '<')) return token(p);
     if (c == '.') {
         p->at++;
-        return gram_any(&p->g);
+        return gram_any(p->g);
     }
     if (c == '(') {
         const char *open = p->at++;
@@ -307,7 +308,7 @@ static const struct gnode *atom(struct gbnf *p)
         }
         const struct gnode *x = alternatives(p, true);
         p->depth--;
-        if (p->g.rc) return x;
+        if (p->g->rc) return x;
         if (peek(p) != ')') {
             p->at = open;
             return bad(p, "this ( has no )");
@@ -317,7 +318,7 @@ static const struct gnode *atom(struct gbnf *p)
     }
     size_t n = name_length(p);
     if (!n) return bad(p, "expected a rule name, a string, a class of characters, a token or a group");
-    const struct gnode *x = gram_ref(&p->g, rule_of(p, p->at, n));
+    const struct gnode *x = gram_ref(p->g, rule_of(p, p->at, n));
     p->at += n;
     return x;
 }
@@ -331,7 +332,7 @@ static bool ends_sequence(struct gbnf *p, bool nested)
         if (p->at >= p->end || at_definition(p)) p->at = here;
     }
     char c = peek(p);
-    return p->g.rc || p->at >= p->end || c == '|' || (nested && c == ')') || (!nested && (c == '\n' || c == '\r'));
+    return p->g->rc || p->at >= p->end || c == '|' || (nested && c == ')') || (!nested && (c == '\n' || c == '\r'));
 }
 
 static const struct gnode *sequence(struct gbnf *p, bool nested)
@@ -340,10 +341,10 @@ static const struct gnode *sequence(struct gbnf *p, bool nested)
     while (!ends_sequence(p, nested)) {
         const struct gnode *x = atom(p);
         unsigned times = 0;
-        for (skip(p, nested); !p->g.rc; skip(p, nested)) {
+        for (skip(p, nested); !p->g->rc; skip(p, nested)) {
             char c = peek(p);
             if (c == '*' || c == '+' || c == '?') {
-                x = gram_rep(&p->g, x, c == '+', c == '?' ? 1 : GRAM_INF);
+                x = gram_rep(p->g, x, c == '+', c == '?' ? 1 : GRAM_INF);
                 p->at++;
             } else if (c == '{') {
                 x = braces(p, x);
@@ -354,8 +355,8 @@ static const struct gnode *sequence(struct gbnf *p, bool nested)
         }
         push(p, x);
     }
-    if (p->g.rc) return &gram_failure;
-    const struct gnode *x = gram_seq(&p->g, p->stack + base, p->n_stack - base);
+    if (p->g->rc) return &gram_failure;
+    const struct gnode *x = gram_seq(p->g, p->stack + base, p->n_stack - base);
     p->n_stack = base;
     return x;
 }
@@ -366,12 +367,12 @@ static const struct gnode *alternatives(struct gbnf *p, bool nested)
     for (;;) {
         const struct gnode *x = sequence(p, nested);
         push(p, x);
-        if (p->g.rc) return &gram_failure;
+        if (p->g->rc) return &gram_failure;
         if (peek(p) != '|') break;
         p->at++;
         skip(p, true);
     }
-    const struct gnode *x = gram_alt(&p->g, p->stack + base, p->n_stack - base);
+    const struct gnode *x = gram_alt(p->g, p->stack + base, p->n_stack - base);
     p->n_stack = base;
     return x;
 }
@@ -385,54 +386,74 @@ static void definition(struct gbnf *p)
     const char *name = p->at;
     size_t n = name_length(p);
     uint32_t rule = rule_of(p, name, n);
-    if (p->g.rc) return;
+    if (p->g->rc) return;
     if (p->defined[rule]) {
         bad(p, "a rule of this name is already there");
         return;
     }
     p->defined[rule] = true;
-    p->g.rule[rule].place = (uint32_t)(name - p->start);
+    p->g->rule[rule].place = (uint32_t)(name - p->start);
     p->at += n;
     skip(p, false);
     p->at += 3;
     skip(p, true);
     const struct gnode *x = at_definition(p) ? &gram_nothing : alternatives(p, false);
-    if (!p->g.rc) p->g.rule[rule].body = x;
+    if (!p->g->rc) p->g->rule[rule].body = x;
+}
+
+/* Names without a rule of their own, as far as the caller knows them. */
+static int find_others(struct gbnf *p)
+{
+    for (uint32_t i = 0; i <= p->mask && !p->g->rc; i++) {
+        const struct name *x = &p->name[i];
+        if (x->rule == GRAM_NONE || p->defined[x->rule]) continue;
+        const struct gnode *body = p->use ? p->use->find(p->use->arg, p->g->rule[x->rule].name) : NULL;
+        if (p->g->rc) break;
+        if (body) {
+            p->g->rule[x->rule].body = body;
+            continue;
+        }
+        p->at = p->start + p->g->rule[x->rule].place;
+        char what[160];
+        fmt_into(what, sizeof what, "there is no rule named %.100s", p->g->rule[x->rule].name);
+        fail_at(p, p->at, ERR_FORMAT, what);
+    }
+    return p->g->rc;
 }
 
 static int parse(struct gbnf *p, uint32_t *root)
 {
     p->name = mem_new_array(struct name, (size_t)p->mask + 1);
     p->defined = mem_new_array(bool, GRAM_RULES);
-    if (!p->name || !p->defined) return gram_nomem(&p->g);
+    if (!p->name || !p->defined) return gram_nomem(p->g);
     for (uint32_t i = 0; i <= p->mask; i++) p->name[i].rule = GRAM_NONE;
-    for (skip(p, true); !p->g.rc && p->at < p->end; skip(p, true)) definition(p);
-    if (p->g.rc) return p->g.rc;
-    for (uint32_t i = 0; i < p->g.n_rules; i++)
-        if (!p->defined[i]) {
-            p->at = p->start + p->g.rule[i].place;
-            char what[160];
-            fmt_into(what, sizeof what, "there is no rule named %.100s", p->g.rule[i].name);
-            return fail_at(p, p->at, ERR_FORMAT, what);
-        }
+    for (skip(p, true); !p->g->rc && p->at < p->end; skip(p, true)) definition(p);
+    if (p->g->rc || find_others(p) < 0) return p->g->rc;
     *root = find(p, "root", 4)->rule;
-    if (*root == GRAM_NONE) return gram_fail(&p->g, ERR_FORMAT, "there is no rule named root, with which the text begins");
+    if (*root == GRAM_NONE) return gram_fail(p->g, ERR_FORMAT, "there is no rule named root, with which the text begins");
     return 0;
+}
+
+int gbnf_read(struct gram *g, const char *source, size_t n, const struct gbnf_use *use, uint32_t *root)
+{
+    if (n > GRAMMAR_SOURCE) return gram_fail(g, ERR_LIMIT, "%zu bytes, at most %d are allowed", n, GRAMMAR_SOURCE);
+    struct gbnf p = { .g = g, .use = use, .start = source, .at = source, .end = source + n, .mask = 65535 };
+    int rc = parse(&p, root);
+    mem_free(p.name);
+    mem_free(p.defined);
+    mem_free(p.stack);
+    return rc;
 }
 
 int grammar_from_gbnf(struct grammar **out, const char *source, size_t n, struct err *err)
 {
-    *out = NULL;
-    if (n > GRAMMAR_SOURCE) return err_set(err, ERR_LIMIT, "grammar: %zu bytes, at most %d are allowed", n, GRAMMAR_SOURCE);
-    struct gbnf p = { .start = source, .at = source, .end = source + n, .mask = 65535 };
+    struct gram g;
     uint32_t root;
-    int rc = gram_init(&p.g, "grammar", err);
-    p.g.source = source;
-    if (rc == 0) rc = parse(&p, &root);
-    if (rc == 0) rc = gram_compile(&p.g, root, out);
-    mem_free(p.name);
-    mem_free(p.defined);
-    mem_free(p.stack);
-    gram_release(&p.g);
+    *out = NULL;
+    int rc = gram_init(&g, "grammar", err);
+    g.source = source;
+    if (rc == 0) rc = gbnf_read(&g, source, n, NULL, &root);
+    if (rc == 0) rc = gram_compile(&g, root, out);
+    gram_release(&g);
     return rc;
 }

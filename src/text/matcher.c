@@ -13,17 +13,19 @@ enum {
 
 struct base { struct vocab_set plain; unsigned chars; uint32_t used; uint64_t *bits; };
 
+/* A text that is looked for; fail[k]: the longest border of its first k bytes. */
+struct mark { char *s; size_t n; uint8_t *fail; };
+
 /* What clones share. */
 struct shared {
     struct grun run;
     const struct vocab *v;
     const struct grammar *g;
     int32_t *token;             /* by token symbol of the grammar: its id */
-    char *trigger;
-    size_t n_trigger;
-    uint8_t *fail;              /* by length: the longest border of so much of the trigger */
-    struct ids crossing;        /* tokens in which the trigger may end before they do */
-    bool optional;
+    struct mark trigger, open, close;       /* the last two: of what is skipped */
+    struct ids crossing;        /* tokens in which the trigger may end before they do (never: at all) */
+    bool optional, never;
+    uint32_t armed;             /* the config behind the trigger */
     uint64_t *mask[MASKS];
     uint32_t of[MASKS], next;   /* the config of each; where the next goes */
     struct base base[BASES];
@@ -32,8 +34,8 @@ struct shared {
     struct matcher *first;      /* all clones */
 };
 
-/* config counts once armed; before, seen bytes of the trigger. */
-struct position { uint32_t config; uint32_t seen; bool armed, ended; };
+/* config counts once armed; before, seen bytes of the trigger, and of the mark that begins or ends what is skipped. */
+struct position { uint32_t config; uint8_t seen, other; bool armed, ended, skipping; };
 
 struct matcher {
     struct shared *s;
@@ -262,9 +264,10 @@ static int bound(struct shared *s, struct err *err)
     if (grun_bytes(r) <= GRUN_BYTES) return 0;
     size_t n = 0;
     for (const struct matcher *m = s->first; m; m = m->next) n += 1 + m->n_past;
-    uint32_t **live = mem_new_array(uint32_t *, n);
+    uint32_t **live = mem_new_array(uint32_t *, n + 1);
     if (!live) return err_set(err, ERR_NOMEM, "out of memory for the grammar");
     n = 0;
+    live[n++] = &s->armed;
     for (struct matcher *m = s->first; m; m = m->next) {
         live[n++] = &m->now.config;
         for (size_t i = 0; i < m->n_past; i++) live[n++] = &m->past[(m->at + MATCHER_HISTORY - 1 - i) % MATCHER_HISTORY].config;
@@ -294,10 +297,28 @@ static int mask_of(struct shared *s, uint32_t c, const uint64_t **mask, struct e
 
 /* ---- waiting for the trigger ---- */
 
-static uint32_t trigger_step(const struct shared *s, uint32_t seen, uint8_t c)
+static uint8_t mark_step(const struct mark *m, uint8_t seen, uint8_t c)
 {
-    while (seen && (uint8_t)s->trigger[seen] != c) seen = s->fail[seen];
-    return seen + ((uint8_t)s->trigger[seen] == c);
+    while (seen && (uint8_t)m->s[seen] != c) seen = m->fail[seen];
+    return (uint8_t)(seen + ((uint8_t)m->s[seen] == c));
+}
+
+static bool mark_init(struct mark *m, const char *s)
+{
+    if (!s || !*s) return true;
+    size_t n = strlen(s);
+    m->s = mem_strdup(s, n);
+    m->fail = mem_new_array(uint8_t, n + 1);
+    if (!m->s || !m->fail) return false;
+    m->n = n;
+    for (size_t k = 2; k <= n; k++) m->fail[k] = mark_step(m, m->fail[k - 1], (uint8_t)s[k - 1]);
+    return true;
+}
+
+static void mark_release(struct mark *m)
+{
+    mem_free(m->s);
+    mem_free(m->fail);
 }
 
 /* The bytes of any token, control tokens too. */
@@ -312,61 +333,81 @@ static void bytes_of(const struct shared *s, int32_t id, const uint8_t **p, size
     *n = control->len;
 }
 
+static void wait_byte(const struct shared *s, struct position *p, uint8_t c)
+{
+    const struct mark *m = p->skipping ? &s->close : &s->open;
+    if (m->n) p->other = mark_step(m, p->other, c);
+    if (!p->skipping) p->seen = mark_step(&s->trigger, p->seen, c);
+    if (!p->skipping && p->seen == s->trigger.n) {
+        p->armed = true;
+        p->config = s->armed;
+    } else if (m->n && p->other == m->n) {
+        p->skipping = !p->skipping;
+        p->seen = p->other = 0;
+    }
+}
+
 /* Where a token leads.  Config GRUN_DEAD of an armed position: nowhere. */
 static struct position advance(struct shared *s, struct position p, const uint8_t *b, size_t n)
 {
     size_t i = 0;
-    for (; i < n && !p.armed; i++) {
-        p.seen = trigger_step(s, p.seen, b[i]);
-        if (p.seen == s->n_trigger) {
-            p.armed = true;
-            p.config = s->run.start;
-        }
-    }
+    for (; i < n && !p.armed; i++) wait_byte(s, &p, b[i]);
     for (; i < n && p.config != GRUN_DEAD; i++) p.config = grun_byte(&s->run, p.config, b[i]);
     return p;
 }
 
-static bool prepare_trigger(struct shared *s, const char *trigger)
+/* Whether the trigger can end in this text before it does, or (never) with it. */
+static bool can_cross(const struct shared *s, const uint8_t *p, size_t n)
 {
-    size_t n = strlen(trigger);
-    s->trigger = mem_strdup(trigger, n);
-    s->fail = mem_new_array(uint8_t, n + 1);
-    s->waiting = mem_new_array(uint64_t, s->v->n_words);
-    if (!s->trigger || !s->fail || !s->waiting) return false;
-    s->n_trigger = n;
-    for (uint32_t k = 2; k <= n; k++) s->fail[k] = (uint8_t)trigger_step(s, s->fail[k - 1], (uint8_t)trigger[k - 1]);
+    size_t most = s->never ? n + 1 : n;
+    const struct mark *t = &s->trigger;
+    uint8_t seen = 0;
+    for (size_t i = 0; i + 1 < most; i++)
+        if ((seen = mark_step(t, seen, p[i])) == t->n) return true;
+    for (size_t k = 1; k < t->n && k < most; k++)
+        if (!memcmp(p, t->s + t->n - k, k)) return true;
+    return false;
+}
+
+static bool prepare_waiting(struct shared *s)
+{
     struct buf b = { 0 };
-    for (int32_t id = 0; id < s->v->n_vocab; id++) {
+    s->waiting = mem_new_array(uint64_t, s->v->n_words);
+    for (int32_t id = 0; s->waiting && id < s->v->n_vocab; id++) {
         const uint8_t *p;
-        size_t len;
-        bool crosses = false;
-        bytes_of(s, id, &p, &len, NULL);
-        uint32_t seen = 0;
-        for (size_t i = 0; i + 1 < len && !crosses; i++) crosses = (seen = trigger_step(s, seen, p[i])) == n;
-        for (size_t k = 1; k < n && k < len && !crosses; k++) crosses = !memcmp(p, trigger + n - k, k);
-        if (crosses) ids_push(&s->crossing, id);
+        size_t n;
+        buf_clear(&b);
+        bytes_of(s, id, &p, &n, s->never ? &b : NULL);
+        if (n && can_cross(s, p, n)) ids_push(&s->crossing, id);
     }
+    bool ok = s->waiting && !s->crossing.bad && !b.bad;
     buf_release(&b);
-    return !s->crossing.bad;
+    return ok;
 }
 
 static int waiting_mask(struct matcher *m, const uint64_t **mask)
 {
     struct shared *s = m->s;
     const struct vocab *v = s->v;
+    struct buf b = { 0 };
+    bool all = s->optional;
     memset(s->waiting, 0xff, v->n_words * sizeof *s->waiting);
     if (v->n_vocab & 63) s->waiting[v->n_words - 1] = ((uint64_t)1 << (v->n_vocab & 63)) - 1;
     if (!s->optional)
         for (uint32_t w = 0; w < v->n_words; w++) s->waiting[w] &= ~v->ends[w];
     for (size_t i = 0; i < s->crossing.n; i++) {
-        const uint8_t *b;
+        const uint8_t *p;
         size_t n;
-        bytes_of(s, s->crossing.id[i], &b, &n, NULL);
-        struct position p = advance(s, m->now, b, n);
-        if (p.armed && p.config == GRUN_DEAD) take(s->waiting, s->crossing.id[i]);
+        buf_clear(&b);
+        bytes_of(s, s->crossing.id[i], &p, &n, &b);
+        struct position to = advance(s, m->now, p, n);
+        if (!to.armed || to.config != GRUN_DEAD) continue;
+        take(s->waiting, s->crossing.id[i]);
+        all = false;
     }
-    *mask = s->waiting;
+    *mask = all ? NULL : s->waiting;
+    if (b.bad) s->run.rc = ERR_NOMEM;
+    buf_release(&b);
     return s->run.rc;
 }
 
@@ -393,8 +434,9 @@ static void shared_free(struct shared *s)
     for (unsigned i = 0; i < BASES; i++) mem_free(s->base[i].bits);
     ids_release(&s->crossing);
     mem_free(s->token);
-    mem_free(s->trigger);
-    mem_free(s->fail);
+    mark_release(&s->trigger);
+    mark_release(&s->open);
+    mark_release(&s->close);
     mem_free(s->waiting);
     mem_free(s);
 }
@@ -410,29 +452,78 @@ static struct matcher *join(struct shared *s)
     return m;
 }
 
+static int nomem(struct err *err) { return err_set(err, ERR_NOMEM, "out of memory for the grammar"); }
+
+/* The config to which the trigger itself leads. */
+static int find_armed(struct shared *s, bool within, struct err *err)
+{
+    const struct vocab *v = s->v;
+    struct ids ids = { 0 };
+    s->armed = s->never ? GRUN_DEAD : s->run.start;
+    if (!within || s->never) return 0;
+    int rc = tokenizer_encode(v->tokenizer, s->trigger.s, s->trigger.n, TOK_PARSE, &ids, err);
+    for (size_t i = 0; rc == 0 && i < ids.n; i++) {
+        const uint8_t *p;
+        size_t n;
+        uint32_t to = GRUN_DEAD;
+        bytes_of(s, ids.id[i], &p, &n, NULL);
+        for (uint32_t k = 0; k < s->g->n_tokens && !n; k++)
+            if (s->token[k] == ids.id[i] && !s->g->token[k].negated)
+                to = grun_union(&s->run, to, grun_token(&s->run, s->armed, k));
+        for (size_t k = 0; k < n; k++) to = grun_byte(&s->run, k ? to : s->armed, p[k]);
+        s->armed = to;
+    }
+    if (rc == 0 && ids.bad) rc = nomem(err);
+    ids_release(&ids);
+    if (rc == 0 && s->run.rc) rc = limit(&s->run, err);
+    if (rc == 0 && s->armed == GRUN_DEAD)
+        rc = err_set(err, ERR_ARG, "the grammar does not begin with its trigger \"%.60s\"", s->trigger.s);
+    return rc;
+}
+
+static int prepare(struct shared *s, const struct matcher_options *o, struct err *err)
+{
+    const char *all[] = { o->trigger, o->skip_open, o->skip_close };
+    for (size_t i = 0; i < 3; i++)
+        if (all[i] && strlen(all[i]) > 200)
+            return err_set(err, ERR_LIMIT, "the trigger of a grammar has %zu bytes, at most 200 are allowed", strlen(all[i]));
+    s->optional = o->optional || o->never;
+    s->never = o->never;
+    int rc = grun_open(&s->run, s->g) < 0 ? limit(&s->run, err) : find_tokens(s, err);
+    if (rc < 0) return rc;
+    if (!mark_init(&s->trigger, o->trigger) || !mark_init(&s->open, o->skip_open) || !mark_init(&s->close, o->skip_close))
+        return nomem(err);
+    if (!s->trigger.n) return 0;
+    rc = find_armed(s, o->within, err);
+    return rc == 0 && !prepare_waiting(s) ? nomem(err) : rc;
+}
+
 int matcher_open(struct matcher **out, const struct grammar *g, const struct vocab *v, const struct matcher_options *o,
                  struct err *err)
 {
+    static const struct matcher_options none;
     *out = NULL;
-    const char *trigger = o && o->trigger && *o->trigger ? o->trigger : NULL;
-    if (trigger && strlen(trigger) > 200)
-        return err_set(err, ERR_LIMIT, "the trigger of a grammar has %zu bytes, at most 200 are allowed", strlen(trigger));
+    if (!o) o = &none;
     struct shared *s = mem_new_array(struct shared, 1);
-    if (!s) return err_set(err, ERR_NOMEM, "out of memory for the grammar");
+    if (!s) return nomem(err);
     s->g = g;
     s->v = v;
-    s->optional = o && o->optional;
     forget_masks(s);
-    int rc = grun_open(&s->run, g) < 0 ? limit(&s->run, err) : find_tokens(s, err);
-    if (rc == 0 && trigger && !prepare_trigger(s, trigger)) rc = err_set(err, ERR_NOMEM, "out of memory for the grammar");
+    int rc = prepare(s, o, err);
     struct matcher *m = rc == 0 ? join(s) : NULL;
     if (!m) {
         shared_free(s);
-        return rc < 0 ? rc : err_set(err, ERR_NOMEM, "out of memory for the grammar");
+        return rc < 0 ? rc : nomem(err);
     }
-    m->now = (struct position){ .config = s->run.start, .armed = !trigger };
-    *out = m;
-    return 0;
+    m->now = (struct position){ .config = s->run.start, .armed = !s->trigger.n, .skipping = o->skipping && s->close.n };
+    if (o->begun) m->now = advance(s, m->now, (const uint8_t *)o->begun, strlen(o->begun));
+    if (!s->run.rc && (!m->now.armed || m->now.config != GRUN_DEAD)) {
+        *out = m;
+        return 0;
+    }
+    rc = s->run.rc ? limit(&s->run, err) : err_set(err, ERR_ARG, "what the answer begins with does not fit its form");
+    matcher_close(m);
+    return rc;
 }
 
 int matcher_clone(struct matcher **out, const struct matcher *m, struct err *err)

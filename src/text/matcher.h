@@ -20,15 +20,21 @@
 
 enum { MATCHER_HISTORY = 256 };     /* tokens that can be taken back */
 
-struct matcher_options {            /* zero-initialise */
-    /* The grammar begins behind this text, for example "</think>"; until then everything is allowed.  NULL: at once.  Copied.
-     * A control token counts with its text. */
+struct matcher_options {            /* zero-initialise; strings are copied */
+    /* The grammar begins behind this text, for example "</think>"; until then everything is allowed.  NULL: at once.  A control
+     * token counts with its text. */
     const char *trigger;
     bool optional;                  /* generation may also end before the trigger was seen */
+    bool within;                    /* the trigger is the beginning of what the grammar says, not before it */
+    bool never;                     /* the trigger must not come at all; the grammar means nothing */
+    const char *skip_open, *skip_close;     /* between these the trigger is not looked for; NULL: nothing is skipped */
+    bool skipping;                  /* the text begins behind skip_open */
+    const char *begun;              /* what was written before the first token, or NULL */
 };
 
 struct matcher;
-/* g and v are borrowed: must outlive it.  o may be NULL.  ERR_NOTFOUND: a <token> of the grammar is not in the vocabulary. */
+/* g and v are borrowed: must outlive it.  o may be NULL.  ERR_NOTFOUND: a <token> of the grammar is not in the vocabulary;
+ * ERR_ARG: what was begun does not fit. */
 int  matcher_open(struct matcher **out, const struct grammar *g, const struct vocab *v, const struct matcher_options *o,
                   struct err *err);
 /* Another text that begins like this one. */

@@ -486,33 +486,50 @@ static const struct gnode *body(struct schema *s, const struct conj *c)
 
 /* ---- the whole ---- */
 
-static int run(struct schema *s, struct json *root, struct grammar **out)
+int schema_begin(struct schema *s, const char *what, struct err *err)
+{
+    *s = (struct schema){ .any_value = GRAM_NONE, .any_object = GRAM_NONE };
+    int rc = gram_init(&s->g, what, err);
+    if (rc == 0) schema_basics(s);
+    s->objects = json_new_object();
+    if (rc == 0 && (!s->objects || !json_put(s->objects, "type", json_new_str("object", 6)))) rc = gram_nomem(&s->g);
+    return rc;
+}
+
+void schema_end(struct schema *s)
+{
+    json_free(s->objects);
+    mem_free(s->memo);
+    mem_free(s->slot);
+    gram_release(&s->g);
+}
+
+const struct gnode *schema_expr(struct schema *s, const struct json *root, const struct json *j, bool object)
 {
     struct conj all = { 0 };
-    schema_basics(s);
-    conj_add(s, &all, root, "");
-    uint32_t first = gram_rule(&s->g, "root", 0);
+    s->root = root;
+    conj_add(s, &all, j, "");
+    if (object) conj_add(s, &all, s->objects, "");
     const struct gnode *x = schema_ref(s, &all);
-    if (first != GRAM_NONE) s->g.rule[first].body = x;
     while (!s->g.rc && s->todo < s->n_memo) {
         struct memo m = s->memo[s->todo++];
-        x = body(s, &m.c);
-        if (!s->g.rc) s->g.rule[m.rule].body = x;
+        const struct gnode *b = body(s, &m.c);
+        if (!s->g.rc) s->g.rule[m.rule].body = b;
     }
-    if (s->g.rc) return s->g.rc;
-    if (gram_compile(&s->g, first, out) < 0) return s->g.rc;
-    (*out)->max_depth = 60;             /* readers of JSON have limits, too */
-    return 0;
+    return s->g.rc ? &gram_failure : x;
 }
 
 static int compile(struct grammar **out, struct json *root, struct err *err)
 {
-    struct schema s = { .root = root, .any_value = GRAM_NONE, .any_object = GRAM_NONE };
-    int rc = gram_init(&s.g, "schema", err);
-    if (rc == 0) rc = run(&s, root, out);
-    mem_free(s.memo);
-    mem_free(s.slot);
-    gram_release(&s.g);
+    struct schema s;
+    int rc = schema_begin(&s, "schema", err);
+    uint32_t first = rc == 0 ? gram_rule(&s.g, "root", 0) : GRAM_NONE;
+    const struct gnode *x = schema_expr(&s, root, root, false);
+    if (first != GRAM_NONE) s.g.rule[first].body = x;
+    if (!s.g.rc) gram_compile(&s.g, first, out);
+    if (*out) (*out)->max_depth = GRAM_JSON_DEPTH;
+    rc = s.g.rc;
+    schema_end(&s);
     return rc;
 }
 

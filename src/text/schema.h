@@ -31,6 +31,7 @@ struct schema {
     uint32_t *slot, mask;       /* memo + 1 by hash */
     uint32_t any_value, any_object;
     const struct gnode *ws, *character, *string, *integer, *number;
+    struct json *objects;       /* {"type": "object"} */
     const struct json *listed;  /* the enum whose values are being tried: they are in it */
     unsigned depth;
     uint64_t work;
@@ -42,6 +43,13 @@ const char *schema_path(struct schema *s, const char *path, const char *key);
 bool schema_spend(struct schema *s, uint64_t n, const char *path);
 
 /* ---- schema.c ---- */
+
+/* s.g may take other rules as well; schema_end also after failure. */
+int  schema_begin(struct schema *s, const char *what, struct err *err);
+void schema_end(struct schema *s);
+/* What the values look like that j allows: root or a part of it, to which its references refer; object: only objects are
+ * wanted.  Both live until schema_end. */
+const struct gnode *schema_expr(struct schema *s, const struct json *root, const struct json *j, bool object);
 
 /* Starts a conj with one place, or adds one (with all that it refers to). */
 void conj_add(struct schema *s, struct conj *c, const struct json *j, const char *path);

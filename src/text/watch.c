@@ -39,16 +39,16 @@ static bool alike(const char *a, const char *b, size_t n, bool fold)
 }
 
 /* The earliest place where one of the strings begins, whole or cut off by the end of the text. */
-static size_t earliest(const struct watch *w, const char *const *s, size_t n, bool fold, bool *whole)
+static size_t earliest(const struct watch *w, const char *const *s, size_t n, const char **whole)
 {
-    *whole = false;
+    *whole = NULL;
     for (size_t at = 0; at < w->held.len && n; at++) {
         size_t left = w->held.len - at;
         bool cut = false;
         for (size_t i = 0; i < n; i++) {
             size_t len = strlen(s[i]);
-            if (!alike(w->held.data + at, s[i], len < left ? len : left, fold)) continue;
-            *whole = len <= left;
+            if (!alike(w->held.data + at, s[i], len < left ? len : left, false)) continue;
+            if (len <= left) *whole = s[i];
             if (*whole) return at;
             cut = true;
         }
@@ -96,7 +96,7 @@ static enum watch_state take_back(struct watch *w, size_t at, struct watch_resul
 {
     size_t first = owner(w, at);
     struct watch_token *t = &w->token[first];
-    *out = (struct watch_result){ w->held.data, 0, w->n - first, t->id };
+    *out = (struct watch_result){ w->held.data, 0, w->n - first, t->id, NULL };
     w->held.len = t->at;
     w->held.data[t->at] = 0;
     w->d = t->before;
@@ -106,13 +106,14 @@ static enum watch_state take_back(struct watch *w, size_t at, struct watch_resul
 
 static enum watch_state look(struct watch *w, struct watch_result *out)
 {
-    bool stopped;
+    const char *stopped;
     *out = (struct watch_result){ .text = "", .first = -1 };
     if (!w->held.len || w->held.bad) return WATCH_GOES_ON;
-    size_t limit = earliest(w, w->stop, w->n_stop, false, &stopped), ban = whole_ban(w);
+    size_t limit = earliest(w, w->stop, w->n_stop, &stopped), ban = whole_ban(w);
     if (ban < w->held.len && owner(w, ban) < w->n && !(stopped && limit <= ban)) return take_back(w, ban, out);
     if (!stopped && w->n_ban) limit = uncertain_from(w, limit);
     w->given = limit;
+    out->stop = stopped;
     out->text = w->held.data;
     out->n_text = limit;
     return stopped ? WATCH_STOPPED : WATCH_GOES_ON;
@@ -148,12 +149,12 @@ enum watch_state watch_text(struct watch *w, const char *text, size_t n, struct 
 
 enum watch_state watch_flush(struct watch *w, struct watch_result *out)
 {
-    bool stopped;
+    const char *stopped = NULL;
     forget_given(w);
     if (w->d.t) detok_flush(&w->d, &w->held);
-    size_t limit = w->held.bad ? 0 : earliest(w, w->stop, w->n_stop, false, &stopped);
+    size_t limit = w->held.bad ? 0 : earliest(w, w->stop, w->n_stop, &stopped);
     if (w->held.bad || !stopped) limit = w->held.bad ? 0 : w->held.len;
-    *out = (struct watch_result){ w->held.data ? w->held.data : "", limit, 0, -1 };
+    *out = (struct watch_result){ w->held.data ? w->held.data : "", limit, 0, -1, stopped };
     w->given = w->held.len;
     w->n = 0;
     return !w->held.bad && stopped ? WATCH_STOPPED : WATCH_GOES_ON;

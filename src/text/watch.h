@@ -33,6 +33,7 @@ struct watch_result {
     size_t n_text;
     size_t n_back;                 /* WATCH_BANNED: tokens taken back */
     int32_t first;                 /* the first of them, not to be tried again there */
+    const char *stop;              /* WATCH_STOPPED: the string that came */
 };
 
 /* held.bad tells of memory that ran out. */
