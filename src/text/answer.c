@@ -356,6 +356,10 @@ static void step(struct answer *a, char c)
         step_call(a, c);
         return;
     }
+    if (a->state == IN_BODY && a->body_call && !a->held.len && jwalk_in_string(&a->args)) {
+        step_body_args(a, c);                  /* marks in it are text */
+        return;
+    }
     struct marks m;
     const char *whole = NULL;
     marks_of(a, &m);

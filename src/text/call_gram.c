@@ -148,6 +148,12 @@ static void put_object(struct gen *g)
     buf_printf(b, "args-%zu \"}\" ", g->i);
 }
 
+/* Whether a string is not just any. */
+static bool says_more(const struct json *schema)
+{
+    return json_get(schema, "pattern") || json_get(schema, "format") || json_get(schema, "const");
+}
+
 /* How a notation writes the members of a list. */
 struct notation { const char *colon, *comma, *prefix; };
 static const struct notation python = { "=", ", ", "python-" }, gemma = { ":", ",", "gemma-" };
@@ -174,7 +180,8 @@ static bool put_constant(struct gen *g, const struct notation *w, const struct j
     return ok;
 }
 
-static void put_typed(struct gen *g, const struct notation *w, const struct json *schema)
+/* k: the number of the property. */
+static void put_typed(struct gen *g, const struct notation *w, const struct json *schema, size_t k)
 {
     const char *rule = rule_of_type(schema) + strlen("json-");
     const struct json *list = json_get(schema, "enum");
@@ -193,7 +200,12 @@ static void put_typed(struct gen *g, const struct notation *w, const struct json
     buf_puts(g->out, ") ");
     if (n && n == json_len(list)) return;
     g->out->len = at;
-    buf_printf(g->out, "%s%s ", same ? "json-" : w->prefix, rule);
+    bool text = !strcmp(rule, "string");
+    if (g->q->refer && same && (!text || w == &python) && strcmp(rule, "boolean") && strcmp(rule, "null"))
+        buf_printf(g->out, "value-%zu-%zu ", g->i, k);
+    else if (g->q->refer && text && says_more(schema))
+        buf_printf(g->out, "gemma-quote text-%zu-%zu gemma-quote ", g->i, k);
+    else buf_printf(g->out, "%s%s ", same ? "json-" : w->prefix, rule);
 }
 
 /* The members from property k on, in their order, the required ones always: rules "members-I-K-0" (the first to come) and
@@ -213,7 +225,7 @@ static void put_members(struct gen *g, const struct notation *w, struct buf *rul
             if (more) put_text(rules, w->comma);
             put_text(rules, name);
             put_text(rules, w->colon);
-            put_typed(g, w, p);
+            put_typed(g, w, p, k);
             buf_printf(rules, "members-%zu-%zu-1 ", g->i, k + 1);
             if (!required(parameters(g), name)) buf_printf(rules, "| members-%zu-%zu-%d ", g->i, k + 1, more);
             buf_putc(rules, '\n');
@@ -260,7 +272,7 @@ static bool put_value(struct gen *g, const char *key, const struct json *schema)
         buf_puts(g->out, ") ");
     } else if (!g->q->refer) {
         buf_printf(g->out, "%s ", bare ? "bare-text" : rule);
-    } else if (bare && (json_get(schema, "pattern") || json_get(schema, "format") || json_get(schema, "const"))) {
+    } else if (bare && says_more(schema)) {
         buf_printf(g->out, "text-%zu-%zu ", g->i, k);
     } else if (bare) {
         buf_puts(g->out, "until-value ");
@@ -310,7 +322,7 @@ static bool put_element(struct gen *g, char kind, const char *key, const struct 
     return false;
 }
 
-/* A line feed is one, a blank is any white space. */
+/* A line feed is one, a blank is any white space but before a word. */
 static void put_pattern(struct gen *g, const char *p, const char *key, const struct json *schema, struct buf *rules)
 {
     while (*p) {
@@ -318,7 +330,8 @@ static void put_pattern(struct gen *g, const char *p, const char *key, const str
         put_mark(g, g->out, p, n);
         p += n;
         if (space(*p)) {
-            buf_puts(g->out, *p == '\n' ? "\"\\n\" " : "ws ");
+            bool word = (p[1] | 32) >= 'a' && (p[1] | 32) <= 'z';
+            buf_puts(g->out, *p == '\n' ? "\"\\n\" " : word ? "\" \" " : "ws ");
             p++;
         } else if (*p == '%') {
             bool more = put_element(g, p[1], key, schema, rules);

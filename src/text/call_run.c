@@ -268,6 +268,7 @@ static void begin_value(struct answer *a, struct call_run *r)
     if (r->text_value) answer_send(a, ANSWER_ARGS, "\"", 1);
     emptied(&r->value);
     emptied(&r->held);
+    jwalk_init(&r->args);
     r->first_nl = true;
     r->quote = 1;                                       /* the value has begun */
 }
@@ -321,15 +322,26 @@ static void end_value(struct answer *a, struct call_run *r, bool strip)
     buf_release(&b);
 }
 
+static void value_byte(struct answer *a, struct call_run *r, char c, bool strip)
+{
+    if (!r->text_value) jwalk_step(&r->args, c);
+    put_value(a, r, c, strip);
+}
+
+/* In a string of JSON the closing mark is text. */
 static enum step step_value(struct answer *a, struct call_run *r, char c)
 {
     const char *close = next_literal(r->at + 2);
     bool strip = space(r->at[2]);
     size_t n = pattern_mark(close);
     if (!r->quote) begin_value(a, r);
+    if (!r->held.len && !r->text_value && jwalk_in_string(&r->args)) {
+        value_byte(a, r, c, strip);
+        return STEP_MORE;
+    }
     buf_putc(&r->held, c);
     while (r->held.len && match(&r->held, close, n) == NO_MATCH) {
-        put_value(a, r, r->held.data[0], strip);
+        value_byte(a, r, r->held.data[0], strip);
         memmove(r->held.data, r->held.data + 1, r->held.len--);
     }
     if (r->held.len < n) return STEP_MORE;
@@ -374,16 +386,24 @@ static bool balanced(struct call_run *r, char c)
     return false;
 }
 
+static bool ends_with(const struct buf *b, const char *s, size_t n)
+{
+    return b->len >= n && memcmp(b->data + b->len - n, s, n) == 0;
+}
+
+/* In a string the closing mark is text. */
 static enum step step_gather(struct answer *a, struct call_run *r, char c)
 {
     bool python = r->at[1] == 'y';
     const char *close = next_literal(r->at + 2);
     size_t n = pattern_mark(close);
     buf_putc(&r->word, c);
+    bool whole = python && balanced(r, c);
+    if (!python && ends_with(&r->word, "<|\"|>", 5)) r->quote = !r->quote;
     if (!n) {
         if (!begins_like_calls(a, &r->word)) return STEP_BAD;
-        if (!balanced(r, c)) return STEP_MORE;
-    } else if (r->word.len < n || memcmp(r->word.data + r->word.len - n, close, n) != 0) {
+        if (!whole) return STEP_MORE;
+    } else if (r->quote || !ends_with(&r->word, close, n)) {
         return STEP_MORE;
     }
     size_t len = r->word.len - n;

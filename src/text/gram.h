@@ -188,8 +188,8 @@ void dfa_release(struct dfa *d);
 
 /* What both match; or, with `without`, what x matches and y does not.  Neither may call rules.  G_GRAPH or G_FAIL. */
 const struct gnode *gram_both(struct gram *g, const struct gnode *x, const struct gnode *y, bool without);
-/* Text up to and including the first `mark`. */
-const struct gnode *gram_until(struct gram *g, const char *mark, size_t n);
+/* Text up to the first `mark`, with the mark or, where it is written otherwise, without. */
+const struct gnode *gram_until(struct gram *g, const char *mark, size_t n, bool with);
 /* Whether x, which calls no rules, matches s[n]. */
 bool gram_matches(struct gram *g, const struct gnode *x, const char *s, size_t n);
 

@@ -491,11 +491,11 @@ const struct gnode *gram_both(struct gram *g, const struct gnode *x, const struc
     return out;
 }
 
-const struct gnode *gram_until(struct gram *g, const char *mark, size_t n)
+const struct gnode *gram_until(struct gram *g, const char *mark, size_t n, bool with)
 {
     const struct gnode *some = gram_rep(g, gram_any(g), 0, GRAM_INF), *end = gram_bytes(g, mark, n);
     const struct gnode *x = GRAM_SEQ(g, some, end), *later = GRAM_SEQ(g, some, end, gram_any(g), some);
-    return gram_both(g, x, later, true);
+    return with ? gram_both(g, x, later, true) : gram_both(g, some, GRAM_SEQ(g, some, end, some), true);
 }
 
 bool gram_matches(struct gram *g, const struct gnode *x, const char *s, size_t n)

@@ -226,7 +226,7 @@ static void add_symbols(struct shared *s, uint32_t c, uint64_t *mask)
     for (uint32_t k = 0; k < s->g->n_tokens; k++) {
         if (grun_token(&s->run, c, k) == GRUN_DEAD) continue;
         if (!s->g->token[k].negated) {
-            if (s->token[k] < v->n_vocab) put(mask, s->token[k]);
+            if (!in(v->ends, s->token[k])) put(mask, s->token[k]);
             continue;
         }
         for (int32_t id = 0; id < v->n_vocab; id++)

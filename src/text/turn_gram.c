@@ -34,12 +34,13 @@ static const struct gnode *until(struct make *m, const char *mark)
     bool token = b.len && strstr(b.data, "<[") && b.data[0] == '<';
     const struct gnode *x = &gram_failure;
     if (b.bad) gram_nomem(g);
-    else if (!token) x = gram_until(g, mark, strlen(mark));
-    else {
+    else if (!token) x = gram_until(g, mark, strlen(mark), true);
+    else {                             /* nor may the text spell it, for the reader sees no difference */
         struct buf root = { 0 };
-        buf_printf(&root, "root ::= .* %s\n", b.data);
+        buf_printf(&root, "root ::= %s\n", b.data);
         if (root.bad) gram_nomem(g);
-        else if (gbnf_read(g, root.data, root.len, NULL, &rule) == 0) x = gram_ref(g, rule);
+        else if (gbnf_read(g, root.data, root.len, NULL, &rule) == 0)
+            x = GRAM_SEQ(g, gram_until(g, mark, strlen(mark), false), gram_ref(g, rule));
         buf_release(&root);
     }
     buf_release(&b);
@@ -182,7 +183,7 @@ static void put_root(const struct make *m, bool calls, bool form, struct buf *b)
         call_put_mark(t, analysis, sizeof analysis - 1, b);
         buf_puts(b, "think-rest ");
         call_put_mark(t, start, sizeof start - 1, b);
-        buf_puts(b, ")* ");
+        buf_puts(b, "){0,8} ");
     } else if (d->think_open && !q->in_reasoning && !q->in_text && !q->no_reasoning) {
         buf_puts(b, "( ");
         call_put_mark(t, d->think_open, strlen(d->think_open), b);
