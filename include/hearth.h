@@ -98,8 +98,12 @@ struct hearth_model_info {
 HEARTH_API void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *out);
 
 /* What keys and values take now, in bytes and in pages of 64 tokens.  Texts that are worked on and past ones share pages, which
- * count once in kv_used; what comes from the system is kv_reserved. */
-struct hearth_memory { uint64_t kv_limit, kv_reserved, kv_used, n_pages, cached, n_cached_pages; };
+ * count once in kv_used; what comes from the system is kv_reserved.  Beside them: the bytes of the file, what reading it took
+ * from the heap, compute buffers. */
+struct hearth_memory {
+    uint64_t kv_limit, kv_reserved, kv_used, n_pages, cached, n_cached_pages;
+    uint64_t weights, heap, buffers;
+};
 HEARTH_API void hearth_model_memory(struct hearth_model *m, struct hearth_memory *out);
 /* Forgets past texts that nobody works on. */
 HEARTH_API void hearth_cache_clear(struct hearth_model *m);
@@ -305,6 +309,82 @@ struct hearth_engine_stats {
     uint64_t n_texts;              /* texts that were embedded, documents that were ranked */
 };
 HEARTH_API void hearth_engine_stats(struct hearth_engine *g, struct hearth_engine_stats *out);
+
+/* ---- several models ---- */
+
+/* The models of a process, within one limit of memory for what they take: the bytes of their files, what reading them took from
+ * the heap, keys and values, compute buffers, each counted where it is allocated.  (Rows of logits and texts of requests that
+ * run come on top, less than a MB each.)
+ * Whoever needs a model holds it.  Those who ask for the same share one copy, which is loaded in the background: one model at a
+ * time, in the order in which they were asked for.  What nobody holds stays until its time is over, or its memory is needed:
+ * then past texts are forgotten, and the model that was held longest ago goes.  A load that needs what others hold waits for
+ * them, and who comes later waits behind it, so that nobody waits for ever who does not hold one model while waiting for another.
+ * All functions: any thread. */
+struct hearth_models;
+struct hearth_hold;
+
+#define HEARTH_KEEP_NOT (UINT32_MAX - 1)       /* unloaded as soon as nobody holds it */
+#define HEARTH_KEEP_FOREVER UINT32_MAX         /* until its memory is needed */
+
+enum { HEARTH_MODEL_WAITS = 1,     /* for other loads, or for memory */
+       HEARTH_MODEL_LOADS = 2, HEARTH_MODEL_READY = 3, HEARTH_MODEL_FAILED = 4,
+       HEARTH_MODEL_GONE = 5 };    /* unloaded: in events only */
+struct hearth_model_state {
+    char name[128], path[512];     /* cut when longer; path "" is the embedded model */
+    int state;
+    uint64_t done, total;          /* bytes of its file that loading has read, of those it reads */
+    uint64_t weights, heap, buffers, kv;       /* bytes that it takes now */
+    uint32_t n_holds, n_ctx;
+    bool pinned;
+    int64_t leaves_ms;             /* how long it stays if nobody comes; -1: it is held, or stays for ever */
+    struct hearth_error error;     /* FAILED: why */
+};
+/* A model came to another state, or more of it was read (some times a second).  Called by the thread that did it, which waits
+ * meanwhile; it must not call the library. */
+typedef void hearth_models_fn(void *arg, const struct hearth_model_state *state);
+
+struct hearth_models_options {     /* zero-initialise */
+    uint64_t memory;               /* bytes; 0: seven eighths of what the machine has available now */
+    uint32_t keep_ms;              /* how long a model stays that nobody holds; 0: 300,000; or HEARTH_KEEP_* */
+    uint32_t max_models;           /* loaded at once; 0: any number */
+    hearth_models_fn *event;       /* or NULL */
+    void *arg;
+};
+HEARTH_API int hearth_models_open(struct hearth_models **out, const struct hearth_models_options *o, struct hearth_error *e);
+/* After all holds are closed; NULL is fine. */
+HEARTH_API void hearth_models_close(struct hearth_models *ms);
+
+struct hearth_load_adapter { const char *path; float scale; };
+/* Loads are the same model when all but name, keep_ms and pin are equal. */
+struct hearth_load {               /* zero-initialise; copied */
+    const char *name;              /* for people, and hearth_models_unload; NULL: the path */
+    const char *path;              /* as of hearth_model_open; NULL: the embedded model */
+    struct hearth_model_options model;         /* without a kv_limit it is three quarters of the memory of all models that the
+                                                  weights leave free, of which is used what is free at the time */
+    struct hearth_engine_options engine;
+    const struct hearth_load_adapter *adapters;       /* what its engine has without being asked */
+    size_t n_adapters;
+    uint32_t keep_ms;              /* from now on, when nobody holds it; 0: as of the models' options */
+    int pin;                       /* > 0: it stays, whatever its time and the needs of others; < 0: no longer; 0: as it is */
+};
+/* Returns at once; the model may still have to be loaded. */
+HEARTH_API int hearth_hold_open(struct hearth_hold **out, struct hearth_models *ms, const struct hearth_load *l,
+                                struct hearth_error *e);
+/* 0 when the model is ready; HEARTH_ECANCELLED when it is not after so long (UINT32_MAX: any time), and it may be waited for
+ * again; or why the load failed. */
+HEARTH_API int hearth_hold_wait(struct hearth_hold *h, uint32_t timeout_ms, struct hearth_error *e);
+/* After hearth_hold_wait gave 0, until the hold is closed; requests to the engine end before. */
+HEARTH_API struct hearth_model *hearth_hold_model(struct hearth_hold *h);
+HEARTH_API struct hearth_engine *hearth_hold_engine(struct hearth_hold *h);
+HEARTH_API void hearth_hold_state(struct hearth_hold *h, struct hearth_model_state *out);
+/* A load that nobody holds any more is broken off.  NULL is fine. */
+HEARTH_API void hearth_hold_close(struct hearth_hold *h);
+
+/* At most `most` models; returns how many there are. */
+HEARTH_API size_t hearth_models_list(struct hearth_models *ms, struct hearth_model_state *out, size_t most);
+HEARTH_API void hearth_models_memory(struct hearth_models *ms, uint64_t *limit, uint64_t *used);
+/* It goes as soon as nobody holds it, pinned or not.  HEARTH_ENOTFOUND when there is none of that name. */
+HEARTH_API int hearth_models_unload(struct hearth_models *ms, const char *name, struct hearth_error *e);
 
 /* ---- embeddings ---- */
 

@@ -3,6 +3,7 @@
 #define HEARTH_BASE_LOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/os.h"
@@ -14,6 +15,12 @@ static inline void lock_take(struct lock *l)
     uint32_t seen = 0;
     if (atomic_compare_exchange_strong(&l->word, &seen, 1)) return;
     while (atomic_exchange(&l->word, 2) != 0) os_wait(&l->word, 2);
+}
+
+static inline bool lock_try(struct lock *l)
+{
+    uint32_t seen = 0;
+    return atomic_compare_exchange_strong(&l->word, &seen, 1);
 }
 
 static inline void lock_give(struct lock *l)

@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os.h"
+
 static atomic_uint_fast64_t n_alloc;
 static atomic_int_fast64_t fail_in = -1;
+static _Thread_local int64_t thread_bytes;
 
 static bool may_allocate(void)
 {
@@ -18,21 +21,33 @@ static bool may_allocate(void)
     return true;
 }
 
+static void *counted(void *p)
+{
+    thread_bytes += (int64_t)os_heap_bytes(p);
+    return p;
+}
+
 void *mem_new(size_t n, size_t size)
 {
     if (!may_allocate()) return NULL;
-    return calloc(n ? n : 1, size ? size : 1);
+    return counted(calloc(n ? n : 1, size ? size : 1));
 }
 
 void *mem_resize(void *p, size_t n, size_t size)
 {
     if (size && n > SIZE_MAX / size) return NULL;
     if (!may_allocate()) return NULL;
-    size_t bytes = n * size;
-    return realloc(p, bytes ? bytes : 1);
+    size_t bytes = n * size, old = os_heap_bytes(p);
+    void *q = realloc(p, bytes ? bytes : 1);
+    if (q) thread_bytes -= (int64_t)old;
+    return q ? counted(q) : NULL;
 }
 
-void mem_free(void *p) { free(p); }
+void mem_free(void *p)
+{
+    thread_bytes -= (int64_t)os_heap_bytes(p);
+    free(p);
+}
 
 char *mem_strdup(const char *s, size_t n)
 {
@@ -48,10 +63,12 @@ void *mem_new_aligned(size_t bytes, size_t align)
     size_t n = (bytes + align - 1) & ~(align - 1);
     void *p = aligned_alloc(align, n ? n : align);
     if (p) memset(p, 0, n);
-    return p;
+    return counted(p);
 }
 
-void mem_free_aligned(void *p) { free(p); }
+void mem_free_aligned(void *p) { mem_free(p); }
+
+int64_t mem_thread_bytes(void) { return thread_bytes; }
 
 uint64_t mem_count(void) { return atomic_load(&n_alloc); }
 void mem_fail_after(int64_t n) { atomic_store(&fail_in, n); }

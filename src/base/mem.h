@@ -3,7 +3,7 @@
  * All memory is zeroed at birth.  Sizes are checked for overflow; failure returns NULL and is the caller's to
  * report (ERR_NOMEM).  Threads: any.
  * The counter and the fault hook exist for tests ("decoding allocates nothing", "the n-th allocation fails"); they
- * are the one piece of process-wide mutable state in the core, and atomic. */
+ * are the one piece of process-wide mutable state in the core, and atomic; the bytes are each thread's own. */
 #ifndef HEARTH_BASE_MEM_H
 #define HEARTH_BASE_MEM_H
 
@@ -19,6 +19,9 @@ char *mem_strdup(const char *s, size_t n);            /* copy of n bytes plus NU
 void *mem_new_aligned(size_t bytes, size_t align);
 void  mem_free_aligned(void *p);
 
+/* Bytes that this thread has allocated and not freed; what others free stays in it.  The difference of two calls is what the code
+ * between them has left behind. */
+int64_t  mem_thread_bytes(void);
 uint64_t mem_count(void);             /* allocations since the process began */
 void     mem_fail_after(int64_t n);   /* the n-th allocation from now fails, and all after it; < 0: never */
 

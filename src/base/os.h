@@ -61,6 +61,9 @@ uint64_t os_memory_available(void);        /* bytes that can be had without swap
 uint64_t os_memory_peak(void);             /* most bytes that this process ever had in memory, mapped files included */
 uint64_t os_random64(void);
 
+/* Bytes that the C library set aside for a block of its heap; NULL: 0. */
+size_t os_heap_bytes(const void *p);
+
 /* ---- anonymous memory in large pages where the system has them; zeroed ---- */
 void *os_pages_new(size_t bytes);
 void  os_pages_free(void *p, size_t bytes);
@@ -71,6 +74,8 @@ int  os_thread_start(struct os_thread **out, void (*fn)(void *), void *arg, stru
 void os_thread_join(struct os_thread *t);  /* waits, then releases */
 /* Sleeps while *word == expect (may wake without reason); wake releases all sleepers. */
 void os_wait(const _Atomic uint32_t *word, uint32_t expect);
+/* At most so many nanoseconds. */
+void os_wait_for(const _Atomic uint32_t *word, uint32_t expect, uint64_t ns);
 void os_wake_all(const _Atomic uint32_t *word);
 
 #endif

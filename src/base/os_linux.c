@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <limits.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include "base/os.h"
+
+size_t os_heap_bytes(const void *p) { return malloc_usable_size((void *)(uintptr_t)p); }
 
 unsigned os_cpu_count(void)
 {
@@ -98,6 +101,12 @@ void os_pages_free(void *p, size_t bytes)
 void os_wait(const _Atomic uint32_t *word, uint32_t expect)
 {
     syscall(SYS_futex, (uint32_t *)(uintptr_t)word, FUTEX_WAIT_PRIVATE, expect, NULL, NULL, 0);
+}
+
+void os_wait_for(const _Atomic uint32_t *word, uint32_t expect, uint64_t ns)
+{
+    struct timespec t = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
+    syscall(SYS_futex, (uint32_t *)(uintptr_t)word, FUTEX_WAIT_PRIVATE, expect, &t, NULL, 0);
 }
 
 void os_wake_all(const _Atomic uint32_t *word)

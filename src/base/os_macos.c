@@ -1,5 +1,6 @@
 /* os_macos.c - what only macOS answers: processors, memory, waiting on an address, random bytes. */
 #include <mach/mach.h>
+#include <malloc/malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -21,6 +22,8 @@ static uint64_t sysctl_u64(const char *name)
     if (sysctlbyname(name, &v, &n, NULL, 0) != 0) return 0;
     return n == 4 ? (uint32_t)v : v;
 }
+
+size_t os_heap_bytes(const void *p) { return p ? malloc_size(p) : 0; }
 
 unsigned os_cpu_count(void)
 {
@@ -74,6 +77,12 @@ void os_pages_free(void *p, size_t bytes)
 void os_wait(const _Atomic uint32_t *word, uint32_t expect)
 {
     __ulock_wait(UL_COMPARE_AND_WAIT, (void *)(uintptr_t)word, expect, 0);
+}
+
+void os_wait_for(const _Atomic uint32_t *word, uint32_t expect, uint64_t ns)
+{
+    uint64_t us = (ns + 999) / 1000;
+    if (us) __ulock_wait(UL_COMPARE_AND_WAIT, (void *)(uintptr_t)word, expect, us < UINT32_MAX ? (uint32_t)us : UINT32_MAX);
 }
 
 void os_wake_all(const _Atomic uint32_t *word)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "base/err.h"
 #include "graph/graph.h"
 
@@ -17,6 +18,7 @@ struct device;
 struct device_options {
     unsigned threads;         /* 0: one per physical core */
     const char *cpu;          /* instruction set by name, NULL: the best */
+    struct budget *budget;    /* what its memory comes out of, or NULL; outlives the device */
 };
 
 /* What a machine can do at best, per second: bytes read, multiply-adds of 8-bit integers, of 32-bit floats. */
@@ -35,6 +37,8 @@ struct device_ops {
     /* Zeroed memory for caches, in place on the host where the device can.  NULL when out of memory. */
     void *(*alloc)(struct device *d, size_t bytes);
     void (*release)(struct device *d, void *p, size_t bytes);
+    /* Bytes of compute buffers, and of what alloc gave, that it has now.  Any thread. */
+    void (*used)(const struct device *d, uint64_t *buffers, uint64_t *allocated);
     const struct plan_target *target;
     /* Once per plan: binds kernels and reserves the arena.  Undone by forget. */
     int  (*compile)(struct device *d, struct plan *p, struct err *err);

@@ -326,6 +326,7 @@ int hearth_adapter_open(struct hearth_adapter **out, struct hearth_model *m, con
 {
     struct err *err = err_of(e);
     struct gguf *g = NULL;
+    const int64_t before = mem_thread_bytes();
     *out = NULL;
     struct hearth_adapter *a = mem_new(1, sizeof *a);
     if (!a) return err_set(err, ERR_NOMEM, "out of memory");
@@ -335,6 +336,7 @@ int hearth_adapter_open(struct hearth_adapter **out, struct hearth_model *m, con
     if (rc == 0) rc = read_file(&r);
     mem_free(r.target);
     gguf_close(g);
+    engine_heap(m, before);
     if (rc < 0) {
         hearth_adapter_close(a);
         return rc;
@@ -346,8 +348,11 @@ int hearth_adapter_open(struct hearth_adapter **out, struct hearth_model *m, con
 void hearth_adapter_close(struct hearth_adapter *a)
 {
     if (!a) return;
+    struct hearth_model *m = a->m;
+    const int64_t before = mem_thread_bytes();
     arena_release(&a->arena);
     mem_free(a);
+    engine_heap(m, before);
 }
 
 void hearth_adapter_info(const struct hearth_adapter *a, struct hearth_adapter_info *out)
@@ -423,6 +428,7 @@ int engine_adapt_copy(struct adaption *d, const struct adaption *from, struct er
 void engine_adapt_room(struct hearth_model *m, const struct adaption *d)
 {
     if (!d->set.n || (m->adapt_rank && d->rank <= m->adapt_rank)) return;
+    const int64_t before = mem_thread_bytes();
     for (int v = 0; v < N_VARIANT; v++)
         for (int b = 0; b < N_BUCKET; b++) {
             struct plan **p = &m->variant[v].adapted[b];
@@ -430,6 +436,7 @@ void engine_adapt_room(struct hearth_model *m, const struct adaption *d)
             plan_close(*p);
             *p = NULL;
         }
+    engine_heap(m, before);
     m->adapt_rank = 16;
     while (m->adapt_rank < d->rank) m->adapt_rank *= 2;
 }

@@ -117,7 +117,7 @@ static int reserve(struct hearth_model *m, uint8_t **p, size_t *have, size_t wan
     if (want <= *have) return 0;
     m->ops->release(m->device, *p, *have);
     *have = 0;
-    *p = m->ops->alloc(m->device, want);
+    while (!(*p = m->ops->alloc(m->device, want)) && budget_reclaim(m->budget, want)) continue;
     if (!*p) return err_set(err, ERR_NOMEM, "%s: out of memory for %zu bytes of keys and values", gguf_path(m->gguf), want);
     *have = want;
     return 0;
@@ -260,7 +260,10 @@ static int check_memory(const struct hearth_model *m, const struct plan *p, uint
 static int states_graph(struct hearth_model *m, struct variant **out, struct err *err)
 {
     struct variant *v = *out = &m->variant[m->h.bidirectional ? V_TEXT : V_STATES];
-    return v->graph ? 0 : model_graph(&v->graph, m->arch, &m->h, m->gguf, GRAPH_STATES, err);
+    const int64_t before = mem_thread_bytes();
+    int rc = v->graph ? 0 : model_graph(&v->graph, m->arch, &m->h, m->gguf, GRAPH_STATES, err);
+    engine_heap(m, before);
+    return rc;
 }
 
 static int run_batch(struct batch *b, struct err *err)

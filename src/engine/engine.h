@@ -64,6 +64,9 @@ struct hearth_model {
     uint64_t limit_at;                /* engine_limit: where it reads next */
     const struct observer *observer;  /* NULL: nobody */
     struct kv_pool pool;              /* has a lock of its own, taken last */
+    struct budget *budget;            /* of all models, or NULL */
+    uint64_t weights;                 /* bytes of the file */
+    _Atomic int64_t heap;             /* bytes that it has there; engine_heap */
     struct vocab *vocab;              /* for grammars, made when first needed; guarded by the lock */
     struct adaption adaption;         /* what sessions begin with */
     uint32_t adapt_rank;              /* what adapted plans have room for */
@@ -107,6 +110,20 @@ int engine_hold(struct hearth_sampler *s, const struct hearth_grammar *g, size_t
                 struct err *err);
 /* Whether the text of a chat's answer goes on in the prompt's. */
 bool engine_chat_continues(const struct hearth_chat *c);
+
+/* How a model is opened among others. */
+struct opening {
+    struct budget *budget;            /* or NULL */
+    /* Called now and then with the bytes of the file that were read; false: no further.  NULL: it is read when needed. */
+    bool (*progress)(void *arg, uint64_t done, uint64_t total);
+    void *arg;
+    uint64_t weights;                 /* out: bytes of the file, once it could be read */
+};
+/* path NULL: the embedded model. */
+int engine_model_open(struct hearth_model **out, const char *path, const struct hearth_model_options *o,
+                      struct opening *how, struct err *err);
+/* What was allocated (or freed) for the model since `before` = mem_thread_bytes(), by this thread, belongs to its memory. */
+void engine_heap(struct hearth_model *m, int64_t before);
 
 int engine_has_template(const struct hearth_model *m, struct err *err);
 

@@ -10,6 +10,7 @@ int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, bool adap
     while (bucket_T[b] < T) b++;
     struct plan **at = adapted ? &v->adapted[b] : &v->plan[b];
     if (!*at) {
+        const int64_t before = mem_thread_bytes();
         struct plan *p;
         uint32_t n_out = bucket_T[b] < MAX_OUT || v->all_rows ? bucket_T[b] : MAX_OUT;
         struct plan_size size = { bucket_T[b], n_out, adapted ? m->adapt_rank : 0 };
@@ -20,6 +21,7 @@ int engine_plan(struct hearth_model *m, struct variant *v, uint32_t T, bool adap
             return rc;
         }
         *at = p;
+        engine_heap(m, before);
     }
     *out = *at;
     return 0;

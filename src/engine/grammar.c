@@ -34,7 +34,9 @@ static int with_vocab(struct hearth_model *m, struct err *err)
 {
     int rc = 0;
     lock_take(&m->lock);
+    const int64_t before = mem_thread_bytes();
     if (!m->vocab) rc = vocab_open(&m->vocab, m->tokenizer, (int32_t)m->h.n_vocab, err);
+    engine_heap(m, before);
     lock_give(&m->lock);
     return rc;
 }

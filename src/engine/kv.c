@@ -109,6 +109,7 @@ static struct kv_slab *new_slab(struct kv_pool *p, struct kv_layout *l, int clas
     if (n > most) n = most;
     if (n < 1) n = 1;
     struct kv_slab *s = p->ops->alloc(p->device, head + (size_t)n * page);
+    if (!s && n > 1) s = p->ops->alloc(p->device, head + (size_t)(n = 1) * page);
     if (!s) return NULL;
     *s = (struct kv_slab){ .layout = l, .class = class, .bytes = head + (size_t)n * page, .n = (uint32_t)n,
                            .n_free = (uint32_t)n };
@@ -131,6 +132,9 @@ static struct kv_slab *find_slab(struct kv_pool *p, struct kv_layout *l, int cla
         more = p->tree && prefix_evict(p->tree);
         if (l->slab[class]) return l->slab[class];
     }
+    /* Own past texts are gone; others that share the memory may have some. */
+    while (!s && p->limit - p->reserved > l->bytes[class] && budget_reclaim(p->budget, SLAB_BYTES + l->bytes[class]))
+        s = new_slab(p, l, class);
     return s;
 }
 
@@ -165,6 +169,17 @@ void kv_drop(struct kv_pool *p, struct kv_page *page)
     if (s->n_free++ == 0) link_slab(s);
     /* One empty slab may stay for the next to come. */
     if (s->n_free == s->n && (s->prev || s->next)) release_slab(p, s);
+}
+
+uint64_t kv_shrink(struct kv_pool *p, uint64_t bytes)
+{
+    if (!lock_try(&p->lock)) return 0;
+    uint64_t before = p->reserved;
+    release_spare(p);
+    while (before - p->reserved < bytes && p->tree && prefix_evict(p->tree)) release_spare(p);
+    uint64_t freed = before - p->reserved;
+    lock_give(&p->lock);
+    return freed;
 }
 
 void kv_pool_release(struct kv_pool *p)

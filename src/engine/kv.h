@@ -35,6 +35,7 @@ struct kv_pool {
     const struct device_ops *ops;
     struct device *device;
     const struct graph *graph;        /* its geometry */
+    struct budget *budget;            /* that the device's memory comes out of, or NULL */
     struct kv_layout *layout[25 + 1]; /* by pair of types, made when first asked for; NULL behind the last */
     uint64_t limit, reserved, used;   /* bytes */
     uint64_t n_used;                  /* pages */
@@ -52,6 +53,8 @@ uint64_t kv_bytes(const struct kv_pool *p, const struct kv_layout *l, uint32_t n
 /* With the lock held.  kv_take: a page with one reference and undefined contents; NULL when neither the limit nor what the cache
  * could give up leaves room. */
 struct kv_page *kv_take(struct kv_pool *p, const struct kv_layout *l, int class);
+/* Gives up past texts until the system has about so many bytes back, if nobody has the lock; returns how many. */
+uint64_t kv_shrink(struct kv_pool *p, uint64_t bytes);
 void kv_share(struct kv_page *page);
 void kv_drop(struct kv_pool *p, struct kv_page *page);        /* NULL is fine */
 size_t kv_page_bytes(const struct kv_page *page);

@@ -166,9 +166,11 @@ static int open_pool(struct hearth_model *m, const struct hearth_model_options *
 {
     uint64_t free = 0, total = 0, file = gguf_file_bytes(m->gguf);
     m->ops->memory(m->device, &free, &total);
+    if (m->budget && (!free || m->budget->limit < free)) free = m->budget->limit;
     uint64_t left = !free ? UINT64_MAX / 4 : free > file + free / 8 ? free - file : free / 8;
     uint64_t limit = o && o->kv_limit ? o->kv_limit : left / 4 * 3, cache = o && o->cache_limit ? o->cache_limit : limit / 4;
     kv_pool_init(&m->pool, m->ops, m->device, m->variant[V_TEXT].graph, limit);
+    m->pool.budget = m->budget;
     if (cache == HEARTH_CACHE_NONE) return 0;
     m->pool.tree = prefix_open(&m->pool, cache < limit ? cache : limit);
     return m->pool.tree ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
@@ -182,6 +184,10 @@ void hearth_model_memory(struct hearth_model *m, struct hearth_memory *out)
     *out = (struct hearth_memory){ .kv_limit = p->limit, .kv_reserved = p->reserved, .kv_used = p->used, .n_pages = p->n_used };
     if (p->tree) out->cached = prefix_bytes(p->tree, &out->n_cached_pages);
     lock_give(&p->lock);
+    uint64_t allocated;
+    m->ops->used(m->device, &out->buffers, &allocated);
+    out->weights = m->weights;
+    out->heap = (uint64_t)atomic_load(&m->heap);
 }
 
 void hearth_cache_clear(struct hearth_model *m)
@@ -196,7 +202,7 @@ void hearth_cache_clear(struct hearth_model *m)
 static int open_rest(struct hearth_model *m, const struct hearth_model_options *o, struct err *err)
 {
     struct device_options dev = { .threads = o && o->threads ? o->threads : default_threads(m),
-                                  .cpu = o && o->cpu ? o->cpu : env_get(ENV_CPU) };
+                                  .cpu = o && o->cpu ? o->cpu : env_get(ENV_CPU), .budget = m->budget };
     struct rope_options rope = o ? rope_of(o) : (struct rope_options){ .scaling = SCALING_FILE };
     m->rope = rope;
     int rc = read_model(m, &rope, err);
@@ -210,11 +216,54 @@ static int open_rest(struct hearth_model *m, const struct hearth_model_options *
     return rc;
 }
 
-static int open_with(struct hearth_model **out, const char *path, const struct hearth_model_options *o, struct err *err)
+void engine_heap(struct hearth_model *m, int64_t before)
 {
-    *out = NULL;
-    struct hearth_model *m = mem_new(1, sizeof *m);
-    if (!m) return err_set(err, ERR_NOMEM, "out of memory");
+    int64_t more = mem_thread_bytes() - before;
+    atomic_fetch_add(&m->heap, more);
+    budget_add(m->budget, more);
+    budget_settle(m->budget);
+}
+
+static int too_large(const struct hearth_model *m, struct err *err)
+{
+    const struct budget *b = m->budget;
+    return err_set(err, ERR_LIMIT, "%s: its file of %.1f MB does not fit into the memory for all models: %.1f MB of %.1f MB are "
+                   "in use; unload others, or raise the limit", gguf_path(m->gguf), (double)gguf_file_bytes(m->gguf) / 1e6,
+                   (double)atomic_load(&b->used) / 1e6, (double)b->limit / 1e6);
+}
+
+enum { READ_STEP = 8 << 20, OS_PAGE = 4096 };
+
+static void touch(const struct gguf_tensor *t, uint64_t at)
+{
+    const uint64_t part = t->slice ? t->bytes / t->ne[2] : t->bytes;
+    const uint8_t *p = t->slice ? t->slice[at / part] + at % part : t->data + at;
+    (void)*(const volatile uint8_t *)p;
+}
+
+/* Touches all data in the order of the file, so that the first answer does not wait for the disk. */
+static int read_ahead(const struct hearth_model *m, const struct opening *how, struct err *err)
+{
+    uint64_t total = 0, done = 0, told = 0;
+    const uint64_t most = os_memory_available();
+    for (size_t i = 0; i < gguf_n_tensors(m->gguf); i++) total += gguf_tensor_at(m->gguf, i)->bytes;
+    for (size_t i = 0; i < gguf_n_tensors(m->gguf); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(m->gguf, i);
+        for (uint64_t at = 0; at < t->bytes; at += OS_PAGE) {
+            if (total < most && t->data) touch(t, at);
+            if (done + at < told + READ_STEP) continue;
+            told = done + at;
+            if (!how->progress(how->arg, told, total)) goto stopped;
+        }
+        done += t->bytes;
+    }
+    if (how->progress(how->arg, total, total)) return 0;
+stopped:
+    return err_set(err, ERR_CANCELLED, "%s: loading was stopped", gguf_path(m->gguf));
+}
+
+static int open_file(struct hearth_model *m, const char *path, struct opening *how, struct err *err)
+{
     int rc;
     if (path) {
         rc = model_file_open(&m->gguf, path, err);
@@ -225,7 +274,25 @@ static int open_with(struct hearth_model **out, const char *path, const struct h
     } else {
         rc = err_set(err, ERR_NOTFOUND, "this build has no embedded model; name a GGUF file");
     }
+    if (rc < 0) return rc;
+    how->weights = gguf_file_bytes(m->gguf);
+    if (!budget_take_hard(how->budget, how->weights)) return too_large(m, err);
+    m->weights = how->weights;
+    return 0;
+}
+
+int engine_model_open(struct hearth_model **out, const char *path, const struct hearth_model_options *o,
+                      struct opening *how, struct err *err)
+{
+    const int64_t before = mem_thread_bytes();
+    *out = NULL;
+    struct hearth_model *m = mem_new(1, sizeof *m);
+    if (!m) return err_set(err, ERR_NOMEM, "out of memory");
+    m->budget = how->budget;
+    int rc = open_file(m, path, how, err);
     if (rc == 0) rc = open_rest(m, o, err);
+    if (rc == 0 && how->progress) rc = read_ahead(m, how, err);
+    engine_heap(m, before);
     if (rc < 0) {
         hearth_model_close(m);
         return rc;
@@ -237,12 +304,12 @@ static int open_with(struct hearth_model **out, const char *path, const struct h
 int hearth_model_open(struct hearth_model **out, const char *path, const struct hearth_model_options *o,
                       struct hearth_error *e)
 {
-    return open_with(out, path, o, err_of(e));
+    return engine_model_open(out, path, o, &(struct opening){ .budget = NULL }, err_of(e));
 }
 
 int hearth_model_open_embedded(struct hearth_model **out, const struct hearth_model_options *o, struct hearth_error *e)
 {
-    return open_with(out, NULL, o, err_of(e));
+    return engine_model_open(out, NULL, o, &(struct opening){ .budget = NULL }, err_of(e));
 }
 
 void hearth_model_close(struct hearth_model *m)
@@ -268,6 +335,8 @@ void hearth_model_close(struct hearth_model *m)
     tokenizer_close(m->tokenizer);
     gguf_close(m->gguf);
     arena_release(&m->arena);
+    budget_give(m->budget, m->weights);
+    budget_add(m->budget, -atomic_load(&m->heap));
     mem_free(m);
 }
 

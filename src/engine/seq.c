@@ -10,6 +10,10 @@ static int no_memory(struct err *err) { return err_set(err, ERR_NOMEM, "out of m
 static int no_pages(const struct seq *s, struct err *err)
 {
     const struct kv_pool *p = s->pool;
+    if (p->budget && atomic_load(&p->budget->used) + s->layout->bytes[KV_FULL] > p->budget->limit)
+        return err_set(err, ERR_LIMIT, "no memory is left for keys and values: %.1f MB are in use, and all models together have "
+                       "%.1f MB of at most %.1f MB; use smaller contexts, or raise the limit", (double)p->used / 1e6,
+                       (double)atomic_load(&p->budget->used) / 1e6, (double)p->budget->limit / 1e6);
     return err_set(err, ERR_LIMIT, "no memory is left for keys and values: %.1f MB of at most %.1f MB are in use; close "
                    "sessions, use smaller contexts, or raise the limit (kv_limit)", (double)p->used / 1e6,
                    (double)p->limit / 1e6);

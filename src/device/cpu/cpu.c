@@ -10,6 +10,7 @@ static void cpu_close(struct device *d)
     if (!d) return;
     os_pages_free(d->arena, d->arena_bytes);
     os_pages_free(d->scratch, d->scratch_bytes * (d->pool ? pool_size(d->pool) : 0));
+    budget_give(d->budget, atomic_load(&d->buffers));
     pool_close(d->pool);
     mem_free(d);
 }
@@ -26,6 +27,7 @@ static int cpu_open(struct device **out, const struct device_options *o, struct 
         return rc;
     }
     d->vec = vec_select(d->features);
+    d->budget = o->budget;
     *out = d;
     return 0;
 }
@@ -56,27 +58,48 @@ static bool cpu_unpack(enum dtype type, const uint8_t *src, float *dst, size_t n
 
 static void *cpu_alloc(struct device *d, size_t bytes)
 {
-    (void)d;
-    return os_pages_new(bytes);
+    if (!budget_take(d->budget, bytes)) return NULL;
+    void *p = os_pages_new(bytes);
+    if (p) atomic_fetch_add(&d->allocated, bytes);
+    else budget_give(d->budget, bytes);
+    return p;
 }
 
 static void cpu_release(struct device *d, void *p, size_t bytes)
 {
-    (void)d;
+    if (!p) return;
     os_pages_free(p, bytes);
+    atomic_fetch_sub(&d->allocated, bytes);
+    budget_give(d->budget, bytes);
+}
+
+static void cpu_used(const struct device *d, uint64_t *buffers, uint64_t *allocated)
+{
+    *buffers = atomic_load(&d->buffers);
+    *allocated = atomic_load(&d->allocated);
 }
 
 static int target_form(enum dtype weight) { return (int)matmul_act_form(weight); }
 static size_t target_form_bytes(int form, size_t K) { return act_row_bytes((enum act_form)form, K); }
 static const struct plan_target target = { target_form, target_form_bytes };
 
-static int reserve(uint8_t **p, size_t *have, size_t want, size_t n, struct err *err)
+/* What is there stays until the larger is: other plans use it. */
+static int reserve(struct device *d, uint8_t **p, size_t *have, size_t want, struct err *err)
 {
-    if (want <= *have) return 0;
+    const size_t n = p == &d->scratch ? pool_size(d->pool) : 1, more = want > *have ? (want - *have) * n : 0;
+    if (!more) return 0;
+    if (!budget_take_hard(d->budget, more))
+        return err_set(err, ERR_LIMIT, "compute buffers need %.1f MB more, but %.1f MB of the %.1f MB that all models may have "
+                       "are in use", (double)more / 1e6, (double)atomic_load(&d->budget->used) / 1e6,
+                       (double)d->budget->limit / 1e6);
+    uint8_t *q = os_pages_new(want * n);
+    if (!q) {
+        budget_give(d->budget, more);
+        return err_set(err, ERR_NOMEM, "out of memory: compute buffers of %zu bytes", want * n);
+    }
     os_pages_free(*p, *have * n);
-    *have = 0;
-    *p = os_pages_new(want * n);
-    if (!*p) return err_set(err, ERR_NOMEM, "out of memory: compute buffers of %zu bytes", want * n);
+    atomic_fetch_add(&d->buffers, more);
+    *p = q;
     *have = want;
     return 0;
 }
@@ -108,8 +131,8 @@ static int cpu_compile(struct device *d, struct plan *p, struct err *err)
         if (s > scratch) scratch = s;
     }
     p->device = c;
-    int rc = reserve(&d->arena, &d->arena_bytes, p->arena_bytes, 1, err);
-    if (rc == 0) rc = reserve(&d->scratch, &d->scratch_bytes, scratch, pool_size(d->pool), err);
+    int rc = reserve(d, &d->arena, &d->arena_bytes, p->arena_bytes, err);
+    if (rc == 0) rc = reserve(d, &d->scratch, &d->scratch_bytes, scratch, err);
     return rc;
 }
 
@@ -134,6 +157,7 @@ const struct device_ops device_cpu = {
     .unpack = cpu_unpack,
     .alloc = cpu_alloc,
     .release = cpu_release,
+    .used = cpu_used,
     .target = &target,
     .compile = cpu_compile,
     .forget = cpu_forget,

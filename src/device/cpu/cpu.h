@@ -15,6 +15,8 @@ struct device {
     size_t arena_bytes;
     uint8_t *scratch;             /* scratch_bytes for each thread */
     size_t scratch_bytes;
+    struct budget *budget;
+    _Atomic uint64_t buffers, allocated;      /* bytes */
 };
 
 /* A plan's own part: one entry per operation that multiplies. */
