@@ -239,9 +239,11 @@ struct hearth_event {
     uint32_t n_answer;             /* tokens so far, this one included */
     uint32_t n_reasoning;          /* of these, those of reasoning; of a request with a chat */
     uint32_t n_calls;              /* complete calls so far; of a request with a chat */
+    uint32_t n_held;               /* of these, the last ones that may still be taken back (ban) */
     uint32_t n_back;               /* not 0: no token, but so many of the last ones are no part of the answer (ban) */
     const char *stop;              /* HEARTH_FINISH_STOP: the string that came; valid during the call */
     const struct hearth_session *session;     /* what the token was picked from, for log-probabilities; NULL: it was not */
+    struct hearth_sampler *sampler;           /* what picked it, for hearth_sampler_logprobs; NULL: nothing, or pick did */
     const struct hearth_error *error;
 };
 /* Called by the engine's thread, which waits meanwhile: quickly, and without calling the engine but for hearth_request_cancel
@@ -256,6 +258,8 @@ struct hearth_grammar;
 /* What an answer says, as it becomes certain: called before the event of the token that made it so, in the same way.  Without a
  * chat all is HEARTH_CHAT_TEXT. */
 typedef void hearth_said_fn(void *arg, uint32_t completion, const struct hearth_chat_event *said);
+/* How many tokens of the prompt are there: 0 when the request gets its slot, then after each step that leaves some. */
+typedef void hearth_read_fn(void *arg, uint32_t done, uint32_t total);
 struct hearth_bias { int32_t id; float bias; };    /* added to the token's logit; -INFINITY: never */
 
 struct hearth_request_options {    /* zero-initialise; what it points to is copied but for callbacks' arguments */
@@ -286,8 +290,9 @@ struct hearth_request_options {    /* zero-initialise; what it points to is copi
     size_t n_adapters;             /* 0 with adapters not NULL: none at all */
     hearth_event_fn *event;
     hearth_said_fn *said;          /* or NULL */
+    hearth_read_fn *read;          /* or NULL; called as events are */
     hearth_pick_fn *pick;          /* or NULL; then nothing holds the answer but stop */
-    void *arg;                     /* of all three */
+    void *arg;                     /* of all four */
 };
 /* Any thread.  HEARTH_ELIMIT with the numbers when the prompt does not fit, the queue is full, or memory could never suffice. */
 HEARTH_API int hearth_request_submit(struct hearth_request **out, struct hearth_engine *g, const struct hearth_request_options *o,
@@ -486,6 +491,7 @@ HEARTH_API const char *hearth_decoder_stop(const struct hearth_decoder *d);
 /* What the last push came to.  BANNED: a phrase came, and the last *n_back tokens are no part of the text any more; forget them
  * (hearth_session_sync), tell the sampler (hearth_sampler_forbid with *first) and pick again. */
 HEARTH_API int hearth_decoder_state(const struct hearth_decoder *d, size_t *n_back, int32_t *first);
+HEARTH_API size_t hearth_decoder_held(const struct hearth_decoder *d);   /* tokens at the end that may still be taken back */
 
 struct hearth_message { const char *role, *content; };      /* "system", "user", "assistant"; UTF-8 */
 /* The prompt of a conversation by the model's own chat template, ending where the assistant is to answer.  Text inside

@@ -44,6 +44,8 @@ struct hearth_event stream_event(const struct stream *x, int32_t id)
                                       .n_answer = (uint32_t)q->done };
     return (struct hearth_event){ .request = x->r, .completion = x->index, .id = id, .n_prompt = x->r->n_prompt,
                                   .n_kept = x->n_kept, .n_answer = x->n_answer, .session = id >= 0 && x->picked ? &x->s : NULL,
+                                  .sampler = id >= 0 && x->picked ? x->sampler : NULL,
+                                  .n_held = x->decoder ? (uint32_t)hearth_decoder_held(x->decoder) : 0,
                                   .n_reasoning = x->chat ? hearth_chat_n_reasoning(x->chat) : 0,
                                   .n_calls = x->chat ? hearth_chat_n_calls(x->chat) : 0 };
 }

@@ -262,6 +262,17 @@ static uint32_t give_tokens(struct stream *x)
     return i;
 }
 
+/* Those that have just got their slot, or that read a prompt, tell how far they are. */
+static void tell_read(const struct hearth_engine *g, bool begun)
+{
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        const struct stream *x = g->run[i];
+        const struct hearth_request *r = x->r;
+        if (r->o.read && x->index == 0 && x->state == STREAM_RUNS && x->begun == begun && !x->n_answer && pending(x))
+            r->o.read(r->o.arg, begun ? x->s.q.n : 0, r->n_prompt);
+    }
+}
+
 static void count(struct hearth_engine *g, const struct tick *s, uint32_t answers)
 {
     lock_take(&g->lock);
@@ -277,6 +288,7 @@ void sched_step(struct hearth_engine *g)
     struct err err = { 0 };
     s.n = s.n_plain = s.n_new = 0;
     resume(g);
+    tell_read(g, false);
     lock_take(&g->m->lock);
     uint64_t start = os_now_ns();
     int rc = plan_step(g, &s, &err);
@@ -287,6 +299,7 @@ void sched_step(struct hearth_engine *g)
     }
     lock_give(&g->m->lock);
     if (rc == 0) learn(g, &s, (double)(os_now_ns() - start));
+    tell_read(g, true);
     for (uint32_t i = 0; i < s.n; i++) {
         if (!s.of[i]->ready || s.of[i]->n_answer) continue;
         seq_publish(&s.of[i]->s.q);

@@ -504,6 +504,47 @@ static void a_storm_of_requests(void **state)
     hearth_model_close(m);
 }
 
+struct reading { uint32_t n, done[64], total; struct answer a; };
+
+static void note_reading(void *arg, uint32_t done, uint32_t total)
+{
+    struct reading *r = arg;
+    if (r->n < 64) r->done[r->n++] = done;
+    r->total = total;
+}
+
+static bool note_answer(void *arg, const struct hearth_event *ev)
+{
+    struct reading *r = arg;
+    assert_true(ev->id < 0 || ev->sampler);
+    return keep(&r->a, ev);
+}
+
+/* A prompt that takes several steps tells how far it is, from the moment that it has its slot. */
+static void reading_is_told(void **unused)
+{
+    (void)unused;
+    enum { LONG = 1200 };
+    struct hearth_model *m = open_model(0, NULL, 1);
+    struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ .n_ctx = 1400 });
+    struct hearth_request *r;
+    struct hearth_error e;
+    static int32_t text[LONG];
+    struct reading x = { .n = 0 };
+    for (int i = 0; i < LONG; i++) text[i] = i * 7 % 256;
+    struct hearth_request_options o = { .ids = text, .n = LONG, .max_tokens = 2, .ignore_end = true, .event = note_answer,
+                                        .read = note_reading, .arg = &x };
+    assert_int_equal(hearth_request_submit(&r, g, &o, &e), 0);
+    assert_int_equal(hearth_request_wait(r), HEARTH_FINISH_LENGTH);
+    assert_true(x.n >= 3);
+    assert_int_equal(x.done[0], 0);
+    for (uint32_t i = 1; i < x.n; i++) assert_true(x.done[i] > x.done[i - 1] && x.done[i] < LONG);
+    assert_int_equal(x.total, LONG);
+    hearth_request_close(r);
+    hearth_engine_close(g);
+    hearth_model_close(m);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) storm_s = strtoull(argv[1], NULL, 10);
@@ -517,6 +558,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_caller_may_pick),
         cmocka_unit_test(steps_allocate_nothing),
         cmocka_unit_test(running_out_of_memory_ends_one_request),
+        cmocka_unit_test(reading_is_told),
         cmocka_unit_test(a_storm_of_requests),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -106,6 +106,8 @@ int hearth_decoder_state(const struct hearth_decoder *d, size_t *n_back, int32_t
 
 const char *hearth_decoder_stop(const struct hearth_decoder *d) { return d->state == WATCH_STOPPED ? d->last.stop : NULL; }
 
+size_t hearth_decoder_held(const struct hearth_decoder *d) { return watch_held(&d->w); }
+
 void hearth_decoder_close(struct hearth_decoder *d)
 {
     if (!d) return;

@@ -160,6 +160,12 @@ enum watch_state watch_flush(struct watch *w, struct watch_result *out)
     return !w->held.bad && stopped ? WATCH_STOPPED : WATCH_GOES_ON;
 }
 
+size_t watch_held(const struct watch *w)
+{
+    size_t gone = w->given ? owner(w, w->given) : 0;
+    return w->n - gone;
+}
+
 void watch_release(struct watch *w)
 {
     buf_release(&w->held);

@@ -42,6 +42,8 @@ enum watch_state watch_push(struct watch *w, int32_t id, struct watch_result *ou
 enum watch_state watch_text(struct watch *w, const char *text, size_t n, struct watch_result *out);
 /* The end of the stream: what was held back, after a last look for stop strings. */
 enum watch_state watch_flush(struct watch *w, struct watch_result *out);
+/* How many of the last tokens may still be taken back, when there are phrases. */
+size_t watch_held(const struct watch *w);
 void watch_release(struct watch *w);
 
 #endif

@@ -222,6 +222,27 @@ static void nothing_banned_ever_comes_out(void **unused)
     tiny_close(&v);
 }
 
+static void what_may_be_taken_back_is_counted(void **unused)
+{
+    (void)unused;
+    static const char *const ban[] = { "hello there" };
+    struct watch w = { .ban = ban, .n_ban = 1 };
+    struct watch_result r;
+    watch_text(&w, "Oh, ", 4, &r);
+    assert_int_equal(watch_held(&w), 0);
+    watch_text(&w, "hel", 3, &r);
+    assert_int_equal(watch_held(&w), 1);
+    watch_text(&w, "lo ", 3, &r);
+    assert_int_equal(watch_held(&w), 2);
+    watch_text(&w, "you", 3, &r);
+    assert_int_equal(watch_held(&w), 0);
+    watch_text(&w, "h", 1, &r);
+    assert_int_equal(watch_held(&w), 1);
+    watch_flush(&w, &r);
+    assert_int_equal(watch_held(&w), 0);
+    watch_release(&w);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(stop_strings_cut_wherever_the_pieces_end),
     cmocka_unit_test(the_earliest_stop_string_wins),
@@ -230,5 +251,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(stop_strings_and_bans_together),
     cmocka_unit_test(characters_are_taken_back_whole),
     cmocka_unit_test(nothing_banned_ever_comes_out),
+    cmocka_unit_test(what_may_be_taken_back_is_counted),
 };
 int main(void) { return run_tests(tests); }
