@@ -48,7 +48,8 @@ void command_help(const struct command *c, struct buf *out)
 void command_list(struct buf *out)
 {
     buf_puts(out, "Hearth runs large language models at home.\n\nUsage: hearth COMMAND [OPTIONS] ...\n\nCommands:\n");
-    for (size_t i = 0; i < N_COMMAND; i++) buf_printf(out, "  %-10s %s\n", command[i]->name, command[i]->summary);
+    for (size_t i = 0; i < N_COMMAND; i++)
+        if (!command[i]->hidden) buf_printf(out, "  %-10s %s\n", command[i]->name, command[i]->summary);
     buf_puts(out, "\nBegin with:\n"
                   "  hearth run model.gguf                 chat with a model\n"
                   "  hearth run model.gguf \"Why is it so?\"  one answer\n"

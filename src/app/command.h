@@ -13,6 +13,7 @@ struct command {
     const char *example;               /* operands of the generated example, or NULL */
     const char *const *more;           /* further examples, whole lines, NULL at the end; or NULL */
     struct opt_table options;
+    bool hidden;                       /* not for people: in no list */
     /* argv[0] is the command's name; returns the exit code. */
     int (*run)(const struct command *self, int argc, char **argv);
 };

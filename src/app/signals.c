@@ -40,6 +40,12 @@ void signals_init(void)
 int signals_pending(void) { return pending; }
 int signals_fd(void) { return wake[0]; }
 
+void signals_ignore(void)
+{
+    static const int sig[] = { SIGINT, SIGTERM, SIGHUP };
+    for (size_t i = 0; i < sizeof sig / sizeof *sig; i++) signal(sig[i], SIG_IGN);
+}
+
 void signals_clear(void)
 {
     char drop[16];

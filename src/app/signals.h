@@ -8,6 +8,7 @@
 void signals_init(void);
 int  signals_pending(void);        /* the first signal since the last clear, or 0 */
 void signals_clear(void);
+void signals_ignore(void);         /* from now on none of them does anything */
 int  signals_fd(void);             /* readable once a signal came, for poll */
 
 #endif

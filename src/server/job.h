@@ -32,8 +32,8 @@
  * ids and logprobs are of the tokens since the last event of this completion that had some; those of call and arguments, and of
  * end when a text was held back, have them too.  A call of which call_broken comes was none: its text follows as text events.
  * The last event of every job: {"event":"done", ...what the op answers,
- * "timings":{"load_ns","queue_ns","prompt_ns","answer_ns"}}, or {"event":"error","code","kind":"invalid" | "not_found" |
- * "context" | "busy" | "unsupported" | "memory" | "engine" | "deadline" | "cancelled","message"}.
+ * "timings":{"load_ns","queue_ns","prompt_ns","answer_ns"}}, or {"event":"error","code":HEARTH_E*,"kind":"invalid" |
+ * "not_found" | "context" | "busy" | "unsupported" | "memory" | "engine" | "deadline" | "cancelled","message"}.
  * generate's done: {"prompt_tokens","cached_tokens","answer_tokens","reasoning_tokens"}.
  *
  * op "embed": "input": [strings or ids], "pooling", "normalise", "truncate", "dims" -> "vectors", "tokens": [...]

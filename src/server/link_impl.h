@@ -1,0 +1,64 @@
+/* link_impl.h - inside the link: what link.c (the process) and link_jobs.c (the jobs) share.
+ *
+ * What was told of a completion is counted and hashed, event by event; when its job is sent again, as many events are passed
+ * over, and must come to the same hash.  Events that depend on the moment (loading, queued, prefill, start) are no part of that.
+ * Threads: the link's own runs everything here but what link.h offers to all. */
+#ifndef HEARTH_SERVER_LINK_IMPL_H
+#define HEARTH_SERVER_LINK_IMPL_H
+
+#include <stdarg.h>
+
+#include "base/lock.h"
+#include "base/os.h"
+#include "base/proc.h"
+#include "server/frame.h"
+#include "server/job.h"
+#include "server/link.h"
+
+struct told { uint32_t n, seen; uint64_t hash, seen_hash; };   /* of a completion; `seen`: since the job was sent last */
+
+struct link_job {
+    uint64_t id, hash;                 /* hash: of the job as it was submitted */
+    char *text;                        /* [n] as it is sent */
+    size_t n;
+    link_event_fn *fn;
+    void *arg;
+    struct told *told;                 /* [n_told] */
+    uint32_t n_told, n_deaths;
+    uint64_t deadline;                 /* os_now_ns; 0: none */
+    bool sent, cancelled, started, fixed;      /* fixed: something came in between that a repeated one would not have */
+    struct link_job *next;
+};
+
+enum { N_BAD = 16 };
+
+struct link {
+    struct link_options o;
+    struct os_thread *thread;
+    struct lock lock;                  /* guards the rest, but for what only the thread writes and reads */
+    struct proc *proc;
+    struct frames *frames;
+    bool ready, down, draining, closing, out_of_memory;
+    uint32_t n_restarts, n_jobs;
+    uint64_t next_id, start_at;
+    struct link_job *job, **last;      /* in their order */
+    struct { uint64_t hash, until; } bad[N_BAD];       /* jobs that the process does not survive */
+    uint64_t death[8];                 /* the last ones, the thread's */
+    char why[256], sandbox[512];
+    _Atomic uint32_t changed;
+};
+
+void link_note(const struct link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Sends those that were not sent yet, one at a time of those that may be to blame for several deaths. */
+void link_jobs_send(struct link *l);
+/* The process died: those it had are to be sent again, or end. */
+void link_jobs_died(struct link *l);
+/* An event of the process. */
+int  link_jobs_event(struct link *l, uint64_t id, const struct json *e, const char *text, size_t n, struct err *err);
+/* Ends all with an error of that kind; the message is a then b. */
+void link_jobs_end(struct link *l, const char *kind, const char *a, const char *b);
+/* Ends those that were cancelled before they were sent. */
+void link_jobs_tidy(struct link *l);
+
+#endif

@@ -1,0 +1,272 @@
+/* worker_answer.c - tokens of answers as events: text, reasoning, calls, log-probabilities, the end.  On the engine's thread. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "server/generation.h"
+
+/* ---- the whole job ---- */
+
+static void fail(struct generation *g, const char *kind, const struct err *err)
+{
+    if (g->failed) return;
+    g->failed = true;
+    g->err = *err;
+    if (kind) g->t->kind = kind;
+}
+
+static void out_of_memory(struct generation *g)
+{
+    fail(g, NULL, &(struct err){ ERR_NOMEM, "out of memory for the answer" });
+}
+
+static void start(struct generation *g, const struct hearth_event *ev)
+{
+    struct buf *b = &g->line;
+    struct task *t = g->t;
+    if (g->started) return;
+    g->started = true;
+    g->first_token = os_now_ns();
+    if (!g->slot) g->slot = g->first_token;
+    t->times.queue = g->slot - g->submitted;
+    t->times.prompt = g->first_token - g->slot;
+    g->n_kept = ev->n_kept;
+    buf_clear(b);
+    buf_printf(b, "{\"event\":\"start\",\"prompt_tokens\":%zu,\"cached_tokens\":%u,\"seed\":%llu,\"model\":%s}", g->n_ids,
+               g->n_kept, (unsigned long long)g->o.sampler.seed, t->loaded->about);
+    task_event_text(t, b);
+}
+
+/* The last completion has ended. */
+static void finish(struct generation *g)
+{
+    struct task *t = g->t;
+    uint64_t tokens = 0, thought = 0;
+    for (uint32_t i = 0; i < g->n; i++) {
+        tokens += g->answer[i].n_tokens;
+        thought += g->answer[i].n_reasoning;
+    }
+    if (g->started) t->times.answer = os_now_ns() - g->first_token;
+    struct json *o = json_new_object();
+    bool ok = put_int(o, "prompt_tokens", g->n_ids) && put_int(o, "cached_tokens", g->n_kept) &&
+              put_int(o, "answer_tokens", tokens) && put_int(o, "reasoning_tokens", thought);
+    if (!ok) out_of_memory(g);
+    if (g->failed) {
+        task_fail(t, &g->err);
+        json_free(o);
+    } else
+        task_done(t, o);
+    generation_leave(g);
+}
+
+/* ---- tokens that are still to be told of ---- */
+
+static void put_choice(struct generation *g, struct buf *b, int32_t id, float logprob)
+{
+    struct hearth_error e;
+    char *text = NULL;
+    size_t n = 0;
+    if (hearth_detokenize(g->t->loaded->model, &id, 1, true, &text, &n, &e) < 0) b->bad = true;
+    buf_printf(b, "{\"id\":%d,\"text\":", id);
+    json_write_str(text ? text : "", n, b);
+    buf_puts(b, ",\"bytes\":[");
+    for (size_t i = 0; i < n; i++) buf_printf(b, "%s%u", i ? "," : "", (unsigned char)text[i]);
+    /* JSON has no infinities: this is what others write for a token that cannot come. */
+    buf_printf(b, "],\"logprob\":%.9g", logprob > -9999 ? (double)logprob : -9999.0);
+    hearth_free(text);
+}
+
+static void put_logprobs(struct generation *g, struct buf *b, const struct hearth_event *ev)
+{
+    struct hearth_choice top[MAX_TOP];
+    size_t n = ev->session ? (size_t)g->f.logprobs : 0;
+    float logprob = !ev->session ? 0
+                  : g->f.logprobs_after ? hearth_sampler_logprobs(ev->sampler, ev->id, top, &n)
+                                        : hearth_session_logprobs(ev->session, 0, ev->id, top, &n);
+    put_choice(g, b, ev->id, logprob);
+    buf_puts(b, ",\"top\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (i) buf_putc(b, ',');
+        put_choice(g, b, top[i].id, top[i].logprob);
+        buf_putc(b, '}');
+    }
+    buf_puts(b, "]},");
+}
+
+/* Room for one more in an array that grows; false when out of memory. */
+static bool room(void **array, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap) return true;
+    void *more = mem_resize(*array, *cap ? 2 * *cap : 16, size);
+    if (!more) return false;
+    *array = more;
+    *cap = *cap ? 2 * *cap : 16;
+    return true;
+}
+
+static void add_token(struct generation *g, struct answer *a, const struct hearth_event *ev)
+{
+    a->n_tokens++;
+    if (!g->f.want_ids && g->f.logprobs < 0) return;
+    void *untold = a->untold;
+    bool ok = room(&untold, a->n_untold, &a->cap_untold, sizeof *a->untold);
+    a->untold = untold;
+    if (ok) a->untold[a->n_untold++] = (struct untold){ ev->id, a->logprobs.len };
+    if (ok && g->f.logprobs >= 0) put_logprobs(g, &a->logprobs, ev);
+    if (!ok || a->logprobs.bad) out_of_memory(g);
+}
+
+/* The last n tokens are no part of the answer any more. */
+static void take_back(struct answer *a, uint32_t n)
+{
+    a->n_tokens -= n < a->n_tokens ? n : a->n_tokens;
+    if (n > a->n_untold) n = (uint32_t)a->n_untold;
+    if (!n) return;
+    a->n_untold -= n;
+    a->logprobs.len = a->untold[a->n_untold].at;
+}
+
+/* Adds those that cannot be taken back any more. */
+static void put_tokens(struct generation *g, struct answer *a, uint32_t held)
+{
+    struct buf *b = &g->line;
+    size_t n = a->n_untold > held ? a->n_untold - held : 0;
+    if (!n) return;
+    if (g->f.want_ids) {
+        for (size_t i = 0; i < n; i++) buf_printf(b, "%s%d", i ? "," : ",\"ids\":[", a->untold[i].id);
+        buf_putc(b, ']');
+    }
+    if (g->f.logprobs >= 0) {
+        size_t end = n < a->n_untold ? a->untold[n].at : a->logprobs.len;
+        buf_puts(b, ",\"logprobs\":[");
+        buf_put(b, a->logprobs.data, end - 1);                 /* without the last comma */
+        buf_putc(b, ']');
+        memmove(a->logprobs.data, a->logprobs.data + end, a->logprobs.len - end);
+        a->logprobs.len -= end;
+        for (size_t i = n; i < a->n_untold; i++) a->untold[i].at -= end;
+    }
+    memmove(a->untold, a->untold + n, (a->n_untold - n) * sizeof *a->untold);
+    a->n_untold -= n;
+}
+
+/* ---- what is said ---- */
+
+static void put_text(struct buf *b, const char *key, const char *s, size_t n)
+{
+    buf_printf(b, ",\"%s\":", key);
+    json_write_str(s, n, b);
+}
+
+void answer_said(void *arg, uint32_t completion, const struct hearth_chat_event *e)
+{
+    static const char *const name[] = {
+        [HEARTH_CHAT_TEXT] = "text", [HEARTH_CHAT_REASONING] = "reasoning", [HEARTH_CHAT_CALL] = "call",
+        [HEARTH_CHAT_ARGUMENTS] = "arguments", [HEARTH_CHAT_CALL_END] = "call_end", [HEARTH_CHAT_CALL_BROKEN] = "call_broken",
+        [HEARTH_CHAT_WARNING] = "warning" };
+    struct generation *g = arg;
+    struct answer *a = &g->answer[completion];
+    struct buf *b = &a->said;
+    void *saying = a->saying;
+    bool text = e->kind == HEARTH_CHAT_TEXT || e->kind == HEARTH_CHAT_REASONING;
+    if (!g->o.max_tokens) return;                              /* the one token that is evaluated is not wanted */
+    bool ok = room(&saying, a->n_saying, &a->cap_saying, sizeof *a->saying);
+    a->saying = saying;
+    if (!ok) {
+        out_of_memory(g);
+        return;
+    }
+    struct saying *s = &a->saying[a->n_saying++];
+    *s = (struct saying){ b->len, 0, text || e->kind == HEARTH_CHAT_CALL || e->kind == HEARTH_CHAT_ARGUMENTS };
+    buf_printf(b, "{\"event\":\"%s\",\"i\":%u", name[e->kind], completion);
+    if (!text && e->kind != HEARTH_CHAT_WARNING) buf_printf(b, ",\"call\":%zu", e->call);
+    if (e->kind == HEARTH_CHAT_CALL) {
+        put_text(b, "id", e->id ? e->id : "", e->id ? strlen(e->id) : 0);
+        put_text(b, "name", e->name, strlen(e->name));
+    } else if (text || e->kind == HEARTH_CHAT_ARGUMENTS || e->kind == HEARTH_CHAT_WARNING)
+        put_text(b, "text", e->text, e->n);
+    s->to = b->len;
+    if (b->bad) out_of_memory(g);
+}
+
+/* Hands out what was said. */
+static void tell(struct generation *g, struct answer *a, uint32_t held)
+{
+    for (size_t i = 0; i < a->n_saying && !g->failed; i++) {
+        const struct saying *s = &a->saying[i];
+        buf_clear(&g->line);
+        buf_put(&g->line, a->said.data + s->from, s->to - s->from);
+        if (s->takes_tokens) put_tokens(g, a, held);
+        buf_putc(&g->line, '}');
+        task_event_text(g->t, &g->line);
+    }
+    a->n_saying = 0;
+    buf_clear(&a->said);
+}
+
+/* ---- the end ---- */
+
+static const char *reason_of(const struct hearth_event *ev)
+{
+    switch (ev->finish) {
+    case HEARTH_FINISH_LENGTH: return "length";
+    case HEARTH_FINISH_CONTEXT: return "context";
+    case HEARTH_FINISH_CANCELLED: return "cancelled";
+    case HEARTH_FINISH_DEADLINE: return "deadline";
+    default: return ev->n_calls ? "tool_calls" : "stop";
+    }
+}
+
+static void end(struct generation *g, struct answer *a, const struct hearth_event *ev)
+{
+    struct buf *b = &g->line;
+    a->over = true;
+    a->n_reasoning = ev->n_reasoning;
+    if (ev->error) {
+        struct err err;
+        err_of_hearth(&err, (const struct hearth_error *)ev->error);
+        fail(g, err.code == ERR_LIMIT && !g->o.ban.n ? "memory" : NULL, &err);
+    }
+    if (!g->failed) {
+        start(g, ev);
+        tell(g, a, 0);
+        const char *reason = reason_of(ev);
+        buf_clear(b);
+        buf_printf(b, "{\"event\":\"end\",\"i\":%zu,\"reason\":\"%s\"", (size_t)(a - g->answer), reason);
+        if (ev->stop) put_text(b, "stop", ev->stop, strlen(ev->stop));
+        buf_printf(b, ",\"tokens\":%u,\"reasoning_tokens\":%u", a->n_tokens, a->n_reasoning);
+        put_tokens(g, a, 0);
+        buf_putc(b, '}');
+        task_event_text(g->t, b);
+    }
+    if (!--g->n_open) finish(g);
+}
+
+bool answer_event(void *arg, const struct hearth_event *ev)
+{
+    struct generation *g = arg;
+    struct answer *a = &g->answer[ev->completion];
+    if (a->over) return false;
+    if (ev->id >= 0 && g->o.max_tokens) {
+        start(g, ev);
+        if (ev->finish != HEARTH_FINISH_END) add_token(g, a, ev);
+    }
+    if (ev->n_back) take_back(a, ev->n_back);
+    if (ev->finish) {
+        end(g, a, ev);
+        return false;
+    }
+    tell(g, a, ev->n_held);
+    if (!g->failed) return true;
+    a->over = true;                                            /* there is no further event when this returns false */
+    if (!--g->n_open) finish(g);
+    return false;
+}
+
+void answer_read(void *arg, uint32_t done, uint32_t total)
+{
+    struct generation *g = arg;
+    if (!g->slot) g->slot = os_now_ns();
+    if (!g->f.progress) return;
+    buf_clear(&g->line);
+    buf_printf(&g->line, "{\"event\":\"prefill\",\"done\":%u,\"total\":%u}", done, total);
+    task_event_text(g->t, &g->line);
+}
