@@ -1,6 +1,10 @@
 /* link_test.c - the engine as a process of its own: answers, their events, cancelling, deadlines, limits, what is refused. */
 #include "tests/link_fixture.h"
 
+#include <sys/stat.h>
+
+#include "tests/tiny_model.h"
+
 #define HELLO "\"model\":\"embedded\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello, who are you?\"}]"
 
 static struct link *l;
@@ -9,7 +13,7 @@ static int open_one(void **unused)
 {
     (void)unused;
     if (getenv("PROGRAM") && !(getenv("EMULATOR") && *getenv("EMULATOR")))
-        l = open_link((struct link_options){ .threads = 1, .no_sandbox = true });
+        l = open_link((struct link_options){ .threads = 1 });
     return 0;
 }
 
@@ -270,6 +274,54 @@ static void a_prompt_that_is_too_long(void **unused)
     buf_release(&b);
 }
 
+static void write_tiny(const char *path)
+{
+    assert_int_equal(tiny_model(path, (struct tiny){ .arch = "llama", .type = DT_Q8_0, .seed = 3 }), 0);
+}
+
+/* The engine of a real server: it answers, and reads only what it may. */
+static void a_shut_in_engine_answers(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    static const char ask[] = "{\"op\":\"generate\",\"model\":\"%s/%s/m.gguf\",\"prompt\":\"x\",\"options\":{\"max_tokens\":4}}";
+    char dir[400], in[512], out[512], cache[512], job[1024];
+    snprintf(dir, sizeof dir, "%s/hearth-link-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    snprintf(in, sizeof in, "%s/in", dir);
+    snprintf(out, sizeof out, "%s/out", dir);
+    snprintf(cache, sizeof cache, "%s/cache/of/texts", dir);
+    mkdir(in, 0700);
+    mkdir(out, 0700);
+    const char *folders[] = { in, "/nowhere" };
+    struct link *b = open_link((struct link_options){ .threads = 1, .folders = folders, .n_folders = 2, .cache_folder = cache });
+    snprintf(job, sizeof job, "%s/m.gguf", in);                /* made after the engine had begun */
+    write_tiny(job);
+    snprintf(job, sizeof job, "%s/m.gguf", out);
+    write_tiny(job);
+    struct kept k = { .n_text = 0 };
+    struct link_state s;
+    link_state(b, &s);
+    run_job(b, &k, "{\"op\":\"generate\"," HELLO ",\"n\":2,\"options\":{\"seed\":1,\"temperature\":1,\"max_tokens\":30}}");
+    char *want = library_answer(1, 30);
+    assert_string_equal(text_of(&k, 0), want);
+    mem_free(want);
+    kept_release(&k);
+    snprintf(job, sizeof job, ask, dir, "in");
+    run_job(b, &k, job);
+    assert_string_equal(k.message, "");
+    assert_true(k.tokens[0] > 0);
+    kept_release(&k);
+    snprintf(job, sizeof job, ask, dir, "out");
+    run_job(b, &k, job);
+    bool shut = strstr(s.sandbox, "read files outside") != NULL;
+    assert_string_equal(k.kind, shut ? "engine" : "");
+    if (shut) assert_non_null(strstr(k.message, "Permission denied"));
+    if (!strstr(s.sandbox, "cannot open sockets") || !shut) print_message("# %s\n", s.sandbox);
+    kept_release(&k);
+    link_close(b);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(answers_are_those_of_the_library),
     cmocka_unit_test(several_completions_have_seeds_in_a_row),
@@ -279,5 +331,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(forms),
     cmocka_unit_test(what_is_wrong_is_said),
     cmocka_unit_test(a_prompt_that_is_too_long),
+    cmocka_unit_test(a_shut_in_engine_answers),
 };
 int main(void) { return cmocka_run_group_tests(tests, open_one, close_one); }

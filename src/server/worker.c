@@ -2,10 +2,14 @@
 
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
+#include "base/sandbox.h"
+#include "base/sha256.h"
 #include "server/worker_impl.h"
 
 enum { MAX_TASKS = 65536, MAX_ROWS = 48 };
+#define OWN_BYTES (UINT64_C(1) << 30)              /* that are not the models': stacks, jobs, room between blocks */
 
 /* ---- events ---- */
 
@@ -297,25 +301,56 @@ static const struct read_row option_row[] = {
     { "no_sandbox", READ_FLAG, offsetof(struct worker_options, no_sandbox), 0, 0 },
 };
 
+/* Gives up everything but computing, before there are threads; says what was reached. */
+static int shut_in(struct worker *w, struct buf *said, struct err *err)
+{
+    const struct worker_options *o = &w->o;
+    struct sandbox s = { o->folders.s, o->folders.n, o->cache_folder, o->memory_limit ? o->memory_limit + OWN_BYTES : 0 };
+    char hex[SHA256_HEX + 1];
+    unsigned reached = 0;
+    struct buf tried = { 0 };
+    if (o->cache_folder && fs_make_folders(o->cache_folder, err) < 0) return err->code;
+    if (sha256_bytes("", 0, hex, err) < 0) return err->code;   /* the library reads its settings while it can */
+    int rc = o->no_sandbox ? 0 : sandbox_compute(&s, &reached, err);
+    if (rc < 0) return rc;
+    if (!reached) buf_puts(said, o->no_sandbox ? "the engine is not shut in (it was asked for)"
+                                               : "the engine is not shut in: this system or this build cannot do it");
+    else {
+        if (!sandbox_try(reached, &tried) || tried.bad)
+            rc = err_set(err, ERR_IO, "the engine process could leave its sandbox: %.300s", tried.data ? tried.data : "");
+        buf_printf(said, "the engine cannot %s%s%s (%s)", reached & SANDBOX_CALLS ? "open sockets or start programs" : "",
+                   reached == (SANDBOX_CALLS | SANDBOX_OUTBOUND | SANDBOX_FILES) ? ", nor " : "",
+                   reached & SANDBOX_FILES ? "read files outside its folders" : "", tried.data ? tried.data : "");
+    }
+    buf_release(&tried);
+    return rc == 0 && said->bad ? err_set(err, ERR_NOMEM, "out of memory when the engine process began") : rc;
+}
+
 /* The first frame: what there is to know, and then the hello. */
 static int begin(struct worker *w, struct json *doc, struct err *err)
 {
     w->told = doc;
     int rc = read_object(doc, "the engine's settings", &(struct read_table){ option_row, sizeof option_row / sizeof *option_row },
                          &w->o, err);
+    struct buf said = { 0 };
+    if (rc == 0) rc = shut_in(w, &said, err);
     if (rc == 0) rc = models_open(&w->models, w, err);
     if (rc == 0) rc = os_thread_start(&w->clearer, clear_all, w, err);
     if (rc == 0) rc = os_thread_start(&w->thread[0], work, w, err);
-    if (rc < 0) return rc;
+    if (rc < 0) {
+        buf_release(&said);
+        return rc;
+    }
     w->n_threads = 1;
     struct json *hello = json_new_object();
     struct buf b = { 0 };
     bool ok = put_str(hello, "event", "hello") && put_str(hello, "version", hearth_version()) &&
-              put_str(hello, "sandbox", "none");
+              put_str(hello, "sandbox", said.data);
     if (ok) json_write(hello, false, &b);
     json_free(hello);
     ok = ok && send_text(w, 0, &b, true);
     buf_release(&b);
+    buf_release(&said);
     return ok ? 0 : err_set(err, ERR_NOMEM, "out of memory when the engine process began");
 }
 
