@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 
-enum { CONNECTION_BYTES = 32 << 10, SMALL_ANSWER = 64 << 10, TICK_MS = 40, REST_MS = 500, BODIES = 16 };
+enum { CONNECTION_BYTES = 16 << 10, SMALL_ANSWER = 64 << 10, TICK_MS = 40, REST_MS = 500, BODIES = 16 };
 
 /* ---- connections ---- */
 
