@@ -26,7 +26,9 @@ void exchange_free(struct exchange *x)
 {
     if (atomic_fetch_sub(&x->refs, 1) != 1) return;
     if (x->release) x->release(x->state);
+    server_record(x);
     json_free(x->json);
+    json_free(x->waiting);
     atomic_fetch_sub(&x->s->body_total, x->body.cap);
     buf_release(&x->body);
     buf_release(&x->out);
@@ -46,6 +48,7 @@ void exchange_leave(struct exchange *x)
     lock_give(&x->lock);
     if (!first) return;
     if (job) link_cancel(x->s->link, job);
+    else jobs_withdraw(x, "cancelled", "the client went away");
     if (on_gone) on_gone(x);
 }
 
@@ -187,7 +190,9 @@ void exchange_fail(struct exchange *x, int status, const char *kind, const char 
     bool known = x->route && x->route->error;
     void (*error)(struct exchange *, int, const char *, const char *) = known ? x->route->error : front_error;
     bool started = exchange_started(x);
-    if (!started && (status == 429 || status == 503)) exchange_set_header(x, "Retry-After", "1");
+    char seconds[16];
+    fmt_into(seconds, sizeof seconds, "%u", status == 429 ? admit_retry_s(&x->s->admit) : 1);
+    if (!started && (status == 429 || status == 503)) exchange_set_header(x, "Retry-After", seconds);
     error(x, status, kind, message);
     if (started) exchange_end(x);
 }
@@ -300,83 +305,5 @@ void exchange_end(struct exchange *x)
     }
     lock_give(&x->lock);
     if (job) link_cancel(x->s->link, job);
-}
-
-/* ---- jobs ---- */
-
-uint64_t exchange_job(const struct exchange *x)
-{
-    struct exchange *open = (struct exchange *)(uintptr_t)x;
-    lock_take(&open->lock);
-    uint64_t job = x->job;
-    lock_give(&open->lock);
-    return job;
-}
-
-static void on_event(void *arg, const struct json *event, bool last)
-{
-    struct exchange *x = arg;
-    const char *name = json_str(json_get(event, "event"), NULL);
-    lock_take(&x->lock);
-    exchange_event_fn *fn = x->fn;
-    if (!x->first_at && name && (!strcmp(name, "text") || !strcmp(name, "reasoning"))) x->first_at = os_now_ns();
-    if (last) {
-        x->live = false;
-        x->job = 0;
-    }
-    lock_give(&x->lock);
-    fn(x, event, last);
-    if (!last) return;
-    lock_take(&x->lock);
-    bool works = x->live || x->held;
-    bool open = x->answer == ANSWER_NONE && !works, stream = x->answer == ANSWER_STREAM && !x->ended && !works;
-    lock_give(&x->lock);
-    if (open) exchange_fail_event(x, event);
-    if (stream) exchange_end(x);
-    exchange_free(x);
-}
-
-static bool refuse(struct exchange *x, struct json *job, const struct err *e)
-{
-    json_free(job);
-    exchange_fail_err(x, e);
-    return false;
-}
-
-bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn)
-{
-    struct err e = { 0 };
-    const char *op = json_str(json_get(job, "op"), NULL), *name = json_str(json_get(job, "model"), NULL);
-    struct server_model m;
-    if (atomic_load(&x->s->life) >= LIFE_DRAINING) {
-        json_free(job);
-        exchange_fail(x, 503, "draining", "the server is shutting down");
-        return false;
-    }
-    if (op && strcmp(op, "status") && server_resolve(x->s, name, &m, &e) < 0) return refuse(x, job, &e);
-    bool ok = job && op;
-    if (ok && strcmp(op, "status")) ok = json_put(job, "model", json_new_str(m.path, strlen(m.path)));
-    if (ok && *x->user) ok = json_put(job, "salt", json_new_str(x->user, strlen(x->user)));
-    if (ok && *x->user) ok = json_put(job, "user", json_new_str(x->user, strlen(x->user)));
-    if (!ok) {
-        err_set(&e, ERR_NOMEM, "out of memory for the request");
-        return refuse(x, job, &e);
-    }
-    exchange_share(x);
-    lock_take(&x->lock);
-    x->fn = fn;
-    x->live = true;
-    lock_give(&x->lock);
-    uint64_t id = 0;
-    int rc = link_submit(x->s->link, job, on_event, x, &id, &e);
-    lock_take(&x->lock);
-    if (rc < 0) x->live = false;
-    else if (x->live) x->job = id;
-    bool gone = x->gone;
-    lock_give(&x->lock);
-    if (rc == 0 && gone) link_cancel(x->s->link, id);
-    if (rc == 0) return true;
-    exchange_fail_err(x, &e);
-    exchange_free(x);
-    return false;
+    else jobs_withdraw(x, "cancelled", "its answer is over");
 }

@@ -43,8 +43,47 @@ static void health(struct exchange *x)
     exchange_json(x, draining || !l.ready ? 503 : 200, ok ? o : NULL);
 }
 
+static void put_metrics(struct exchange *x, const struct json *status)
+{
+    struct server *s = exchange_server(x);
+    struct link_state l;
+    struct buf b = { 0 };
+    link_state(s->link, &l);
+    lock_take(&s->conns.lock);
+    uint64_t connections = s->conns.n;
+    lock_give(&s->conns.lock);
+    lock_take(&s->admit.lock);
+    struct metric_gauges g = { .connections = connections, .requests = atomic_load(&s->n_exchanges), .running = s->admit.running,
+                               .waiting = s->admit.waiting, .restarts = l.n_restarts, .memory_peak = os_memory_peak(),
+                               .ready = l.ready, .draining = atomic_load(&s->life) >= LIFE_DRAINING };
+    lock_give(&s->admit.lock);
+    metrics_put(&s->metrics, &g, status, &b);
+    if (b.bad) exchange_fail(x, 503, "memory", "out of memory for the metrics");
+    else exchange_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", b.data, b.len);
+    buf_release(&b);
+}
+
+static void on_status(struct exchange *x, const struct json *event, bool last)
+{
+    if (last) put_metrics(x, event);
+}
+
+/* An engine that does not answer is no reason to say nothing. */
+static void metrics(struct exchange *x)
+{
+    struct link_state l;
+    link_state(exchange_server(x)->link, &l);
+    struct json *job = json_new_object();
+    if (!l.ready || l.draining || !put_str(job, "op", "status") || !json_put(job, "deadline_ms", json_new_int(1000))) {
+        json_free(job);
+        put_metrics(x, NULL);
+    } else
+        exchange_submit(x, job, on_status);
+}
+
 const struct route routes_front[] = {
     { "GET", "/health", ROLE_NONE, BODY_NONE, health, front_error, NULL, "whether the server is loading, ready or draining" },
     { "GET", "/v1/health", ROLE_NONE, BODY_NONE, health, front_error, NULL, NULL },
+    { "GET", "/metrics", ROLE_INFER, BODY_NONE, metrics, front_error, NULL, "counters and times for Prometheus" },
     { 0 },
 };

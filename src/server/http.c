@@ -148,6 +148,7 @@ void http_watch(void *server)
             exchange_leave(k.x[i]);
             exchange_free(k.x[i]);
         }
+        jobs_late(s, os_now_ns());
         atomic_store(&s->rests, true);                        /* before looking: who begins now sees it, or is seen */
         lock_take(&s->conns.lock);
         bool busy = s->conns.n_busy != 0;

@@ -8,8 +8,11 @@
 
 #include "base/lock.h"
 #include "base/net.h"
+#include "server/admit.h"
 #include "server/guard.h"
 #include "server/keys.h"
+#include "server/metrics.h"
+#include "server/record.h"
 #include "server/server.h"
 #include "server/uri.h"
 
@@ -61,10 +64,17 @@ struct exchange {
     struct buf out;
     size_t taken;                  /* of out, already with the client */
     uint64_t sent, taken_at, first_at;
-    bool live, held;               /* a job runs; the handler works on */
+    bool live, held;               /* a job waits or runs; the handler works on */
     uint64_t job;
+    struct ticket ticket;
+    struct json *waiting;          /* the job, until the link has it */
     exchange_event_fn *fn;
     void (*on_gone)(struct exchange *x);
+
+    /* For metrics and the log; of the link's thread while a job runs. */
+    char model[METRIC_NAME], reason[16];
+    uint64_t submitted, given, text_at, n_prompt, n_cached, n_answer;
+    bool failed;
 };
 
 struct listener { struct net_listener net; struct MHD_Daemon *daemon; char url[300], path[256]; bool tls; struct server *s; };
@@ -79,7 +89,10 @@ struct server {
     struct guard guard;
     struct keys keys;              /* guarded by config */
     struct server_limits limits;
-    struct lock config, models;
+    struct lock config, models, records;
+    struct record record;
+    struct admit admit;
+    struct metrics metrics;
     bool asks_keys;
     _Atomic int life;
     _Atomic uint64_t body_total;   /* bytes of bodies in memory */
@@ -102,6 +115,11 @@ void exchange_leave(struct exchange *x);               /* the client has gone, o
 bool exchange_pending(struct exchange *x);             /* somebody still works on the answer */
 void exchange_header_put(struct exchange *x, const char *name, const char *value);   /* with the lock held */
 
+/* jobs.c */
+void jobs_withdraw(struct exchange *x, const char *kind, const char *message);   /* its job, if it still waits, ends */
+void jobs_next(struct server *s);                      /* starts what may run now */
+void jobs_late(struct server *s, uint64_t now);        /* ends what has waited too long */
+
 /* http.c */
 int  http_start(struct server *s, struct listener *l, struct err *err);
 void http_quiet(struct listener *l);                   /* accepts no more */
@@ -114,6 +132,9 @@ const struct route *server_route(const struct server *s, const struct exchange *
 /* 0, or the status to refuse with: who calls, with what key. */
 int  server_admit(struct exchange *x, const struct guard_request *g, const char *key, char *why, size_t n);
 struct server_limits server_limits(struct server *s);
+void server_record(const struct exchange *x);          /* a line for the log, when it was a request */
+void server_trace(struct exchange *x, const struct json *job);
+void server_note(struct server *s, const char *level, const char *word, const char *text);
 
 /* front.c: how errors are written where no dialect is known. */
 void front_error(struct exchange *x, int status, const char *kind, const char *message);

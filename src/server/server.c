@@ -67,6 +67,76 @@ int server_admit(struct exchange *x, const struct guard_request *g, const char *
     return 403;
 }
 
+/* ---- the log ---- */
+
+static void put_record(struct server *s, void (*fill)(struct record *r, const void *arg), const char *level, const char *word,
+                       const void *arg)
+{
+    size_t n;
+    if (!s->o.log) return;
+    lock_take(&s->records);
+    record_begin(&s->record, s->o.log_json, level, word);
+    fill(&s->record, arg);
+    const char *line = record_end(&s->record, &n);
+    if (n) s->o.log(s->o.log_arg, line, n);
+    lock_give(&s->records);
+}
+
+static void fill_request(struct record *r, const void *arg)
+{
+    const struct exchange *x = arg;
+    record_str(r, "id", x->id);
+    record_str(r, "method", x->method);
+    record_str(r, "path", x->uri.path);
+    record_int(r, "status", x->status);
+    record_ms(r, "ms", os_now_ns() - x->began);
+    record_str(r, "user", x->user);
+    record_int(r, "sent", (int64_t)x->sent);
+    if (x->model[0]) {
+        record_str(r, "model", x->model);
+        record_ms(r, "wait_ms", x->given > x->submitted ? x->given - x->submitted : 0);
+        if (x->first_at) record_ms(r, "first_ms", x->first_at - x->began);
+        record_int(r, "prompt", (int64_t)x->n_prompt);
+        record_int(r, "cached", (int64_t)x->n_cached);
+        record_int(r, "answer", (int64_t)x->n_answer);
+        record_str(r, "reason", x->reason);
+    }
+    if (x->gone) record_str(r, "client", "gone");
+}
+
+void server_record(const struct exchange *x)
+{
+    if (!x->method) return;
+    atomic_fetch_add(&x->s->metrics.status[x->status / 100 < 6 ? x->status / 100 : 5], 1);
+    atomic_fetch_add(&x->s->metrics.sent, x->sent);
+    atomic_fetch_add(&x->s->metrics.received, x->body_bytes);
+    bool noise = x->route && x->route->role == ROLE_NONE && x->status < 400;       /* probes ask every second */
+    if (!noise) put_record(x->s, fill_request, x->status >= 500 ? "error" : x->status >= 400 ? "warn" : "info", "request", x);
+}
+
+static void fill_note(struct record *r, const void *arg) { record_str(r, "text", arg); }
+
+void server_note(struct server *s, const char *level, const char *word, const char *text)
+{
+    put_record(s, fill_note, level, word, text);
+}
+
+struct trace { const struct exchange *x; const struct json *job; };
+static void fill_trace(struct record *r, const void *arg)
+{
+    const struct trace *t = arg;
+    struct json *safe = t->x->s->o.trace_text ? json_share(t->job) : record_redact(t->job);
+    record_str(r, "id", t->x->id);
+    record_json(r, "job", safe);
+    json_free(safe);
+}
+
+void server_trace(struct exchange *x, const struct json *job)
+{
+    struct trace t = { x, job };
+    if (x->s->o.trace || x->s->o.trace_text) put_record(x->s, fill_trace, "trace", "job", &t);
+}
+
 /* ---- opening ---- */
 
 static const char *keep(struct server *s, const char *text, bool *ok)
@@ -89,7 +159,6 @@ static int keep_options(struct server *s, const struct server_options *o, struct
     s->o.tls_cert = keep(s, o->tls_cert, &ok);
     s->o.tls_key = keep(s, o->tls_key, &ok);
     s->o.model = keep(s, o->model, &ok);
-    s->o.log_file = keep(s, o->log_file, &ok);
     return ok ? 0 : err_set(err, ERR_NOMEM, "out of memory for the server's options");
 }
 
@@ -188,6 +257,7 @@ int server_open(struct server **out, const struct server_options *o, struct link
     int rc = keep_options(s, o, err);
     s->limits = o->limits;
     fill_limits(&s->limits);
+    admit_limits(&s->admit, s->limits.running, s->limits.queued, s->limits.per_key);
     if (rc == 0) rc = start(s, err);
     if (rc < 0) server_close(s);
     else *out = s;
@@ -249,6 +319,7 @@ void server_close(struct server *s)
     if (s->store_open) store_close(&s->store);
     mem_free(s->tls_cert);
     mem_free(s->tls_key);
+    record_release(&s->record);
     arena_release(&s->arena);
     mem_free(s);
 }
@@ -269,8 +340,11 @@ int server_reload(struct server *s, const struct server_limits *limits, struct e
     s->keys = fresh;
     if (limits) s->limits = *limits;
     fill_limits(&s->limits);
+    struct server_limits l = s->limits;
     lock_give(&s->config);
     keys_release(&old);
+    admit_limits(&s->admit, l.running, l.queued, l.per_key);
+    jobs_next(s);
     return 0;
 }
 

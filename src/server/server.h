@@ -35,8 +35,11 @@ struct server_options {            /* zero-initialise; borrowed until server_ope
     const char *key_file;          /* NULL: no keys are asked for */
     const char *tls_cert, *tls_key;           /* PEM files; both or none */
     const char *model;             /* that a request means which names none: a path or a name; NULL: the embedded one */
-    const char *log_file;          /* NULL: standard error */
-    bool log_json, trace, trace_text;         /* trace: a line for each job; text: with prompts and answers */
+    /* Lines for a log, one at a time, on some thread; NULL: none.  trace: a line for each job too, without what it says;
+     * trace_text: with it. */
+    void (*log)(void *arg, const char *line, size_t n);
+    void *log_arg;
+    bool log_json, trace, trace_text;
     bool insecure_no_key;          /* other machines may call without a key */
     bool any_content_type;         /* JSON whatever the Content-Type says */
     const struct route *routes;    /* a further table, which counts first (tests); NULL: none */

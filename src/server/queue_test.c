@@ -1,0 +1,317 @@
+/* queue_test.c - many clients at once: the queue, its limits and deadlines, the end of the server, metrics and the log. */
+#include "tests/fake_link.h"
+#include "tests/http_client.h"
+
+#include <time.h>
+
+#include "base/mem.h"
+#include "server/keys.h"
+#include "server/server.h"
+
+static struct link *fake;
+static struct server *server;
+static int port;
+static char logged[1 << 16];
+static size_t n_logged;
+
+static void pause_ms(int ms) { nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL); }
+
+static void on_event(struct exchange *x, const struct json *event, bool last)
+{
+    const char *name = json_str(json_get(event, "event"), NULL);
+    if (!strcmp(name, "error")) {
+        exchange_fail_event(x, event);
+        return;
+    }
+    exchange_stream(x, "application/x-ndjson");
+    exchange_ndjson(x, event);
+    if (last) exchange_end(x);
+}
+
+static void generate(struct exchange *x)
+{
+    struct json *j = json_new_object();
+    json_put(j, "op", json_new_str("generate", 8));
+    json_put(j, "options", json_share(exchange_body(x)));
+    const struct json *prompt = json_get(exchange_body(x), "prompt"), *ms = json_get(exchange_body(x), "deadline_ms");
+    if (prompt) json_put(j, "prompt", json_share(prompt));
+    if (ms) json_put(j, "deadline_ms", json_share(ms));
+    exchange_submit(x, j, on_event);
+}
+
+static const struct route routes[] = {
+    { "POST", "/t", ROLE_INFER, BODY_JSON, generate, NULL, NULL, NULL },
+    { 0 },
+};
+
+static void on_log(void *arg, const char *line, size_t n)
+{
+    (void)arg;
+    if (n_logged + n < sizeof logged) memcpy(logged + n_logged, line, n);
+    n_logged += n;
+}
+
+static void open_with(struct server_options *o)
+{
+    struct err e = { 0 };
+    o->routes = routes;
+    o->log = on_log;
+    if (!o->listen[0]) o->listen[0] = "127.0.0.1:0";
+    memset(logged, 0, sizeof logged);
+    n_logged = 0;
+    assert_int_equal(link_open(&fake, NULL, &e), 0);
+    if (server_open(&server, o, fake, &e) < 0) fail_msg("%s", e.msg);
+    port = atoi(strrchr(server_url(server, 0), ':') + 1);
+}
+
+static int end(void **unused)
+{
+    (void)unused;
+    server_close(server);
+    link_close(fake);
+    server = NULL;
+    return 0;
+}
+
+static int begin(void **unused)
+{
+    (void)unused;
+    struct server_options o = { .limits = { .running = 4, .queued = 20 } };
+    open_with(&o);
+    return 0;
+}
+
+static int ask(const char *body, const char *fields)
+{
+    char request[1024];
+    int fd = client_open(port);
+    snprintf(request, sizeof request,
+             "POST /t HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\nConnection: close\r\n"
+             "%sContent-Length: %zu\r\n\r\n%s", port, fields, strlen(body), body);
+    client_send(fd, request, strlen(request));
+    return fd;
+}
+
+static char *answer(int fd)
+{
+    char *text = client_read(fd, NULL, 20000, NULL);
+    close(fd);
+    return text;
+}
+
+static void wait_submitted(uint64_t n)
+{
+    for (int i = 0; i < 5000 && atomic_load(&fake->n_submitted) < n; i++) pause_ms(1);
+    assert_int_equal(atomic_load(&fake->n_submitted), n);
+}
+
+static void beyond_the_queue_is_refused_at_once(void **unused)
+{
+    (void)unused;
+    enum { N = 40 };
+    int fd[N], ok = 0, busy = 0;
+    for (int i = 0; i < N; i++) fd[i] = ask("{\"max_tokens\":3,\"ms\":30}", "");
+    for (int i = 0; i < N; i++) {
+        char *text = answer(fd[i]);
+        ok += client_status(text) == 200 && strstr(text, "\"done\"");
+        if (client_status(text) == 429) {
+            busy++;
+            assert_non_null(strstr(text, "Retry-After: "));
+            assert_non_null(strstr(text, "maximum pending requests exceeded"));
+        }
+        free(text);
+    }
+    assert_int_equal(ok + busy, N);
+    assert_in_range(ok, 24, N);
+    assert_true(busy > 0);
+    assert_in_range(fake->peak, 4, 5);                        /* one more: the fake counts a job that tells its end */
+    uint64_t began = os_now_ns();
+    client_expect(answer(ask("{\"max_tokens\":1}", "")), 200, "\"done\"");
+    assert_true(os_now_ns() - began < 1000000000);
+}
+
+static void those_that_wait_can_leave(void **unused)
+{
+    (void)unused;
+    int run[4], wait[4];
+    for (int i = 0; i < 4; i++) run[i] = ask("{\"silent\":true}", "");
+    wait_submitted(4);
+    for (int i = 0; i < 4; i++) wait[i] = ask("{\"max_tokens\":1}", "");
+    pause_ms(50);
+    for (int i = 0; i < 3; i++) close(wait[i]);
+    pause_ms(200);
+    assert_int_equal(atomic_load(&fake->n_submitted), 4);
+    close(run[0]);
+    client_expect(answer(wait[3]), 200, "t0 ");
+    assert_int_equal(atomic_load(&fake->n_submitted), 5);
+    for (int i = 1; i < 4; i++) close(run[i]);
+}
+
+static void waiting_has_a_deadline(void **unused)
+{
+    (void)unused;
+    int run[4];
+    for (int i = 0; i < 4; i++) run[i] = ask("{\"silent\":true}", "");
+    wait_submitted(4);
+    uint64_t began = os_now_ns();
+    client_expect(answer(ask("{\"max_tokens\":1,\"deadline_ms\":150}", "")), 504, "deadline");
+    uint64_t took = os_now_ns() - began;
+    assert_in_range(took, 140000000, 600000000);
+    for (int i = 0; i < 4; i++) close(run[i]);
+}
+
+static void one_key_does_not_starve_another(void **unused)
+{
+    (void)unused;
+    char key[2][KEY_TEXT + 1], fields[2][128], path[128];
+    struct buf file = { 0 };
+    struct err e;
+    key_make(ROLE_INFER, "flood", key[0], &file, &e);
+    key_make(ROLE_INFER, "few", key[1], &file, &e);
+    for (int i = 0; i < 2; i++) snprintf(fields[i], sizeof fields[i], "X-Api-Key: %s\r\n", key[i]);
+    const char *tmp = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/keys-%d", tmp ? tmp : "/tmp", (int)getpid());
+    FILE *f = fopen(path, "w");
+    fputs(file.data, f);
+    fclose(f);
+    buf_release(&file);
+    end(NULL);
+    struct server_options o = { .key_file = path, .limits = { .running = 2, .queued = 100 } };
+    open_with(&o);
+    enum { N = 40 };
+    int fd[N];
+    for (int i = 0; i < N; i++) fd[i] = ask("{\"max_tokens\":1,\"ms\":20}", fields[0]);
+    wait_submitted(2);
+    uint64_t began = os_now_ns();
+    client_expect(answer(ask("{\"max_tokens\":1,\"ms\":20}", fields[1])), 200, "t0 ");
+    uint64_t few = os_now_ns() - began;
+    for (int i = 0; i < N; i++) client_expect(answer(fd[i]), 200, "t0 ");
+    uint64_t all = os_now_ns() - began;
+    if (few * 3 > all) fail_msg("waited %llu of %llu ms", (unsigned long long)few / 1000000, (unsigned long long)all / 1000000);
+    unlink(path);
+}
+
+static void limits_change_while_it_runs(void **unused)
+{
+    (void)unused;
+    struct err e;
+    int run[4];
+    for (int i = 0; i < 4; i++) run[i] = ask("{\"silent\":true}", "");
+    wait_submitted(4);
+    int wait = ask("{\"max_tokens\":1}", "");
+    pause_ms(50);
+    assert_int_equal(atomic_load(&fake->n_submitted), 4);
+    struct server_limits l = { .running = 5, .queued = 20 };
+    assert_int_equal(server_reload(server, &l, &e), 0);
+    client_expect(answer(wait), 200, "t0 ");
+    for (int i = 0; i < 4; i++) close(run[i]);
+}
+
+static bool at_once(void) { return true; }
+
+static void draining_lets_streams_finish(void **unused)
+{
+    (void)unused;
+    int fd[6];
+    for (int i = 0; i < 6; i++) fd[i] = ask("{\"max_tokens\":10,\"ms\":30}", "");
+    wait_submitted(4);
+    int idle = client_open(port);
+    char request[128];
+    snprintf(request, sizeof request, "GET /health HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", port);
+    client_send(idle, request, strlen(request));
+    client_expect(client_read(idle, "ok", 3000, NULL), 200, NULL);
+    uint64_t began = os_now_ns();
+    server_drain(server, 10000, NULL);
+    uint64_t took = os_now_ns() - began;
+    assert_in_range(took, 100000000, 3000000000);
+    for (int i = 0; i < 6; i++) client_expect(answer(fd[i]), 200, "\"done\"");
+    client_send(idle, request, strlen(request));
+    client_expect(client_read(idle, "draining", 3000, NULL), 503, "draining");
+    close(idle);
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int late = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(late, (struct sockaddr *)&a, sizeof a), -1);
+    close(late);
+    end(NULL);
+    struct server_options o = { 0 };
+    open_with(&o);
+    int endless = ask("{\"silent\":true}", "");
+    wait_submitted(1);
+    began = os_now_ns();
+    server_drain(server, 10000, at_once);
+    assert_true(os_now_ns() - began < 1000000000);
+    server_drain(server, 100, NULL);
+    server_close(server);
+    assert_int_equal(atomic_load(&fake->n_cancelled), 1);
+    close(endless);
+    link_close(fake);
+    open_with(&o);
+}
+
+static void what_is_counted_and_logged(void **unused)
+{
+    (void)unused;
+    end(NULL);
+    struct server_options o = { .trace = true, .log_json = true };
+    open_with(&o);
+    client_expect(answer(ask("{\"max_tokens\":3,\"prompt\":\"SECRET\"}", "X-Request-Id: my-id.1\r\n")), 200,
+                  "X-Request-Id: my-id.1");
+    client_expect(answer(ask("{\"max_tokens\":1,\"fail\":\"engine\"}", "X-Request-Id: bad id\r\n")), 200, "X-Request-Id: req_");
+    client_expect(client_call(port, "GET", "/x%1b%5b31m", NULL, ""), 400, NULL);
+    char *text = client_call(port, "GET", "/metrics", NULL, "");
+    static const char *const line[] = { "hearth_up 1\n", "hearth_jobs_total{model=\"spark\"} 2\n",
+                                        "hearth_jobs_failed_total{model=\"spark\"} 1\n",
+                                        "hearth_prompt_tokens_total{model=\"spark\"} 3\n",
+                                            "hearth_inter_token_seconds_count{model=\"spark\"} 2\n",
+                                        "hearth_time_to_first_token_seconds_count{model=\"spark\"} 2\n",
+                                            "hearth_answers_total{status=\"4xx\"} 1\n" };
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++)
+        if (!strstr(text, line[i])) fail_msg("%s is not in\n%s", line[i], text);
+    assert_null(strstr(text, "SECRET"));
+    client_expect(text, 200, "text/plain; version=0.0.4");
+    server_close(server);
+    assert_non_null(strstr(logged, "\"id\":\"my-id.1\",\"method\":\"POST\",\"path\":\"/t\",\"status\":200"));
+    assert_non_null(strstr(logged, "\"event\":\"job\",\"id\":\"my-id.1\",\"job\":{\"op\":\"generate\""));
+    assert_non_null(strstr(logged, "\"prompt\":\"(6 bytes)\""));
+    assert_non_null(strstr(logged, "\"reason\":\"stop\""));
+    assert_null(strstr(logged, "SECRET"));
+    assert_null(strchr(logged, 0x1b));
+    for (char *at = logged; *at;) {
+        char *stop = strchr(at, '\n');
+        struct json *j;
+        struct err e;
+        assert_non_null(stop);
+        if (json_parse(&j, at, (size_t)(stop - at), &e) < 0) fail_msg("%s: %.300s", e.msg, at);
+        json_free(j);
+        at = stop + 1;
+    }
+    link_close(fake);
+    open_with(&o);
+}
+
+/* Waits of streams that all come at once are as long as their place in the queue says, and nobody is forgotten. */
+static void hundreds_of_streams(void **unused)
+{
+    (void)unused;
+    end(NULL);
+    struct server_options o = { .limits = { .running = 16, .queued = 1000 } };
+    open_with(&o);
+    enum { N = 300 };
+    static int fd[N];
+    for (int i = 0; i < N; i++) fd[i] = ask("{\"max_tokens\":5,\"ms\":2}", "");
+    for (int i = 0; i < N; i++) client_expect(answer(fd[i]), 200, "t4 ");
+    assert_in_range(fake->peak, 16, 17);
+    assert_int_equal(atomic_load(&fake->n_over), N);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(beyond_the_queue_is_refused_at_once), T(those_that_wait_can_leave), T(waiting_has_a_deadline),
+        T(one_key_does_not_starve_another), T(limits_change_while_it_runs), T(draining_lets_streams_finish),
+        T(what_is_counted_and_logged), T(hundreds_of_streams),
+    };
+    return run_tests(tests);
+}

@@ -1,0 +1,113 @@
+#include "tests/testing.h"
+
+#include "server/metrics.h"
+#include "server/record.h"
+
+static void values_are_harmless(void **unused)
+{
+    (void)unused;
+    static const char evil[] = "/a\x1b]0;x\x07\r\nGET \"q\" \xe2\x80\xae\xc2\x9b\xff\xf3\xa0\x80\x81 \xc3\xa4";
+    for (int json = 0; json < 2; json++) {
+        struct record r = { 0 };
+        size_t n;
+        record_begin(&r, json, "info", "request");
+        record_str(&r, "path", evil);
+        record_str(&r, "none", "");
+        record_str(&r, "plain", "a/b:c");
+        record_int(&r, "status", 200);
+        record_ms(&r, "ms", 1500000);
+        const char *line = record_end(&r, &n);
+        assert_int_equal(strlen(line), n);
+        for (size_t i = 0; i + 1 < n; i++)
+            if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) fail_msg("a control character in %s", line);
+        assert_null(strstr(line, "\xe2\x80\xae"));
+        assert_null(strstr(line, "\xc2\x9b"));
+        assert_non_null(strstr(line, "\xc3\xa4"));
+        assert_non_null(strstr(line, "\\u001b]0;x\\u0007\\u000d\\u000aGET"));
+        assert_null(strstr(line, "none"));
+        assert_non_null(strstr(line,
+                               json ? "\"plain\":\"a/b:c\",\"status\":200,\"ms\":1.500}\n"
+                                    : " plain=a/b:c status=200 ms=1.500\n"));
+        struct json *j = NULL;
+        struct err e = { 0 };
+        if (json && json_parse(&j, line, n, &e) < 0) fail_msg("%s: %s", e.msg, line);
+        json_free(j);
+        record_release(&r);
+    }
+}
+
+static void nothing_that_was_said_is_left(void **unused)
+{
+    (void)unused;
+    static const char job[] = "{\"op\":\"generate\",\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"SECRET\"},"
+        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"SECRET\"}]}],\"tools\":[{\"name\":\"SECRET\"}],"
+        "\"options\":{\"temp\":0.5,"
+        "\"stop\":[\"SECRET\"]},\"prompt\":\"SECRET\",\"documents\":[\"SECRET\"]}";
+    struct json *j, *safe;
+    struct buf b = { 0 };
+    assert_int_equal(json_parse(&j, job, sizeof job - 1, NULL), 0);
+    safe = record_redact(j);
+    json_write(safe, false, &b);
+    assert_null(strstr(b.data, "SECRET"));
+    assert_non_null(strstr(b.data, "\"content\":\"(6 bytes)\""));
+    assert_non_null(strstr(b.data, "\"role\":\"user\""));
+    assert_non_null(strstr(b.data, "\"temp\":0.5"));
+    json_free(j);
+    json_free(safe);
+    buf_release(&b);
+}
+
+static void metrics_are_counted(void **unused)
+{
+    (void)unused;
+    static struct metrics m;
+    struct json *done, *status;
+    struct buf b = { 0 };
+    static const char text[] = "{\"event\":\"done\",\"prompt_tokens\":10,\"cached_tokens\":4,\"answer_tokens\":7,"
+                               "\"timings\":{\"load_ns\":2000000000,\"queue_ns\":30000000,"
+                               "\"prompt_ns\":1,\"answer_ns\":500000000}}";
+    static const char st[] = "{\"models\":[{\"model\":\"a\\\"b\",\"kv_bytes\":123,\"state\":\"ready\","
+                             "\"stats\":{\"pages_free\":5,\"X{\":1}}],"
+                             "\"memory\":{\"used\":77}}";
+    assert_int_equal(json_parse(&done, text, sizeof text - 1, NULL), 0);
+    assert_int_equal(json_parse(&status, st, sizeof st - 1, NULL), 0);
+    metrics_job(&m, &(struct metric_job){ .model = "a\"b", .first_s = 0.03, .text = true, .done = done });
+    metrics_job(&m, &(struct metric_job){ .model = "a\"b", .failed = true });
+    metrics_between(&m, "a\"b", 0.004);
+    metrics_put(&m, &(struct metric_gauges){ .ready = true, .waiting = 3 }, status, &b);
+    static const char *const line[] = {
+        "hearth_up 1\n", "hearth_jobs_waiting 3\n", "hearth_jobs_total{model=\"a\\\"b\"} 2\n",
+            "hearth_jobs_failed_total{model=\"a\\\"b\"} 1\n",
+        "hearth_prompt_tokens_total{model=\"a\\\"b\"} 10\n", "hearth_cached_tokens_total{model=\"a\\\"b\"} 4\n",
+        "hearth_load_seconds_total{model=\"a\\\"b\"} 2\n",
+            "hearth_time_to_first_token_seconds_bucket{model=\"a\\\"b\",le=\"0.025\"} 0\n",
+        "hearth_time_to_first_token_seconds_bucket{model=\"a\\\"b\",le=\"0.05\"} 1\n",
+        "hearth_time_to_first_token_seconds_bucket{model=\"a\\\"b\",le=\"+Inf\"} 1\n",
+            "hearth_inter_token_seconds_count{model=\"a\\\"b\"} 1\n",
+        "hearth_queue_seconds_count{model=\"a\\\"b\"} 2\n", "hearth_engine_kv_bytes{model=\"a\\\"b\"} 123\n",
+        "hearth_engine_pages_free{model=\"a\\\"b\"} 5\n", "hearth_engine_memory_used 77\n", "llamacpp:tokens_predicted_total 7\n",
+    };
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++)
+        if (!strstr(b.data, line[i])) fail_msg("%s is not in\n%s", line[i], b.data);
+    assert_null(strstr(b.data, "X{"));
+    char name[32];
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "m%d", i);
+        metrics_job(&m, &(struct metric_job){ .model = name });
+    }
+    assert_int_equal(m.n_models, METRIC_MODELS);
+    assert_string_equal(m.model[METRIC_MODELS - 1].name, "other");
+    assert_int_equal(m.model[METRIC_MODELS - 1].jobs, 100 - (METRIC_MODELS - 2));
+    json_free(done);
+    json_free(status);
+    buf_release(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_harmless), cmocka_unit_test(nothing_that_was_said_is_left),
+            cmocka_unit_test(metrics_are_counted),
+    };
+    return run_tests(tests);
+}
