@@ -127,7 +127,8 @@ static void shorten(struct exchange *x, struct json *job)
     if (end) json_put(job, "deadline_ms", json_new_int(end > now ? (int64_t)((end - now) / 1000000) + 1 : 1));
 }
 
-/* Gives the job that waits to the link, which then owns a share of x. */
+/* Gives the job that waits to the link, which then owns a share of x; the caller has one of its own, since all of the job's
+ * events may have come when link_submit returns. */
 static int give(struct exchange *x, struct err *err)
 {
     uint64_t id = 0;
@@ -150,8 +151,10 @@ void jobs_next(struct server *s)
     for (struct ticket *t; (t = admit_next(&s->admit)) != NULL;) {
         struct exchange *x = exchange_of(t);
         struct err e = { 0 };
+        exchange_share(x);
         int rc = give(x, &e);
         if (rc < 0) end_with(x, rc, kind_of(rc), e.msg);
+        exchange_free(x);
     }
 }
 
