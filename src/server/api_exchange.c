@@ -1,0 +1,70 @@
+/* api_exchange.c - calls (api_call.h) joined to connections (http.h). */
+#include "server/api_call.h"
+#include "server/http.h"
+
+static void release(void *state) { api_call_free(state); }
+
+void api_fail(struct exchange *x, const struct err *err)
+{
+    const char *kind;
+    int status = api_status(err->code, &kind);
+    exchange_fail(x, status, kind, err->msg);
+}
+
+static void flush(struct exchange *x, struct api_call *c)
+{
+    if (!c->out.len) return;
+    if (!exchange_started(x)) exchange_stream(x, c->form->stream_type);
+    exchange_write(x, c->out.data, c->out.len);
+    buf_clear(&c->out);
+}
+
+static void on_event(struct exchange *x, const struct json *event, bool last);
+
+static void go_on(struct exchange *x, struct api_call *c)
+{
+    struct json *job;
+    struct err e = { 0 };
+    if (api_call_next(c, &job, &e) == 0 && job) exchange_submit(x, job, on_event);
+    else api_fail(x, &e);
+}
+
+static void on_event(struct exchange *x, const struct json *event, bool last)
+{
+    struct api_call *c = exchange_state(x);
+    bool was_over = c->over;
+    api_call_event(c, event);
+    if (c->out.bad) {
+        if (!exchange_started(x)) exchange_fail(x, 503, "memory", "out of memory for the answer");
+        else if (last) exchange_end(x);
+        return;
+    }
+    if (c->failed && !exchange_started(x)) {
+        if (!was_over) exchange_fail(x, c->status, c->kind, c->message);
+        return;
+    }
+    if (c->stream) flush(x, c);
+    else if (c->over && !was_over) exchange_text(x, 200, "application/json", c->out.data ? c->out.data : "", c->out.len);
+    if (last && c->more) go_on(x, c);
+    else if (last && c->stream) exchange_end(x);
+}
+
+void api_submit(struct exchange *x, struct api_call *c, struct json *job)
+{
+    exchange_keep(x, c, release);
+    exchange_submit(x, job, on_event);
+}
+
+void api_handle(struct exchange *x, const struct api_form *form)
+{
+    struct err e = { 0 };
+    struct json *job = NULL;
+    struct api_call *c = api_call_new(form);
+    int rc = c ? api_call_job(c, exchange_body(x), &job, &e) : err_set(&e, ERR_NOMEM, "out of memory for this request");
+    if (rc == 0) {
+        api_submit(x, c, job);
+        return;
+    }
+    api_call_free(c);
+    api_fail(x, &e);
+}

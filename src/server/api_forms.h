@@ -1,0 +1,9 @@
+/* api_forms.h - every form of every dialect, for tests and fuzzing. */
+#ifndef HEARTH_SERVER_API_FORMS_H
+#define HEARTH_SERVER_API_FORMS_H
+
+#include "server/api_openai.h"
+
+extern const struct api_form *const api_forms[];                /* NULL at the end */
+
+#endif
