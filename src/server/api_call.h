@@ -128,6 +128,7 @@ void api_put_timings(const struct api_call *c, struct buf *b);
 void api_handle(struct exchange *x, const struct api_form *form);
 /* The same with a job that the handler made; takes both. */
 void api_fail(struct exchange *x, const struct err *err);
+void api_answer(struct exchange *x, struct buf *b);                          /* JSON, released */
 void api_submit(struct exchange *x, struct api_call *c, struct json *job);
 
 #endif

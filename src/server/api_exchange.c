@@ -1,6 +1,6 @@
 /* api_exchange.c - calls (api_call.h) joined to connections (http.h). */
 #include "server/api_call.h"
-#include "server/http.h"
+#include "server/server.h"
 
 static void release(void *state) { api_call_free(state); }
 
@@ -60,6 +60,10 @@ void api_handle(struct exchange *x, const struct api_form *form)
     struct err e = { 0 };
     struct json *job = NULL;
     struct api_call *c = api_call_new(form);
+    if (c) {
+        c->state = server_answers(exchange_server(x));
+        c->user = exchange_user(x);
+    }
     int rc = c ? api_call_job(c, exchange_body(x), &job, &e) : err_set(&e, ERR_NOMEM, "out of memory for this request");
     if (rc == 0) {
         api_submit(x, c, job);

@@ -220,7 +220,8 @@ static void forms_of_text(void **unused)
             (size_t)3, -1, (int64_t)INT64_MIN, UINT64_MAX, 0.1, 1, NULL, &text, &text, "0");
     assert_string_equal(b.data, "{\"a\":\"q'\\\"\",\"b\":null,\"c\":\"a\\u0000b\",\"d\":-1,"
                                 "\"e\":-9223372036854775808,"
-                                "\"f\":18446744073709551615,\"g\":0.1,\"h\":true,\"i\":null,\"k\":\"x\\\"y\",\"l\":x\"y,\"%\":0}");
+                                "\"f\":18446744073709551615,\"g\":0.1,\"h\":true,\"i\":null,\"k\":\"x\\\"y\",\"l\":x\"y,"
+                                "\"%\":0}");
     buf_clear(&b);
     for (size_t n = 0; n < 4; n++) {
         api_put_base64(&b, "abc", n);

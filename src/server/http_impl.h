@@ -105,6 +105,7 @@ struct server {
     struct known_model known[MODELS_KNOWN];
     struct store store;
     bool store_open;
+    struct api_state *answers;
 };
 
 /* exchange.c */

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "server/api_state.h"
 #include "server/http_impl.h"
 
 #define ROUTES(name) extern const struct route routes_##name[];
@@ -11,7 +12,7 @@ static const struct route *const table[] = {
 #include "server/routes.def"
 #undef ROUTES
 };
-enum { N_TABLE = sizeof table / sizeof *table, DEFAULT_PORT = 11434, MAX_PEM = 1 << 20 };
+enum { N_TABLE = sizeof table / sizeof *table, DEFAULT_PORT = 11434, MAX_PEM = 1 << 20, MAX_ANSWERS = 1000, MAX_ANSWER_BYTES = 64 << 20 };
 
 /* ---- what http.c asks ---- */
 
@@ -258,6 +259,8 @@ int server_open(struct server **out, const struct server_options *o, struct link
     s->limits = o->limits;
     fill_limits(&s->limits);
     admit_limits(&s->admit, s->limits.running, s->limits.queued, s->limits.per_key);
+    s->answers = api_state_new(MAX_ANSWERS, MAX_ANSWER_BYTES);
+    if (rc == 0 && !s->answers) rc = err_set(err, ERR_NOMEM, "out of memory for the server");
     if (rc == 0) rc = start(s, err);
     if (rc < 0) server_close(s);
     else *out = s;
@@ -317,6 +320,7 @@ void server_close(struct server *s)
     net_wake_close(&s->wake);
     keys_release(&s->keys);
     if (s->store_open) store_close(&s->store);
+    api_state_free(s->answers);
     mem_free(s->tls_cert);
     mem_free(s->tls_key);
     record_release(&s->record);
@@ -351,3 +355,4 @@ int server_reload(struct server *s, const struct server_limits *limits, struct e
 const char *server_url(const struct server *s, size_t i) { return i < s->n_listen ? s->listen[i].url : NULL; }
 struct link *server_link(struct server *s) { return s->link; }
 const struct server_options *server_options(const struct server *s) { return &s->o; }
+struct api_state *server_answers(struct server *s) { return s->answers; }

@@ -60,6 +60,7 @@ const char *server_url(const struct server *s, size_t i);
 
 struct link *server_link(struct server *s);
 const struct server_options *server_options(const struct server *s);
+struct api_state *server_answers(struct server *s);    /* what dialects have stored */
 
 /* ---- models ---- */
 

@@ -1,0 +1,105 @@
+/* api_routes_test.c - the dialects over real sockets, with an engine that is none: that each endpoint is where it should be, and
+ * answers in its own form.  What jobs and answers are is api_test.c's. */
+#include "tests/fake_link.h"
+#include "tests/http_client.h"
+
+#include "base/mem.h"
+#include "server/server.h"
+
+static struct link *fake;
+static struct server *server;
+static int port;
+
+static int start(void **unused)
+{
+    (void)unused;
+    static const struct link_options none;
+    struct server_options o = { .listen = { "127.0.0.1:0" } };
+    struct err e = { 0 };
+    setenv("HEARTH_MODELS", "/nonexistent/hearth", 1);
+    if (link_open(&fake, &none, &e) < 0 || server_open(&server, &o, fake, &e) < 0) fail_msg("%s", e.msg);
+    port = atoi(strrchr(server_url(server, 0), ':') + 1);
+    return 0;
+}
+
+static int stop(void **unused)
+{
+    (void)unused;
+    server_close(server);
+    link_close(fake);
+    return 0;
+}
+
+/* The whole answer, head and body. */
+static char *ask(const char *method, const char *path, const char *body)
+{
+    char head[512];
+    int fd = client_open(port);
+    snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost:%d\r\nConnection: close\r\nContent-Type: application/json\r\n"
+             "Content-Length: %zu\r\n\r\n", method, path, port, body ? strlen(body) : 0);
+    assert_true(client_send(fd, head, strlen(head)));
+    if (body) assert_true(client_send(fd, body, strlen(body)));
+    char *got = client_read(fd, NULL, 5000, NULL);
+    close(fd);
+    return got;
+}
+
+struct expect { const char *method, *path, *body, *status, *has, *and; };
+
+static void expect_all(const struct expect *e, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char *got = ask(e[i].method, e[i].path, e[i].body);
+        bool ok = strstr(got, e[i].status) && (!e[i].has || strstr(got, e[i].has)) && (!e[i].and || strstr(got, e[i].and));
+        if (!ok) fail_msg("%s %s %s: %s", e[i].method, e[i].path, e[i].body ? e[i].body : "", got);
+        free(got);
+    }
+}
+#define CHAT "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":2"
+
+static void openai(void **unused)
+{
+    (void)unused;
+    static const struct expect row[] = {
+        { "GET", "/v1/models", NULL, "200", "{\"object\":\"list\",\"data\":[", "\"id\":\"spark\"" },
+        { "GET", "/v1/models/spark", NULL, "200", "{\"id\":\"spark\",\"object\":\"model\"", NULL },
+        { "GET", "/v1/models/none", NULL, "404", "not_found_error", "none" },
+        { "POST", "/v1/chat/completions", "{" CHAT "}", "200", "\"content\":\"t0 t1 \"", "chat.completion\"" },
+        { "POST", "/v1/chat/completions", "{" CHAT ",\"stream\":true}", "text/event-stream", "\"content\":\"t1 \"",
+          "data: [DONE]\n" },
+        { "POST", "/v1/chat/completions", "{" CHAT ",\"model\":\"none\"}", " 404 ", "model 'none' not found", NULL },
+        { "POST", "/v1/chat/completions", "{}", " 400 ", "messages is required", "invalid_request_error" },
+        { "POST", "/v1/completions", "{\"prompt\":[\"a\",\"b\"],\"max_tokens\":1}", "200", "\"text\":\"t0 \",\"index\":1", NULL },
+        { "POST", "/v1/completions", "{\"prompt\":[\"a\",\"b\"],\"max_tokens\":1,\"stream\":true}", "200", "\"index\":1",
+          "data: [DONE]\n" },
+        { "POST", "/v1/responses", "{\"input\":\"hi\",\"max_output_tokens\":1}", "200", "\"object\":\"response\"",
+          "\"text\":\"t0 \"" },
+        { "POST", "/v1/responses", "{\"input\":\"hi\",\"stream\":true,\"max_output_tokens\":1}", "200",
+          "event: response.completed\n", NULL },
+        { "GET", "/v1/responses/resp_none", NULL, "404", "not_found_error", NULL },
+        { "POST", "/v1/nothing", "{}", "404", NULL, NULL },
+    };
+    expect_all(row, sizeof row / sizeof *row);
+}
+
+static void stored_answers(void **unused)
+{
+    (void)unused;
+    char path[128], body[256], id[64];
+    char *got = ask("POST", "/v1/responses", "{\"input\":\"hi\",\"max_output_tokens\":1}");
+    assert_int_equal(sscanf(strstr(got, "\"id\":\"") + 6, "%60[a-z0-9_]", id), 1);
+    free(got);
+    snprintf(path, sizeof path, "/v1/responses/%s", id);
+    snprintf(body, sizeof body, "{\"input\":\"more\",\"previous_response_id\":\"%s\",\"max_output_tokens\":1}", id);
+    const struct expect row[] = {
+        { "GET", path, NULL, "200", "\"status\":\"completed\"", id },
+        { "POST", "/v1/responses", body, "200", "previous_response_id\":\"resp_", NULL },
+        { "DELETE", path, NULL, "200", "\"deleted\":true", id },
+        { "GET", path, NULL, "404", "not_found_error", NULL },
+        { "POST", "/v1/responses", body, "404", "previous_response_id", NULL },
+    };
+    expect_all(row, sizeof row / sizeof *row);
+}
+
+static const struct CMUnitTest tests[] = { cmocka_unit_test(openai), cmocka_unit_test(stored_answers) };
+int main(void) { return cmocka_run_group_tests(tests, start, stop); }
