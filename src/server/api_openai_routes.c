@@ -43,10 +43,35 @@ static void put_model(void *arg, const struct api_model *m)
             m->mtime, m->owner, (int64_t)m->facts.context, m->facts.n_params, m->size);
 }
 
+static void put_anthropic(void *arg, const struct api_model *m)
+{
+    struct buf *b = arg;
+    if (b->len && b->data[b->len - 1] == '}') buf_putc(b, ',');
+    api_put(b, "{'type':'model','id':%s,'display_name':%s,'created_at':'", m->name, m->name);
+    api_put_time(b, m->mtime);
+    buf_puts(b, "\"}");
+}
+
+/* Anthropic's list is at the same place. */
+static bool anthropic_models(struct exchange *x)
+{
+    struct buf b = { 0 };
+    struct err e = { 0 };
+    if (!exchange_header(x, "anthropic-version")) return false;
+    buf_puts(&b, "{\"data\":[");
+    int rc = api_models_each(exchange_server(x), put_anthropic, &b, &e);
+    buf_puts(&b, "],\"has_more\":false,\"first_id\":null,\"last_id\":null}");
+    if (rc == 0) api_answer(x, &b);
+    else api_fail(x, &e);
+    buf_release(&b);
+    return true;
+}
+
 static void models(struct exchange *x)
 {
     struct buf b = { 0 };
     struct err e = { 0 };
+    if (anthropic_models(x)) return;
     buf_puts(&b, "{\"object\":\"list\",\"data\":[");
     int rc = api_models_each(exchange_server(x), put_model, &b, &e);
     buf_puts(&b, "]}");

@@ -165,6 +165,8 @@ static void golden(const char *name, size_t at_least)
 
 static void openai(void **unused) { (void)unused; golden("openai", 25); }
 
+static void ollama(void **unused) { (void)unused; golden("ollama", 19); }
+static void anthropic(void **unused) { (void)unused; golden("anthropic", 11); }
 static void responses(void **unused) { (void)unused; golden("responses", 10); }
 
 static void kept(struct api_state *s, const char *user, const char *id, size_t bytes)
@@ -319,6 +321,8 @@ static void memory_that_runs_out(void **unused)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(openai),
     cmocka_unit_test(responses),
+    cmocka_unit_test(ollama),
+    cmocka_unit_test(anthropic),
     cmocka_unit_test(what_is_stored),
     cmocka_unit_test(forms_of_text),
     cmocka_unit_test(durations),
