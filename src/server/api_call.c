@@ -27,6 +27,7 @@ static void release_choice(struct api_choice *a)
     mem_free(a->item);
     mem_free(a->stop);
     json_free(a->logprobs);
+    json_free(a->ids);
 }
 
 void api_call_free(struct api_call *c)
@@ -145,12 +146,12 @@ static struct api_item *find_call(struct api_choice *a, size_t call)
     return NULL;
 }
 
-static void take_logprobs(struct api_call *c, struct api_choice *a, const struct json *list)
+static void take_list(struct api_call *c, struct json **to, const struct json *list)
 {
     if (json_type(list) != JSON_ARRAY) return;
-    if (!a->logprobs) a->logprobs = json_new_array();
+    if (!*to) *to = json_new_array();
     for (size_t k = 0; k < json_len(list); k++)
-        if (!json_push(a->logprobs, json_share(json_at(list, k)))) c->nomem = true;
+        if (!json_push(*to, json_share(json_at(list, k)))) c->nomem = true;
 }
 
 static void take_piece(struct api_call *c, struct api_event *e)
@@ -210,6 +211,7 @@ static void take_end(struct api_call *c, const struct api_event *e)
     fmt_into(a->reason, sizeof a->reason, "%s", reason ? reason : "stop");
     a->tokens = json_int(json_get(e->json, "tokens"));
     a->reasoning_tokens = json_int(json_get(e->json, "reasoning_tokens"));
+    a->prompt_tokens = c->prompt_tokens - c->past[0];
     c->reasoning_tokens += a->reasoning_tokens;
     if (stop && n && !a->stop && !(a->stop = mem_strdup(stop, n))) c->nomem = true;
 }
@@ -301,7 +303,8 @@ void api_call_event(struct api_call *c, const struct json *event)
         e.choice = choice_at(c, e.i);
         if (!e.choice) return;
         if (!c->started && e.kind != API_WARNING) c->started = os_now_ns();
-        take_logprobs(c, e.choice, json_get(event, "logprobs"));
+        take_list(c, &e.choice->logprobs, json_get(event, "logprobs"));
+        take_list(c, &e.choice->ids, json_get(event, "ids"));
     }
     take_in(c, &e);
     if (c->nomem && !c->failed) set_failed(c, "memory", "out of memory for the answer");

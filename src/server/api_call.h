@@ -38,9 +38,9 @@ struct api_item {
 struct api_choice {
     struct api_item *item;
     size_t n, cap, n_calls;
-    struct json *logprobs;             /* of its tokens, as job.h has them, or NULL */
+    struct json *logprobs, *ids;       /* of its tokens, as job.h has them, or NULL */
     char reason[16], *stop;            /* of the end event; "" and NULL before */
-    int64_t tokens, reasoning_tokens;
+    int64_t tokens, reasoning_tokens, prompt_tokens;
 };
 
 struct api_form;

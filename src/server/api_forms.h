@@ -3,6 +3,8 @@
 #define HEARTH_SERVER_API_FORMS_H
 
 #include "server/api_anthropic.h"
+#include "server/api_llama.h"
+#include "server/api_lmstudio.h"
 #include "server/api_ollama.h"
 #include "server/api_openai.h"
 

@@ -7,7 +7,6 @@
 #include "server/api_openai.h"
 #include "server/api_options.h"
 #include "server/api_put.h"
-#include "server/api_state.h"
 
 static void release(void *p)
 {
@@ -131,23 +130,11 @@ static int items_of(const struct json *input, struct json **out, struct err *err
     return api_nomem(err);
 }
 
-static int earlier(struct api_call *c, struct response *own, struct json *list, struct err *err)
-{
-    struct api_kept k = { 0 };
-    if (!own->previous) return 0;
-    if (!c->state || !api_state_get(c->state, c->user, own->previous, &k))
-        return err_set(err, ERR_NOTFOUND, "previous_response_id: there is no answer \"%.60s\" (any more)", own->previous);
-    bool ok = true;
-    for (size_t i = 0; ok && i < json_len(k.messages); i++) ok = json_push(list, json_share(json_at(k.messages, i)));
-    api_kept_release(&k);
-    return ok ? 0 : api_nomem(err);
-}
-
 static int conversation(struct api_call *c, struct response *own, const struct json *body, struct err *err)
 {
     struct conv v = { .list = own->messages = json_new_array(), .err = err };
     int rc = v.list ? items_of(json_get(body, "input"), &own->input, err) : api_nomem(err);
-    if (rc == 0) rc = earlier(c, own, v.list, err);
+    if (rc == 0 && own->previous) rc = api_recall(c, own->previous, v.list, err);
     for (size_t i = 0; rc == 0 && i < json_len(own->input); i++) rc = add_item(&v, json_at(own->input, i), i);
     if (rc == 0 && v.why && !new_message(&v, "assistant")) rc = api_nomem(err);
     if (rc == 0 && v.open && !json_get(v.open, "content") && !api_set_str(v.open, "content", "")) rc = api_nomem(err);

@@ -19,7 +19,10 @@ struct response {
 void api_response_event(struct api_call *c, const struct api_event *e);
 void api_response_whole(struct api_call *c);
 void api_response_fail(struct api_call *c);
-/* Appends the answer to a conversation as jobs have it; false when memory ran out. */
-bool api_append_answer(struct json *messages, const struct api_choice *a);
+
+/* The conversation that an earlier answer of this user ended is appended to the list. */
+int  api_recall(struct api_call *c, const char *id, struct json *list, struct err *err);
+/* Stores this answer under "resp_" and the call's id, with the conversation before it and what was sent. */
+void api_remember(struct api_call *c, const struct json *messages, const struct json *input, const struct buf *object);
 
 #endif

@@ -26,7 +26,8 @@ static bool put_text(struct json *m, const char *key, const struct api_choice *a
     return ok;
 }
 
-bool api_append_answer(struct json *messages, const struct api_choice *a)
+/* The answer as jobs have it; false when memory ran out. */
+static bool append_answer(struct json *messages, const struct api_choice *a)
 {
     struct json *m = json_new_object(), *calls = json_new_array();
     bool ok = m && calls && api_set_str(m, "role", "assistant") && put_text(m, "content", a, API_TEXT) &&
@@ -38,6 +39,32 @@ bool api_append_answer(struct json *messages, const struct api_choice *a)
     if (any) ok = json_put(m, "tool_calls", calls) && ok;
     else json_free(calls);
     return json_push(messages, m) && ok;
+}
+
+int api_recall(struct api_call *c, const char *id, struct json *list, struct err *err)
+{
+    struct api_kept k = { 0 };
+    if (!c->state || !api_state_get(c->state, c->user, id, &k))
+        return err_set(err, ERR_NOTFOUND, "previous_response_id: there is no answer \"%.60s\" (any more)", id);
+    bool ok = true;
+    for (size_t i = 0; ok && i < json_len(k.messages); i++) ok = json_push(list, json_share(json_at(k.messages, i)));
+    api_kept_release(&k);
+    return ok ? 0 : api_nomem(err);
+}
+
+void api_remember(struct api_call *c, const struct json *messages, const struct json *input, const struct buf *object)
+{
+    struct api_kept k = { 0 };
+    char id[API_STATE_ID];
+    if (!c->state || !c->n) return;
+    k.messages = json_new_array();
+    bool ok = k.messages && !object->bad && json_parse(&k.object, object->data, object->len, NULL) == 0;
+    for (size_t i = 0; ok && i < json_len(messages); i++) ok = json_push(k.messages, json_share(json_at(messages, i)));
+    ok = ok && append_answer(k.messages, &c->choice[0]);
+    k.input = json_share(input);
+    fmt_into(id, sizeof id, "resp_%s", c->id);
+    if (ok) api_state_put(c->state, c->user, id, &k);
+    api_kept_release(&k);
 }
 
 /* ---- items ---- */
@@ -146,19 +173,8 @@ static const char *final_status(const struct api_call *c) { return cut(c) ? "inc
 
 static void keep(struct api_call *c, const struct buf *object)
 {
-    struct response *own = c->own;
-    struct api_kept k = { 0 };
-    char id[API_STATE_ID];
-    if (!own->store || !c->state || !c->n) return;
-    struct json *messages = json_new_array();
-    bool ok = messages && !object->bad && json_parse(&k.object, object->data, object->len, NULL) == 0;
-    for (size_t i = 0; ok && i < json_len(own->messages); i++) ok = json_push(messages, json_share(json_at(own->messages, i)));
-    ok = ok && api_append_answer(messages, &c->choice[0]);
-    k.messages = messages;
-    k.input = json_share(own->input);
-    fmt_into(id, sizeof id, "resp_%s", c->id);
-    if (ok) api_state_put(c->state, c->user, id, &k);
-    api_kept_release(&k);
+    const struct response *own = c->own;
+    if (own->store) api_remember(c, own->messages, own->input, object);
 }
 
 void api_response_whole(struct api_call *c)

@@ -167,6 +167,8 @@ static void openai(void **unused) { (void)unused; golden("openai", 25); }
 
 static void ollama(void **unused) { (void)unused; golden("ollama", 19); }
 static void anthropic(void **unused) { (void)unused; golden("anthropic", 11); }
+static void llama(void **unused) { (void)unused; golden("llama", 18); }
+static void lmstudio(void **unused) { (void)unused; golden("lmstudio", 9); }
 static void responses(void **unused) { (void)unused; golden("responses", 10); }
 
 static void kept(struct api_state *s, const char *user, const char *id, size_t bytes)
@@ -322,6 +324,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(openai),
     cmocka_unit_test(responses),
     cmocka_unit_test(ollama),
+    cmocka_unit_test(llama),
+    cmocka_unit_test(lmstudio),
     cmocka_unit_test(anthropic),
     cmocka_unit_test(what_is_stored),
     cmocka_unit_test(forms_of_text),

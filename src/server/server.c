@@ -12,7 +12,8 @@ static const struct route *const table[] = {
 #include "server/routes.def"
 #undef ROUTES
 };
-enum { N_TABLE = sizeof table / sizeof *table, DEFAULT_PORT = 11434, MAX_PEM = 1 << 20, MAX_ANSWERS = 1000, MAX_ANSWER_BYTES = 64 << 20 };
+enum { N_TABLE = sizeof table / sizeof *table, DEFAULT_PORT = 11434, MAX_PEM = 1 << 20 };
+enum { MAX_ANSWERS = 1000, MAX_ANSWER_BYTES = 64 << 20 };
 
 /* ---- what http.c asks ---- */
 
