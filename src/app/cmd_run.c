@@ -59,6 +59,8 @@ static const struct opt row[] = {
     { "logprobs", NULL, 0, OPT_I32, "N", "none", "with --json: the log-probability of each token and of the N likeliest", NULL,
       AT(logprobs), 0, MAX_LOGPROBS },
     { "logprobs-after", NULL, 0, OPT_FLAG, NULL, NULL, "after the samplers instead of before", NULL, AT(logprobs_after), 0, 0 },
+    { "preset", NULL, 0, OPT_STR, "NAME", "the model's", "settings that `hearth preset` keeps; none: not even the model's", NULL,
+      AT(preset), 0, 0 },
     { "yes", NULL, 'y', OPT_FLAG, NULL, NULL, "do not ask before more than 10 GB are fetched", NULL, AT(yes), 0, 0 },
     { "offline", NULL, 0, OPT_FLAG, NULL, NULL, "do not fetch a model that is not on this machine", NULL, AT(offline), 0, 0 },
     { "stats", NULL, 0, OPT_FLAG, NULL, NULL, "print a line of statistics (always in a terminal)", NULL, AT(stats), 0, 0 },
@@ -163,8 +165,8 @@ static void fill_settings(struct runner *r, const struct parsed *p)
     r->o = r->given;
     if (r->model) hearth_sampler_defaults(r->model, &r->o.sampler);
     settings_apply(&all_rows, r->from.params, &r->o, r->model ? "the model" : NULL);
-    const struct json *seed = json_get(r->from.params, "seed");
-    r->new_seed = !args_given(&all_rows, p, "seed") && !(seed && json_num(seed) >= 0);
+    settings_apply(&all_rows, r->from.preset.settings, &r->o, r->model ? "the preset" : NULL);
+    r->new_seed = !args_given(&all_rows, p, "seed") && !settings_seed(r->from.params) && !settings_seed(r->from.preset.settings);
     args_copy_given(&all_rows, p, &r->o, &r->given);
     if (r->o.breakers.n) {
         r->o.sampler.dry_breakers = r->o.breakers.s;
@@ -401,9 +403,9 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
     int code;
     const char *name = p->n_operands ? p->operand[0] : "spark";
     bool embedded = !p->n_operands || (!strcmp(name, "spark") && !os_file_exists(name));
-    const struct run_get how = { .offline = r->o.offline, .yes = r->o.yes };
+    const struct run_get how = { .offline = r->o.offline, .yes = r->o.yes, .preset = r->o.preset };
     if (r->o.tools && read_tools(r, &te) < 0) return term_fail("%s", te.msg);
-    int rc = embedded ? 0 : run_model_get(&r->from, name, &how, &te);
+    int rc = embedded ? run_model_embedded(&r->from, &how, &te) : run_model_get(&r->from, name, &how, &te);
     if (rc == 0) rc = take_adapters(r, &te);
     if (rc < 0) return rc == ERR_CANCELLED && signals_pending() ? 128 + signals_pending() : term_fail("%s", te.msg);
     fill_settings(r, p);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "app/term.h"
+#include "app/table.h"
 #include "base/os.h"
 #include "base/utf8.h"
 
@@ -27,75 +27,33 @@ const char *equal_model(const struct found_list *l, size_t i)
     return NULL;
 }
 
-struct cells { struct buf name, params, quant, size, owner, when; };
-enum { N_CELLS = 6 };
-
-static struct buf *cell(struct cells *c, size_t i)
-{
-    return (struct buf *[]){ &c->name, &c->params, &c->quant, &c->size, &c->owner, &c->when }[i];
-}
-
-static size_t width(const struct buf *b)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < b->len; i++) n += ((unsigned char)b->data[i] & 0xc0) != 0x80;
-    return n;
-}
-
-static void fill(struct cells *c, const struct found *f, const struct facts *x)
+static void put_row(struct table *t, const struct found *f, const struct facts *x)
 {
     char when[32] = "";
-    for (size_t i = 0; i < N_CELLS; i++) buf_clear(cell(c, i));
-    term_clean(f->name, strlen(f->name), &c->name);
-    put_params(x->n_params, &c->params);
-    term_clean(x->quant, strlen(x->quant), &c->quant);
-    put_bytes(f->size, &c->size);
-    buf_printf(&c->owner, "%s%s", f->owner, f->broken ? " (incomplete)" : "");
+    struct buf b[3] = { { 0 } };
+    put_params(x->n_params, &b[0]);
+    put_bytes(f->size, &b[1]);
+    buf_printf(&b[2], "%s%s", f->owner, f->broken ? " (incomplete)" : "");
     os_strftime(when, sizeof when, "%Y-%m-%d", f->mtime);
-    buf_puts(&c->when, when);
-}
-
-static void put_row(struct cells *c, const size_t *w, struct buf *out)
-{
-    for (size_t i = 0; i < N_CELLS; i++) {
-        const struct buf *b = cell(c, i);
-        if (i) buf_puts(out, "  ");
-        bool right = i == 1 || i == 3;
-        size_t pad = w[i] > width(b) ? w[i] - width(b) : 0;
-        for (size_t k = 0; right && k < pad; k++) buf_putc(out, ' ');
-        if (b->data) buf_put(out, b->data, b->len);
-        for (size_t k = 0; !right && i + 1 < N_CELLS && k < pad; k++) buf_putc(out, ' ');
-    }
-    buf_putc(out, '\n');
+    const char *const cell[] = { f->name, b[0].data, x->quant, b[1].data, b[2].data, when };
+    for (size_t i = 0; i < t->columns; i++) table_cell(t, cell[i] ? cell[i] : "");
+    for (size_t i = 0; i < 3; i++) buf_release(&b[i]);
 }
 
 void put_models(struct store *s, const struct found_list *l, struct buf *out)
 {
-    static const char *const head[N_CELLS] = { "NAME", "PARAMS", "TYPE", "SIZE", "OWNER", "CHANGED" };
-    struct cells c = { 0 };
-    size_t w[N_CELLS];
-    for (size_t i = 0; i < N_CELLS; i++) w[i] = strlen(head[i]);
+    static const char *const head[] = { "NAME", "PARAMS", "TYPE", "SIZE", "OWNER", "CHANGED" };
+    struct table t = { .columns = 6, .right = 1 << 1 | 1 << 3 };
+    for (size_t i = 0; i < t.columns; i++) table_cell(&t, head[i]);
     index_begin(store_index(s));
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; pass && i < N_CELLS; i++) {
-            buf_clear(cell(&c, i));
-            buf_puts(cell(&c, i), head[i]);
-        }
-        if (pass) put_row(&c, w, out);
-        for (size_t i = 0; i < l->n; i++) {
-            struct facts x;
-            store_facts(s, &l->v[i], &x);
-            fill(&c, &l->v[i], &x);
-            for (size_t k = 0; !pass && k < N_CELLS; k++)
-                if (width(cell(&c, k)) > w[k]) w[k] = width(cell(&c, k));
-            if (pass) put_row(&c, w, out);
-        }
+    for (size_t i = 0; i < l->n; i++) {
+        struct facts x;
+        store_facts(s, &l->v[i], &x);
+        put_row(&t, &l->v[i], &x);
     }
     index_end(store_index(s));
-    for (size_t i = 0; i < N_CELLS; i++) {
-        if (cell(&c, i)->bad) out->bad = true;
-        buf_release(cell(&c, i));
-    }
+    table_write(&t, out);
+    table_release(&t);
 }
 
 struct json *text_json(const char *s)

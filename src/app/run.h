@@ -16,7 +16,7 @@ struct run_options {
     uint32_t ctx, threads, batch;
     int32_t logprobs;                  /* < 0: none */
     int kv, kv_v;                      /* HEARTH_KV_... */
-    const char *cpu, *system, *speculate;
+    const char *cpu, *system, *speculate, *preset;
     struct infill infill;
     struct opt_strs stop, ban, breakers, bias;
     bool no_template, logprobs_after, json, verbose, stats, offline, yes;

@@ -10,6 +10,7 @@
 void run_model_release(struct run_model *m)
 {
     parts_release(&m->parts);
+    preset_release(&m->preset);
     json_free(m->params);
     m->params = NULL;
 }
@@ -46,21 +47,48 @@ static int find(struct store *s, const char *operand, const struct run_get *how,
     return rc;
 }
 
+/* The preset that was named, else that of the model. */
+static int take_preset(struct run_model *m, struct store *s, const char *model, const char *wanted, struct err *err)
+{
+    char name[PRESET_NAME + 1] = "";
+    if (wanted && !strcmp(wanted, "none")) return 0;
+    int rc = wanted ? 0 : preset_default(s, model, name, err);
+    if (rc < 0 || (!wanted && !*name)) return rc;
+    return preset_load(s, wanted ? wanted : name, &m->preset, err);
+}
+
+/* Presets are for all models, also those that have no name. */
+static int from_path(struct run_model *m, const char *path, const struct run_get *how, struct err *err)
+{
+    struct store s;
+    int rc = settings_parse(&m->params, NULL, path, err);
+    fmt_into(m->path, STORE_PATH, "%s", path);
+    if (rc < 0) return rc;
+    if ((rc = store_open(&s, err)) < 0) return how->preset ? rc : 0;        /* no place for presets: there are none */
+    rc = take_preset(m, &s, path, how->preset, err);
+    store_close(&s);
+    return rc;
+}
+
+int run_model_embedded(struct run_model *m, const struct run_get *how, struct err *err)
+{
+    *m = (struct run_model){ .params = NULL };
+    return from_path(m, "spark", how, err);
+}
+
 int run_model_get(struct run_model *m, const char *operand, const struct run_get *how, struct err *err)
 {
     struct store s;
     struct found_list l = { 0 };
     size_t at = SIZE_MAX;
     *m = (struct run_model){ .params = NULL };
-    if (strlen(operand) < STORE_PATH && os_file_exists(operand)) {        /* needs no store */
-        fmt_into(m->path, STORE_PATH, "%s", operand);
-        return settings_parse(&m->params, NULL, operand, err);
-    }
+    if (strlen(operand) < STORE_PATH && os_file_exists(operand)) return from_path(m, operand, how, err);
     int rc = store_open(&s, err);
     if (rc < 0) return rc;
     rc = find(&s, operand, how, &l, &at, m->path, err);
     if (rc == 0 && at != SIZE_MAX) rc = store_parts(&l.v[at], &m->parts, err);
     if (rc == 0) rc = settings_parse(&m->params, m->parts.params, operand, err);
+    if (rc == 0) rc = take_preset(m, &s, at == SIZE_MAX ? m->path : l.v[at].name, how->preset, err);
     found_release(&l);
     store_close(&s);
     return rc;
@@ -90,5 +118,6 @@ int run_model_begin(const struct run_model *m, struct dialog *d, struct err *err
         else rc = dialog_add(d, role, content, n, err);
     }
     json_free(list);
+    if (rc == 0 && m->preset.system) return dialog_set_system(d, m->preset.system, err);
     return rc < 0 ? err_prefix(err, rc, "the messages of the model: ") : 0;
 }

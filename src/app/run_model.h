@@ -5,19 +5,21 @@
 
 #include "app/dialog.h"
 #include "base/json.h"
-#include "store/store.h"
+#include "store/preset.h"
 
-struct run_get { bool offline, yes; };
+struct run_get { bool offline, yes; const char *preset; };     /* preset: "none", or NULL: the model's */
 
 struct run_model {
     char path[STORE_PATH];
     struct parts parts;
     struct json *params;                   /* an object, maybe empty */
+    struct preset preset;                  /* its name is "" when there is none */
 };
 
 /* Fetches a model that is not here, but for paths and offline; asks first above 10 GB (pulling.h).  ERR_CANCELLED when a signal
  * came.  m is the caller's (run_model_release), also after a failure. */
 int  run_model_get(struct run_model *m, const char *operand, const struct run_get *how, struct err *err);
+int  run_model_embedded(struct run_model *m, const struct run_get *how, struct err *err);      /* the one inside the program */
 void run_model_release(struct run_model *m);
 /* The template that is to take the place of the file's own, or NULL. */
 const char *run_model_template(const struct run_model *m);

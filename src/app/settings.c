@@ -46,6 +46,12 @@ void settings_apply(const struct opt_table *t, const struct json *params, void *
     }
 }
 
+bool settings_seed(const struct json *params)
+{
+    const struct json *seed = json_get(params, "seed");
+    return seed && json_num(seed) >= 0;
+}
+
 int settings_parse(struct json **out, const char *text, const char *whose, struct err *err)
 {
     *out = NULL;

@@ -29,22 +29,74 @@ static const char *base_of(const char *path) { return strrchr(path, '/') ? strrc
 
 /* ---- files ---- */
 
+/* The file as a blob: its bytes copied, *size of them. */
+static int copy_file(struct create *c, const char *path, uint64_t *size, char hex[SHA256_HEX + 1], struct err *err)
+{
+    enum { PIECE = 1 << 20 };
+    struct fs_file *f = NULL;
+    struct blob_writer *w = NULL;
+    char *piece = mem_new(PIECE, 1);
+    int rc = piece ? fs_file_open(&f, path, FS_READ, err) : err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    *size = rc == 0 ? fs_file_size(f) : 0;
+    if (rc == 0) rc = store_check_space(c->store, *size, err);
+    if (rc == 0) rc = store_blob_begin(&w, c->store, NULL, err);
+    for (uint64_t at = 0; rc == 0 && at < *size; at += PIECE) {
+        size_t n = *size - at < PIECE ? (size_t)(*size - at) : PIECE;
+        rc = fs_file_read(f, at, piece, n, err);
+        if (rc == 0) rc = store_blob_write(w, piece, n, err);
+        if (rc == 0 && c->progress && !c->progress(c->arg, at + n, *size)) rc = err_set(err, ERR_CANCELLED, "interrupted");
+    }
+    if (rc == 0) rc = store_blob_end(w, hex, err);
+    else store_blob_abort(w);
+    fs_file_close(f);
+    mem_free(piece);
+    return rc;
+}
+
+/* The file itself becomes the blob, where both are on one disk; else it is copied, then removed. */
+static int move_file(struct create *c, const char *path, uint64_t *size, char hex[SHA256_HEX + 1], struct err *err)
+{
+    char blob[STORE_PATH];
+    struct fs_file *f;
+    int rc = store_digest(c->store, path, hex, c->progress, c->arg, err);
+    if (rc < 0 || (rc = fs_file_open(&f, path, FS_READ, err)) < 0) return rc;
+    *size = fs_file_size(f);
+    bool there = store_has_blob(c->store, hex, NULL);
+    if (!store_blob_path(c->store, blob, hex)) rc = err_set(err, ERR_LIMIT, "the path of the store is too long");
+    if (rc == 0) rc = store_make_blobs(c->store, err);
+    if (rc == 0 && !there) rc = fs_file_sync(f, err);
+    if (rc == 0 && !there && fs_rename(path, blob, NULL) == 0) fs_file_protect(f);
+    else if (rc == 0 && !there) rc = copy_file(c, path, size, hex, err);
+    if (rc == 0) os_file_remove(path);
+    fs_file_close(f);
+    return rc;
+}
+
+static int take_file(struct create *c, struct layer *l, const char *path, struct err *err)
+{
+    char hex[SHA256_HEX + 1] = "";
+    struct fs_info info;
+    int rc;
+    if (c->how == CREATE_COPY) rc = copy_file(c, path, &l->size, hex, err);
+    else if (c->how == CREATE_MOVE) rc = move_file(c, path, &l->size, hex, err);
+    else {
+        rc = store_digest(c->store, path, hex, c->progress, c->arg, err);
+        l->size = rc == 0 && fs_info(path, &info) ? info.size : 0;
+        l->path = path;
+    }
+    fmt_into(l->digest, sizeof l->digest, "%s", hex);
+    return rc;
+}
+
 static int add_file(struct create *c, enum layer_kind kind, const char *path, const char *title, struct err *err)
 {
     struct layer l = { .kind = kind, .title = title, .type = layer_type(kind) };
     struct buf real = { 0 };
-    struct fs_info info;
-    int rc = 0;
-    if (!fs_real_path(path, &real) || !fs_info(real.data, &info))
-        rc = err_set(err, ERR_NOTFOUND, "%.400s: No such file or directory", path);
+    int rc = fs_real_path(path, &real) ? 0 : err_set(err, ERR_NOTFOUND, "%.400s: No such file or directory", path);
     if (rc == 0 && title && !name_is_safe_path(title, NAME_FILE))
         rc = err_set(err, ERR_ARG, "%.200s: a name with characters that no model's file may have", title);
-    if (rc == 0) rc = store_digest(c->store, real.data, l.digest, c->progress, c->arg, err);
-    if (rc == 0) {
-        l.size = info.size;
-        l.path = real.data;
-        rc = add(c, &l, err);
-    }
+    if (rc == 0) rc = take_file(c, &l, real.data, err);
+    if (rc == 0) rc = add(c, &l, err);
     buf_release(&real);
     return rc;
 }

@@ -26,8 +26,8 @@ static int add_need(struct needs *v, const char *hex, struct err *err)
     return 0;
 }
 
-/* Of all models but l->v[but]. */
-static int find_needs(const struct found_list *l, size_t but, struct needs *v, struct err *err)
+/* Of all models but l->v[but]; files that lie elsewhere need no blob. */
+static int find_needs(const struct store *s, const struct found_list *l, size_t but, struct needs *v, struct err *err)
 {
     int rc = 0;
     *v = (struct needs){ 0 };
@@ -35,7 +35,8 @@ static int find_needs(const struct found_list *l, size_t but, struct needs *v, s
         struct manifest m;
         if (i == but || !l->v[i].ours || !l->v[i].manifest) continue;
         if ((rc = store_read_manifest(l->v[i].manifest, &m, NULL, err)) < 0) break;
-        for (size_t k = 0; rc == 0 && k < m.n; k++) rc = add_need(v, m.layer[k].digest, err);
+        for (size_t k = 0; rc == 0 && k < m.n; k++)
+            if (!m.layer[k].path || !strncmp(m.layer[k].path, s->root, strlen(s->root))) rc = add_need(v, m.layer[k].digest, err);
         manifest_release(&m);
     }
     if (v->n) qsort(v->hex, v->n, sizeof *v->hex, by_text);
@@ -107,7 +108,7 @@ static int remove_files(struct store *s, const struct found_list *l, size_t at, 
 {
     struct needs v;
     char path[STORE_PATH];
-    int rc = find_needs(l, at, &v, err);
+    int rc = find_needs(s, l, at, &v, err);
     for (size_t i = 0; rc == 0 && i < m->n; i++) {
         const struct layer *f = &m->layer[i];
         if (f->path || is_needed(&v, f->digest)) continue;
@@ -227,7 +228,7 @@ int store_gc(struct store *s, const struct gc_options *o, struct err *err)
         return err_set(err, ERR_LIMIT, "a model is being added to %s at this moment; try again when that is done", s->root);
     if (rc == 0) rc = store_find_ours(s, &l, err);
     if (rc == 0) rc = check_unread(s, &l, err);
-    if (rc == 0) rc = find_needs(&l, SIZE_MAX, &v, err);
+    if (rc == 0) rc = find_needs(s, &l, SIZE_MAX, &v, err);
     struct sweep w = { .s = s, .o = o, .needs = &v };
     if (rc == 0) rc = sweep(&w, err);
     mem_free(v.hex);

@@ -110,16 +110,23 @@ static bool lmstudio_setting(const char *root, char dst[STORE_PATH])
     return folder && len && len < STORE_PATH;
 }
 
-static int add_lmstudio(struct found_list *l, struct err *err)
+bool store_lmstudio(char root[STORE_PATH])
 {
     const char *home = env_get(ENV_HOME);
-    char root[STORE_PATH], path[STORE_PATH];
-    if (!home) return 0;
+    char path[STORE_PATH];
+    if (!home) return false;
     fmt_into(path, sizeof path, "%s/.lmstudio-home-pointer", home);
-    if (!small_text(path, root, sizeof root)) {
-        fmt_into(root, sizeof root, "%s/.cache/lm-studio", home);
-        if (!os_is_folder(root)) fmt_into(root, sizeof root, "%s/.lmstudio", home);
+    if (!small_text(path, root, STORE_PATH)) {
+        fmt_into(root, STORE_PATH, "%s/.cache/lm-studio", home);
+        if (!os_is_folder(root)) fmt_into(root, STORE_PATH, "%s/.lmstudio", home);
     }
+    return os_is_folder(root);
+}
+
+static int add_lmstudio(struct found_list *l, struct err *err)
+{
+    char root[STORE_PATH], path[STORE_PATH];
+    if (!store_lmstudio(root)) return 0;
     if (!lmstudio_setting(root, path)) fmt_into(path, sizeof path, "%.*s/models", STORE_PATH - 16, root);
     return unless_forbidden(found_folder(l, path, (struct found_scan){ "lmstudio", 3, true }, err));
 }
@@ -173,6 +180,14 @@ int store_find_ours(struct store *s, struct found_list *out, struct err *err)
 {
     *out = (struct found_list){ 0 };
     int rc = found_manifests(s, out, s->root, "hearth", err);
+    if (rc < 0) found_release(out);
+    return rc;
+}
+
+int store_find_in(const char *folder, struct found_list *out, struct err *err)
+{
+    *out = (struct found_list){ 0 };
+    int rc = found_folder(out, folder, (struct found_scan){ "folder", 8, false }, err);
     if (rc < 0) found_release(out);
     return rc;
 }

@@ -79,17 +79,6 @@ static uint64_t missing_bytes(const struct pull *p)
     return sum;
 }
 
-static int check_space(const struct pull *p, uint64_t missing, struct err *err)
-{
-    char path[STORE_PATH];
-    const uint64_t spare = 64 << 20;
-    if (!store_path(p->store, path, "blobs", "x")) return err_set(err, ERR_LIMIT, "the path of the store is too long");
-    uint64_t free_bytes = os_disk_free(path);
-    if (!free_bytes || missing + spare <= free_bytes || !missing) return 0;
-    return err_set(err, ERR_LIMIT, "%s: %.2f GB are needed and %.2f GB are free; make room, or let HEARTH_MODELS name another "
-                   "disk", p->store->root, (double)(missing + spare) / 1e9, (double)free_bytes / 1e9);
-}
-
 static bool on_progress(void *arg, uint64_t done)
 {
     struct pull *p = arg;
@@ -153,14 +142,12 @@ static int plan(struct pull *p, struct err *err)
 
 static int work(struct pull *p, struct err *err)
 {
-    char blobs[STORE_PATH];
-    if (!store_path(p->store, blobs, "blobs", NULL)) return err_set(err, ERR_LIMIT, "the path of the store is too long");
-    int rc = fs_make_folders(blobs, err);
+    int rc = store_make_blobs(p->store, err);
     if (rc == 0) rc = store_lock_shared(p->store, &p->lock, err);
     if (rc == 0) rc = fetch_open(&p->fetch, err);
     if (rc == 0) rc = plan(p, err);
     uint64_t missing = rc == 0 ? missing_bytes(p) : 0;
-    if (rc == 0) rc = check_space(p, missing, err);
+    if (rc == 0) rc = store_check_space(p->store, missing, err);
     if (rc == 0 && p->o->planned && !p->o->planned(p->o->arg, p->total, missing)) rc = err_set(err, ERR_CANCELLED, "not wanted");
     if (rc == 0) rc = fetch_items(p, err);
     return rc == 0 ? write_manifest(p, err) : rc;

@@ -135,6 +135,25 @@ int store_put_blob(const struct store *s, const void *p, size_t n, char hex[SHA2
     return os_file_exists(path) ? 0 : write_file(path, p, n, err);
 }
 
+int store_make_blobs(const struct store *s, struct err *err)
+{
+    char path[STORE_PATH];
+    if (!store_path(s, path, "blobs", NULL)) return err_set(err, ERR_LIMIT, "the path of the store is too long");
+    return fs_make_folders(path, err);
+}
+
+int store_check_space(const struct store *s, uint64_t bytes, struct err *err)
+{
+    char path[STORE_PATH];
+    const uint64_t spare = 64 << 20;
+    int rc = bytes ? store_make_blobs(s, err) : 0;
+    if (rc < 0 || !bytes || !store_path(s, path, "blobs", "x")) return rc;
+    uint64_t free_bytes = os_disk_free(path);
+    if (!free_bytes || (bytes <= free_bytes && free_bytes - bytes >= spare)) return 0;
+    return err_set(err, ERR_LIMIT, "%s: %.2f GB are needed and %.2f GB are free; make room, or let HEARTH_MODELS name another "
+                   "disk", s->root, ((double)bytes + (double)spare) / 1e9, (double)free_bytes / 1e9);
+}
+
 static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
 
 int store_make_view(const struct store *s, const struct manifest *m, struct err *err)

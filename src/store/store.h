@@ -67,7 +67,10 @@ struct found_list { struct arena arena; struct found *v; size_t n, cap, n_unread
 /* All models, those of one owner together; our own first. */
 int  store_find(struct store *s, struct found_list *out, struct err *err);
 int  store_find_ours(struct store *s, struct found_list *out, struct err *err);
+int  store_find_in(const char *folder, struct found_list *out, struct err *err);     /* in any folder, up to eight levels down */
 void found_release(struct found_list *l);
+/* LM Studio's folder; false when there is none. */
+bool store_lmstudio(char root[STORE_PATH]);
 /* What the file says of itself, from the index or by reading it. */
 void store_facts(struct store *s, const struct found *f, struct facts *out);
 
@@ -118,6 +121,9 @@ int  store_read_manifest(const char *path, struct manifest *m, char id[SHA256_HE
 int  store_write_manifest(const struct store *s, const struct name *n, const char *text, size_t len, struct err *err);
 /* Small text as a blob; its digest. */
 int  store_put_blob(const struct store *s, const void *p, size_t n, char hex[SHA256_HEX + 1], struct err *err);
+int  store_make_blobs(const struct store *s, struct err *err);              /* the folder of blobs */
+/* ERR_LIMIT with both numbers unless so many bytes are free there, and some to spare. */
+int  store_check_space(const struct store *s, uint64_t bytes, struct err *err);
 /* Links to the blobs of a model of several files, under their own names: views/HEX/. */
 int  store_make_view(const struct store *s, const struct manifest *m, struct err *err);
 /* Held while files are added (shared) or removed (alone), so that nobody removes what somebody else is about to name.  Sharing
@@ -142,6 +148,7 @@ struct create {
     struct store *store;
     struct fs_file *lock;
     struct manifest m;                     /* what it will consist of */
+    enum { CREATE_IN_PLACE, CREATE_COPY, CREATE_MOVE } how;      /* what create_path does with files */
     sha256_progress_fn *progress;          /* while files are read for their digest; or NULL */
     void *arg;
 };
@@ -149,7 +156,8 @@ int  create_begin(struct create *c, struct store *s, struct err *err);
 void create_release(struct create *c);
 /* All that a model that was found consists of.  Files of others stay where they lie. */
 int  create_from(struct create *c, const struct found *f, struct err *err);
-/* A GGUF file (of a split one the first), a folder from the Hub, or for LAYER_ADAPTER one of PEFT: stays where it lies. */
+/* A GGUF file (of a split one the first), a folder from the Hub, or for LAYER_ADAPTER one of PEFT: stays where it lies
+ * unless c->how says otherwise. */
 int  create_path(struct create *c, enum layer_kind kind, const char *path, struct err *err);
 /* A blob of the store; title: its file's name, or NULL.  ERR_NOTFOUND when it is not there. */
 int  create_blob(struct create *c, enum layer_kind kind, const char *hex, const char *title, struct err *err);
