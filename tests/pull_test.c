@@ -54,6 +54,22 @@ static void add_hub(void)
     snprintf(r->to, sizeof r->to, "http://localhost:%d/cdn/model", server.port);
     server_add(&server, "/cdn/model", model, n_model);
     server_add(&server, "/files/some%20model.gguf", model, n_model);
+    /* git hash-object of the two bytes {} and a line feed */
+    static char folder[2][512];
+    for (int i = 0; i < 2; i++) {
+        const char *repo = i ? "liar" : "st";
+        snprintf(folder[i], sizeof folder[i], "[{\"type\":\"file\",\"path\":\"config.json\",\"size\":3,\"oid\":"
+                 "\"%s\"},{\"type\":\"file\",\"path\":\"model.safetensors\",\"size\":9,\"oid\":\"%s\",\"lfs\":"
+                 "{\"oid\":\"%s\",\"size\":%zu}}]", i ? at : "0967ef424bce6791893e9a57bb952f80fd536e93", at, model_hex, n_model);
+        snprintf(path, sizeof path, "/api/models/u/%s", repo);
+        server_add(&server, path, commit, strlen(commit));
+        snprintf(path, sizeof path, "/api/models/u/%s/tree/%s?recursive=true", repo, at);
+        server_add(&server, path, folder[i], strlen(folder[i]));
+        snprintf(path, sizeof path, "/u/%s/resolve/%s/config.json", repo, at);
+        server_add(&server, path, "{}\n", 3);
+        snprintf(path, sizeof path, "/u/%s/resolve/%s/model.safetensors", repo, at);
+        server_add(&server, path, model, n_model);
+    }
     static const char evil[] = "[{\"type\":\"file\",\"path\":\"../../x.gguf\",\"size\":9}]";
     server_add(&server, "/api/models/u/evil", commit, strlen(commit));
     snprintf(path, sizeof path, "/api/models/u/evil/tree/%s?recursive=true", at);
@@ -218,6 +234,29 @@ static void from_the_hub(void **state)
     program_free(&r);
 }
 
+/* A model in safetensors: its small files have git's digest only. */
+static void small_files_of_the_hub(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    struct result r = PROGRAM(NULL, "pull", "hf.co/u/st");
+    program_expect(&r, 0);
+    program_contains(r.out, ": is here, and verified");
+    program_free(&r);
+    r = PROGRAM(NULL, "verify", "hf.co/u/st");
+    program_expect(&r, 0);
+    program_free(&r);
+    wipe();
+    r = PROGRAM(NULL, "pull", "hf.co/u/liar");
+    program_expect(&r, 1);
+    program_contains(r.err, "git's SHA-1");
+    program_free(&r);
+    r = PROGRAM(NULL, "list");
+    assert_int_equal(r.n_out, 0);
+    program_free(&r);
+}
+
 static void from_a_url(void **state)
 {
     (void)state;
@@ -227,6 +266,7 @@ static void from_a_url(void **state)
     snprintf(url, sizeof url, "%s/files/some%%20model.gguf", registry);
     struct result r = PROGRAM(NULL, "pull", url);
     program_expect(&r, 0);
+    program_contains(r.out, "1 of its files could not be verified");
     program_free(&r);
     expect_blob(model_hex);
     r = PROGRAM(NULL, "list");
@@ -429,7 +469,8 @@ static void hostile_manifests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(from_a_registry), cmocka_unit_test(from_the_hub), cmocka_unit_test(from_a_url),
+        cmocka_unit_test(from_a_registry), cmocka_unit_test(from_the_hub), cmocka_unit_test(small_files_of_the_hub),
+        cmocka_unit_test(from_a_url),
         cmocka_unit_test(removed_when_asked),
         cmocka_unit_test(killed_at_any_time), cmocka_unit_test(half_written_pieces_are_seen),
         cmocka_unit_test(several_pullers_share), cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),

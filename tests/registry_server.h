@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SERVER_ROUTES = 32 };
+enum { SERVER_ROUTES = 64 };
 
 struct route {
     char path[256];

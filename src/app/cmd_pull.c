@@ -28,13 +28,16 @@ static int offline(const char *operand)
     return model_path(operand, path, &e) < 0 ? term_fail("%s", e.msg) : EXIT_OK;
 }
 
-static int report(const struct fields *f, const struct pulling *p, const struct name *kept)
+static int report(const struct fields *f, const struct pulling *p, const struct name *kept, size_t unverified)
 {
     struct buf b = { 0 };
     if (f->json) buf_puts(&b, "{\"status\":\"success\",\"name\":\"");
     name_put_short(kept, &b);                                    /* letters, digits and _.-:/ */
-    if (f->json) buf_printf(&b, "\",\"fetched\":%llu}", (unsigned long long)p->missing);
-    else buf_puts(&b, p->missing ? ": is here; all that has a digest was verified" : ": was here already");
+    if (f->json) buf_printf(&b, "\",\"fetched\":%llu,\"unverified\":%zu}", (unsigned long long)p->missing, unverified);
+    else buf_puts(&b, p->missing ? ": is here" : ": was here already");
+    if (!f->json && p->missing && unverified)
+        buf_printf(&b, "; %zu of its files could not be verified: the server does not say their digests", unverified);
+    else if (!f->json && p->missing) buf_puts(&b, ", and verified");
     buf_putc(&b, '\n');
     return term_put(&b) ? EXIT_OK : term_write_failed();
 }
@@ -43,17 +46,18 @@ static int run(const struct command *self, int argc, char **argv)
 {
     struct fields f = { .jobs = 0 };
     struct parsed p;
+    size_t unverified = 0;
     int rc;
     if (!command_parse(self, argc, argv, (struct command_operands){ 1, 1 }, &f, &p, &rc)) return rc;
     if (f.offline) return offline(p.operand[0]);
     struct pulling how = { .json = f.json, .yes = f.yes, .o = { .registry = f.registry, .hub = f.hub, .workers = f.jobs,
-                                                                .stall_s = f.stall } };
+                                                                .stall_s = f.stall, .unverified = &unverified } };
     struct name kept;
     struct err e = { 0 };
     rc = pulling(&how, p.operand[0], &kept, &e);
     if (rc == ERR_CANCELLED && signals_pending()) return 128 + signals_pending();
     if (rc < 0 && term_closed()) return term_write_failed();
-    return rc < 0 ? term_fail("%s", e.msg) : report(&f, &how, &kept);
+    return rc < 0 ? term_fail("%s", e.msg) : report(&f, &how, &kept, unverified);
 }
 
 const struct command command_row_pull = {

@@ -19,9 +19,12 @@ bool fs_is_link(const char *path);
 typedef int fs_entry_fn(void *arg, const char *name, struct err *err);
 int  fs_list(const char *folder, fs_entry_fn *fn, void *arg, struct err *err);
 
+/* The same for regular files that are no links. */
+typedef int fs_file_fn(void *arg, const char *name, const struct fs_info *info, struct err *err);
+int  fs_list_files(const char *folder, fs_file_fn *fn, void *arg, struct err *err);
+
 int  fs_make_folders(const char *path, struct err *err);             /* with all above it */
 int  fs_sync_folder(const char *path, struct err *err);              /* names in it survive a loss of power */
-int  fs_rename(const char *from, const char *to, struct err *err);   /* and syncs the folder of `to` */
 int  fs_link_relative(const char *target, const char *path, struct err *err);   /* a symbolic link; an older one is replaced */
 bool fs_remove_folder(const char *path);                             /* only an empty one */
 bool fs_real_path(const char *path, struct buf *out);                /* appended; false: not there */
@@ -35,11 +38,11 @@ uint64_t fs_file_size(const struct fs_file *f);
 int  fs_file_read(struct fs_file *f, uint64_t at, void *p, size_t n, struct err *err);
 int  fs_file_write(struct fs_file *f, uint64_t at, const void *p, size_t n, struct err *err);
 int  fs_file_resize(struct fs_file *f, uint64_t size, struct err *err);
-int  fs_file_sync(struct fs_file *f, struct err *err);
+/* Its bytes, then its name `to` survive a loss of power; it had the name `from`.  Read-only from then on when protect is set. */
+int  fs_file_publish(struct fs_file *f, const char *from, const char *to, bool protect, struct err *err);
 bool fs_file_lock(struct fs_file *f);                                /* alone on this file, or false at once */
 bool fs_file_share(struct fs_file *f);                               /* with others who share, or false at once */
 bool fs_file_is(const struct fs_file *f, const char *path);          /* path still names this file */
-void fs_file_protect(struct fs_file *f);                             /* nobody may write to it any more */
 
 void fs_sleep_ms(unsigned ms);
 

@@ -28,9 +28,6 @@ bool os_file_exists(const char *path);
 bool os_file_same(const char *a, const char *b);       /* both exist and are one file, whatever their names */
 void os_file_remove(const char *path);                 /* nothing happens when it cannot be */
 bool os_is_folder(const char *path);
-/* Calls fn for each regular file in a folder, in no order: its name, its bytes, when it was changed (seconds since 1970). */
-int  os_folder_files(const char *path, void (*fn)(void *arg, const char *name, uint64_t bytes, int64_t changed), void *arg,
-                     struct err *err);
 void os_file_touch(const char *path);                  /* changed now */
 /* The whole file, NUL added, at most max bytes (ERR_LIMIT).  *out is the caller's (mem_free). */
 int  os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err);

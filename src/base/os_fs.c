@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/os.h"
 
 bool fs_info(const char *path, struct fs_info *out)
 {
@@ -69,6 +70,25 @@ int fs_list(const char *folder, fs_entry_fn *fn, void *arg, struct err *err)
     return rc;
 }
 
+struct files { const char *folder; fs_file_fn *fn; void *arg; };
+
+static int file_entry(void *arg, const char *name, struct err *err)
+{
+    struct files *f = arg;
+    struct buf path = { 0 };
+    struct fs_info info;
+    buf_printf(&path, "%s/%s", f->folder, name);
+    bool wanted = !path.bad && fs_info(path.data, &info) && info.regular && !fs_is_link(path.data);
+    int rc = path.bad ? err_set(err, ERR_NOMEM, "%s: out of memory", f->folder) : 0;
+    buf_release(&path);
+    return wanted ? f->fn(f->arg, name, &info, err) : rc;
+}
+
+int fs_list_files(const char *folder, fs_file_fn *fn, void *arg, struct err *err)
+{
+    return fs_list(folder, file_entry, &(struct files){ folder, fn, arg }, err);
+}
+
 int fs_make_folders(const char *path, struct err *err)
 {
     char *p = mem_strdup(path, strlen(path));
@@ -99,7 +119,8 @@ int fs_sync_folder(const char *path, struct err *err)
     return rc;
 }
 
-int fs_rename(const char *from, const char *to, struct err *err)
+/* And syncs the folder of `to`. */
+static int rename_file(const char *from, const char *to, struct err *err)
 {
     const char *slash = strrchr(to, '/');
     char *folder = slash ? mem_strdup(to, slash == to ? 1 : (size_t)(slash - to)) : mem_strdup(".", 1);
@@ -201,13 +222,6 @@ int fs_file_resize(struct fs_file *f, uint64_t size, struct err *err)
     return 0;
 }
 
-int fs_file_sync(struct fs_file *f, struct err *err)
-{
-    if (fsync(f->fd) < 0 && errno != EINVAL && errno != EROFS)
-        return err_set(err, ERR_IO, "%s: cannot sync to disk: %s", f->path, strerror(errno));
-    return 0;
-}
-
 bool fs_file_lock(struct fs_file *f) { return flock(f->fd, LOCK_EX | LOCK_NB) == 0; }
 
 bool fs_file_share(struct fs_file *f) { return flock(f->fd, LOCK_SH | LOCK_NB) == 0; }
@@ -218,10 +232,96 @@ bool fs_file_is(const struct fs_file *f, const char *path)
     return fstat(f->fd, &a) == 0 && lstat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-void fs_file_protect(struct fs_file *f)
+/* Into place: the bytes are on the disk before the name is. */
+static int publish(int fd, const char *from, const char *to, bool protect, struct err *err)
 {
+    if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+        return err_set(err, ERR_IO, "%s: cannot sync to disk: %s", to, strerror(errno));
+    int rc = rename_file(from, to, err);
     /* A file system without modes refuses; nothing is lost by that. */
-    if (fchmod(f->fd, 0444) < 0) return;
+    if (rc == 0 && protect && fchmod(fd, 0444) < 0) return 0;
+    return rc;
+}
+
+int fs_file_publish(struct fs_file *f, const char *from, const char *to, bool protect, struct err *err)
+{
+    return publish(f->fd, from, to, protect, err);
+}
+
+/* ---- a new file ---- */
+
+struct os_writer { int fd; char *path, *tmp; bool protect; };
+
+void os_write_abort(struct os_writer *w)
+{
+    if (!w) return;
+    if (w->fd >= 0) {
+        close(w->fd);
+        unlink(w->tmp);
+    }
+    mem_free(w->path);
+    mem_free(w->tmp);
+    mem_free(w);
+}
+
+static int write_begin(struct os_writer **out, const char *path, mode_t mode, struct err *err)
+{
+    *out = NULL;
+    struct os_writer *w = mem_new(1, sizeof *w);
+    struct buf tmp = { 0 };
+    buf_printf(&tmp, "%s.tmp-%ld-%016llx", path, (long)getpid(), (unsigned long long)os_random64());
+    if (w) {
+        w->fd = -1;
+        w->path = mem_strdup(path, strlen(path));
+        w->tmp = buf_take(&tmp);
+    }
+    buf_release(&tmp);
+    if (!w || !w->path || !w->tmp) {
+        os_write_abort(w);
+        return err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    }
+    w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (w->fd < 0) {
+        int rc = err_set(err, ERR_IO, "%s: cannot create: %s", path, strerror(errno));
+        os_write_abort(w);
+        return rc;
+    }
+    *out = w;
+    return 0;
+}
+
+int os_write_begin(struct os_writer **out, const char *path, struct err *err) { return write_begin(out, path, 0666, err); }
+
+int os_write_begin_private(struct os_writer **out, const char *path, struct err *err)
+{
+    return write_begin(out, path, 0600, err);
+}
+
+void os_write_protect(struct os_writer *w) { w->protect = true; }
+
+int os_write(struct os_writer *w, const void *p, size_t n, struct err *err)
+{
+    for (const char *at = p; n;) {
+        ssize_t k = write(w->fd, at, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return err_set(err, ERR_IO, "%s: write failed: %s", w->path, strerror(k < 0 ? errno : ENOSPC));
+        at += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
+int os_write_commit(struct os_writer *w, struct err *err) { return os_write_commit_as(w, w->path, err); }
+
+int os_write_commit_as(struct os_writer *w, const char *path, struct err *err)
+{
+    int rc = publish(w->fd, w->tmp, path, w->protect, err);
+    if (rc == 0) {
+        close(w->fd);
+        w->fd = -1;
+    }
+    os_write_abort(w);
+    return rc;
 }
 
 void fs_sleep_ms(unsigned ms)

@@ -1,5 +1,4 @@
 /* os_posix.c - files, memory, time and threads where POSIX is enough (Linux and macOS). */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
 
@@ -95,20 +93,6 @@ bool os_file_same(const char *a, const char *b)
 
 void os_file_remove(const char *path) { unlink(path); }
 
-int os_folder_files(const char *path, void (*fn)(void *arg, const char *name, uint64_t bytes, int64_t changed), void *arg,
-                    struct err *err)
-{
-    DIR *d = opendir(path);
-    if (!d) return err_set(err, ERR_IO, "%s: cannot read the folder: %s", path, strerror(errno));
-    for (const struct dirent *f; (f = readdir(d));) {
-        struct stat st;
-        if (fstatat(dirfd(d), f->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode)) continue;
-        fn(arg, f->d_name, (uint64_t)st.st_size, (int64_t)st.st_mtime);
-    }
-    closedir(d);
-    return 0;
-}
-
 void os_file_touch(const char *path) { utimensat(AT_FDCWD, path, NULL, 0); }
 
 bool os_is_folder(const char *path)
@@ -152,89 +136,6 @@ done:
     mem_free(d);
     close(fd);
     return rc;
-}
-
-struct os_writer { int fd; char *path, *tmp; };
-
-void os_write_abort(struct os_writer *w)
-{
-    if (!w) return;
-    if (w->fd >= 0) {
-        close(w->fd);
-        unlink(w->tmp);
-    }
-    mem_free(w->path);
-    mem_free(w->tmp);
-    mem_free(w);
-}
-
-static int write_begin(struct os_writer **out, const char *path, mode_t mode, struct err *err)
-{
-    *out = NULL;
-    struct os_writer *w = mem_new(1, sizeof *w);
-    size_t n = strlen(path);
-    if (w) {
-        w->fd = -1;
-        w->path = mem_strdup(path, n);
-        w->tmp = mem_new(n + 48, 1);
-    }
-    if (!w || !w->path || !w->tmp) {
-        os_write_abort(w);
-        return err_set(err, ERR_NOMEM, "%s: out of memory", path);
-    }
-    snprintf(w->tmp, n + 48, "%s.tmp-%ld-%016llx", path, (long)getpid(), (unsigned long long)os_random64());
-    w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (w->fd < 0) {
-        int rc = err_set(err, ERR_IO, "%s: cannot create: %s", path, strerror(errno));
-        os_write_abort(w);
-        return rc;
-    }
-    *out = w;
-    return 0;
-}
-
-int os_write_begin(struct os_writer **out, const char *path, struct err *err) { return write_begin(out, path, 0666, err); }
-
-int os_write_begin_private(struct os_writer **out, const char *path, struct err *err)
-{
-    return write_begin(out, path, 0600, err);
-}
-
-void os_write_protect(struct os_writer *w)
-{
-    /* A file system without modes refuses; nothing is lost by that. */
-    if (fchmod(w->fd, 0444) < 0) return;
-}
-
-int os_write(struct os_writer *w, const void *p, size_t n, struct err *err)
-{
-    const char *at = p;
-    while (n) {
-        ssize_t k = write(w->fd, at, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) return err_set(err, ERR_IO, "%s: write failed: %s", w->path, strerror(errno));
-        at += k;
-        n -= (size_t)k;
-    }
-    return 0;
-}
-
-int os_write_commit(struct os_writer *w, struct err *err) { return os_write_commit_as(w, w->path, err); }
-
-int os_write_commit_as(struct os_writer *w, const char *path, struct err *err)
-{
-    int rc = 0;
-    if (fsync(w->fd) < 0 && errno != EINVAL && errno != EROFS)
-        rc = err_set(err, ERR_IO, "%s: cannot sync to disk: %s", w->path, strerror(errno));
-    if (rc == 0) rc = fs_rename(w->tmp, path, err);
-    if (rc < 0) {
-        os_write_abort(w);
-        return rc;
-    }
-    close(w->fd);
-    w->fd = -1;
-    os_write_abort(w);
-    return 0;
 }
 
 uint64_t os_disk_free(const char *path)

@@ -23,6 +23,11 @@ int  sha256_bytes(const void *p, size_t n, char hex[SHA256_HEX + 1], struct err 
 typedef bool sha256_progress_fn(void *arg, uint64_t done, uint64_t total);
 int  sha256_file(const char *path, char hex[SHA256_HEX + 1], sha256_progress_fn *progress, void *arg, struct err *err);
 
+/* The name that git gives to a file of these bytes: SHA-1 of "blob SIZE", a zero byte, and them.  For comparing with what a
+ * server says, no more. */
+enum { GIT_HEX = 40 };
+int  git_blob_file(const char *path, char hex[GIT_HEX + 1], struct err *err);
+
 /* Exactly 64 lower-case hexadecimal digits, n bytes long. */
 bool sha256_is_hex(const char *s, size_t n);
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <utime.h>
 
+#include "base/fs.h"
 #include "engine/kvfile.h"
 #include "tests/engine_fixture.h"
 
@@ -17,32 +18,34 @@ static struct hearth_session *plain_session(struct hearth_model *m, bool no_cach
     return s;
 }
 
-static void list(void *arg, const char *name, uint64_t bytes, int64_t changed)
+static int list(void *arg, const char *name, const struct fs_info *info, struct err *err)
 {
-    (void)bytes, (void)changed;
+    (void)info, (void)err;
     snprintf(arg, 128, "%s/%s", folder, name);
+    return 0;
 }
 
 static uint64_t bytes_there;
 static uint32_t files_there;
-static void add_up(void *arg, const char *name, uint64_t bytes, int64_t changed)
+static int add_up(void *arg, const char *name, const struct fs_info *info, struct err *err)
 {
-    (void)arg, (void)name, (void)changed;
-    bytes_there += bytes;
+    (void)arg, (void)name, (void)err;
+    bytes_there += info->size;
     files_there++;
+    return 0;
 }
 
 static uint32_t count_files(void)
 {
     bytes_there = files_there = 0;
-    assert_int_equal(os_folder_files(folder, add_up, NULL, NULL), 0);
+    assert_int_equal(fs_list_files(folder, add_up, NULL, NULL), 0);
     return files_there;
 }
 
 static void the_only_file(char path[128])
 {
     assert_int_equal(count_files(), 1);
-    assert_int_equal(os_folder_files(folder, list, path, NULL), 0);
+    assert_int_equal(fs_list_files(folder, list, path, NULL), 0);
 }
 
 static void save_text(size_t i, const int32_t *text, size_t n, uint64_t limit)
@@ -172,25 +175,27 @@ static void other_models_and_folders(void **state)
 }
 
 /* Makes all files of the folder but that of the text beginning with 0 look old. */
-static void make_old(void *arg, const char *name, uint64_t bytes, int64_t changed)
+static int make_old(void *arg, const char *name, const struct fs_info *info, struct err *err)
 {
     char path[128];
     struct os_map map;
     struct kvfile file;
-    (void)arg, (void)bytes, (void)changed;
+    (void)arg, (void)info, (void)err;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (os_map_open(&map, path, NULL) < 0) return;
+    if (os_map_open(&map, path, NULL) < 0) return 0;
     bool first = kvfile_parse(&file, map.data, map.size, "f", NULL) == 0 && kvfile_id(&file, 0) == 0;
     os_map_close(&map);
     if (!first) utime(path, &(struct utimbuf){ 1000, 1000 });
+    return 0;
 }
 
-static void remove_it(void *arg, const char *name, uint64_t bytes, int64_t changed)
+static int remove_it(void *arg, const char *name, const struct fs_info *info, struct err *err)
 {
     char path[128];
-    (void)arg, (void)bytes, (void)changed;
+    (void)arg, (void)info, (void)err;
     snprintf(path, sizeof path, "%s/%s", folder, name);
     unlink(path);
+    return 0;
 }
 
 /* What was used longest ago goes; foreign files stay. */
@@ -210,7 +215,7 @@ static void the_folder_stays_small(void **state)
     }
     assert_int_equal(count_files(), 3);
     uint64_t one = (bytes_there - 4) / 2;
-    assert_int_equal(os_folder_files(folder, make_old, NULL, NULL), 0);
+    assert_int_equal(fs_list_files(folder, make_old, NULL, NULL), 0);
     text[0] = 2;
     save_text(1, text, 100, 2 * one);
     assert_int_equal(count_files(), 3);
@@ -223,7 +228,7 @@ static void the_folder_stays_small(void **state)
     hearth_session_close(s);
     hearth_model_close(m);
     assert_true(os_file_exists(note));
-    assert_int_equal(os_folder_files(folder, remove_it, NULL, NULL), 0);
+    assert_int_equal(fs_list_files(folder, remove_it, NULL, NULL), 0);
 }
 
 static void sums_do_not_depend_on_the_cuts(void **state)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/fs.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/os.h"
@@ -99,14 +100,16 @@ static int write_text(const struct hearth_session *s, const struct kvfile_head *
 
 struct oldest { const char *keep; uint64_t bytes; int64_t changed; char name[64]; };
 
-static void look(void *arg, const char *name, uint64_t bytes, int64_t changed)
+static int look(void *arg, const char *name, const struct fs_info *info, struct err *err)
 {
     struct oldest *o = arg;
-    if (!is_ours(name)) return;
-    o->bytes += bytes;
-    if (!strcmp(name, o->keep) || (o->name[0] && changed >= o->changed)) return;
-    o->changed = changed;
+    (void)err;
+    if (!is_ours(name)) return 0;
+    o->bytes += info->size;
+    if (!strcmp(name, o->keep) || (o->name[0] && info->mtime >= o->changed)) return 0;
+    o->changed = info->mtime;
     fmt_into(o->name, sizeof o->name, "%s", name);
+    return 0;
 }
 
 /* Removes what was used longest ago until the folder is small enough. */
@@ -115,7 +118,7 @@ static int trim(const char *folder, uint64_t limit, const char *keep, struct err
     for (;;) {
         struct oldest o = { .keep = keep };
         struct buf path = { 0 };
-        int rc = os_folder_files(folder, look, &o, err);
+        int rc = fs_list_files(folder, look, &o, err);
         if (rc < 0 || o.bytes <= limit || !o.name[0]) return rc;
         buf_printf(&path, "%s/%s", folder, o.name);
         if (!path.bad) os_file_remove(path.data);
@@ -169,14 +172,14 @@ static uint32_t usable(const struct search *s, const struct kvfile *f)
     return n < h->n && (h->n_saved || s->g->window) ? 0 : n;    /* only whole ones of those can be gone on from */
 }
 
-static void compare(void *arg, const char *name, uint64_t bytes, int64_t changed)
+static int compare(void *arg, const char *name, const struct fs_info *info, struct err *err)
 {
     struct search *s = arg;
     struct buf path = { 0 };
     struct os_map map;
     struct kvfile f;
-    (void)bytes, (void)changed;
-    if (!is_ours(name)) return;
+    (void)info, (void)err;
+    if (!is_ours(name)) return 0;
     buf_printf(&path, "%s/%s", s->folder, name);
     if (!path.bad && os_map_open(&map, path.data, NULL) == 0) {
         uint32_t n = kvfile_parse(&f, map.data, map.size, name, NULL) == 0 ? usable(s, &f) : 0;
@@ -187,6 +190,7 @@ static void compare(void *arg, const char *name, uint64_t bytes, int64_t changed
         os_map_close(&map);
     }
     buf_release(&path);
+    return 0;
 }
 
 /* The first n tokens of the file become a text of the cache. */
@@ -221,7 +225,8 @@ int hearth_cache_load(struct hearth_session *s, const char *folder, const int32_
     struct kvfile f;
     *found = 0;
     search.want.n = n < KVFILE_MAX_TOKENS ? (uint32_t)n : KVFILE_MAX_TOKENS;
-    int rc = os_folder_files(folder, compare, &search, err);
+    int rc = os_is_folder(folder) ? fs_list_files(folder, compare, &search, err)
+                                  : err_set(err, ERR_IO, "%s: is not a folder that is there", folder);
     if (rc < 0 || !search.best) return rc;
     buf_printf(&path, "%s/%s", folder, search.name);
     if (path.bad) rc = err_set(err, ERR_NOMEM, "out of memory");

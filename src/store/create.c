@@ -64,10 +64,9 @@ static int move_file(struct create *c, const char *path, uint64_t *size, char he
     bool there = store_has_blob(c->store, hex, NULL);
     if (!store_blob_path(c->store, blob, hex)) rc = err_set(err, ERR_LIMIT, "the path of the store is too long");
     if (rc == 0) rc = store_make_blobs(c->store, err);
-    if (rc == 0 && !there) rc = fs_file_sync(f, err);
-    if (rc == 0 && !there && fs_rename(path, blob, NULL) == 0) fs_file_protect(f);
-    else if (rc == 0 && !there) rc = copy_file(c, path, size, hex, err);
-    if (rc == 0) os_file_remove(path);
+    bool moved = rc == 0 && !there && fs_file_publish(f, path, blob, true, NULL) == 0;
+    if (rc == 0 && !there && !moved) rc = copy_file(c, path, size, hex, err);
+    if (rc == 0 && !moved) os_file_remove(path);
     fs_file_close(f);
     return rc;
 }

@@ -450,10 +450,8 @@ static int lock_part(struct job *j, bool *done, struct err *err)
 
 static int finish(struct job *j, const char *path, struct err *err)
 {
-    int rc = fs_file_sync(j->part, err);
-    if (rc == 0) rc = fs_rename(j->part_path, path, err);
+    int rc = fs_file_publish(j->part, j->part_path, path, true, err);
     if (rc < 0) return rc;
-    fs_file_protect(j->part);
     os_file_remove(j->map_path);
     return 0;
 }
@@ -506,4 +504,13 @@ int download_keep(const struct download *d, const char *path, struct err *err)
     if (rc == 0) rc = finish(&j, path, err);
     job_release(&j);
     return rc;
+}
+
+void download_drop(const struct download *d)
+{
+    char *part = joined(d->path, ".part"), *map = joined(d->path, ".part.map");
+    if (map) os_file_remove(map);                               /* first: a part without a map is fetched again */
+    if (part) os_file_remove(part);
+    mem_free(part);
+    mem_free(map);
 }

@@ -32,6 +32,8 @@ struct download {
 int download_run(const struct download *d, char found[SHA256_HEX + 1], struct err *err);
 /* Gives a file that came without a digest its name. */
 int download_keep(const struct download *d, const char *path, struct err *err);
+/* Forgets what came without a digest. */
+void download_drop(const struct download *d);
 /* Bytes that are there already of an unfinished download; 0 when there is none. */
 uint64_t download_done(const char *path);
 

@@ -13,6 +13,7 @@ struct fetch {
     struct fetch_answer a;
     char location[FETCH_URL], url[FETCH_URL], error[CURL_ERROR_SIZE];
     bool begun, refused, encoded, stopped;
+    bool inside, inward;                   /* the first host is on our own network; a redirect led there */
 };
 
 const struct fetch_answer *fetch_answer(const struct fetch *f) { return &f->a; }
@@ -184,6 +185,18 @@ static size_t on_body(char *p, size_t one, size_t n, void *arg)
     return one * n;
 }
 
+/* A redirect must not reach into our own network, whatever its host is called: known only once it is connected to.  Behind a
+ * proxy of our own network all hosts look like it, the first too. */
+static int on_connected(void *arg, char *ip, char *local, int port, int local_port)
+{
+    struct fetch *f = arg;
+    (void)local, (void)port, (void)local_port;
+    bool first = !strcmp(f->url, f->r->url), private = name_is_private_address(ip);
+    if (first) f->inside = private;
+    f->inward = !first && private && !f->inside;
+    return f->inward ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     struct fetch *f = arg;
@@ -233,6 +246,8 @@ static void set_up(struct fetch *f, struct curl_slist *headers)
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(c, CURLOPT_XFERINFODATA, f);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, on_connected);
+    curl_easy_setopt(c, CURLOPT_PREREQDATA, f);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, 30L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1000L);
@@ -252,6 +267,7 @@ static int failure(const struct fetch *f, CURLcode code, struct err *err)
     char host[NAME_HOST + 1];
     host_of(f->url, host);
     if (f->stopped) return err_set(err, ERR_CANCELLED, "interrupted");
+    if (f->inward) return err_set(err, ERR_ARG, "%s: is redirected to, and lies inside our own network; refused", host);
     if (f->encoded) return err_set(err, ERR_FORMAT, "%s: sends a compressed answer that nobody asked for", host);
     if (f->refused) return err_set(err, ERR_CANCELLED, "%s: the answer is not what was asked for", host);
     return err_set(err, ERR_IO, "%s: %s", host, f->error[0] ? f->error : curl_easy_strerror(code));
@@ -264,7 +280,7 @@ static int hop(struct fetch *f, bool with_token, struct err *err)
     struct curl_slist *headers = headers_of(f->r, with_token, &ok);
     f->a = (struct fetch_answer){ .length = UINT64_MAX, .total = UINT64_MAX, .linked_size = UINT64_MAX };
     f->location[0] = f->error[0] = 0;
-    f->begun = f->refused = f->encoded = f->stopped = false;
+    f->begun = f->refused = f->encoded = f->stopped = f->inward = false;
     if (ok) set_up(f, headers);
     CURLcode code = ok ? curl_easy_perform(f->curl) : CURLE_OUT_OF_MEMORY;
     curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &f->a.status);
@@ -279,6 +295,7 @@ int fetch_do(struct fetch *f, const struct fetch_request *r, struct err *err)
     uint64_t linked = UINT64_MAX;
     char etag[FETCH_FIELD] = "", commit[128] = "";
     f->r = r;
+    f->inside = false;
     if (strlen(r->url) >= FETCH_URL) return err_set(err, ERR_ARG, "the URL is longer than %d characters", FETCH_URL - 1);
     fmt_into(f->url, sizeof f->url, "%s", r->url);
     int rc = check_url(f->url, NULL, err);

@@ -77,6 +77,32 @@ bool name_is_loopback(const char *host)
     return dots == 3 && digits;
 }
 
+static bool private_v4(const char *ip)
+{
+    unsigned v[4], n = 0;
+    for (const char *p = ip; n < 4; p++) {
+        unsigned x = 0, digits = 0;
+        for (; *p >= '0' && *p <= '9' && digits < 3; p++, digits++) x = 10 * x + (unsigned)(*p - '0');
+        if (!digits || x > 255) return true;                     /* no address at all: not one to trust */
+        v[n++] = x;
+        if (*p != (n < 4 ? '.' : 0)) return true;
+    }
+    return v[0] == 0 || v[0] == 10 || v[0] == 127 || (v[0] == 100 && v[1] >= 64 && v[1] < 128) || (v[0] == 169 && v[1] == 254) ||
+           (v[0] == 172 && v[1] >= 16 && v[1] < 32) || (v[0] == 192 && v[1] == 168) || v[0] >= 224;
+}
+
+bool name_is_private_address(const char *ip)
+{
+    if (!strchr(ip, ':')) return private_v4(ip);
+    const char *last = strrchr(ip, ':');
+    if (strchr(last, '.')) return private_v4(last + 1);          /* ::ffff:10.0.0.1, 64:ff9b::10.0.0.1 */
+    if (starts(ip, "::")) return true;                           /* ::, ::1, ::ffff:a00:1 */
+    char first[5] = { 0 };
+    for (int i = 0; i < 4 && ip[i] && ip[i] != ':'; i++) first[i] = lower(ip[i]);
+    if (strlen(first) < 4) return false;
+    return starts(first, "fc") || starts(first, "fd") || starts(first, "ff") || (starts(first, "fe") && first[2] >= '8');
+}
+
 /* ---- parts ---- */
 
 struct part { const char *what, *others; size_t max; };

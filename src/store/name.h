@@ -45,6 +45,9 @@ bool name_same(const struct name *a, const struct name *b);
 
 /* Whether this machine itself is meant: localhost, 127.x.x.x or [::1], with or without a port. */
 bool name_is_loopback(const char *host);
+/* Whether an address, as numbers, is one that only this machine or its own network has: private, link-local, loopback,
+ * unspecified, carrier-grade, multicast; also IPv4 inside IPv6. */
+bool name_is_private_address(const char *ip);
 /* A relative path of 1 to max bytes whose parts are made of printable characters and none of \ : * ? " < > |, and are not .
  * or ..; what a registry says is used for files only after this. */
 bool name_is_safe_path(const char *path, size_t max);

@@ -149,11 +149,30 @@ static void safe_paths(void **state)
     assert_false(name_is_loopback("10.0.0.1"));
 }
 
+static void private_addresses(void **state)
+{
+    (void)state;
+    static const char *const inside[] = { "127.0.0.1", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
+                                          "169.254.169.254", "0.0.0.0",
+                                          "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "FEBF::1",
+                                              "fd00::1",
+                                          "fc00::1", "ff02::1", "::ffff:192.168.1.1", "::ffff:c0a8:101", "64:ff9b::10.0.0.1", "",
+                                          "1.2.3", "1.2.3.4.5", "1.2.3.256", "a.b.c.d", "1..2.3" };
+    static const char *const outside[] = { "1.1.1.1", "172.15.0.1", "172.32.0.1", "192.167.0.1", "100.63.0.1", "100.128.0.1",
+                                           "11.0.0.1",
+                                           "2606:4700::1111", "fe::1", "64:ff9b::1.1.1.1", "223.255.255.255" };
+    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++)
+        if (!name_is_private_address(inside[i])) fail_msg("taken for public: %s", inside[i]);
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
+        if (name_is_private_address(outside[i])) fail_msg("taken for private: %s", outside[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(registry_names), cmocka_unit_test(hub_names), cmocka_unit_test(paths_and_urls),
         cmocka_unit_test(refused), cmocka_unit_test(case_does_not_count), cmocka_unit_test(safe_paths),
+            cmocka_unit_test(private_addresses),
     };
     return run_tests(tests);
 }

@@ -17,11 +17,13 @@ struct pull_options {
     /* Bytes that are there, of all files; `file` is the one under way.  False ends the pull. */
     bool (*progress)(void *arg, const char *file, uint64_t done, uint64_t total);
     void *arg;
+    size_t *unverified;                    /* becomes how many files came without anything to compare them with; or NULL */
 };
 
 struct pull_item {
     struct layer layer;                    /* digest "" until it is known */
     const char *url;
+    char git[GIT_HEX + 1];                 /* of small files of the hub, instead of a digest; or "" */
 };
 
 /* What is to be fetched. */
@@ -50,7 +52,7 @@ int pull_model(struct store *s, const struct name *n, const struct pull_options 
 int  pull_plan_registry(struct pull *p, struct err *err);
 int  pull_plan_hub(struct pull *p, struct err *err);
 int  pull_plan_url(struct pull *p, struct err *err);
-int  pull_add(struct pull *p, const struct layer *l, const char *url, struct err *err);
+int  pull_add(struct pull *p, const struct layer *l, const char *url, const char *git, struct err *err);      /* git: or NULL */
 bool pull_alive(void *p);
 /* A sentence for an answer that is an error. */
 int  pull_status_error(const struct pull *p, const char *what, struct err *err);

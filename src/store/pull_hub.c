@@ -9,7 +9,7 @@
 
 enum { MAX_TREE = 20000, PAGE_MAX = 16 << 20 };
 
-struct entry { const char *path; char digest[SHA256_HEX + 1]; uint64_t size; };
+struct entry { const char *path; char digest[SHA256_HEX + 1], git[GIT_HEX + 1]; uint64_t size; };
 struct tree { struct pull *p; struct entry *v; size_t n; char commit[128]; };
 
 char *hub_token(void)
@@ -98,6 +98,10 @@ static int add_entry(struct tree *t, const struct json *j, struct err *err)
     if (!(e->path = arena_strdup(&t->p->arena, path, n))) return err_set(err, ERR_NOMEM, "out of memory for the files");
     e->size = (uint64_t)json_int(size);
     fmt_into(e->digest, sizeof e->digest, "%s", oid ? oid : "");
+    const char *git = lfs ? NULL : json_str(json_get(j, "oid"), &k);
+    if (git && (k != GIT_HEX || strspn(git, "0123456789abcdef") != GIT_HEX))
+        return err_set(err, ERR_FORMAT, "%.200s: \"%.80s\" is no name of git", path, git);
+    fmt_into(e->git, sizeof e->git, "%s", git ? git : "");
     t->n++;
     return 0;
 }
@@ -133,7 +137,7 @@ static int add_file(struct tree *t, const struct entry *e, enum layer_kind kind,
     buf_printf(&url, "%s/%s/%s/resolve/%s/", p->base, p->name.space, p->name.model, t->commit);
     fetch_escape(e->path, &url);
     int rc = url.bad || url.len >= FETCH_URL ? err_set(err, ERR_LIMIT, "%s: the URL is too long", e->path)
-                                             : pull_add(p, &l, url.data, err);
+                                             : pull_add(p, &l, url.data, e->git, err);
     buf_release(&url);
     return rc;
 }
@@ -281,5 +285,5 @@ int pull_plan_url(struct pull *p, struct err *err)
     fmt_into(n->space, sizeof n->space, "url");
     fmt_into(n->tag, sizeof n->tag, "%s", NAME_DEFAULT_TAG);
     n->kind = NAME_REGISTRY;
-    return pull_add(p, &l, url, err);
+    return pull_add(p, &l, url, NULL, err);
 }

@@ -37,25 +37,18 @@ static bool field_of(const char *s, const char *key, char *dst, size_t n)
     return false;
 }
 
-/* The last two labels of a URL's host. */
-static const char *domain_of(const char *url, char dst[NAME_HOST + 1])
-{
-    const char *at = strstr(url, "://");
-    at = at ? at + 3 : url;
-    fmt_into(dst, NAME_HOST + 1, "%.*s", (int)strcspn(at, "/?#:"), at);
-    char *dot = strrchr(dst, '.');
-    while (dot && dot > dst && dot[-1] != '.') dot--;
-    return dot ? dot : dst;
-}
-
-/* Who gives permission must belong to the registry: nobody else is asked, whatever the answer says. */
+/* Who gives permission must be the registry itself, or the one that is known to do it for it: nobody else is asked, whatever the
+ * answer says. */
 static bool is_trusted_realm(const char *base, const char *realm)
 {
-    char a[NAME_HOST + 1], b[NAME_HOST + 1];
+    static const struct { const char *registry, *realm; } known[] = {
+        { "https://registry.ollama.ai", "https://ollama.com" },
+        { "https://registry-1.docker.io", "https://auth.docker.io" },
+    };
     if (fetch_same_host(base, realm)) return true;
-    if (strncmp(base, "https://", 8) || strncmp(realm, "https://", 8)) return false;
-    const char *x = domain_of(base, a), *y = domain_of(realm, b);
-    return name_equal(x, y) || (name_equal(x, "ollama.ai") && name_equal(y, "ollama.com"));
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (fetch_same_host(base, known[i].registry) && fetch_same_host(realm, known[i].realm)) return true;
+    return false;
 }
 
 static int read_token(struct pull *p, const struct buf *text, struct err *err)
@@ -153,7 +146,7 @@ int pull_plan_registry(struct pull *p, struct err *err)
         const struct layer *l = &m.layer[i];
         model = model || l->kind == LAYER_MODEL;
         fmt_into(url, sizeof url, "%s/v2/%s/%s/blobs/sha256:%s", p->base, p->name.space, p->name.model, l->digest);
-        rc = pull_add(p, l, url, err);
+        rc = pull_add(p, l, url, NULL, err);
     }
     if (rc == 0 && !model)
         rc = err_set(err, ERR_UNSUPPORTED, "%s:%s has no model in GGUF format: it runs elsewhere, or consists of other files",
