@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "base/pool.h"
+#include "format/split.h"
 #include "kernel/matmul/matmul.h"
 #include "kernel/matmul/peak.h"
 #include "quant/quant.h"
@@ -28,11 +29,12 @@ struct bench {
     uint32_t cpu;
     unsigned threads;
     uint8_t *w, *act;
+    struct split split;           /* what the matrix is where it has codes and scales apart */
     size_t w_bytes;
     float *y;
     uint8_t *scratch[POOL_MAX_THREADS];
     struct matmul m;
-    size_t T;
+    size_t T, read;               /* read: bytes of a plain read */
     uint64_t sink, ops[POOL_MAX_THREADS];
 };
 
@@ -51,7 +53,7 @@ static void work(void *arg, unsigned thread, unsigned n)
     struct matmul_job j = {
         .m = &b->m,
         .act = b->act,
-        .act_stride = act_row_bytes(matmul_act_form(b->m.type), K),
+        .act_stride = act_row_bytes(matmul_act_form(b->m.type, &b->split), K),
         .T = b->T,
         .y = b->y,
         .y_stride = b->m.R,
@@ -64,7 +66,7 @@ static void read_all(void *arg, unsigned thread, unsigned n)
 {
     struct bench *b = arg;
     size_t lo, hi;
-    pool_share(b->m.R * b->m.row_bytes / 64, 64, thread, n, &lo, &hi);
+    pool_share(b->read / 64, 64, thread, n, &lo, &hi);
     uint64_t s[8] = { 0 };
     for (const uint8_t *p = b->w + lo * 64, *end = b->w + hi * 64; p < end; p += 64) {
         uint64_t v[8];
@@ -88,23 +90,52 @@ static double peak(struct bench *b)
     return ops / t * 1e-9;
 }
 
-static void use(struct bench *b, enum dtype type, size_t R)
+/* A SPLIT matrix of R rows: codes at the beginning of w, scales and offsets in its last eighth.  Bytes of codes in a row. */
+static size_t split_use(struct bench *b, enum dtype type, size_t R)
 {
-    matmul_init(&b->m, type, b->w, R, K, b->cpu);
+    static const struct { enum dtype type; unsigned bits, group; } kind[] = {
+        { DT_AFFINE2, 2, 64 }, { DT_AFFINE3, 3, 64 }, { DT_AFFINE4, 4, 64 }, { DT_AFFINE5, 5, 64 }, { DT_AFFINE6, 6, 64 },
+        { DT_AFFINE8, 8, 64 }, { DT_MXFP4_ROWS, 4, 32 }, { DT_NVFP4_ROWS, 4, 16 }, { DT_AWQ4, 4, 128 }, { DT_GPTQ4, 4, 128 },
+        { DT_GPTQ8, 8, 128 }, { DT_F8_E4M3, 8, 128 }, { DT_MXFP8_ROWS, 8, 32 },
+    };
+    size_t i = 0;
+    while (kind[i].type != type) i++;
+    const uint8_t *apart = b->w + b->w_bytes / 8 * 7;
+    const bool bytes = type == DT_MXFP4_ROWS || type == DT_NVFP4_ROWS || type == DT_MXFP8_ROWS;
+    size_t row = K * kind[i].bits / 8;
+    b->split = (struct split){ .type = type, .number = DT_BF16, .code = b->w, .scale = apart, .bias = apart, .rows = R, .cols = K,
+                               .code_row = row, .scale_row = K / kind[i].group * (bytes ? 1 : 2), .group = kind[i].group,
+                               .scale_rows = type == DT_F8_E4M3 ? 128 : 1, .factor = 1 };
+    if (type == DT_AWQ4) b->split.code_row = R / 2;
+    if (type == DT_GPTQ4 || type == DT_GPTQ8) b->split.code_row = R * 4;
+    if (type >= DT_AWQ4) b->split.scale_row = R * 2;
+    return row;
+}
+
+static bool is_split(enum dtype type) { return dtype_info(type)->family == DTF_SPLIT; }
+
+/* Bytes of a row of codes. */
+static size_t use(struct bench *b, enum dtype type, size_t R)
+{
+    size_t row = is_split(type) ? split_use(b, type, R) : 0;
+    matmul_init(&b->m, type, is_split(type) ? (const void *)&b->split : b->w, R, K, b->cpu);
+    return row ? row : b->m.row_bytes;
 }
 
 static void decode(struct bench *b, enum dtype type)
 {
     double rate[RUNS], plain[RUNS], ratio[RUNS];
-    use(b, type, b->w_bytes / (K / dtype_info(type)->block_values * dtype_info(type)->block_bytes));
+    size_t row = use(b, type, 128), R = b->w_bytes * 7 / 8 / row / 128 * 128;
+    use(b, type, R);
     b->T = 1;
-    double bytes = (double)(b->m.R * b->m.row_bytes);
+    b->read = R * row;
+    double bytes = (double)b->read;
     for (int i = 0; i < RUNS; i++) {
         plain[i] = bytes / seconds(b, read_all) * 1e-9;
         rate[i] = bytes / seconds(b, work) * 1e-9;
         ratio[i] = rate[i] / plain[i];
     }
-    printf("%-7s T=1    %7.1f GB/s of weights, plain read %5.1f GB/s, %3.0f %%\n", dtype_info(type)->name, median(rate, RUNS),
+    printf("%-10s T=1    %7.1f GB/s of weights, plain read %5.1f GB/s, %3.0f %%\n", dtype_info(type)->name, median(rate, RUNS),
            median(plain, RUNS), 100 * median(ratio, RUNS));
 }
 
@@ -123,7 +154,7 @@ static void prefill(struct bench *b, enum dtype type)
             rate[i] = 2.0 * (double)b->m.R * K * (double)b->T * times / t * 1e-9;
             ratio[i] = rate[i] / top[i];
         }
-        printf("%-7s T=%-4zu %7.1f Gop/s, peak %5.0f Gop/s, %3.0f %%\n", dtype_info(type)->name, b->T, median(rate, RUNS),
+        printf("%-10s T=%-4zu %7.1f Gop/s, peak %5.0f Gop/s, %3.0f %%\n", dtype_info(type)->name, b->T, median(rate, RUNS),
                median(top, RUNS), 100 * median(ratio, RUNS));
     }
 }
@@ -132,15 +163,17 @@ static void fill(struct bench *b, enum dtype type)
 {
     struct quant_random random;
     uint64_t s = 1;
-    quant_random_init(&random, type, 0, 0.02f, 1);
-    quant_random_blocks(&random, 0, b->w_bytes / dtype_info(type)->block_bytes, b->w);
+    const bool split = is_split(type);
+    quant_random_init(&random, split ? DT_BF16 : type, 0, 0.02f, 1);       /* bytes of BF16 are codes, and scales, of any sort */
+    quant_random_blocks(&random, 0, b->w_bytes / dtype_info(split ? DT_BF16 : type)->block_bytes, b->w);
+    if (split) split_use(b, type, GEMM_R);
     for (size_t t = 0; t < MAX_T; t++) {
         float row[K];
         for (int i = 0; i < K; i++) {
             s = s * 6364136223846793005u + 1442695040888963407u;
             row[i] = (float)(int32_t)(s >> 32) * 0x1p-31f;
         }
-        enum act_form form = matmul_act_form(type);
+        enum act_form form = matmul_act_form(type, &b->split);
         act_pack(form, row, b->act + t * act_row_bytes(form, K), K, b->cpu);
     }
 }
@@ -170,7 +203,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < b.threads; i++) b.scratch[i] = mem_new_aligned(SCRATCH, 64);
     printf("%s, %u threads\n", cpu_features_name(b.cpu), b.threads);
     for (enum dtype t = 0; t < N_DTYPE; t++) {
-        if (!quant_unpack(t) || matmul_act_form(t) == ACT_F32 || !wanted(t, argc, argv)) continue;
+        if (!wanted(t, argc, argv) || !(is_split(t) || (quant_unpack(t) && matmul_act_form(t, NULL) != ACT_F32))) continue;
         fill(&b, t);
         decode(&b, t);
         prefill(&b, t);

@@ -237,20 +237,53 @@ static void logits(const char *path, float *dst)
     hearth_model_close(m);
 }
 
+/* Every row of a coded matrix has the numbers of the plain one.  Experts are counted in ne[2]. */
+static void same_weights(const struct scheme *s)
+{
+    struct gguf *a, *b;
+    struct err e;
+    size_t n = 0;
+    if (hf_open(&a, plain, &e) < 0 || hf_open(&b, coded, &e) < 0) fail_msg("%s", e.msg);
+    for (size_t i = 0; i < gguf_n_tensors(b); i++) {
+        const struct gguf_tensor *x = gguf_tensor_at(b, i), *y = gguf_tensor(a, x->name);
+        if (dtype_info(x->type)->family != DTF_SPLIT) continue;
+        assert_true(y && y->type == DT_F32 && y->ne[0] == x->ne[0] && y->ne[1] == x->ne[1] && y->ne[2] == x->ne[2]);
+        const size_t K = (size_t)x->ne[0], R = (size_t)x->ne[1];
+        float *w = malloc(K * sizeof *w);
+        for (size_t k = 0; k < R * x->ne[2]; k++) {
+            const uint8_t *from = x->slice ? x->slice[k / R] : x->data;
+            const uint8_t *want = y->slice ? y->slice[k / R] + k % R * K * 4 : y->data + k * K * 4;
+            split_unpack((const struct split *)(const void *)from, k % R, w, K);
+            for (size_t c = 0; c < K; c++) {
+                float v;
+                memcpy(&v, want + 4 * c, 4);
+                if (v != w[c]) fail_msg("%s: %s, row %zu, column %zu", s->config, x->name, k, c);
+            }
+        }
+        free(w);
+        n++;
+    }
+    assert_true(n >= 7);
+    gguf_close(a);
+    gguf_close(b);
+}
+
+/* Activations are rounded for the coded ones: an error of 5e-4 of the logits' variance, were their widths not so small. */
 static void check(struct tiny t, const struct scheme *s)
 {
     static float a[TINY_VOCAB], b[TINY_VOCAB];
     make(t, s);
     logits(plain, a);
     logits(coded, b);
-    double largest = 0;
+    same_weights(s);
+    double largest = 0, wrong = 0, all = 0;
     for (size_t i = 0; i < TINY_VOCAB; i++) {
-        if (a[i] != b[i]) fail_msg("%s, %u bits, group %u: logit %zu is %g, not %g", s->config, s->bits, s->group, i,
-                                   (double)b[i],
-                                   (double)a[i]);
+        wrong += pow((double)a[i] - (double)b[i], 2);
+        all += (double)a[i] * (double)a[i];
         largest = fmax(largest, fabs((double)a[i]));
     }
     assert_true(largest > 1e-3 && largest < 1e6);
+    if (wrong > all * 2e-3) fail_msg("%s, %u bits, group %u: error %g", s->config, s->bits, s->group, wrong / all);
 }
 
 static const struct tiny dense = { .arch = "qwen3", .type = DT_F32, .D = 128, .L = 1, .H = 4, .K = 2, .E = 32, .F = 256 };
@@ -387,17 +420,18 @@ static void kernels_agree(void **state)
     for (size_t i = 0; i < sizeof number; i += 2) put_number(number + i, "F16", small());
     struct split s = { .type = DT_AFFINE4, .number = DT_F16, .code = code, .scale = number, .bias = number, .rows = R, .cols = K,
                        .code_row = K / 2, .scale_row = K / 32 * 2, .group = 32, .scale_rows = 1, .factor = 1 };
-    float *act = mem_new_aligned(T * act_row_bytes(ACT_F32, K), 64), *scratch = mem_new_aligned(K * 4 + 64, 64);
+    const enum act_form form = matmul_act_form(s.type, &s);
+    uint8_t *act = mem_new_aligned(T * act_row_bytes(form, K), 64), *scratch = mem_new_aligned(1 << 17, 64);
     for (size_t t = 0; t < T; t++) {
         for (size_t k = 0; k < K; k++) x[t][k] = small();
-        act_pack(ACT_F32, x[t], (uint8_t *)act + t * act_row_bytes(ACT_F32, K), K, 0);
+        act_pack(form, x[t], act + t * act_row_bytes(form, K), K, 0);
     }
     for (size_t i = 0; i < sizeof set / sizeof *set; i++) {
         struct matmul m;
         if (set[i] & ~cpu_features()) continue;
         matmul_init(&m, s.type, &s, R, K, set[i]);
-        assert_true(matmul_scratch(&m, T) <= K * 4 + 64);
-        struct matmul_job j = { .m = &m, .act = (const uint8_t *)act, .act_stride = act_row_bytes(ACT_F32, K), .T = T,
+        assert_true(matmul_scratch(&m, T) <= 1 << 17);
+        struct matmul_job j = { .m = &m, .act = act, .act_stride = act_row_bytes(form, K), .T = T,
                                 .y = y[1][0],
                                 .y_stride = R, .scratch = scratch };
         matmul_rows(&j, 0, 20);
@@ -414,10 +448,10 @@ static void kernels_agree(void **state)
         assert_memory_equal(y[0], y[2], sizeof y[0]);
     }
     for (size_t r = 0; r < R; r++) {
-        double sum = 0;
+        double sum = 0, all = 0;
         split_unpack(&s, r, w, K);
-        for (size_t k = 0; k < K; k++) sum += (double)w[k] * (double)x[1][k];
-        assert_true(fabs(sum - (double)y[0][1][r]) < 1e-5);
+        for (size_t k = 0; k < K; k++) sum += (double)w[k] * (double)x[1][k], all += fabs((double)w[k] * (double)x[1][k]);
+        assert_true(fabs(sum - (double)y[0][1][r]) < all / 127);
     }
     mem_free_aligned(act);
     mem_free_aligned(scratch);

@@ -48,7 +48,7 @@ static void random_row(enum dtype t, uint8_t *w, float *f, size_t K)
 /* Activations in the form that the type wants; every 37th is `outlier` times as large. */
 static struct problem make(enum dtype type, size_t R, size_t K, size_t T, float outlier)
 {
-    const enum act_form form = matmul_act_form(type);
+    const enum act_form form = matmul_act_form(type, NULL);
     struct problem p = { .type = type, .R = R, .K = K, .T = T, .act_stride = act_row_bytes(form, K) };
     uint64_t row;
     assert_true(dtype_row_bytes(type, K, &row));

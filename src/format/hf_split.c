@@ -176,6 +176,16 @@ static bool index_ok(const struct st_tensor *t, uint64_t groups)
     return true;
 }
 
+/* Whether it says no more than the size of a group. */
+static bool index_in_order(const struct st_tensor *t, uint32_t group)
+{
+    for (uint64_t i = 0; i < t->shape[0]; i++) {
+        const uint8_t *d = t->data + 4 * i;
+        if (((uint32_t)d[0] | (uint32_t)d[1] << 8 | (uint32_t)d[2] << 16 | (uint32_t)d[3] << 24) != i / group) return false;
+    }
+    return true;
+}
+
 static int packed(struct parts *p)
 {
     const struct json *q = json_get(p->h->config, "quantization_config");
@@ -208,7 +218,7 @@ static int packed(struct parts *p)
     s->scale_row = s->rows * (st_type_bits(scales->type) / 8);
     s->scale = scales->data;
     s->bias = zeros->data;
-    s->index = index ? index->data : NULL;
+    s->index = index && !index_in_order(index, group) ? index->data : NULL;
     s->group = group;
     s->zero_add = gptq && !is_quant(q, "checkpoint_format", "gptq_v2");
     return 0;

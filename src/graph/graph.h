@@ -121,7 +121,7 @@ struct op *graph_op(struct graph *g, enum op_kind kind, vid in0, vid in1, vid ou
 
 /* What a device tells the planner. */
 struct plan_target {
-    int (*form)(enum dtype weight);                    /* activation form a weight wants; 0 = plain floats */
+    int (*form)(const struct weight *w);               /* activation form a weight wants; 0 = plain floats */
     size_t (*form_bytes)(int form, size_t K);          /* bytes of one packed row, a multiple of 64 */
 };
 

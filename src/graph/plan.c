@@ -69,7 +69,7 @@ static bool graph_writes(const struct graph *g, uint32_t lo, uint32_t hi, vid v)
 /* The packed input of a matrix product, < 0: it reads floats as they are. */
 static vid pack_input(struct build *b, const struct op *o)
 {
-    int form = b->target->form(o->w->type);
+    int form = b->target->form(o->w);
     if (o->kind == OP_MATMUL_HEADS) return add_pack_heads(b, o, form);
     if (!form) return -1;
     vid v = find_pack(b, o->in[0], form);

@@ -1,6 +1,7 @@
 /* codes.h - 256 weights as small integers with their scales: what the integer kernels multiply.  Private to quant and kernel.
  *
  * Types with a float scale per block (32, 64 or 128 columns):   w[j] = scale[j / 32] * code[j] + add[j / 32]
+ * NVFP4, with one per 16 columns:                                w[j] = scale[j / 16] * code[j]
  * Types with super-blocks of 256:                                w[j] = d * sc[j / 16] * code[j] - dmin * mn[j / 16]
  * Codes are integers by nature or made so by a power of two that moves into the scale (IQ2: d/8, IQ1: codes times 8), so
  * these forms are exact; quant_unpack says what the value is after its own roundings.
@@ -25,7 +26,7 @@ struct weight_codes {
     _Alignas(32) int16_t sc[16];
     _Alignas(32) int16_t mn[16];
     float d, dmin;
-    _Alignas(32) float scale[8], add[8];
+    _Alignas(32) float scale[16], add[8];
 };
 
 typedef void codes_fn(const uint8_t *w, struct weight_codes *out);
@@ -95,6 +96,12 @@ static inline void codes_mxfp4(const uint8_t *w, struct weight_codes *o)
 {
     codes_mxfp4_scales(w, o->scale);
     for (unsigned b = 0; b < 8; b++) codes_table(w + 17 * b + 1, fp4_codes, o->code + 32 * b);
+}
+
+static inline void codes_nvfp4(const uint8_t *w, struct weight_codes *o)
+{
+    codes_nvfp4_scales(w, o->scale);
+    for (unsigned b = 0; b < 8; b++) codes_table8(w + b / 2 * 36 + 4 + b % 2 * 16, fp4_codes, o->code + 32 * b);
 }
 
 static inline void codes_q1_0(const uint8_t *w, struct weight_codes *o)

@@ -92,6 +92,67 @@ static inline void codes_iq2_scales(const uint8_t *p, int16_t *sc)
     }
 }
 
+/* As codes_table, but of each 8 bytes the low nibbles come first, then the high ones. */
+static inline void codes_table8(const uint8_t *q, const int8_t *table, int8_t *out)
+{
+    for (unsigned j = 0; j < 16; j++) {
+        out[j / 8 * 16 + j % 8] = table[q[j] & 15];
+        out[j / 8 * 16 + j % 8 + 8] = table[q[j] >> 4];
+    }
+}
+
+/* NVFP4: the first four of each 36 bytes. */
+static inline void codes_nvfp4_scales(const uint8_t *p, float *scale)
+{
+    for (unsigned b = 0; b < 16; b++) scale[b] = fp4_ue4m3_half(p[b / 4 * 36 + b % 4]);
+}
+
+/* 32 codes of 2 to 8 bits that follow one another from the lowest bit, less `less`. */
+static inline void codes_stream(const uint8_t *p, unsigned bits, int less, int8_t *out)
+{
+    for (unsigned j = 0; j < 32; j++) {
+        unsigned at = j * bits, shift = at % 8, q = p[at / 8] >> shift;
+        if (shift + bits > 8) q |= (unsigned)p[at / 8 + 1] << (8 - shift);
+        out[j] = (int8_t)((int)(q & ((1u << bits) - 1)) - less);
+    }
+}
+
+/* What 32 codes of 4 bits stand for. */
+static inline void codes_stream_table(const uint8_t *p, const int8_t *table, int8_t *out)
+{
+    for (unsigned j = 0; j < 16; j++) {
+        out[2 * j] = table[p[j] & 15];
+        out[2 * j + 1] = table[p[j] >> 4];
+    }
+}
+
+/* The same of codes of 4 or 8 bits in words that lie `stride` bytes apart. */
+static inline void codes_words(const uint8_t *p, size_t stride, unsigned bits, int less, int8_t *out)
+{
+    uint8_t word[32];
+    for (unsigned i = 0; i < bits; i++) memcpy(word + 4 * i, p + i * stride, 4);
+    codes_stream(word, bits, less, out);
+}
+
+/* 32 words, stride bytes apart, each with codes of eight rows in the order 0 2 4 6 1 3 5 7; row i's go to out + i * step. */
+static inline void codes_awq(const uint8_t *p, size_t stride, int8_t *out, size_t step)
+{
+    static const uint8_t place[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
+    for (unsigned j = 0; j < 32; j++) {
+        uint32_t v = load32(p + j * stride);
+        for (unsigned i = 0; i < 8; i++) out[i * step + j] = (int8_t)(v >> 4 * place[i] & 15);
+    }
+}
+
+/* n E4M3 (at most 256) as halves, 2^-8 times as large, and zeros up to 256. */
+static inline void codes_e4m3_halves(const uint8_t *p, size_t n, uint16_t *half)
+{
+    for (size_t j = 0; j < 256; j++) {
+        unsigned v = j < n ? p[j] : 0;
+        half[j] = (uint16_t)((v & 127) == 127 ? 0x7e00 : (v & 128) << 8 | (v & 127) << 7);
+    }
+}
+
 /* MXFP4: the first of each 17 bytes. */
 static inline void codes_mxfp4_scales(const uint8_t *p, float *scale)
 {

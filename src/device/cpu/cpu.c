@@ -79,7 +79,7 @@ static void cpu_used(const struct device *d, uint64_t *buffers, uint64_t *alloca
     *allocated = atomic_load(&d->allocated);
 }
 
-static int target_form(enum dtype weight) { return (int)matmul_act_form(weight); }
+static int target_form(const struct weight *w) { return (int)matmul_act_form(w->type, w->data); }
 static size_t target_form_bytes(int form, size_t K) { return act_row_bytes((enum act_form)form, K); }
 static const struct plan_target target = { target_form, target_form_bytes };
 

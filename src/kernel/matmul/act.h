@@ -27,6 +27,7 @@
  * Floats.  acc = 0; for every super-block in order, acc = fma(d, t, acc), where
  *   BLOCK      f_i = (float)(s_2i dot_2i + s_2i+1 dot_2i+1);  t = scale_0 * f_0;  t = fma(scale_i, f_i, t), i = 1..7
  *   BLOCK_ADD  then t = fma(add_i, (float)(s_2i sum_2i + s_2i+1 sum_2i+1), t), i = 0..7
+ *   FINE       t = scale_0 * (float)(s_0 dot_0);  t = fma(scale_j, (float)(s_j dot_j), t), j = 1..15
  *   SUPER      t = d_w * (float)(sum of sc_j s_j dot_j)
  *   SUPER_MIN  then t = fma(-dmin, (float)(sum of mn_j s_j sum_j), t)
  * and acc is the result.  Columns past K have weights of zero bytes. */

@@ -12,5 +12,11 @@ dot_rows_fn dot_q8_0_neon, dot_q4_0_neon, dot_q4_k_neon, dot_q6_k_neon;
     dot_rows_fn dot_##name##_avx2, dot_##name##_avx512, dot_##name##_neon;
 #include "kernel/matmul/int_types.inc"
 #undef INT_TYPE
+#define SPLIT_INT(name, type, family, top, offset) \
+    dot_rows_fn dot_##name##_avx2, dot_##name##_avx512, dot_##name##_neon;
+#define SPLIT_COLUMNS(...)
+#include "kernel/matmul/split_ints.inc"
+#undef SPLIT_INT
+#undef SPLIT_COLUMNS
 
 #endif

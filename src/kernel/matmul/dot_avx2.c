@@ -100,7 +100,7 @@ INLINE void q8_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
             __m256i q = _mm256_sign_epi8(load256(a[t]->q + 32 * b), code);
             p[b] = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(code), q), coef(s, b));
         }
-        f[t] = sum8(p);
+        f[2 * t] = sum8(p);
     }
 }
 
@@ -118,7 +118,7 @@ INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
         __m256i s = _mm256_permute4x64_epi64(act_scales(a[t]), 0xd8);
         dot = _mm256_unpacklo_epi16(dot, _mm256_srli_si256(dot, 8));
         s = _mm256_unpacklo_epi16(s, _mm256_srli_si256(s, 8));
-        f[t] = _mm256_sub_epi32(_mm256_madd_epi16(dot, s), _mm256_slli_epi32(load256(a[t]->z.pair), 3));
+        f[2 * t] = _mm256_sub_epi32(_mm256_madd_epi16(dot, s), _mm256_slli_epi32(load256(a[t]->z.pair), 3));
     }
 }
 
@@ -152,15 +152,25 @@ INLINE void super_unit(const struct weight_codes *w, const struct act_block *con
     }
 }
 
+/* Vector i has group 2i in its lower half and 2i + 1 in the upper. */
+INLINE void fine_sums(const __m256i *p, __m256i *f)
+{
+    UNROLL for (int i = 0; i < 2; i++) {
+        __m256i v = _mm256_permute4x64_epi64(fold4(p + 4 * i), 0xd8);
+        f[i] = _mm256_unpacklo_epi32(v, _mm256_srli_si256(v, 8));
+    }
+}
+
 INLINE void block_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, const struct dot_type *type,
                        __m256i *f)
 {
-    const bool is_unsigned = type->family == BLOCK_ADD;
+    const bool is_unsigned = type->family == BLOCK_ADD && type->top != 127;
     UNROLL for (int t = 0; t < nt; t++) {
         __m256i s = act_scales(a[t]), p[BLOCKS];
         UNROLL for (int b = 0; b < BLOCKS; b++)
             p[b] = _mm256_madd_epi16(products(load256(w->code + 32 * b), is_unsigned, a[t]->q + 32 * b), coef(s, b));
-        f[t] = sum8(p);
+        if (type->family == FINE) fine_sums(p, f + 2 * t);
+        else f[2 * t] = sum8(p);
     }
 }
 
@@ -171,3 +181,4 @@ INLINE void block_unit(const struct weight_codes *w, const struct act_block *con
 
 #define INT_TYPE(name, type, bytes, family, top, offset) DOT_CODES(name, bytes, family, top, offset)
 #include "kernel/matmul/int_types.inc"
+#include "kernel/matmul/split_ints.inc"

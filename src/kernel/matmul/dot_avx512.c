@@ -85,6 +85,18 @@ INLINE __m256i block_sums(const __m512i *code, const struct act_block *a, int of
     return _mm256_sub_epi32(f, _mm256_mullo_epi32(_mm256_set1_epi32(offset), load256(a->z.pair)));
 }
 
+/* The 16 of FINE types: groups 0..7 and 8..15.  Codes are at most 63. */
+INLINE void fine_sums(const __m512i *code, const struct act_block *a, int offset, __m256i *f)
+{
+    const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    __m512i s = _mm512_load_si512(a->s), zero = _mm512_srai_epi32(_mm512_load_si512(a->zero), 7);
+    __m512i dot = _mm512_permutexvar_epi32(order, group_dots(code, a));
+    dot = _mm512_add_epi32(dot, _mm512_mullo_epi32(zero, _mm512_set1_epi32(offset)));
+    s = _mm512_mullo_epi32(dot, s);
+    f[0] = _mm512_castsi512_si256(s);
+    f[1] = _mm512_extracti64x4_epi64(s, 1);
+}
+
 /* ---- how codes are read ------------------------------------------------------------------------------------------------- */
 
 /* Lanes of 16 columns from 4-bit codes: low, high, low, high halves of two times 16 bytes. */
@@ -220,21 +232,21 @@ INLINE void q8_0_unit(const uint8_t *w, const struct act_block *const *a, int nt
         code[z] = _mm512_inserti64x4(_mm512_castsi256_si512(load256(p)), load256(p + Q8_0_BYTES), 1);
         code[z] = _mm512_xor_si512(code[z], _mm512_set1_epi8(-128));
     }
-    UNROLL for (int t = 0; t < nt; t++) f[t] = block_sums(code, a[t], 128, false);
+    UNROLL for (int t = 0; t < nt; t++) f[2 * t] = block_sums(code, a[t], 128, false);
 }
 
 INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
 {
     __m512i code[QUARTERS];
     UNROLL for (int z = 0; z < QUARTERS; z++) code[z] = nibbles(w + 36 * z + 2, w + 36 * z + 20);
-    UNROLL for (int t = 0; t < nt; t++) f[t] = block_sums(code, a[t], 8, true);
+    UNROLL for (int t = 0; t < nt; t++) f[2 * t] = block_sums(code, a[t], 8, true);
 }
 
 INLINE void iq4_nl_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
 {
     __m512i code[QUARTERS];
     UNROLL for (int z = 0; z < QUARTERS; z++) code[z] = look_up(nibbles(w + 36 * z + 2, w + 36 * z + 20), iq4_table());
-    UNROLL for (int t = 0; t < nt; t++) f[t] = block_sums(code, a[t], 128, false);
+    UNROLL for (int t = 0; t < nt; t++) f[2 * t] = block_sums(code, a[t], 128, false);
 }
 
 /* Twice the values, and 12 more. */
@@ -243,7 +255,7 @@ INLINE void mxfp4_unit(const uint8_t *w, const struct act_block *const *a, int n
     const __m128i table = _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
     __m512i code[QUARTERS];
     UNROLL for (int z = 0; z < QUARTERS; z++) code[z] = look_up(nibbles(w + 34 * z + 1, w + 34 * z + 18), table);
-    UNROLL for (int t = 0; t < nt; t++) f[t] = block_sums(code, a[t], 12, true);
+    UNROLL for (int t = 0; t < nt; t++) f[2 * t] = block_sums(code, a[t], 12, true);
 }
 
 INLINE __m256 mxfp4_scales(const uint8_t *w)
@@ -286,7 +298,10 @@ INLINE void block_unit(const struct weight_codes *w, const struct act_block *con
 {
     __m512i code[QUARTERS];
     coded(w, type, code);
-    UNROLL for (int t = 0; t < nt; t++) f[t] = block_sums(code, a[t], coded_offset(type), type->top < 64);
+    UNROLL for (int t = 0; t < nt; t++) {
+        if (type->family == FINE) fine_sums(code, a[t], type->offset, f + 2 * t);
+        else f[2 * t] = block_sums(code, a[t], coded_offset(type), type->top < 64);
+    }
 }
 
 #define AHEAD 0
@@ -303,3 +318,4 @@ DOT_BLOCK(mxfp4, BLOCKS * 17, mxfp4_scales)
 #define OWN_TYPE(...)
 #define INT_TYPE(name, type, bytes, family, top, offset) DOT_CODES(name, bytes, family, top, offset)
 #include "kernel/matmul/int_types.inc"
+#include "kernel/matmul/split_ints.inc"

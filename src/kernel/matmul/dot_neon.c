@@ -79,8 +79,22 @@ INLINE float block_unit(const float *scale, const int8x16_t *code, const struct 
     return t;
 }
 
+INLINE float fine_unit(const struct weight_codes *w, const int8x16_t *code, const struct act_block *a)
+{
+    float t = 0;
+    UNROLL for (int z = 0; z < 4; z++) {
+        int32x4_t lo = vpaddq_s32(group_dot(code[4 * z], a, 4 * z), group_dot(code[4 * z + 1], a, 4 * z + 1));
+        int32x4_t hi = vpaddq_s32(group_dot(code[4 * z + 2], a, 4 * z + 2), group_dot(code[4 * z + 3], a, 4 * z + 3));
+        float f[4];
+        vst1q_f32(f, vcvtq_f32_s32(vmulq_s32(vpaddq_s32(lo, hi), vld1q_s32(a->s + 4 * z))));
+        UNROLL for (int i = 0; i < 4; i++) t = z || i ? fmaf(w->scale[4 * z + i], f[i], t) : w->scale[0] * f[0];
+    }
+    return t;
+}
+
 INLINE float codes_unit(const struct weight_codes *w, const int8x16_t *code, const struct act_block *a, enum family family)
 {
+    if (family == FINE) return fine_unit(w, code, a);
     if (family >= SUPER) return super_unit(w, code, a, family == SUPER_MIN);
     float t = block_unit(w->scale, code, a);
     for (size_t i = 0; family == BLOCK_ADD && i < BLOCKS; i++) t = fmaf(w->add[i], (float)a->z.pair[i], t);
@@ -107,6 +121,7 @@ INLINE float q4_0_unit(const uint8_t *w, const int8x16_t *code, const struct act
     {                                                                                                       \
         const struct matmul *m = j->m;                                                                      \
         const size_t whole = m->K / ACT_COLS, n = (m->K + ACT_COLS - 1) / ACT_COLS;                         \
+        const struct split *of = split_of(m);                                                               \
         const uint8_t *w = m->w + r * m->row_bytes;                                                         \
         const struct act_block *a[2];                                                                       \
         uint8_t tail[TAIL_BYTES];                                                                           \
@@ -117,7 +132,7 @@ INLINE float q4_0_unit(const uint8_t *w, const int8x16_t *code, const struct act
             const uint8_t *p = s < whole ? w : tail;                                                        \
             int8x16_t code[ACT_GROUPS];                                                                     \
             struct weight_codes c;                                                                          \
-            (void)c;                                                                                        \
+            (void)c, (void)of;                                                                              \
             read;                                                                                           \
             UNROLL for (int t = 0; t < nt; t++) {                                                           \
                 const struct act_block *x = a[t] + s;                                                       \
@@ -145,3 +160,7 @@ ROW_DOT(q6_k, Q6_K_BYTES, neon_q6_k(p, code), q6_k_unit(p, code, x))
 #define INT_TYPE(name, type, bytes, family, top, offset) \
     ROW_DOT(name, bytes, codes_##name(p, &c); load_codes(&c, code), codes_unit(&c, code, x, family))
 #include "kernel/matmul/int_types.inc"
+#define SPLIT_INT(name, type, family, top, offset) \
+    ROW_DOT(name, 0, split_codes_##name(of, r, s, &c); load_codes(&c, code), codes_unit(&c, code, x, family))
+#define SPLIT_COLUMNS(...)
+#include "kernel/matmul/split_ints.inc"

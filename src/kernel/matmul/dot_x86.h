@@ -66,7 +66,17 @@ struct dot_type {
     size_t d;
     block_unit_fn *block;
     block_scales_fn *scales;
+    split_codes_fn *split;     /* SPLIT types: how they are read, w being a struct split_row and bytes 0 */
 };
+struct split_row { const struct split *s; size_t r; };
+
+/* Super-block s of a row, at p. */
+INLINE void dot_codes(const struct dot_type *type, const uint8_t *p, size_t s, struct weight_codes *c)
+{
+    const struct split_row *row = (const struct split_row *)(const void *)p;
+    if (type->split) type->split(row->s, row->r, s, c);
+    else type->codes(p, c);
+}
 
 /* The scales of 8 blocks: scale i lies 2 i bytes behind (bytes - 2) i, so that one load per block puts it in its place. */
 INLINE __m256 f16_scales(const uint8_t *w, size_t bytes)

@@ -5,6 +5,7 @@
 
 #include "kernel/matmul/rows.h"
 #include "quant/codes.h"
+#include "quant/split_codes.h"
 
 static int32_t group_dot(const struct weight_codes *w, const struct act_block *a, size_t j)
 {
@@ -18,6 +19,16 @@ static int32_t group_sum(const struct act_block *a, size_t j)
     int32_t sum = 0;
     for (size_t i = j * ACT_GROUP; i < (j + 1) * ACT_GROUP; i++) sum += a->q[i];
     return a->s[j] * sum;
+}
+
+static float fine_value(const struct weight_codes *w, const struct act_block *a)
+{
+    float t = 0.0f;
+    for (size_t j = 0; j < ACT_GROUPS; j++) {
+        float f = (float)group_dot(w, a, j);
+        t = j ? fmaf(w->scale[j], f, t) : w->scale[j] * f;
+    }
+    return t;
 }
 
 static float block_value(const struct weight_codes *w, const struct act_block *a, bool add)
@@ -41,6 +52,13 @@ static float super_value(const struct weight_codes *w, const struct act_block *a
     return min ? fmaf(-w->dmin, (float)msum, t) : t;
 }
 
+static float value_of(const struct weight_codes *w, const struct act_block *a, enum family family)
+{
+    if (family == FINE) return fine_value(w, a);
+    if (family <= BLOCK_ADD) return block_value(w, a, family == BLOCK_ADD);
+    return super_value(w, a, family == SUPER_MIN);
+}
+
 static void row_dot(const struct matmul_job *j, size_t r, codes_fn *codes, size_t bytes, enum family family)
 {
     enum { TOKENS = 64 };
@@ -57,9 +75,7 @@ static void row_dot(const struct matmul_job *j, size_t r, codes_fn *codes, size_
             codes(s < whole ? row + s * bytes : tail, &w);
             for (size_t t = 0; t < T; t++) {
                 const struct act_block *a = (const struct act_block *)job_in(j, t0 + t) + s;
-                float v = family <= BLOCK_ADD ? block_value(&w, a, family == BLOCK_ADD) :
-                                                super_value(&w, a, family == SUPER_MIN);
-                acc[t] = fmaf(a->d, v, acc[t]);
+                acc[t] = fmaf(a->d, value_of(&w, a, family), acc[t]);
             }
         }
         for (size_t t = 0; t < T; t++) job_out(j, t0 + t)[r] = acc[t];
@@ -77,3 +93,35 @@ INT_TYPE(q8_0, DT_Q8_0, BLOCKS * Q8_0_BYTES, BLOCK, 127, 0)
 INT_TYPE(q4_0, DT_Q4_0, BLOCKS * Q4_0_BYTES, BLOCK, 15, 8)
 INT_TYPE(q4_k, DT_Q4_K, Q4_K_BYTES, SUPER_MIN, 15, 0)
 INT_TYPE(q6_k, DT_Q6_K, Q6_K_BYTES, SUPER, 63, 32)
+
+/* Codes and scales that lie apart. */
+static void split_row(const struct matmul_job *j, size_t r, split_rows_fn *codes, enum family family)
+{
+    for (size_t t = 0; t < j->T; t++) job_out(j, t)[r] = 0;
+    for (size_t s = 0; s * ACT_COLS < j->m->K; s++) {
+        struct weight_codes w[8];
+        codes(split_of(j->m), r, s, w);
+        for (size_t t = 0; t < j->T; t++) {
+            const struct act_block *a = (const struct act_block *)job_in(j, t) + s;
+            float *y = &job_out(j, t)[r];
+            *y = fmaf(a->d, value_of(w, a, family), *y);
+        }
+    }
+}
+
+#define SPLIT_KERNEL(name, family)                                                                      \
+    static void rows_##name(const struct matmul_job *j, size_t r0, size_t r1)                           \
+    {                                                                                                   \
+        for (size_t r = r0; r < r1; r++) split_row(j, r, read_##name, family);                          \
+    }                                                                                                   \
+    const struct matmul_kernel matmul_##name##_ref = { FAMILY_FORM(family), NULL, rows_##name };
+/* One row of the eight that a reader gives. */
+#define SPLIT_INT(name, type, family, top, offset)                                                      \
+    static void read_##name(const struct split *s, size_t r, size_t k, struct weight_codes *o)          \
+    {                                                                                                   \
+        split_codes_##name(s, r, k, o);                                                                 \
+    }                                                                                                   \
+    SPLIT_KERNEL(name, family)
+#define SPLIT_COLUMNS SPLIT_INT
+#define split_codes_awq4 split_rows_awq4
+#include "kernel/matmul/split_ints.inc"

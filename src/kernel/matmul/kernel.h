@@ -5,6 +5,7 @@
 #ifndef HEARTH_KERNEL_MATMUL_KERNEL_H
 #define HEARTH_KERNEL_MATMUL_KERNEL_H
 
+#include "format/split.h"
 #include "kernel/matmul/matmul.h"
 
 struct matmul_kernel {
@@ -16,6 +17,9 @@ struct matmul_kernel {
 #define KERNEL(features, type, symbol) extern const struct matmul_kernel symbol;
 #include "kernel/matmul/kernels.inc"
 #undef KERNEL
+
+/* A matrix of a SPLIT type. */
+static inline const struct split *split_of(const struct matmul *m) { return (const struct split *)(const void *)m->w; }
 
 /* Row t of the job's activations, and where its results go. */
 static inline const void *job_in(const struct matmul_job *j, size_t t)

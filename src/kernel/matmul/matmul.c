@@ -1,11 +1,13 @@
 #include "kernel/matmul/matmul.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/cpu.h"
 #include "kernel/matmul/act.h"
 #include "kernel/matmul/kernel.h"
 #include "kernel/matmul/wide.h"
+#include "quant/split_codes.h"
 
 static const struct { uint32_t need; enum dtype type; const struct matmul_kernel *kernel; } kernels[] = {
 #define KERNEL(features, type, symbol) { features, type, &symbol },
@@ -25,16 +27,18 @@ static const struct { uint32_t need; wide_pack_fn *fn; } wide_packers[] = {
 #undef WIDE
 };
 
-static const struct matmul_kernel *find(enum dtype type, uint32_t cpu)
+static const struct matmul_kernel *find(enum dtype type, const void *w, uint32_t cpu)
 {
+    const bool plain = dtype_info(type)->family == DTF_SPLIT && !split_has_codes(w);
     size_t i = 0;                                 /* the last row fits everything */
-    while ((kernels[i].type != type && kernels[i].type != N_DTYPE) || (kernels[i].need & ~cpu)) i++;
+    while ((kernels[i].type != type && kernels[i].type != N_DTYPE) || (kernels[i].need & ~cpu) ||
+           (plain && kernels[i].kernel->form != ACT_F32)) i++;
     return kernels[i].kernel;
 }
 
-enum act_form matmul_act_form(enum dtype w)
+enum act_form matmul_act_form(enum dtype type, const void *w)
 {
-    return find(w, 0)->form;
+    return find(type, w, 0)->form;
 }
 
 size_t act_row_bytes(enum act_form form, size_t K)
@@ -66,10 +70,10 @@ void matmul_init(struct matmul *m, enum dtype type, const void *w, size_t R, siz
     *m = (struct matmul){
         .type = type,
         .w = w,
-        .row_bytes = K / info->block_values * info->block_bytes,
+        .row_bytes = info->family == DTF_SPLIT ? 0 : K / info->block_values * info->block_bytes,
         .R = R,
         .K = K,
-        .kernel = find(type, cpu),
+        .kernel = find(type, w, cpu),
     };
 }
 

@@ -1,10 +1,10 @@
 /* matmul.h - y[T][R] = x[T][K] . W[R][K]^T with W in the file's own block layout.
  *
  * Activations are brought into one of four forms first, once for all matrices that read them:
- *   ACT_F32   as they are: F32 weights, and the types without an integer kernel (NVFP4: a float scale per 16),
- *             whose rows are unpacked and multiplied in float
- *   ACT_Q16   codes of 14 bits, one scale per 32 columns, for F16 and BF16 weights, which become such codes, too (wide.h)
- *   ACT_Q32   int8 codes for types with a float scale per block of 32 or more (Q8_0, Q4_0, MXFP4, ...)
+ *   ACT_F32   as they are: F32 weights, and matrices of checkpoints whose groups cross blocks of 32 columns or are not in order
+ *             (quant/split_codes.h), whose rows are unpacked and multiplied in float
+ *   ACT_Q16   codes of 14 bits, one scale per 32 columns, for weights of F16, BF16 and F8, which become such codes, too (wide.h)
+ *   ACT_Q32   int8 codes for types with a float scale per block of 16, 32 or more (Q8_0, Q4_0, MXFP4, NVFP4, AFFINE, ...)
  *   ACT_Q256  int8 codes for super-block types with integer sub-scales (the K, IQ and TQ types)
  * The forms of 8 bits: x[j] ~ d * s[j/16] * q[j], one float d per 256 columns, one integer s per 16 columns (1..255 in
  * Q32, 1..15 in Q256 so that the integer sum of a super-block fits 32 bits), q in -127..127.  The finer scale makes the
@@ -22,7 +22,8 @@
 
 enum act_form { ACT_F32, ACT_Q32, ACT_Q256, ACT_Q16 };
 
-enum act_form matmul_act_form(enum dtype w);
+/* w: the data, of which only that of SPLIT types is looked at. */
+enum act_form matmul_act_form(enum dtype type, const void *w);
 
 /* Bytes of one row of K activations, a multiple of 64. */
 size_t act_row_bytes(enum act_form form, size_t K);

@@ -61,6 +61,7 @@ static const struct layout { enum dtype type; int half, half2, signed_from, sign
     { DT_MXFP4, -1, -1, 0, 0 },    { DT_Q1_0, 0, -1, 0, 0 },    { DT_Q2_0, 0, -1, 0, 0 },     { DT_Q2_K, 80, 82, 0, 0 },
     { DT_Q3_K, 108, -1, 0, 0 },    { DT_Q5_K, 0, 2, 0, 0 },     { DT_IQ1_S, 0, -1, 0, 0 },    { DT_IQ1_M, -1, -1, 0, 0 },
     { DT_IQ2_XXS, 0, -1, 0, 0 },   { DT_IQ2_XS, 0, -1, 0, 0 },  { DT_IQ2_S, 0, -1, 0, 0 },    { DT_IQ3_XXS, 0, -1, 0, 0 },
+    { DT_NVFP4, -1, -1, 0, 0 },
     { DT_IQ3_S, 0, -1, 0, 0 },     { DT_IQ4_XS, 0, -1, 0, 0 },  { DT_TQ1_0, 52, -1, 0, 0 },   { DT_TQ2_0, 64, -1, 0, 0 },
 };
 enum { N_LAYOUTS = sizeof layouts / sizeof *layouts };
@@ -212,7 +213,7 @@ static void run_scene(const struct scene *s, const uint8_t *w, const float *x, u
 {
     struct matmul m;
     matmul_init(&m, s->type, w, s->R, s->K, cpu);
-    enum act_form form = matmul_act_form(s->type);
+    enum act_form form = matmul_act_form(s->type, NULL);
     size_t stride = act_row_bytes(form, s->K), need = matmul_scratch(&m, s->T);
     size_t rows = s->mapped ? 2 * s->T : s->T;
     uint8_t *act = take(rows * stride), *scratch = take(need + GUARD);
@@ -301,7 +302,7 @@ static void test_no_type_is_missing(void **unused)
     (void)unused;
     for (enum dtype t = 0; t < N_DTYPE; t++) {
         size_t i = 0;
-        if (!quant_unpack(t) || matmul_act_form(t) == ACT_F32 || matmul_act_form(t) == ACT_Q16) continue;
+        if (!quant_unpack(t) || matmul_act_form(t, NULL) == ACT_F32 || matmul_act_form(t, NULL) == ACT_Q16) continue;
         while (i < N_LAYOUTS && layouts[i].type != t) i++;
         if (i == N_LAYOUTS) fail_msg("%s has an integer kernel and no row in layouts", dtype_info(t)->name);
     }
@@ -323,11 +324,11 @@ static void check_accuracy(enum dtype type, enum x_kind kind)
     struct scene s = { type, T, R, K, RANDOM, kind, false };
     uint8_t *w = make_weights(type, R, K, RANDOM);
     float *x = take(T * K * sizeof *x), *y = take((T * (R + 3) + GUARD) * sizeof *y), *v = take(K * sizeof *v);
-    uint8_t *act = take(act_row_bytes(matmul_act_form(type), K));
+    uint8_t *act = take(act_row_bytes(matmul_act_form(type, NULL), K));
     for (size_t t = 0; t < T; t++) make_x(x + t * K, K, kind);
     run_scene(&s, w + 1, x, cpu_features(), R, y);
     for (size_t t = 0; t < T; t++) {
-        act_pack(matmul_act_form(type), x + t * K, act, K, 0);
+        act_pack(matmul_act_form(type, NULL), x + t * K, act, K, 0);
         for (size_t r = 0; r < R; r++) {
             double exact = 0, size = 0, bound = 0;
             quant_unpack(type)(w + 1 + r * (K / dtype_info(type)->block_values * dtype_info(type)->block_bytes), v, K);

@@ -18,6 +18,7 @@ static inline float neon_half(uint16_t bits)
 #define CODES_F16(half) neon_half(half)
 
 #include "quant/codes.h"
+#include "quant/split_codes.h"
 
 /* The 6-bit scales and minimums of Q4_K: eight bytes each, byte j for sub-block j. */
 INLINE void q4_k_scales(const uint8_t *p, uint64_t *scales, uint64_t *mins)

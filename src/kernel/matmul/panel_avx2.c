@@ -134,6 +134,59 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
     }
 }
 
+/* sum[parity of the group][t][h] += 32 columns (block b), codes of at most 31, group sums times s. */
+INLINE void fine32(const __m256i (*code)[EIGHTS], const struct act_block *const *a, int nt, int b,
+                   __m256i (*sum)[TILE][EIGHTS])
+{
+    const __m256i even = _mm256_set1_epi32(0xffff);
+    __m256i p[TILE][EIGHTS];
+    UNROLL for (int k = 0; k < 8; k++) {
+        UNROLL for (int h = 0; h < EIGHTS; h++) {
+            __m256i w = code[8 * b + k][h];
+            UNROLL for (int t = 0; t < nt; t++) {
+                __m256i u = _mm256_maddubs_epi16(w, spread32(a[t]->pairs + 32 * b + 4 * k));
+                p[t][h] = k % DEPTH(31) ? _mm256_add_epi16(p[t][h], u) : u;
+                KEEP(p[t][h]);
+            }
+        }
+        if ((k + 1) % DEPTH(31)) continue;
+        UNROLL for (int t = 0; t < nt; t++) {
+            __m256i s = spread32(a[t]->s16 + 2 * b), s_even = _mm256_and_si256(s, even), s_odd = _mm256_andnot_si256(even, s);
+            UNROLL for (int h = 0; h < EIGHTS; h++) {
+                sum[0][t][h] = _mm256_add_epi32(sum[0][t][h], _mm256_madd_epi16(p[t][h], s_even));
+                sum[1][t][h] = _mm256_add_epi32(sum[1][t][h], _mm256_madd_epi16(p[t][h], s_odd));
+            }
+        }
+    }
+}
+
+INLINE void tile_fine(const struct panel_fine *w, const struct tile *c, int nt)
+{
+    const struct act_block *a[TILE];
+    __m256 value[TILE][EIGHTS];
+    UNROLL for (int t = 0; t < nt; t++) {
+        a[t] = c->a[t] + c->s;
+        value[t][0] = value[t][1] = _mm256_setzero_ps();
+    }
+    for (int b = 0; b < BLOCKS; b++) {
+        __m256i f[2][TILE][EIGHTS];
+        ask(c->x);
+        UNROLL for (int i = 0; i < 2; i++)
+            UNROLL for (int t = 0; t < nt; t++)
+                f[i][t][0] = f[i][t][1] = _mm256_set1_epi32(w->offset * a[t]->s[2 * b + i] * (a[t]->zero[2 * b + i] >> 7));
+        fine32(w->code, a, nt, b, f);
+        UNROLL for (int t = 0; t < nt; t++) {
+            UNROLL for (int h = 0; h < EIGHTS; h++) {
+                __m256 v = _mm256_cvtepi32_ps(f[0][t][h]), d = w->d[2 * b][h];
+                value[t][h] = b ? _mm256_fmadd_ps(d, v, value[t][h]) : _mm256_mul_ps(d, v);
+                value[t][h] = _mm256_fmadd_ps(w->d[2 * b + 1][h], _mm256_cvtepi32_ps(f[1][t][h]), value[t][h]);
+            }
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+        UNROLL for (int h = 0; h < EIGHTS; h++) store(c->acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
+}
+
 #define SUPERS(family, top) MULTIPLY(multiply_##family##_##top, panel_super, tile_super(p, &c, nt, family, top))
 #define BLOCKED(family, top) MULTIPLY(multiply_##family##_##top, panel_block, tile_block(p, &c, nt, family, top))
 SUPERS(SUPER, 15)
@@ -147,6 +200,9 @@ BLOCKED(BLOCK, 31)
 BLOCKED(BLOCK, 127)
 BLOCKED(BLOCK_ADD, 15)
 BLOCKED(BLOCK_ADD, 31)
+BLOCKED(BLOCK_ADD, 63)
+BLOCKED(BLOCK_ADD, 127)
+MULTIPLY(multiply_FINE_31, panel_fine, tile_fine(p, &c, nt))
 
 #define SUFFIX avx2
 #include "kernel/matmul/panel_x86.inc"

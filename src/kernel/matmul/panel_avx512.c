@@ -227,7 +227,7 @@ INLINE void tile_super(const struct super *x, const struct tile *c, int nt)
     }
 }
 
-INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt, enum family family, bool narrow)
+INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt, enum family family, bool is_signed, bool narrow)
 {
     const struct act_block *a[TILE];
     __m512 value[TILE][VECS];
@@ -238,7 +238,7 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
     for (int b = 0; b < BLOCKS; b++) {
         sums even, odd;
         ask(c->x);
-        two_groups(w->code, a, nt, b, family == BLOCK, even, odd);
+        two_groups(w->code, a, nt, b, is_signed, even, odd);
         UNROLL for (int t = 0; t < nt; t++) {
             __m512i s = spread(a[t]->s16 + 2 * b);
             UNROLL for (int v = 0; v < VECS; v++) {
@@ -255,6 +255,34 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
                                               value[t][v]);
             store(c->acc + PANEL_ROWS * t + 16 * v, a[t]->d, value[t][v]);
         }
+}
+
+/* A scale for each group: both are at most 16 * 16 * 127, of 16 bits. */
+INLINE void tile_fine(const struct panel_fine *w, const struct tile *c, int nt)
+{
+    const struct act_block *a[TILE];
+    __m512 value[TILE][VECS];
+    const __m512i none = _mm512_setzero_si512();
+    UNROLL for (int t = 0; t < nt; t++) {
+        a[t] = c->a[t] + c->s;
+        UNROLL for (int v = 0; v < VECS; v++) value[t][v] = _mm512_setzero_ps();
+    }
+    for (int b = 0; b < BLOCKS; b++) {
+        sums even, odd;
+        ask(c->x);
+        two_groups(w->code, a, nt, b, true, even, odd);
+        UNROLL for (int t = 0; t < nt; t++) {
+            __m512i s = spread(a[t]->s16 + 2 * b);
+            UNROLL for (int v = 0; v < VECS; v++) {
+                __m512 d = scale16(w->d[2 * b], v), f = _mm512_cvtepi32_ps(add_narrow(none, even[t][v], none, s));
+                value[t][v] = b ? _mm512_fmadd_ps(d, f, value[t][v]) : _mm512_mul_ps(d, f);
+                f = _mm512_cvtepi32_ps(add_narrow(none, none, odd[t][v], s));
+                value[t][v] = _mm512_fmadd_ps(scale16(w->d[2 * b + 1], v), f, value[t][v]);
+            }
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+        UNROLL for (int v = 0; v < VECS; v++) store(c->acc + PANEL_ROWS * t + 16 * v, a[t]->d, value[t][v]);
 }
 
 /* Codes of at most 16 (15 without a sign): a group's dot fits 16 bits. */
@@ -281,10 +309,13 @@ INLINE void tile_super_min_31(const struct panel_super *w, const struct tile *c,
 }
 
 MULTIPLY(multiply_SUPER_MIN_31, panel_super, tile_super_min_31(p, &c, nt))
-MULTIPLY(multiply_BLOCK_15, panel_block, tile_block(p, &c, nt, BLOCK, true))
-MULTIPLY(multiply_BLOCK_127, panel_block, tile_block(p, &c, nt, BLOCK, false))
-MULTIPLY(multiply_BLOCK_ADD_15, panel_block, tile_block(p, &c, nt, BLOCK_ADD, true))
-MULTIPLY(multiply_BLOCK_ADD_31, panel_block, tile_block(p, &c, nt, BLOCK_ADD, false))
+MULTIPLY(multiply_BLOCK_15, panel_block, tile_block(p, &c, nt, BLOCK, true, true))
+MULTIPLY(multiply_BLOCK_127, panel_block, tile_block(p, &c, nt, BLOCK, true, false))
+MULTIPLY(multiply_BLOCK_ADD_15, panel_block, tile_block(p, &c, nt, BLOCK_ADD, false, true))
+MULTIPLY(multiply_BLOCK_ADD_31, panel_block, tile_block(p, &c, nt, BLOCK_ADD, false, false))
+MULTIPLY(multiply_BLOCK_ADD_127, panel_block, tile_block(p, &c, nt, BLOCK_ADD, true, false))
+MULTIPLY(multiply_FINE_31, panel_fine, tile_fine(p, &c, nt))
+#define multiply_BLOCK_ADD_63 multiply_BLOCK_ADD_31
 #define multiply_SUPER_31 multiply_SUPER_15
 #define multiply_SUPER_63 multiply_SUPER_127
 #define multiply_BLOCK_31 multiply_BLOCK_15

@@ -16,6 +16,11 @@ struct panel_block {
     float add[BLOCKS][PANEL_ROWS];
 };
 
+struct panel_fine {
+    int8x16_t code[QUADS][PARTS];
+    float d[ACT_GROUPS][PANEL_ROWS];
+};
+
 /* Four rows of 16 columns become four steps of 4 columns. */
 INLINE void put_group(int8x16_t (*out)[PARTS], int part, const int8x16_t *row)
 {
@@ -107,19 +112,44 @@ INLINE void fill_super_codes(struct panel_super *p, const uint8_t *const *rows, 
     }
 }
 
-INLINE void fill_block_codes(struct panel_block *p, const uint8_t *const *rows, codes_fn *codes, enum family family)
+/* Four rows of a panel. */
+INLINE void put_block(struct panel_block *p, int part, const struct weight_codes *w, enum family family)
+{
+    for (int i = 0; i < 4; i++)
+        for (int b = 0; b < BLOCKS; b++) {
+            p->d[b][4 * part + i] = w[i].scale[b];
+            if (family == BLOCK_ADD) p->add[b][4 * part + i] = w[i].add[b];
+        }
+    put_codes(p->code, part, w);
+}
+
+INLINE void put_fine(struct panel_fine *p, int part, const struct weight_codes *w)
+{
+    for (int i = 0; i < 4; i++)
+        for (int g = 0; g < ACT_GROUPS; g++) p->d[g][4 * part + i] = w[i].scale[g];
+    put_codes(p->code, part, w);
+}
+
+INLINE void fill_block_codes(void *p, const uint8_t *const *rows, codes_fn *codes, enum family family)
 {
     for (int part = 0; part < PARTS; part++) {
         struct weight_codes w[4];
-        for (int i = 0; i < 4; i++) {
-            int r = 4 * part + i;
-            codes(rows[r], &w[i]);
-            for (int b = 0; b < BLOCKS; b++) {
-                p->d[b][r] = w[i].scale[b];
-                if (family == BLOCK_ADD) p->add[b][r] = w[i].add[b];
-            }
+        for (int i = 0; i < 4; i++) codes(rows[4 * part + i], &w[i]);
+        if (family == FINE) put_fine(p, part, w);
+        else put_block(p, part, w, family);
+    }
+}
+
+INLINE void fill_split(void *p, const struct split *s, size_t r, size_t k, split_rows_fn *read, enum family family)
+{
+    for (int part = 0; part < PARTS; part += 2) {
+        struct weight_codes w[8];
+        size_t at = r + 4 * (size_t)part;
+        read(s, at < s->rows ? at : s->rows - 1, k, w);
+        for (int i = 0; i < 2; i++) {
+            if (family == FINE) put_fine(p, part + i, w + 4 * i);
+            else put_block(p, part + i, w + 4 * i, family);
         }
-        put_codes(p->code, part, w);
     }
 }
 
@@ -198,6 +228,24 @@ INLINE void half_block(const struct panel_block *w, int v0, const struct act_blo
         }
 }
 
+INLINE void half_fine(const struct panel_fine *w, int v0, const struct act_block *const *a, int nt, float *acc)
+{
+    float32x4_t value[TILE][VECS];
+    for (int j = 0; j < ACT_GROUPS; j++) {
+        int32x4_t dot[TILE][VECS];
+        group(w->code, v0, a, nt, j, dot);
+        UNROLL for (int v = 0; v < VECS; v++) {
+            float32x4_t d = vld1q_f32(w->d[j] + 4 * (v0 + v));
+            UNROLL for (int t = 0; t < nt; t++) {
+                float32x4_t f = vcvtq_f32_s32(vmulq_n_s32(dot[t][v], a[t]->s[j]));
+                value[t][v] = j ? vfmaq_f32(value[t][v], d, f) : vmulq_f32(d, f);
+            }
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+        UNROLL for (int v = 0; v < VECS; v++) store(acc + PANEL_ROWS * t + 4 * (v0 + v), a[t]->d, value[t][v]);
+}
+
 INLINE void tile(const void *p, const struct tile *c, size_t at, int nt, enum family family)
 {
     const struct act_block *a[TILE];
@@ -205,7 +253,8 @@ INLINE void tile(const void *p, const struct tile *c, size_t at, int nt, enum fa
     UNROLL for (int t = 0; t < nt; t++) a[t] = c->a[at + (size_t)t] + c->s;
     for (int v0 = 0; v0 < PARTS; v0 += VECS) {
         ask(c->x);
-        if (family <= BLOCK_ADD) half_block(p, v0, a, nt, family == BLOCK_ADD, acc);
+        if (family == FINE) half_fine(p, v0, a, nt, acc);
+        else if (family <= BLOCK_ADD) half_block(p, v0, a, nt, family == BLOCK_ADD, acc);
         else half_super(p, v0, a, nt, family == SUPER_MIN, acc);
     }
 }
@@ -222,21 +271,24 @@ INLINE void tile(const void *p, const struct tile *c, size_t at, int nt, enum fa
     }
 MULTIPLY(BLOCK)
 MULTIPLY(BLOCK_ADD)
+MULTIPLY(FINE)
 MULTIPLY(SUPER)
 MULTIPLY(SUPER_MIN)
 
 #define PANEL_OF_BLOCK     panel_block
 #define PANEL_OF_BLOCK_ADD panel_block
+#define PANEL_OF_FINE      panel_fine
 #define PANEL_OF_SUPER     panel_super
 #define PANEL_OF_SUPER_MIN panel_super
 #define FILL_OF_BLOCK     fill_block_codes
 #define FILL_OF_BLOCK_ADD fill_block_codes
+#define FILL_OF_FINE      fill_block_codes
 #define FILL_OF_SUPER     fill_super_codes
 #define FILL_OF_SUPER_MIN fill_super_codes
 
 #define PANEL_KERNEL(name, bytes, family)                                                                           \
     static const struct panel_type panel_##name = {                                                                 \
-        bytes, sizeof(struct PANEL_OF_##family), fill_##name, multiply_##family };                                  \
+        bytes, sizeof(struct PANEL_OF_##family), fill_##name, multiply_##family, NULL };                            \
     static size_t scratch_##name(const struct matmul *m, size_t T)                                                  \
     {                                                                                                               \
         (void)m;                                                                                                    \
@@ -261,3 +313,36 @@ PANEL_KERNEL(q6_k, Q6_K_BYTES, SUPER)
     }                                                                                   \
     PANEL_KERNEL(name, bytes, family)
 #include "kernel/matmul/int_types.inc"
+
+/* Codes and scales that lie apart. */
+#define SPLIT_KERNEL(name, family, few)                                                                             \
+    static void fill_##name(void *panel, const struct split *s, size_t r, size_t k)                                 \
+    {                                                                                                               \
+        fill_split(panel, s, r, k, read_##name, family);                                                            \
+    }                                                                                                               \
+    static const struct panel_type panel_##name = {                                                                 \
+        0, sizeof(struct PANEL_OF_##family), NULL, multiply_##family, fill_##name };                                \
+    static size_t scratch_##name(const struct matmul *m, size_t T)                                                  \
+    {                                                                                                               \
+        (void)m;                                                                                                    \
+        return panel_scratch_bytes(&panel_##name, T);                                                               \
+    }                                                                                                               \
+    static void rows_##name(const struct matmul_job *j, size_t r0, size_t r1)                                       \
+    {                                                                                                               \
+        few;                                                                                                        \
+        panel_rows(j, r0, r1, &panel_##name);                                                                       \
+    }                                                                                                               \
+    const struct matmul_kernel matmul_##name##_neon = { FAMILY_FORM(family), scratch_##name, rows_##name };
+#define SPLIT_INT(name, type, family, top, offset)                                                                  \
+    static void read_##name(const struct split *s, size_t r, size_t k, struct weight_codes *o)                      \
+    {                                                                                                               \
+        split_rows_of(split_codes_##name, s, r, k, o);                                                              \
+    }                                                                                                               \
+    SPLIT_KERNEL(name, family, if (j->T < PANEL_MIN_T) { dot_##name##_neon(j, r0, r1); return; })
+#define SPLIT_COLUMNS(name, type, family, top, offset)                                                              \
+    static void read_##name(const struct split *s, size_t r, size_t k, struct weight_codes *o)                      \
+    {                                                                                                               \
+        split_rows_##name(s, r, k, o);                                                                              \
+    }                                                                                                               \
+    SPLIT_KERNEL(name, family, (void)0)
+#include "kernel/matmul/split_ints.inc"

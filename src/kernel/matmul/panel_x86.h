@@ -30,6 +30,13 @@ struct panel_block {
     int32_t offset;
 };
 
+/* A scale per 16 columns. */
+struct panel_fine {
+    _Alignas(64) __m256i code[QUADS][EIGHTS];
+    __m256 d[ACT_GROUPS][EIGHTS];
+    int32_t offset;
+};
+
 /* The same 16 bytes of rows i and i + 4. */
 INLINE __m256i two_rows(const uint8_t *const *row, int i, size_t at)
 {
@@ -215,23 +222,60 @@ INLINE void x86_unpack_super(struct panel_super *p, const uint8_t *const *rows, 
     }
 }
 
-INLINE void x86_unpack_block(struct panel_block *p, const uint8_t *const *rows, codes_fn *codes, enum family family,
-                             int offset, bool vnni)
+/* How the codes of a type are made unsigned: what is added. */
+struct unpacking { enum family family; int top, offset; bool vnni; };
+
+INLINE __m256i unpack_add(struct unpacking u)
 {
-    const __m256i add = _mm256_set1_epi8((char)(!vnni ? offset : family == BLOCK ? -128 : 0));
-    p->offset = offset;
+    const bool is_signed = u.family != BLOCK_ADD || u.top == 127;
+    return _mm256_set1_epi8((char)(!u.vnni ? u.offset : is_signed ? -128 : 0));
+}
+
+/* Eight numbers of 8 rows, from `first`, which is one of the first row. */
+INLINE void put_numbers(__m256 (*to)[EIGHTS], int h, const float *first)
+{
+    const size_t step = sizeof(struct weight_codes) / sizeof *first;
+    __m256i v[8];
+    UNROLL for (size_t i = 0; i < 8; i++) v[i] = load256(first + i * step);
+    x86_transpose8(v);
+    UNROLL for (int i = 0; i < 8; i++) to[i][h] = _mm256_castsi256_ps(v[i]);
+}
+
+/* Rows 8h .. 8h + 7. */
+INLINE void put_block(struct panel_block *p, int h, const struct weight_codes *w, struct unpacking u)
+{
+    p->offset = u.offset;
+    put_codes(p->code, h, w, unpack_add(u), u.vnni);
+    put_numbers(p->d, h, w->scale);
+    if (u.family == BLOCK_ADD) put_numbers(p->add, h, w->add);
+}
+
+INLINE void put_fine(struct panel_fine *p, int h, const struct weight_codes *w, struct unpacking u)
+{
+    p->offset = u.offset;
+    put_codes(p->code, h, w, unpack_add(u), u.vnni);
+    put_numbers(p->d, h, w->scale);
+    put_numbers(p->d + BLOCKS, h, w->scale + BLOCKS);
+}
+
+INLINE void x86_unpack_block(void *p, const uint8_t *const *rows, codes_fn *codes, struct unpacking u)
+{
     for (int h = 0; h < EIGHTS; h++) {
         struct weight_codes w[8];
-        __m256i v[8];
         for (int i = 0; i < 8; i++) codes(rows[8 * h + i], &w[i]);
-        put_codes(p->code, h, w, add, vnni);
-        UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].scale);
-        x86_transpose8(v);
-        UNROLL for (int i = 0; i < BLOCKS; i++) p->d[i][h] = _mm256_castsi256_ps(v[i]);
-        if (family != BLOCK_ADD) continue;
-        UNROLL for (int i = 0; i < 8; i++) v[i] = load256(w[i].add);
-        x86_transpose8(v);
-        UNROLL for (int i = 0; i < BLOCKS; i++) p->add[i][h] = _mm256_castsi256_ps(v[i]);
+        if (u.family == FINE) put_fine(p, h, w, u);
+        else put_block(p, h, w, u);
+    }
+}
+
+INLINE void x86_unpack_split(void *p, const struct split *s, size_t r, size_t k, split_rows_fn *read, struct unpacking u)
+{
+    for (int h = 0; h < EIGHTS; h++) {
+        struct weight_codes w[8];
+        size_t at = r + 8 * (size_t)h;
+        read(s, at < s->rows ? at : s->rows - 1, k, w);
+        if (u.family == FINE) put_fine(p, h, w, u);
+        else put_block(p, h, w, u);
     }
 }
 

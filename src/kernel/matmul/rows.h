@@ -14,8 +14,8 @@
 #include "kernel/matmul/simd.h"
 
 /* How the scales of a type work (codes.h). */
-enum family { BLOCK, BLOCK_ADD, SUPER, SUPER_MIN };
-#define FAMILY_FORM(family) ((family) <= BLOCK_ADD ? ACT_Q32 : ACT_Q256)
+enum family { BLOCK, BLOCK_ADD, FINE, SUPER, SUPER_MIN };
+#define FAMILY_FORM(family) ((family) <= FINE ? ACT_Q32 : ACT_Q256)
 
 #ifndef PANEL_WIDTH
 #define PANEL_WIDTH 16                    /* an instruction set may take 32 rows at once */
@@ -59,6 +59,8 @@ INLINE void ask(struct ahead *x)
 
 /* PANEL_ROWS rows of super-block s to panel; row[i] points at the block of row i. */
 typedef void panel_unpack_fn(void *panel, const uint8_t *const *row);
+/* The same from row r of a matrix whose codes and scales lie apart; rows past the last are any. */
+typedef void panel_split_fn(void *panel, const struct split *w, size_t r, size_t s);
 /* acc[t][PANEL_ROWS] += panel . a[t][s] */
 typedef void panel_multiply_fn(const void *panel, const struct act_block *const *a, size_t s, size_t T, float *acc,
                                struct ahead *x);
@@ -76,6 +78,7 @@ struct panel_type {
     size_t panel_bytes;        /* a multiple of 64 */
     panel_unpack_fn *unpack;
     panel_multiply_fn *multiply;
+    panel_split_fn *split;     /* of SPLIT types, instead of unpack; super_bytes is 0 then, as are row_bytes of the matrix */
 };
 
 enum { TAIL_BYTES = 2 * ACT_COLS };         /* the largest: 16 bits for each column */
@@ -88,7 +91,7 @@ struct panel_scratch {
 
 INLINE size_t panel_scratch_bytes(const struct panel_type *p, size_t T)
 {
-    if (T < PANEL_MIN_T) return 0;
+    if (T < PANEL_MIN_T && !p->split) return 0;
     if (T > PANEL_TOKENS) T = PANEL_TOKENS;
     return sizeof(struct panel_scratch) + p->panel_bytes + GROUP_ROWS * T * sizeof(float);
 }
@@ -100,6 +103,14 @@ INLINE void block_rows(const struct matmul *m, size_t r, size_t rows, size_t at,
 }
 
 INLINE size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
+
+/* What the rows that come next have of codes, where rows lie one after the other. */
+INLINE const uint8_t *split_next_rows(const struct split *s, size_t r, size_t n, size_t *bytes)
+{
+    const bool columns = s->type == DT_AWQ4 || s->type == DT_GPTQ4 || s->type == DT_GPTQ8;
+    *bytes = columns ? 0 : n * s->code_row;
+    return columns ? s->code : s->code + r * s->code_row;
+}
 
 /* T tokens from t0 against the rows before end, span super-blocks at a time. */
 struct panel_pass { const struct matmul_job *j; const struct panel_type *type; size_t t0, T, end, span, n; };
@@ -120,7 +131,8 @@ INLINE void panel_part(const struct panel_pass *c, const struct panel_part *b, f
             row_tail(sc->tail[i], row[i] - whole * p->super_bytes, m->row_bytes, whole * p->super_bytes, p->super_bytes);
             row[i] = sc->tail[i];
         }
-        p->unpack(sc->panel, row);
+        if (p->split) p->split(sc->panel, split_of(m), b->r, s);
+        else p->unpack(sc->panel, row);
         if (s + 1 < b->s1)
             for (size_t i = 0; i < PANEL_ROWS; i++) row[i] += p->super_bytes;
         else
@@ -159,6 +171,8 @@ INLINE void panel_group(const struct panel_pass *c, size_t g, size_t end)
             /* Where a block takes all columns at once, what comes next lies behind it. */
             const uint8_t *next = m->w + (r + rows) * m->row_bytes;
             size_t bytes = c->span < c->n ? 0 : at_most(left, PANEL_ROWS) * m->row_bytes;
+            if (c->type->split && c->span == c->n)
+                next = split_next_rows(split_of(m), r + rows, at_most(left, PANEL_ROWS), &bytes);
             struct ahead x = { next, next + bytes, 0, r == g };
             panel_part(c, &b, acc + (r - g) * c->T, &x);
         }

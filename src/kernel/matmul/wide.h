@@ -11,8 +11,11 @@
  *   weights: a group with one of 2^64 or more, or one that is not finite, counts as zeros (e is not used then)
  * isum = sum of q_w q_x over a group: at most 32 * 8188 * 8192 < 2^31.
  *
- * Floats, each an IEEE operation rounded to nearest even: d_i = 2^(e_w - 12) * 2^(e_x - 12), exact and normal; acc = 0, and for
- * every 256 columns in order
+ * F8_E4M3 and MXFP8_ROWS are halves with a scale S beside each 32 columns (split_halves); e is at least -14 there, and S a factor
+ * of 2^(e_w - 12).
+ *
+ * Floats, each an IEEE operation rounded to nearest even: d_i = 2^(e_w - 12) [S] * 2^(e_x - 12), exact and normal; acc = 0, and
+ * for every 256 columns in order
  *   t = d_0 * (float)isum_0;   t = fma(d_i, (float)isum_i, t), i = 1..7;   acc = acc + t
  * Error of a product sum: half a unit 2^(e - 12) of each factor times the other, and the roundings of the chain. */
 #ifndef HEARTH_KERNEL_MATMUL_WIDE_H

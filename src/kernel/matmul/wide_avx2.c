@@ -123,13 +123,16 @@ INLINE void wide_unit(const uint8_t *w, enum dtype type, const float *by, const 
 
 /* ---- many tokens ---------------------------------------------------------------------------------------------------------- */
 
-INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type)
+/* factor: of the scales, or NULL. */
+INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type, float (*factor)[WIDE_GROUPS])
 {
     for (int h = 0; h < HALVES; h++) {
         float by[8][WIDE_GROUPS];
         __m256i code[8][2 * WIDE_GROUPS], v[8];
         for (int r = 0; r < 8; r++) v[r] = _mm256_castps_si256(wide_scales(rows[8 * h + r], type, by[r]));
         for (int r = 0; r < 8; r++) wide_codes(rows[8 * h + r], type, by[r], code[r]);
+        for (int r = 0; factor && r < 8; r++)
+            v[r] = _mm256_castps_si256(_mm256_mul_ps(_mm256_castsi256_ps(v[r]), _mm256_loadu_ps(factor[8 * h + r])));
         x86_transpose8(v);
         UNROLL for (int g = 0; g < WIDE_GROUPS; g++) p->d[g][h] = _mm256_castsi256_ps(v[g]);
         for (int i = 0; i < 2 * WIDE_GROUPS; i++) {

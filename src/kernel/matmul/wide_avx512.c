@@ -136,12 +136,15 @@ INLINE void transpose16(__m512i *v)
     }
 }
 
-INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type)
+/* factor: of the scales, or NULL. */
+INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type, float (*factor)[WIDE_GROUPS])
 {
     __m512i code[PANEL_ROWS][WIDE_GROUPS];
     float d[PANEL_ROWS][WIDE_GROUPS], by[PANEL_ROWS][WIDE_GROUPS];
     for (int r = 0; r < PANEL_ROWS; r++) _mm256_storeu_ps(d[r], wide_scales(rows[r], type, by[r]));
     for (int r = 0; r < PANEL_ROWS; r++) wide_codes(rows[r], type, by[r], code[r]);
+    for (int r = 0; factor && r < PANEL_ROWS; r++)
+        _mm256_storeu_ps(d[r], _mm256_mul_ps(_mm256_loadu_ps(d[r]), _mm256_loadu_ps(factor[r])));
     for (int g = 0; g < WIDE_GROUPS; g++) {
         __m512i v[PANEL_ROWS];
         float each[PANEL_ROWS];

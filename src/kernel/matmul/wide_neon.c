@@ -81,12 +81,14 @@ INLINE float group_codes(const uint8_t *w, enum dtype type, int16_t *q)
 
 /* ---- few tokens --------------------------------------------------------------------------------------------------------- */
 
-INLINE void wide_step(const uint8_t *w, enum dtype type, const struct act_wide *const *a, size_t s, int nt, float *acc)
+/* factor: of the scales, or NULL. */
+INLINE void wide_step(const uint8_t *w, enum dtype type, const float *factor, const struct act_wide *const *a, size_t s, int nt,
+                      float *acc)
 {
     float t[2] = { 0 };
     for (int g = 0; g < WIDE_GROUPS; g++) {
         int16_t q[WIDE_GROUP];
-        float d = group_codes(w + 2 * WIDE_GROUP * g, type, q);
+        float d = group_codes(w + 2 * WIDE_GROUP * g, type, q) * (factor ? factor[g] : 1);
         UNROLL for (int k = 0; k < nt; k++) {
             const struct act_wide *x = a[k] + s;
             int32x4_t sum = vdupq_n_s32(0);
@@ -109,23 +111,29 @@ INLINE void wide_dot(const struct matmul_job *j, size_t r, size_t t0, int nt, en
     const struct act_wide *a[2];
     float acc[2] = { 0 };
     UNROLL for (int t = 0; t < nt; t++) a[t] = job_in(j, t0 + (size_t)t);
-    for (size_t s = 0; s < n; s++) wide_step(row + s * WIDE_BYTES, type, a, s, nt, acc);
-    if (n * ACT_COLS < m->K) {
+    for (size_t s = 0; type == DT_F8_E4M3 && s * ACT_COLS < m->K; s++) {
+        uint16_t half[ACT_COLS];
+        float factor[WIDE_GROUPS];
+        split_halves(split_of(m), r, s, half, factor);
+        wide_step((const uint8_t *)half, DT_F16, factor, a, s, nt, acc);
+    }
+    for (size_t s = 0; type != DT_F8_E4M3 && s < n; s++) wide_step(row + s * WIDE_BYTES, type, NULL, a, s, nt, acc);
+    if (type != DT_F8_E4M3 && n * ACT_COLS < m->K) {
         uint8_t tail[WIDE_BYTES];
         row_tail(tail, row, m->row_bytes, n * WIDE_BYTES, WIDE_BYTES);
-        wide_step(tail, type, a, n, nt, acc);
+        wide_step(tail, type, NULL, a, n, nt, acc);
     }
     UNROLL for (int t = 0; t < nt; t++) job_out(j, t0 + (size_t)t)[r] = acc[t];
 }
 
 /* ---- many tokens ---------------------------------------------------------------------------------------------------------- */
 
-INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type)
+INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type, float (*factor)[WIDE_GROUPS])
 {
     for (int r = 0; r < PANEL_ROWS; r++)
         for (int g = 0; g < WIDE_GROUPS; g++) {
             int16_t q[WIDE_GROUP];
-            p->d[g][r] = group_codes(rows[r] + 2 * WIDE_GROUP * g, type, q);
+            p->d[g][r] = group_codes(rows[r] + 2 * WIDE_GROUP * g, type, q) * (factor ? factor[r][g] : 1);
             for (int i = 0; i < WIDE_GROUP; i++) p->code[WIDE_GROUP * g + i][r] = q[i];
         }
 }

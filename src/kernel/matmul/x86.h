@@ -153,8 +153,116 @@ INLINE void codes_mxfp4_scales(const uint8_t *p, float *scale)
     store256(_mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)), scale);
 }
 
+INLINE void codes_table8(const uint8_t *q, const int8_t *table, int8_t *out)
+{
+    store256(_mm256_permute4x64_epi64(_mm256_shuffle_epi8(load_both(table), codes_halves(q)), 0xd8), out);
+}
+
+/* Seven bits as a half are 2^-8 times the number; 127 is none. */
+INLINE void codes_nvfp4_scales(const uint8_t *p, float *scale)
+{
+    __m128i b = _mm_setr_epi32((int)load32(p), (int)load32(p + 36), (int)load32(p + 72), (int)load32(p + 108));
+    b = _mm_andnot_si128(_mm_cmpeq_epi8(b, _mm_set1_epi8(127)), b);
+    __m256i h = _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_and_si128(b, _mm_set1_epi8(127))), 7);
+    const __m256 by = _mm256_set1_ps(128);
+    _mm256_storeu_ps(scale, _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(h)), by));
+    _mm256_storeu_ps(scale + 8, _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(h, 1)), by));
+}
+
+/* Where code i of 8 in `bits` bytes begins: that byte and the next, for a shuffle; from: of the first. */
+#define STREAM_AT(bits, from, i) (char)((from) + (i) * (bits) / 8), (char)((from) + (i) * (bits) / 8 + 1)
+#define STREAM_HALF(bits, from) \
+    _mm_setr_epi8(STREAM_AT(bits, from, 0), STREAM_AT(bits, from, 1), STREAM_AT(bits, from, 2), STREAM_AT(bits, from, 3), \
+                  STREAM_AT(bits, from, 4), STREAM_AT(bits, from, 5), STREAM_AT(bits, from, 6), STREAM_AT(bits, from, 7))
+/* What brings code i to the top of 16 bits. */
+#define STREAM_UP(bits, i) (short)(1 << (16 - (bits) - (i) * (bits) % 8))
+
+/* 32 codes of fewer than 8 bits: each in 16 bits of its own, moved up by a multiplication and down together. */
+INLINE __m256i stream(__m128i first, __m128i last, const unsigned bits, const unsigned had)
+{
+    const unsigned back = had - 2 * bits;         /* where code 16 begins in last */
+    const __m256i up = both(_mm_setr_epi16(STREAM_UP(bits, 0), STREAM_UP(bits, 1), STREAM_UP(bits, 2), STREAM_UP(bits, 3),
+                                           STREAM_UP(bits, 4), STREAM_UP(bits, 5), STREAM_UP(bits, 6), STREAM_UP(bits, 7)));
+    __m256i at = _mm256_inserti128_si256(_mm256_castsi128_si256(STREAM_HALF(bits, 0)), STREAM_HALF(bits, bits), 1);
+    __m256i a = _mm256_shuffle_epi8(both(first), at);
+    __m256i b = _mm256_shuffle_epi8(both(last), _mm256_add_epi8(at, _mm256_set1_epi8((char)back)));
+    a = _mm256_srli_epi16(_mm256_mullo_epi16(a, up), (int)(16 - bits));
+    b = _mm256_srli_epi16(_mm256_mullo_epi16(b, up), (int)(16 - bits));
+    return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8);
+}
+
+/* 16 bytes of 4-bit codes. */
+INLINE __m256i stream4(__m128i v)
+{
+    const __m128i low = _mm_set1_epi8(15);
+    __m128i lo = _mm_and_si128(v, low), hi = _mm_and_si128(_mm_srli_epi16(v, 4), low);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi8(lo, hi)), _mm_unpackhi_epi8(lo, hi), 1);
+}
+
+INLINE void codes_stream(const uint8_t *p, unsigned bits, int less, int8_t *out)
+{
+    __m256i v;
+    if (bits == 8) v = load256(p);
+    else if (bits == 4) v = stream4(load128(p));
+    else if (bits > 4) v = stream(load128(p), load128(p + 4 * bits - 16), bits, 16);
+    else v = stream(_mm_loadl_epi64((const void *)p), _mm_loadl_epi64((const void *)(p + 4 * bits - 8)), bits, 8);
+    store256(less ? _mm256_sub_epi8(v, _mm256_set1_epi8((char)less)) : v, out);
+}
+
+INLINE void codes_stream_table(const uint8_t *p, const int8_t *table, int8_t *out)
+{
+    store256(_mm256_shuffle_epi8(load_both(table), stream4(load128(p))), out);
+}
+
+INLINE __m128i words4(const uint8_t *p, size_t stride)
+{
+    return _mm_setr_epi32((int)load32(p), (int)load32(p + stride), (int)load32(p + 2 * stride), (int)load32(p + 3 * stride));
+}
+
+INLINE void codes_words(const uint8_t *p, size_t stride, unsigned bits, int less, int8_t *out)
+{
+    __m128i v = words4(p, stride);
+    __m256i c = bits == 4 ? stream4(v) : _mm256_inserti128_si256(_mm256_castsi128_si256(v), words4(p + 4 * stride, stride), 1);
+    store256(_mm256_sub_epi8(c, _mm256_set1_epi8((char)less)), out);
+}
+
+INLINE void codes_awq(const uint8_t *p, size_t stride, int8_t *out, size_t step)
+{
+    static const int place[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
+    const __m256i low = _mm256_set1_epi32(15), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i w[4];
+    UNROLL for (size_t q = 0; q < 4; q++) {
+        const uint8_t *at = p + 8 * q * stride;
+        w[q] = _mm256_inserti128_si256(_mm256_castsi128_si256(words4(at, stride)), words4(at + 4 * stride, stride), 1);
+    }
+    UNROLL for (int i = 0; i < 8; i++) {
+        __m256i c[4];
+        UNROLL for (int q = 0; q < 4; q++) c[q] = _mm256_and_si256(_mm256_srli_epi32(w[q], 4 * place[i]), low);
+        __m256i v = _mm256_packus_epi16(_mm256_packus_epi32(c[0], c[1]), _mm256_packus_epi32(c[2], c[3]));
+        store256(_mm256_permutevar8x32_epi32(v, order), out + (size_t)i * step);
+    }
+}
+
+INLINE void codes_e4m3_halves(const uint8_t *p, size_t n, uint16_t *half)
+{
+    uint8_t last[256];
+    if (n < sizeof last) {
+        memset(last, 0, sizeof last);
+        memcpy(last, p, n);
+        p = last;
+    }
+    UNROLL for (int i = 0; i < 16; i++) {
+        __m256i v = _mm256_cvtepu8_epi16(load128(p + 16 * i)), none = _mm256_set1_epi16(127 << 7);
+        __m256i size = _mm256_and_si256(_mm256_slli_epi16(v, 7), none);
+        __m256i h = _mm256_or_si256(size, _mm256_slli_epi16(_mm256_srli_epi16(v, 7), 15));
+        h = _mm256_blendv_epi8(h, _mm256_set1_epi16(0x7e00), _mm256_cmpeq_epi16(size, none));
+        store256(h, half + 16 * i);
+    }
+}
+
 #define CODES_F16(half) _cvtsh_ss(half)
 #define CODES_PRIMITIVES
 #include "quant/codes.h"
+#include "quant/split_codes.h"
 
 #endif
