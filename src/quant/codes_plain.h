@@ -2,6 +2,8 @@
 #ifndef HEARTH_QUANT_CODES_PLAIN_H
 #define HEARTH_QUANT_CODES_PLAIN_H
 
+#include <math.h>
+
 #include "quant/block.h"
 
 /* Bits [shift, shift + bits) of 32 bytes. */
@@ -126,21 +128,38 @@ static inline void codes_stream_table(const uint8_t *p, const int8_t *table, int
     }
 }
 
-/* The same of codes of 4 or 8 bits in words that lie `stride` bytes apart. */
-static inline void codes_words(const uint8_t *p, size_t stride, unsigned bits, int less, int8_t *out)
-{
-    uint8_t word[32];
-    for (unsigned i = 0; i < bits; i++) memcpy(word + 4 * i, p + i * stride, 4);
-    codes_stream(word, bits, less, out);
-}
-
-/* 32 words, stride bytes apart, each with codes of eight rows in the order 0 2 4 6 1 3 5 7; row i's go to out + i * step. */
-static inline void codes_awq(const uint8_t *p, size_t stride, int8_t *out, size_t step)
+/* 32 columns of eight rows in words that lie `stride` bytes apart, less zero[row]; row i's go to out + i * step.  A word of AWQ
+ * has a code of each row, in the order 0 2 4 6 1 3 5 7; one of GPTQ 8 columns of a row (of 8 bits: 4), and eight rows lie side
+ * by side. */
+static inline void codes_awq(const uint8_t *p, size_t stride, const uint8_t *zero, int8_t *out, size_t step)
 {
     static const uint8_t place[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
     for (unsigned j = 0; j < 32; j++) {
         uint32_t v = load32(p + j * stride);
-        for (unsigned i = 0; i < 8; i++) out[i * step + j] = (int8_t)(v >> 4 * place[i] & 15);
+        for (unsigned i = 0; i < 8; i++) out[i * step + j] = (int8_t)((int)(v >> 4 * place[i] & 15) - zero[i]);
+    }
+}
+
+static inline void codes_gptq4(const uint8_t *p, size_t stride, const uint8_t *zero, int8_t *out, size_t step)
+{
+    for (unsigned i = 0; i < 8; i++)
+        for (unsigned j = 0; j < 32; j++)
+            out[i * step + j] = (int8_t)((int)(load32(p + j / 8 * stride + 4 * i) >> 4 * (j % 8) & 15) - zero[i]);
+}
+
+/* Less 128. */
+static inline void codes_gptq8(const uint8_t *p, size_t stride, int8_t *out, size_t step)
+{
+    for (unsigned i = 0; i < 8; i++)
+        for (unsigned j = 0; j < 32; j++) out[i * step + j] = (int8_t)(p[j / 4 * stride + 4 * i + j % 4] - 128);
+}
+
+/* Half of each of 16 signed E4M3; what is no number counts as 0. */
+static inline void codes_e4m3_scales(const uint8_t *p, float *scale)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        float f = fp4_ue4m3_half(p[i] & 127);
+        scale[i] = p[i] & 128 ? -f : f;
     }
 }
 
@@ -151,6 +170,27 @@ static inline void codes_e4m3_halves(const uint8_t *p, size_t n, uint16_t *half)
         unsigned v = j < n ? p[j] : 0;
         half[j] = (uint16_t)((v & 127) == 127 ? 0x7e00 : (v & 128) << 8 | (v & 127) << 7);
     }
+}
+
+/* 8 / per numbers of F16 or BF16, each `per` times (1, 2, 4, 8). */
+static inline void codes_numbers(const uint8_t *p, int brain, unsigned per, float *out)
+{
+    for (unsigned b = 0; b < 8; b++) {
+        uint16_t h = load16(p + b / per * 2);
+        out[b] = brain ? bf16_to_f32(h) : f16_to_f32(h);
+    }
+}
+
+/* add += 128 * scale in one rounding, for eight. */
+static inline void codes_add128(const float *scale, float *add)
+{
+    for (unsigned b = 0; b < 8; b++) add[b] = fmaf(128, scale[b], add[b]);
+}
+
+/* 2^(p - 128), eight times. */
+static inline void codes_e8m0_halves(const uint8_t *p, float *scale)
+{
+    for (unsigned b = 0; b < 8; b++) scale[b] = fp4_e8m0_half(p[b]);
 }
 
 /* MXFP4: the first of each 17 bytes. */

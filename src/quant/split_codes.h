@@ -57,11 +57,16 @@ static inline size_t split_next(struct split_walk *x)
     return g;
 }
 
-/* Half of a signed E4M3. */
-static inline float split_e4m3_half(uint8_t b)
+/* Those of n blocks. */
+static inline void split_numbers(const struct split *s, const uint8_t *p, size_t k, unsigned n, float *out)
 {
-    float f = b == 255 ? 0 : fp4_ue4m3_half(b & 127);
-    return b & 128 ? -f : f;
+    const uint32_t per = s->group / 32;
+    if (n == SPLIT_BLOCKS && s->number != DT_F32 && (per == 1 || per == 2 || per == 4 || per == 8)) {
+        codes_numbers(p + SPLIT_BLOCKS * k / per * 2, s->number == DT_BF16, per, out);
+        return;
+    }
+    struct split_walk x = split_begin(s, k);
+    for (unsigned b = 0; b < n; b++) out[b] = split_number(p, s->number, split_next(&x));
 }
 
 /* ---- rows that lie one after the other --------------------------------------------------------------------------------- */
@@ -71,14 +76,10 @@ static inline void split_affine(const struct split *s, size_t r, size_t k, unsig
     const unsigned n = split_blocks(s, k, o);
     const uint8_t *code = s->code + r * s->code_row + k * 32 * bits;
     const uint8_t *scale = s->scale + r * s->scale_row, *bias = s->bias + r * s->scale_row;
-    struct split_walk x = split_begin(s, k);
-    for (unsigned b = 0; b < n; b++) {
-        size_t g = split_next(&x);
-        o->scale[b] = split_number(scale, s->number, g);
-        o->add[b] = split_number(bias, s->number, g);
-        if (bits == 8) o->add[b] = fmaf(128, o->scale[b], o->add[b]);
-        codes_stream(code + 4 * bits * b, bits, bits == 8 ? 128 : 0, o->code + 32 * b);
-    }
+    split_numbers(s, scale, k, n, o->scale);
+    split_numbers(s, bias, k, n, o->add);
+    if (bits == 8) codes_add128(o->scale, o->add);
+    for (unsigned b = 0; b < n; b++) codes_stream(code + 4 * bits * b, bits, bits == 8 ? 128 : 0, o->code + 32 * b);
 }
 
 #define SPLIT_AFFINE(bits)                                                                                          \
@@ -98,10 +99,10 @@ static inline void split_codes_mxfp4_rows(const struct split *s, size_t r, size_
     const unsigned n = split_blocks(s, k, o);
     const uint8_t *code = s->code + r * s->code_row + k * SPLIT_COLS / 2, *scale = s->scale + r * s->scale_row;
     struct split_walk x = split_begin(s, k);
-    for (unsigned b = 0; b < n; b++) {
-        o->scale[b] = fp4_e8m0_half(scale[split_next(&x)]) * s->factor;
-        codes_stream_table(code + 16 * b, fp4_codes, o->code + 32 * b);
-    }
+    if (n == SPLIT_BLOCKS && s->group == 32) codes_e8m0_halves(scale + SPLIT_BLOCKS * k, o->scale);
+    else for (unsigned b = 0; b < n; b++) o->scale[b] = fp4_e8m0_half(scale[split_next(&x)]);
+    for (unsigned b = 0; s->factor != 1 && b < n; b++) o->scale[b] *= s->factor;
+    for (unsigned b = 0; b < n; b++) codes_stream_table(code + 16 * b, fp4_codes, o->code + 32 * b);
 }
 
 static inline void split_codes_nvfp4_rows(const struct split *s, size_t r, size_t k, struct weight_codes *o)
@@ -109,11 +110,12 @@ static inline void split_codes_nvfp4_rows(const struct split *s, size_t r, size_
     const unsigned n = split_blocks(s, k, o);
     const uint8_t *code = s->code + r * s->code_row + k * SPLIT_COLS / 2, *scale = s->scale + r * s->scale_row;
     const uint32_t per = s->group / 16;
-    for (unsigned b = 0; b < n; b++) {
-        for (unsigned i = 2 * b; i < 2 * b + 2; i++)
-            o->scale[i] = split_e4m3_half(scale[(uint32_t)(16 * k + i) / per]) * s->factor;
-        codes_stream_table(code + 16 * b, fp4_codes, o->code + 32 * b);
-    }
+    uint8_t each[16] = { 0 };
+    if (per == 1) memcpy(each, scale + 16 * k, 2 * n);
+    else for (unsigned i = 0; i < 2 * n; i++) each[i] = scale[(uint32_t)(16 * k + i) / per];
+    codes_e4m3_scales(each, o->scale);
+    for (unsigned i = 0; s->factor != 1 && i < 16; i++) o->scale[i] *= s->factor;
+    for (unsigned b = 0; b < n; b++) codes_stream_table(code + 16 * b, fp4_codes, o->code + 32 * b);
 }
 
 static inline void split_rows_of(split_codes_fn *codes, const struct split *s, size_t r, size_t k, struct weight_codes *o)
@@ -123,81 +125,64 @@ static inline void split_rows_of(split_codes_fn *codes, const struct split *s, s
 
 /* ---- columns that lie one after the other ------------------------------------------------------------------------------- */
 
-/* What the codes of row r in group g lose. */
-static inline int split_awq_zero(const struct split *s, size_t r, size_t g)
+/* Eight rows from r, whose words lie side by side; r is a multiple of 8.  What their codes lose in group g, and their scales. */
+struct split_eight { uint8_t zero[8]; float scale[8]; };
+
+static inline void split_eight(const struct split *s, size_t r, size_t g, struct split_eight *o)
 {
-    static const uint8_t place[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
-    return (int)(load32(s->bias + g * s->code_row + r / 8 * 4) >> 4 * place[r % 8] & 15);
+    static const uint8_t awq[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
+    const unsigned bits = s->type == DT_GPTQ8 ? 8 : 4;
+    const size_t row = s->type == DT_AWQ4 ? s->code_row : s->rows * bits / 8;
+    const uint8_t *p = s->bias + g * row + r * bits / 8;
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned at = bits * (s->type == DT_AWQ4 ? awq[i] : i);
+        o->zero[i] = (uint8_t)((p[at / 8] >> at % 8 & ((1u << bits) - 1)) + s->zero_add);
+        o->scale[i] = split_number(s->scale + g * s->scale_row, s->number, r + i);
+    }
 }
 
-static inline int split_gptq_zero(const struct split *s, size_t r, size_t g, unsigned bits)
+/* Of 8 bits the zero, up to 256, goes into what is added: o->zero is one byte, which counts as 1..256 where zero_add is 1. */
+static inline int split_zero8(const struct split *s, uint8_t zero) { return zero || !s->zero_add ? zero : 256; }
+
+static inline void split_columns(const struct split *s, size_t r, size_t k, struct weight_codes *o)
 {
-    const unsigned per = 32 / bits;
-    uint32_t v = load32(s->bias + g * (s->rows / per * 4) + r / per * 4) >> (bits * (r % per));
-    return (int)((v & ((1u << bits) - 1)) + s->zero_add);
+    struct split_eight e = { { 0 }, { 0 } };
+    struct split_walk x = split_begin(s, k);
+    size_t have = SIZE_MAX;
+    unsigned n = 0;
+    /* Words in 32 columns; whether nobody has asked for their cache lines. */
+    const size_t words = s->type == DT_AWQ4 ? 32 : s->type == DT_GPTQ4 ? 4 : 8;
+    const bool first = r % (s->type == DT_AWQ4 ? 128 : 16) == 0;
+    for (size_t i = 0; i < 8; i++) n = split_blocks(s, k, o + i);
+    for (unsigned b = 0; b < n; b++) {
+        const size_t block = SPLIT_BLOCKS * k + b, g = split_next(&x);
+        int8_t *code = o->code + 32 * b;
+        const uint8_t *word = s->code + words * block * s->code_row + (s->type == DT_AWQ4 ? r / 2 : r * 4);
+        if (g != have) split_eight(s, r, have = g, &e);
+        for (size_t i = 0; first && i < words; i++) __builtin_prefetch(word + (words + i) * s->code_row, 0, 3);
+        if (s->type == DT_AWQ4) codes_awq(word, s->code_row, e.zero, code, sizeof *o);
+        else if (s->type == DT_GPTQ4) codes_gptq4(word, s->code_row, e.zero, code, sizeof *o);
+        else codes_gptq8(word, s->code_row, code, sizeof *o);
+        for (size_t i = 0; i < 8; i++) {
+            o[i].scale[b] = e.scale[i];
+            if (s->type == DT_GPTQ8) o[i].add[b] = (float)(128 - split_zero8(s, e.zero[i])) * e.scale[i];
+        }
+    }
 }
 
-static inline float split_column_scale(const struct split *s, size_t r, size_t g)
-{
-    return split_number(s->scale + g * s->scale_row, s->number, r);
-}
-
-/* Eight rows of which the first is a multiple of 8 share their words. */
-static inline void split_rows_awq4(const struct split *s, size_t r, size_t k, struct weight_codes *o)
+/* Any eight rows. */
+static inline void split_rows_columns(const struct split *s, size_t r, size_t k, struct weight_codes *o)
 {
     struct weight_codes all[8];
-    unsigned n = 0;
-    if (r % 8) {                                  /* rows of two words */
-        for (size_t i = 0; i < 8; i++) {
-            size_t want = r + i < s->rows ? r + i : s->rows - 1;
-            if (!i || want % 8 == 0) split_rows_awq4(s, want / 8 * 8, k, all);
-            o[i] = all[want % 8];
-        }
+    if (r % 8 == 0) {
+        split_columns(s, r, k, o);
         return;
     }
-    for (size_t i = 0; i < 8; i++) n = split_blocks(s, k, o + i);
-    struct split_walk x = split_begin(s, k);
-    for (unsigned b = 0; b < n; b++) {
-        size_t g = split_next(&x);
-        codes_awq(s->code + (SPLIT_COLS * k + 32 * b) * s->code_row + r / 8 * 4, s->code_row, o->code + 32 * b, sizeof *o);
-        for (size_t i = 0; i < 8; i++) {
-            codes_high_bits(0, 0, split_awq_zero(s, r + i, g), o[i].code + 32 * b);
-            o[i].scale[b] = split_column_scale(s, r + i, g);
-        }
+    for (size_t i = 0; i < 8; i++) {
+        size_t want = r + i < s->rows ? r + i : s->rows - 1;
+        if (!i || want % 8 == 0) split_columns(s, want / 8 * 8, k, all);
+        o[i] = all[want % 8];
     }
-}
-
-static inline void split_gptq(const struct split *s, size_t r, size_t k, unsigned bits, struct weight_codes *o)
-{
-    const unsigned n = split_blocks(s, k, o);
-    struct split_walk x = split_begin(s, k);
-    for (unsigned b = 0; b < n; b++) {
-        const uint8_t *code = s->code + (SPLIT_BLOCKS * k + b) * bits * s->code_row + r * 4;
-        size_t g = split_next(&x);
-        int zero = split_gptq_zero(s, r, g, bits);
-        o->scale[b] = split_column_scale(s, r, g);
-        if (bits == 8) o->add[b] = (float)(128 - zero) * o->scale[b];
-        codes_words(code, s->code_row, bits, bits == 8 ? 128 : zero, o->code + 32 * b);
-    }
-}
-
-static inline void split_codes_gptq4(const struct split *s, size_t r, size_t k, struct weight_codes *o)
-{
-    split_gptq(s, r, k, 4, o);
-}
-static inline void split_codes_gptq8(const struct split *s, size_t r, size_t k, struct weight_codes *o)
-{
-    split_gptq(s, r, k, 8, o);
-}
-
-
-static inline void split_rows_gptq4(const struct split *s, size_t r, size_t k, struct weight_codes *o)
-{
-    split_rows_of(split_codes_gptq4, s, r, k, o);
-}
-static inline void split_rows_gptq8(const struct split *s, size_t r, size_t k, struct weight_codes *o)
-{
-    split_rows_of(split_codes_gptq8, s, r, k, o);
 }
 
 /* ---- floats of 8 bits ------------------------------------------------------------------------------------------------------ */
@@ -207,11 +192,13 @@ static inline void split_halves(const struct split *s, size_t r, size_t k, uint1
 {
     const size_t at = SPLIT_COLS * k, n = s->cols - at < SPLIT_COLS ? s->cols - at : SPLIT_COLS;
     const uint8_t *row = s->scale ? s->scale + (s->type == DT_MXFP8_ROWS ? r : r / s->scale_rows) * s->scale_row : NULL;
+    struct split_walk x = { 0, s->group / 32, s->group / 32 };
+    if (s->group < s->cols) x = split_begin(s, k);
     codes_e4m3_halves(s->code + r * s->code_row + at, n, half);
     for (size_t b = 0; b < SPLIT_BLOCKS; b++) {
         float f = 1;
         if (row && 32 * b < n) {
-            size_t g = (at + 32 * b) / s->group;
+            size_t g = s->group < s->cols ? split_next(&x) : 0;
             uint32_t u = s->type == DT_MXFP8_ROWS ? (uint32_t)row[g] << 23 : 0;       /* 0 stands for 2^-127: too small */
             memcpy(&f, &u, sizeof f);
             if (s->type != DT_MXFP8_ROWS) f = split_number(row, s->number, g);

@@ -132,7 +132,7 @@ INLINE float q4_0_unit(const uint8_t *w, const int8x16_t *code, const struct act
             const uint8_t *p = s < whole ? w : tail;                                                        \
             int8x16_t code[ACT_GROUPS];                                                                     \
             struct weight_codes c;                                                                          \
-            (void)c, (void)of;                                                                              \
+            (void)c, (void)of, (void)p;                                                                     \
             read;                                                                                           \
             UNROLL for (int t = 0; t < nt; t++) {                                                           \
                 const struct act_block *x = a[t] + s;                                                       \

@@ -123,5 +123,7 @@ static void split_row(const struct matmul_job *j, size_t r, split_rows_fn *codes
     }                                                                                                   \
     SPLIT_KERNEL(name, family)
 #define SPLIT_COLUMNS SPLIT_INT
-#define split_codes_awq4 split_rows_awq4
+#define split_codes_awq4  split_rows_columns
+#define split_codes_gptq4 split_rows_columns
+#define split_codes_gptq8 split_rows_columns
 #include "kernel/matmul/split_ints.inc"

@@ -342,7 +342,7 @@ PANEL_KERNEL(q6_k, Q6_K_BYTES, SUPER)
 #define SPLIT_COLUMNS(name, type, family, top, offset)                                                              \
     static void read_##name(const struct split *s, size_t r, size_t k, struct weight_codes *o)                      \
     {                                                                                                               \
-        split_rows_##name(s, r, k, o);                                                                              \
+        split_rows_columns(s, r, k, o);                                                                             \
     }                                                                                                               \
     SPLIT_KERNEL(name, family, (void)0)
 #include "kernel/matmul/split_ints.inc"

@@ -135,9 +135,9 @@ static void check_matrix(const struct kind *k, size_t R, size_t K, bool wild, ui
         if (!wild) check_double(&s, act, stride, x, Ts[i], want);
         for (size_t c = 0; wild && c < Ts[i] * (R + 1); c++) assert_true(isfinite(want[c]));
         for (size_t v = 0; v < sizeof set / sizeof *set; v++) {
-            if (set[v] & ~cpu_features()) continue;
-            j.step = rnd() % 2 ? R : 1 + rnd() % R;
+            j.step = rnd() % 2 ? R : 1 + rnd() % R;          /* as often on every machine */
             j.mapped = rnd() % 2;
+            if (set[v] & ~cpu_features()) continue;
             run(&s, act, &j, set[v], got);
             if (memcmp(got, want, bytes))
                 fail_msg("%s group %u: %zu tokens, %zu x %zu, rows by %zu, with %s", dtype_info(s.type)->name, s.group, Ts[i], R,
@@ -164,7 +164,7 @@ static void every_variant_gives_the_same_bits(void **state)
             check_matrix(kind, R, K, false, &hash);
         }
     print_message("# hash %016llx\n", (unsigned long long)hash);
-    assert_true(hash == UINT64_C(0x5209137802ec992a));
+    assert_true(hash == UINT64_C(0x5c88c26ea9d6f690));
 }
 
 /* Columns of F8 need no whole blocks. */

@@ -143,14 +143,35 @@ INLINE void codes_iq2_scales(const uint8_t *p, int16_t *sc)
     store256(_mm256_cvtepu8_epi16(_mm_add_epi8(_mm_add_epi8(v, v), _mm_set1_epi8(1))), sc);
 }
 
+/* 2^(e - 128) of eight bytes. */
+INLINE __m256i e8m0_halves(__m128i bytes)
+{
+    __m256i e = _mm256_cvtepu8_epi32(bytes), normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    return _mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e));
+}
+
+INLINE void codes_e8m0_halves(const uint8_t *p, float *scale) { store256(e8m0_halves(_mm_loadl_epi64((const void *)p)), scale); }
+
+INLINE void codes_numbers(const uint8_t *p, int brain, unsigned per, float *out)
+{
+    __m128i h = per == 1 ? load128(p) : per == 2 ? _mm_loadl_epi64((const void *)p) :
+        _mm_cvtsi32_si128(per == 4 ? (int)load32(p) : load16(p));
+    const __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), shift = _mm256_set1_epi32(__builtin_ctz(per));
+    __m256i f = brain ? _mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16) : _mm256_castps_si256(_mm256_cvtph_ps(h));
+    store256(_mm256_permutevar8x32_epi32(f, _mm256_srlv_epi32(place, shift)), out);
+}
+
+INLINE void codes_add128(const float *scale, float *add)
+{
+    _mm256_storeu_ps(add, _mm256_fmadd_ps(_mm256_set1_ps(128), _mm256_loadu_ps(scale), _mm256_loadu_ps(add)));
+}
+
 INLINE void codes_mxfp4_scales(const uint8_t *p, float *scale)
 {
     __m128i a = _mm_unpacklo_epi8(load128(p), load128(p + 17)), b = _mm_unpacklo_epi8(load128(p + 34), load128(p + 51));
     __m128i c = _mm_unpacklo_epi8(load128(p + 68), load128(p + 85)), d = _mm_unpacklo_epi8(load128(p + 102), load128(p + 119));
-    __m256i e = _mm256_cvtepu8_epi32(_mm_unpacklo_epi32(_mm_unpacklo_epi16(a, b), _mm_unpacklo_epi16(c, d)));
-    __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
-    __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
-    store256(_mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)), scale);
+    store256(e8m0_halves(_mm_unpacklo_epi32(_mm_unpacklo_epi16(a, b), _mm_unpacklo_epi16(c, d))), scale);
 }
 
 INLINE void codes_table8(const uint8_t *q, const int8_t *table, int8_t *out)
@@ -219,14 +240,7 @@ INLINE __m128i words4(const uint8_t *p, size_t stride)
     return _mm_setr_epi32((int)load32(p), (int)load32(p + stride), (int)load32(p + 2 * stride), (int)load32(p + 3 * stride));
 }
 
-INLINE void codes_words(const uint8_t *p, size_t stride, unsigned bits, int less, int8_t *out)
-{
-    __m128i v = words4(p, stride);
-    __m256i c = bits == 4 ? stream4(v) : _mm256_inserti128_si256(_mm256_castsi128_si256(v), words4(p + 4 * stride, stride), 1);
-    store256(_mm256_sub_epi8(c, _mm256_set1_epi8((char)less)), out);
-}
-
-INLINE void codes_awq(const uint8_t *p, size_t stride, int8_t *out, size_t step)
+INLINE void codes_awq(const uint8_t *p, size_t stride, const uint8_t *zero, int8_t *out, size_t step)
 {
     static const int place[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
     const __m256i low = _mm256_set1_epi32(15), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -239,8 +253,61 @@ INLINE void codes_awq(const uint8_t *p, size_t stride, int8_t *out, size_t step)
         __m256i c[4];
         UNROLL for (int q = 0; q < 4; q++) c[q] = _mm256_and_si256(_mm256_srli_epi32(w[q], 4 * place[i]), low);
         __m256i v = _mm256_packus_epi16(_mm256_packus_epi32(c[0], c[1]), _mm256_packus_epi32(c[2], c[3]));
-        store256(_mm256_permutevar8x32_epi32(v, order), out + (size_t)i * step);
+        v = _mm256_sub_epi8(_mm256_permutevar8x32_epi32(v, order), _mm256_set1_epi8((char)zero[i]));
+        store256(v, out + (size_t)i * step);
     }
+}
+
+/* Four words of eight rows: v[i] has those of row i, then those of row i + 4. */
+INLINE void words_of_rows(const uint8_t *p, size_t stride, __m256i *v)
+{
+    __m256i w[4];
+    UNROLL for (size_t k = 0; k < 4; k++) w[k] = load256(p + k * stride);
+    __m256i a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
+    __m256i c = _mm256_unpacklo_epi32(w[2], w[3]), d = _mm256_unpackhi_epi32(w[2], w[3]);
+    v[0] = _mm256_unpacklo_epi64(a, c);
+    v[1] = _mm256_unpackhi_epi64(a, c);
+    v[2] = _mm256_unpacklo_epi64(b, d);
+    v[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+INLINE void codes_gptq4(const uint8_t *p, size_t stride, const uint8_t *zero, int8_t *out, size_t step)
+{
+    __m256i v[4];
+    words_of_rows(p, stride, v);
+    UNROLL for (size_t i = 0; i < 8; i++) {
+        __m256i code = stream4(i < 4 ? _mm256_castsi256_si128(v[i]) : _mm256_extracti128_si256(v[i - 4], 1));
+        store256(_mm256_sub_epi8(code, _mm256_set1_epi8((char)zero[i])), out + i * step);
+    }
+}
+
+INLINE void codes_gptq8(const uint8_t *p, size_t stride, int8_t *out, size_t step)
+{
+    const __m256i flip = _mm256_set1_epi8(-128);
+    __m256i v[4], w[4];
+    words_of_rows(p, stride, v);
+    words_of_rows(p + 4 * stride, stride, w);
+    UNROLL for (size_t i = 0; i < 4; i++) {
+        store256(_mm256_xor_si256(_mm256_permute2x128_si256(v[i], w[i], 0x20), flip), out + i * step);
+        store256(_mm256_xor_si256(_mm256_permute2x128_si256(v[i], w[i], 0x31), flip), out + (i + 4) * step);
+    }
+}
+
+/* Numbers of 8 bits as halves, 2^-8 times as large; what is none as `none`. */
+INLINE __m256i e4m3_halves(__m128i bytes, short none)
+{
+    __m256i v = _mm256_cvtepu8_epi16(bytes), nan = _mm256_set1_epi16(127 << 7);
+    __m256i size = _mm256_and_si256(_mm256_slli_epi16(v, 7), nan);
+    __m256i h = _mm256_or_si256(size, _mm256_slli_epi16(_mm256_srli_epi16(v, 7), 15));
+    return _mm256_blendv_epi8(h, _mm256_set1_epi16(none), _mm256_cmpeq_epi16(size, nan));
+}
+
+INLINE void codes_e4m3_scales(const uint8_t *p, float *scale)
+{
+    __m256i h = e4m3_halves(load128(p), 0);
+    const __m256 by = _mm256_set1_ps(128);
+    _mm256_storeu_ps(scale, _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(h)), by));
+    _mm256_storeu_ps(scale + 8, _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(h, 1)), by));
 }
 
 INLINE void codes_e4m3_halves(const uint8_t *p, size_t n, uint16_t *half)
@@ -251,13 +318,7 @@ INLINE void codes_e4m3_halves(const uint8_t *p, size_t n, uint16_t *half)
         memcpy(last, p, n);
         p = last;
     }
-    UNROLL for (int i = 0; i < 16; i++) {
-        __m256i v = _mm256_cvtepu8_epi16(load128(p + 16 * i)), none = _mm256_set1_epi16(127 << 7);
-        __m256i size = _mm256_and_si256(_mm256_slli_epi16(v, 7), none);
-        __m256i h = _mm256_or_si256(size, _mm256_slli_epi16(_mm256_srli_epi16(v, 7), 15));
-        h = _mm256_blendv_epi8(h, _mm256_set1_epi16(0x7e00), _mm256_cmpeq_epi16(size, none));
-        store256(h, half + 16 * i);
-    }
+    UNROLL for (int i = 0; i < 16; i++) store256(e4m3_halves(load128(p + 16 * i), 0x7e00), half + 16 * i);
 }
 
 #define CODES_F16(half) _cvtsh_ss(half)
