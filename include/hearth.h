@@ -188,6 +188,37 @@ HEARTH_API int hearth_session_drop(struct hearth_session *s, size_t n, struct he
 /* Rows [n][n_vocab] of the last positions of the last sync or append, oldest first; *n <= n_logits. */
 HEARTH_API const float *hearth_session_logits_rows(const struct hearth_session *s, size_t *n);
 
+/* ---- what a model would need ---- */
+
+struct hearth_needs_options {      /* zero-initialise */
+    uint32_t threads;              /* as for a model */
+    const char *cpu;
+    uint32_t n_ctx;                /* tokens of each text; 0: the model's own, at most 4096 */
+    int kv_type, kv_type_v;        /* HEARTH_KV_* */
+    uint32_t n_sessions;           /* texts at once; 0: 1 */
+    uint32_t n_prompt;             /* tokens of the prompt for which `prefill` is counted, `decode` is behind it; 0: 512 */
+};
+/* What a step must at least do: bytes of weights and of keys and values that are read, and multiply-adds of the matrices, by the
+ * kind of their weights; few_macs: each weighed by how slowly this device multiplies such a matrix with one token, so that its
+ * best rate of 8-bit multiply-adds says how long that takes. */
+struct hearth_work { double bytes, int_macs, float_macs, few_macs; };
+struct hearth_needs {
+    /* Bytes of memory.  other: what this process holds now, the file's header and tokenizer included. */
+    uint64_t weights, embedding, kv, compute, other;
+    uint64_t file_bytes, n_parameters, n_active;      /* n_active: parameters that one token is multiplied with */
+    uint64_t kv_token;             /* bytes that one more token adds to kv, for one text */
+    uint32_t n_ctx, n_ctx_train, n_layer, n_expert, n_expert_used, threads;
+    bool encoder;                  /* makes embeddings only: no kv, no decode */
+    char architecture[64], name[128];
+    struct hearth_work prefill;    /* of one prompt */
+    struct hearth_work decode;     /* of a token for each of the sessions */
+};
+/* Counted by what would allocate and compute, but nothing is loaded: of the file only the header is read, and whatever else is
+ * small (rotary factors).  All of its weights may be missing, as holes of the right size.  `embedding`, a part of `weights`, is a
+ * table that is read one row at a time. */
+HEARTH_API int hearth_model_needs(const char *path, const struct hearth_needs_options *o, struct hearth_needs *out,
+                                  struct hearth_error *e);
+
 /* ---- past texts in files ---- */
 
 /* Writes what the session's text took to evaluate to a file of this folder, for later processes with the same model; removes the

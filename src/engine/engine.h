@@ -117,6 +117,7 @@ struct opening {
     /* Called now and then with the bytes of the file that were read; false: no further.  NULL: it is read when needed. */
     bool (*progress)(void *arg, uint64_t done, uint64_t total);
     void *arg;
+    bool no_ahead;                    /* the system is not asked to read the weights ahead */
     uint64_t weights;                 /* out: bytes of the file, once it could be read */
 };
 /* path NULL: the embedded model. */
@@ -134,6 +135,7 @@ int engine_can_run(const struct gguf *g, struct err *err);
 struct engine_step { uint32_t T, S, n_out; double depth; int kv_type, kv_type_v; };
 struct engine_work {
     double int_macs, float_macs;      /* multiply-adds of the matrices, by the kind of their weights; attention is left out */
+    double few_macs;                  /* each divided by the device's `few` */
     double bytes;                     /* of weights (of experts as many as T * S random choices meet) and of the KV cache read */
 };
 void engine_work(const struct hearth_model *m, const struct engine_step *s, struct engine_work *out);
@@ -164,6 +166,7 @@ struct eval_item {
 int engine_eval(struct hearth_model *m, struct variant *v, struct eval_item *item, size_t n_items, uint32_t limit,
                 struct err *err);
 /* The sequence that a session's options ask for, when they make sense. */
+uint32_t engine_default_ctx(const struct hearth_model *m);
 int engine_seq_options(const struct hearth_model *m, const struct hearth_session_options *o, struct seq_options *out,
                        struct err *err);
 /* HEARTH_KV_* of keys and of values as types; false: there is no such. */

@@ -268,7 +268,7 @@ static int open_file(struct hearth_model *m, const char *path, struct opening *h
     if (path) {
         rc = model_file_open(&m->gguf, path, err);
         /* Reading ahead more than fits would only push out what was just read. */
-        if (rc == 0 && gguf_file_bytes(m->gguf) < os_memory_available()) gguf_willneed(m->gguf);
+        if (rc == 0 && !how->no_ahead && gguf_file_bytes(m->gguf) < os_memory_available()) gguf_willneed(m->gguf);
     } else if (hearth_spark_end - hearth_spark_begin > 0) {
         rc = gguf_parse(&m->gguf, hearth_spark_begin, (uint64_t)(hearth_spark_end - hearth_spark_begin), "spark", err);
     } else {

@@ -6,7 +6,7 @@
 
 /* ---- what a session is to be ---- */
 
-static uint32_t default_ctx(const struct hearth_model *m)
+uint32_t engine_default_ctx(const struct hearth_model *m)
 {
     uint32_t n = m->h.n_ctx_train && m->h.n_ctx_train < 4096 ? m->h.n_ctx_train : 4096;
     return m->h.n_position && m->h.n_position < n ? m->h.n_position : n;
@@ -43,7 +43,7 @@ int engine_seq_options(const struct hearth_model *m, const struct hearth_session
     if (rc < 0) return rc;
     if (!engine_kv_types(o->kv_type, o->kv_type_v, type))
         return err_set(err, ERR_ARG, "unknown type %d or %d for the KV cache", o->kv_type, o->kv_type_v);
-    uint32_t n_ctx = o->n_ctx ? o->n_ctx : default_ctx(m);
+    uint32_t n_ctx = o->n_ctx ? o->n_ctx : engine_default_ctx(m);
     bool is_long = m->variant[V_LONG].graph && n_ctx > m->h.n_ctx_orig;
     *out = (struct seq_options){ .n_max = n_ctx, .alone = o->no_cache,
                                  .key = { .salt = o->cache_salt, .type = { (uint32_t)type[0], (uint32_t)type[1] },

@@ -4,12 +4,13 @@
 /* Larger than caches, and read in some milliseconds. */
 enum { READ_PART = 256 << 20 };
 
-static void add_macs(struct engine_work *out, const struct weight *w, double rows)
+static void add_macs(const struct hearth_model *m, struct engine_work *out, const struct weight *w, double rows)
 {
     double macs = (double)w->ne[0] * (double)w->ne[1] * rows;
     enum dtype_family family = dtype_info(w->type)->family;
     if (family == DTF_FLOAT || family == DTF_SPLIT) out->float_macs += macs;
     else out->int_macs += macs;
+    out->few_macs += macs / m->ops->few(w->type);
 }
 
 /* How many of E experts are chosen by somebody when n tokens choose k each at random. */
@@ -20,22 +21,23 @@ static double experts_met(double E, double k, double n)
     return E * (1 - none);
 }
 
-static void add_op(const struct graph *g, const struct op *o, const struct engine_step *s, struct engine_work *out)
+static void add_op(const struct hearth_model *m, const struct op *o, const struct engine_step *s, struct engine_work *out)
 {
+    const struct graph *g = m->variant[V_TEXT].graph;
     double tokens = (double)s->T * s->S;
     switch (o->kind) {
     case OP_MATMUL:
-        add_macs(out, o->w, g->value[o->out].rows == ROWS_OUT ? s->n_out : tokens);
+        add_macs(m, out, o->w, g->value[o->out].rows == ROWS_OUT ? s->n_out : tokens);
         if (g->value[o->out].rows != ROWS_OUT || s->n_out) out->bytes += (double)o->w->bytes;
         return;
     case OP_MATMUL_ID: {
         double E = (double)o->w->ne[2];
-        add_macs(out, o->w, tokens * g->n_slot);
+        add_macs(m, out, o->w, tokens * g->n_slot);
         out->bytes += (double)o->w->bytes / E * experts_met(E, g->n_slot, tokens);
         return;
     }
     case OP_MATMUL_HEADS:
-        for (uint64_t h = 0; h < o->w->ne[2]; h++) add_macs(out, o->w, tokens);
+        for (uint64_t h = 0; h < o->w->ne[2]; h++) add_macs(m, out, o->w, tokens);
         out->bytes += (double)o->w->bytes;
         return;
     case OP_EMBED:
@@ -62,7 +64,7 @@ void engine_work(const struct hearth_model *m, const struct engine_step *s, stru
 {
     const struct graph *g = m->variant[V_TEXT].graph;
     *out = (struct engine_work){ 0 };
-    for (uint32_t i = 0; i < g->n_op; i++) add_op(g, &g->op[i], s, out);
+    for (uint32_t i = 0; i < g->n_op; i++) add_op(m, &g->op[i], s, out);
 }
 
 double engine_limit(struct hearth_model *m, enum device_limit what)
