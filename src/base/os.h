@@ -32,6 +32,10 @@ void os_file_touch(const char *path);                  /* changed now */
 /* The whole file, NUL added, at most max bytes (ERR_LIMIT).  *out is the caller's (mem_free). */
 int  os_read_file(const char *path, uint64_t max, char **out, size_t *n, struct err *err);
 
+/* The beginning of a file, at most n - 1 bytes, NUL added; also of those that the system makes up as they are read.  False: it
+ * cannot be read, and dst is "". */
+bool os_read_begin(const char *path, char *dst, size_t n);
+
 /* A new file that appears under its name only when complete: written to "path.tmp-PID-X", synced, renamed, its folder synced. */
 struct os_writer;
 int  os_write_begin(struct os_writer **out, const char *path, struct err *err);
@@ -56,6 +60,14 @@ unsigned os_core_count(void);              /* physical cores among them, >= 1 */
 uint64_t os_memory_total(void);            /* bytes; 0 = unknown */
 uint64_t os_memory_available(void);        /* bytes that can be had without swapping; 0 = unknown */
 uint64_t os_memory_peak(void);             /* most bytes that this process ever had in memory, mapped files included */
+uint64_t os_memory_now(void);              /* the bytes of this process that are in memory now; 0 = unknown */
+/* The processor's name, for people; "" = unknown. */
+void     os_cpu_name(char *dst, size_t n);
+/* What the system lets this process have at most; UINT64_MAX: as much as there is. */
+enum os_limit { OS_LIMIT_LOCKED, OS_LIMIT_FILES, OS_LIMIT_SPACE };      /* bytes in memory for good; open files; addresses */
+uint64_t os_limit(enum os_limit which);
+/* Memory that processor and GPU share: the bytes that the GPU may take of it.  0: there is no such memory. */
+uint64_t os_gpu_share(void);
 uint64_t os_random64(void);
 
 /* Bytes that the C library set aside for a block of its heap; NULL: 0. */

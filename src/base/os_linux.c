@@ -75,6 +75,33 @@ uint64_t os_memory_peak(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;      /* kilobytes here */
 }
 
+uint64_t os_memory_now(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    unsigned long long pages = 0;
+    if (!f) return 0;
+    if (fscanf(f, "%*u %llu", &pages) != 1) pages = 0;
+    fclose(f);
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void os_cpu_name(char *dst, size_t n)
+{
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    char line[256];
+    dst[0] = 0;
+    if (!f) return;
+    while (fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (!colon || (strncmp(line, "model name", 10) != 0 && strncmp(line, "Model\t", 6) != 0)) continue;
+        snprintf(dst, n, "%.*s", (int)strcspn(colon + 2, "\n"), colon[1] ? colon + 2 : "");
+        break;
+    }
+    fclose(f);
+}
+
+uint64_t os_gpu_share(void) { return 0; }
+
 uint64_t os_random64(void)
 {
     uint64_t v;

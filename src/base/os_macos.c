@@ -56,6 +56,30 @@ uint64_t os_memory_peak(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss : 0;             /* bytes here */
 }
 
+uint64_t os_memory_now(void)
+{
+    struct mach_task_basic_info info;
+    mach_msg_type_number_t n = MACH_TASK_BASIC_INFO_COUNT;
+    if (task_info(mach_task_self(), MACH_TASK_BASIC_INFO, (task_info_t)&info, &n) != KERN_SUCCESS) return 0;
+    return info.resident_size;
+}
+
+void os_cpu_name(char *dst, size_t n)
+{
+    size_t got = n;
+    if (sysctlbyname("machdep.cpu.brand_string", dst, &got, NULL, 0) != 0 || !n) got = 0;
+    if (n) dst[got < n ? got : n - 1] = 0;
+}
+
+/* The limit that was set, else the usual one: three quarters, on machines up to 36 GB two thirds. */
+uint64_t os_gpu_share(void)
+{
+    uint64_t total = os_memory_total(), mb = sysctl_u64("iogpu.wired_limit_mb");
+    if (!sysctl_u64("hw.optional.arm64")) return 0;
+    if (mb) return mb << 20;
+    return total > (uint64_t)36 << 30 ? total / 4 * 3 : total / 3 * 2;
+}
+
 uint64_t os_random64(void)
 {
     uint64_t v;

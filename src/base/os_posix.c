@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -204,4 +205,29 @@ void os_thread_join(struct os_thread *t)
     if (!t) return;
     pthread_join(t->id, NULL);
     mem_free(t);
+}
+
+bool os_read_begin(const char *path, char *dst, size_t n)
+{
+    size_t got = 0;
+    dst[0] = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    while (got + 1 < n) {
+        ssize_t k = read(fd, dst + got, n - 1 - got);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) break;
+        got += (size_t)k;
+    }
+    close(fd);
+    dst[got] = 0;
+    return true;
+}
+
+uint64_t os_limit(enum os_limit which)
+{
+    struct rlimit r;
+    int what = which == OS_LIMIT_LOCKED ? RLIMIT_MEMLOCK : which == OS_LIMIT_FILES ? RLIMIT_NOFILE : RLIMIT_AS;
+    if (getrlimit(what, &r) != 0 || r.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+    return (uint64_t)r.rlim_cur;
 }
