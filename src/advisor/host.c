@@ -154,6 +154,14 @@ uint64_t host_room(const struct host *h)
     return room > 2 * spare ? room - spare : room / 2;
 }
 
+void host_machine(const struct host *h, struct machine *out)
+{
+    *out = (struct machine){ .kind = MACHINE_HOST, .memory = h->memory, .room = host_room(h), .read = h->read, .share = 1,
+                             .ops = 2 * h->int8 };
+    out->room_raised = out->room;
+    fmt_into(out->name, sizeof out->name, "this machine (%s)", h->cpu[0] ? h->cpu : h->instructions);
+}
+
 /* ---- advice ---- */
 
 static double gb(uint64_t n) { return (double)n / 1e9; }

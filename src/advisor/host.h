@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
+#include "advisor/machine.h"
 
 enum { HOST_GPUS = 16 };
 
@@ -34,6 +34,9 @@ struct host {
 void host_read(struct host *h, const char *root);
 /* Bytes that a model may take now: what is available, or what the container still gives. */
 uint64_t host_room(const struct host *h);
+
+/* The same as a machine of the forecasts, with what was measured. */
+void host_machine(const struct host *h, struct machine *out);
 
 /* What should be known: advice i with its remedy, false past the last.  warning: something is slower or smaller than need be. */
 struct host_advice { bool warning; struct buf text, remedy; };

@@ -57,6 +57,11 @@ int gguf_open(struct gguf **out, const char *path, struct err *err);
 int gguf_parse(struct gguf **out, const void *data, uint64_t size, const char *name, struct err *err);
 void gguf_close(struct gguf *g);                             /* NULL is fine */
 
+/* Of a file whose first n bytes are here: whether all of its header is among them, and then where it ends (tensor data begins at
+ * the next multiple of the alignment).  WRONG: no further bytes can make it one that gguf_open takes. */
+enum gguf_head { GGUF_HEAD_WHOLE, GGUF_HEAD_MORE, GGUF_HEAD_WRONG };
+enum gguf_head gguf_header_end(const void *p, size_t n, uint64_t *end);
+
 uint32_t gguf_version(const struct gguf *g);                 /* 0: safetensors in a folder (hf.h) */
 uint64_t gguf_file_bytes(const struct gguf *g);              /* of all split files */
 /* The tensor data of the first file. */

@@ -157,7 +157,7 @@ static int write_manifest(struct pull *p, struct err *err)
     return rc;
 }
 
-static int plan(struct pull *p, struct err *err)
+int pull_plan(struct pull *p, struct err *err)
 {
     if (p->name.kind == NAME_REGISTRY) return pull_plan_registry(p, err);
     if (p->name.kind == NAME_HUB) return pull_plan_hub(p, err);
@@ -170,7 +170,7 @@ static int work(struct pull *p, struct err *err)
     int rc = store_make_blobs(p->store, err);
     if (rc == 0) rc = store_lock_shared(p->store, &p->lock, err);
     if (rc == 0) rc = fetch_open(&p->fetch, err);
-    if (rc == 0) rc = plan(p, err);
+    if (rc == 0) rc = pull_plan(p, err);
     uint64_t missing = rc == 0 ? missing_bytes(p) : 0;
     if (rc == 0) rc = store_check_space(p->store, missing, err);
     if (rc == 0 && p->o->planned && !p->o->planned(p->o->arg, p->total, missing)) rc = err_set(err, ERR_CANCELLED, "not wanted");

@@ -49,6 +49,7 @@ struct pull {
 int pull_model(struct store *s, const struct name *n, const struct pull_options *o, struct name *kept, struct err *err);
 
 /* ---- between the files of the pull ---- */
+int  pull_plan(struct pull *p, struct err *err);       /* what the name asks for, of whichever kind it is */
 int  pull_plan_registry(struct pull *p, struct err *err);
 int  pull_plan_hub(struct pull *p, struct err *err);
 int  pull_plan_url(struct pull *p, struct err *err);
