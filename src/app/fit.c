@@ -169,7 +169,7 @@ int fit_model(struct fit *f, struct err *err)
     int rc = store_open(&s, err);
     if (rc < 0) return rc;
     struct err why = { 0 };
-    rc = model_find(&s, f->operand, &l, &at, path, &why);
+    rc = store_lookup(&s, f->operand, &l, &at, path, &why);
     found_release(&l);
     f->here = rc == 0;
     bool remote = rc == ERR_NOTFOUND && !f->o->offline && name_parse(&n, f->operand, NULL) == 0 && n.kind != NAME_PATH;
