@@ -392,6 +392,7 @@ int hearth_request_submit(struct hearth_request **out, struct hearth_engine *g, 
     struct hearth_request *r = NULL;
     struct hearth_request_options with = *o;
     *out = NULL;
+    if (o->chat) with.ids = hearth_chat_ids(o->chat, &with.n);
     int rc = check(g, &with, err);
     if (rc == 0) rc = request_new(&r, g, REQUEST_ANSWER, &with, err);
     if (rc == 0) rc = make(r, &with, err);
