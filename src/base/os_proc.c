@@ -92,13 +92,13 @@ void chan_wake(struct chan *c)
 
 struct proc {
     pid_t pid;
-    bool ended;
+    bool kept, ended;                  /* kept: the keeper's child */
     struct proc_end end;
     uint64_t n_oom;                    /* deaths for lack of memory on this machine before */
 };
 
 /* Between fork and exec: only calls that signal handlers may make. */
-static void become(const char *program, char *const *argv, int fd)
+void os_become(const char *program, char *const *argv, int fd)
 {
     sigset_t none;
     int null = open("/dev/null", O_RDONLY);
@@ -126,11 +126,14 @@ int proc_start(struct proc **out, const char *program, const char *const *args, 
     int rc = p ? 0 : err_set(err, ERR_NOMEM, "out of memory starting a process");
     if (rc == 0 && !program && !os_self_path(self, sizeof self))
         rc = err_set(err, ERR_IO, "cannot find the file of this program to start it again");
+    int error = 0;
     if (rc == 0) {
         p->n_oom = os_oom_kills();
-        p->pid = fork();
-        if (p->pid == 0) become(program ? program : self, argv, fd);
-        if (p->pid < 0) rc = err_set(err, ERR_IO, "cannot start a process: %s", strerror(errno));
+        p->kept = keeper_serves(program);
+        if (p->kept && keeper_start(args, fd, &p->pid, &error) < 0) p->pid = -1;
+        if (!p->kept) p->pid = fork();
+        if (p->pid == 0) os_become(program ? program : self, argv, fd);
+        if (p->pid < 0) rc = err_set(err, ERR_IO, "cannot start a process: %s", strerror(p->kept ? error : errno));
     }
     close(fd);
     if (rc < 0) mem_free(p);
@@ -149,9 +152,13 @@ void proc_kill(struct proc *p)
 static bool wait_for(struct proc *p, int options)
 {
     int status = 0;
-    pid_t got = p->ended ? p->pid : 0;
-    while (!p->ended && (got = waitpid(p->pid, &status, options)) < 0 && errno == EINTR) { }
-    if (p->ended || got == 0) return p->ended;
+    pid_t got = 0;
+    if (p->ended) return true;
+    if (p->kept)
+        while (!(got = keeper_ended(p->pid, &status) ? status == -1 ? -1 : p->pid : 0) && !(options & WNOHANG)) poll(NULL, 0, 1);
+    else
+        while ((got = waitpid(p->pid, &status, options)) < 0 && errno == EINTR) { }
+    if (got == 0) return false;
     p->ended = true;                   /* also when there is no such child: somebody else has waited for it */
     if (got < 0) return true;
     if (WIFSIGNALED(status)) p->end.signal = WTERMSIG(status);
