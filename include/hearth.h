@@ -94,6 +94,10 @@ struct hearth_model_info {
     bool recurrent;                /* its state cannot go back by some tokens */
     bool encoder;                  /* makes embeddings only: it has no sessions */
     bool has_template;
+    bool shows_tools;              /* the template has a form of its own for tools (others are told of them in words) */
+    bool reasons, reasons_if_asked;           /* answers can begin with reasoning; which can be switched */
+    const char *chat_template;     /* [n_chat_template] its text, not ended by a zero */
+    size_t n_chat_template;
 };
 HEARTH_API void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *out);
 

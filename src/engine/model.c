@@ -385,6 +385,15 @@ void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *o
         .encoder = m->h.bidirectional,
         .has_template = m->tmpl != NULL,
     };
+    const struct chat_style *style = &m->style;
+    struct gguf_str text;
+    out->shows_tools = m->tmpl && style->caps.tools;
+    out->reasons = m->tmpl && (style->dialect.think_open || style->dialect.channels);
+    out->reasons_if_asked = out->reasons && (style->says_thinking || style->says_effort);
+    if (m->tmpl && gguf_get_str(m->gguf, "tokenizer.chat_template", &text)) {
+        out->chat_template = text.s;
+        out->n_chat_template = text.n;
+    }
     unsigned threads = 0;
     out->cpu = m->ops->describe(m->device, &threads);
     out->threads = threads;

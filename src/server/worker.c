@@ -67,6 +67,18 @@ void task_event(struct task *t, struct json *event)
     buf_release(&b);
 }
 
+void task_done_text(struct task *t, const struct buf *fields)
+{
+    struct buf b = { 0 };
+    if (fields->bad) b.bad = true;
+    buf_printf(&b, "{\"event\":\"done\",%s,\"timings\":{\"load_ns\":%llu,\"queue_ns\":%llu,"
+               "\"prompt_ns\":%llu,\"answer_ns\":%llu}}", fields->data ? fields->data : "", (unsigned long long)t->times.load, (unsigned long long)t->times.queue,
+               (unsigned long long)t->times.prompt, (unsigned long long)t->times.answer);
+    task_event_text(t, &b);
+    buf_release(&b);
+    t->over = true;
+}
+
 void task_done(struct task *t, struct json *answer)
 {
     struct json *times = json_new_object();
@@ -256,6 +268,7 @@ static void cancel(struct worker *w, uint64_t id)
     if (t) {
         atomic_store(&t->cancel, true);
         if (t->gen) generation_cancel(t->gen);
+        if (t->request) hearth_request_cancel(t->request);
     }
     lock_give(&w->lock);
 }
@@ -378,6 +391,7 @@ static void close_worker(struct worker *w)
     for (struct task *t = w->task; t; t = t->next_task) {
         atomic_store(&t->cancel, true);
         if (t->gen) generation_cancel(t->gen);
+        if (t->request) hearth_request_cancel(t->request);
     }
     lock_give(&w->lock);
     atomic_fetch_add(&w->work, 1);

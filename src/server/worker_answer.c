@@ -46,6 +46,7 @@ static void finish(struct generation *g)
         thought += g->answer[i].n_reasoning;
     }
     if (g->started) t->times.answer = os_now_ns() - g->first_token;
+    models_count(t->w->models, t, g->n_ids, g->n_kept, tokens);
     struct json *o = json_new_object();
     bool ok = put_int(o, "prompt_tokens", g->n_ids) && put_int(o, "cached_tokens", g->n_kept) &&
               put_int(o, "answer_tokens", tokens) && put_int(o, "reasoning_tokens", thought);

@@ -264,7 +264,7 @@ static uint64_t short_hash(const char *s)
 static int check_room(struct generation *g, struct err *err)
 {
     const struct loaded *l = g->t->loaded;
-    if (!l->engine) return err_set(err, ERR_UNSUPPORTED, "%s makes embeddings only; it cannot answer", l->info.path);
+    if (l->info.encoder) return err_set(err, ERR_UNSUPPORTED, "%s makes embeddings only; it cannot answer", l->info.path);
     if (!g->n_ids) return wrong(err, "the prompt is empty");
     if (g->n_ids < l->n_ctx) return 0;
     g->t->kind = "context";
@@ -341,7 +341,7 @@ static int prepare(struct generation *g, struct err *err)
 {
     struct task *t = g->t;
     int rc = read_fields(g, err);
-    if (rc == 0) rc = models_take(t->w->models, t, err);
+    if (rc == 0) rc = models_take(t->w->models, t, 0, err);
     if (rc < 0) return rc;
     hearth_sampler_defaults(t->loaded->model, &g->o.sampler);
     if ((rc = answer_options_read(&g->o, g->f.options, err)) < 0) return rc;
@@ -384,7 +384,7 @@ int template_run(struct task *t, struct err *err)
     if (!g) return ERR_NOMEM;
     int rc = read_fields(g, err);
     if (rc == 0 && !g->f.messages) rc = wrong(err, "a template needs messages");
-    if (rc == 0) rc = models_take(t->w->models, t, err);
+    if (rc == 0) rc = models_take(t->w->models, t, 0, err);
     if (rc == 0) rc = chat_prompt(g, err);
     if (rc < 0) return rc;
     struct hearth_error e;

@@ -75,6 +75,7 @@ struct task {
     struct times times;
     struct loaded *loaded;             /* what it uses, given back when it is cleared up */
     struct generation *gen;            /* of an answer; guarded by the worker's lock for who does not write it */
+    struct hearth_request *request;    /* of others; the same */
     struct task *next_task, **at_task; /* among all */
     struct task *next;                 /* in the queue, or among those to be cleared up */
 };
@@ -88,6 +89,7 @@ const struct op *op_find(const char *name);
 void task_event(struct task *t, struct json *event);
 void task_event_text(struct task *t, const struct buf *event);         /* the same, already written */
 void task_done(struct task *t, struct json *answer);                   /* the last: answer's fields, the times */
+void task_done_text(struct task *t, const struct buf *fields);         /* the same: "a":1,"b":2 */
 void task_fail(struct task *t, const struct err *err);                 /* the last, too */
 /* ERR_CANCELLED when it was cancelled or is late. */
 int  task_go_on(const struct task *t, struct err *err);
@@ -103,26 +105,39 @@ struct task *task_find(struct worker *w, uint64_t id);
 /* ---- models ---- */
 
 struct loaded {
+    struct hearth_hold *hold;
     struct hearth_model *model;
     struct hearth_engine *engine;
     struct hearth_model_info info;
     uint32_t n_ctx;
-    const char *about;                 /* a JSON object of what is known about it, as text */
+    char *about;                       /* a JSON object of what is known about it, as text */
 };
 
 int  models_open(struct models **out, struct worker *w, struct err *err);
 void models_close(struct models *s);
-/* Loads the task's model unless it is there, which it waits for; t->loaded is set, or with an error
- * t->kind. */
-int  models_take(struct models *s, struct task *t, struct err *err);
+/* Waits until the task's model is there and tells of its loading; t->loaded is set, or with an error t->kind.  pin: 1, -1 or 0 as
+ * of hearth_load. */
+int  models_take(struct models *s, struct task *t, int pin, struct err *err);
 void models_give(struct models *s, struct task *t);
-/* Adds what the op "status" says. */
+int  models_unload(struct models *s, const char *path, struct err *err);
+bool models_is_ready(struct models *s, const char *path);
+/* What jobs that say nothing of adapters use from now on: a list as of "load". */
+int  models_set_adapters(struct models *s, const char *path, const struct json *use, struct err *err);
+/* Counts a job that is over. */
+void models_count(struct models *s, const struct task *t, uint64_t prompt, uint64_t cached, uint64_t answer);
+/* Adds what the op "status" says, and what is known of one model. */
 bool models_status(struct models *s, struct json *to);
+bool models_describe(const struct hearth_model_info *i, uint32_t n_ctx, struct json *to);
+uint32_t models_n_ctx(const struct worker *w, const struct hearth_model_info *i, uint32_t asked);
 
 /* ---- answers ---- */
 
 int  generate_run(struct task *t, struct err *err);            /* the op */
 int  template_run(struct task *t, struct err *err);            /* the op */
+int  op_embed(struct task *t, struct err *err);
+int  op_rerank(struct task *t, struct err *err);
+/* A list of ids, checked; *out is the caller's (mem_free). */
+int  read_ids(const struct json *list, const char *name, const struct loaded *l, int32_t **out, struct err *err);
 void generation_cancel(struct generation *g);                  /* any thread, under the worker's lock */
 void generation_stop_thinking(struct generation *g);           /* the same */
 /* Waits until its requests have ended, and releases all. */

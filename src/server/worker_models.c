@@ -1,263 +1,373 @@
-/* worker_models.c - the models of the engine process: loaded when a job wants one, kept until another is wanted. */
+/* worker_models.c - the models of the engine process: what a job says of the one that it wants becomes a hold on it. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "server/worker_impl.h"
 
-enum { DEFAULT_CTX = 4096 };
+enum { DEFAULT_CTX = 4096, TICK_MS = 100, MAX_NAMES = 64, MAX_LISTED = 64 };
 
-struct entry {
-    struct loaded l;                   /* first: a task's pointer to it is one to the entry */
-    char *path, *load;                 /* what was asked for */
-    uint32_t users;
-    bool ready;
-    char *about;
-    struct entry *next;
-};
+/* What was done with a model since the process began. */
+struct counts { uint64_t requests, prompt_tokens, cached_tokens, answer_tokens, prompt_ns, answer_ns, load_ns; };
+struct known { char *path; char *adapters; struct counts n; uint64_t used; };
 
 struct models {
     struct worker *w;
+    struct hearth_models *pool;
     struct lock lock;
-    struct entry *entry;
-    _Atomic uint32_t changed;
+    struct known known[MAX_NAMES];     /* by path; guarded by the lock */
+    uint64_t now;
 };
+
+/* ---- "load" ---- */
 
 struct load_fields {
     uint32_t num_ctx, num_batch, num_thread;
-    const char *kv_type, *kv_type_v;
+    const char *kv_type, *kv_type_v, *scaling;
     const struct json *adapters;
+    struct hearth_rope_options rope;
 };
 
 #define AT(field) offsetof(struct load_fields, field)
 static const struct read_row load_row[] = {
     { "num_ctx", READ_U32, AT(num_ctx), 8, 1 << 24 },
-    { "num_batch", READ_U32, AT(num_batch), 1, 1 << 20 },
+    { "num_batch", READ_U32, AT(num_batch), 1, 1 << 20 },      /* the scheduler chooses; it does not change answers */
     { "num_thread", READ_U32, AT(num_thread), 0, 256 },
     { "kv_type", READ_STR, AT(kv_type), 0, 0 },
     { "kv_type_v", READ_STR, AT(kv_type_v), 0, 0 },
+    { "adapters", READ_ARRAY, AT(adapters), 0, 0 },
+    { "rope_scaling", READ_STR, AT(scaling), 0, 0 },
+    { "rope_scale", READ_F32, AT(rope.factor), 1e-3, 1e6 },
+    { "rope_freq_base", READ_F32, AT(rope.base), 1, 1e12 },
+    { "rope_orig_ctx", READ_U32, AT(rope.original_ctx), 1, 1 << 28 },
+    { "yarn_attn_factor", READ_F32, AT(rope.attn_factor), 1e-3, 1e3 },
+    { "yarn_ext_factor", READ_F32, AT(rope.ext_factor), 1e-3, 1 },
+    { "yarn_beta_fast", READ_F32, AT(rope.beta_fast), 1e-3, 1e6 },
+    { "yarn_beta_slow", READ_F32, AT(rope.beta_slow), 1e-3, 1e6 },
+    { "llama3_low_freq", READ_F32, AT(rope.low_freq_factor), 1e-3, 1e6 },
+    { "llama3_high_freq", READ_F32, AT(rope.high_freq_factor), 1e-3, 1e6 },
 };
+
+static const struct read_row adapter_row[] = {
+    { "path", READ_STR, offsetof(struct hearth_load_adapter, path), 0, 0 },
+    { "scale", READ_F32, offsetof(struct hearth_load_adapter, scale), -1000, 1000 },
+};
+
+/* *out stays when word is NULL. */
+static int word_of(const char *word, const char *what, const char *const *list, int *out, struct err *err)
+{
+    if (!word) return 0;
+    for (int i = 0; list[i]; i++)
+        if (!strcmp(list[i], word)) {
+            *out = i;
+            return 0;
+        }
+    return err_set(err, ERR_ARG, "load.%s: there is no \"%.40s\"", what, word);
+}
+
+static int read_load(const struct json *wish, struct load_fields *f, struct hearth_load *l, struct err *err)
+{
+    static const char *const kv[] = { "auto", "f16", "f32", "bf16", "q8_0", "q4_0", NULL };
+    static const char *const scaling[] = { "file", "none", "linear", "ntk", "yarn", "llama3", "longrope", NULL };
+    _Static_assert(HEARTH_KV_Q4_0 == 5 && HEARTH_ROPE_LONGROPE == 6, "the words are in the order of the numbers");
+    *f = (struct load_fields){ 0 };
+    if (!wish) return 0;
+    int rc = read_object(wish, "load", &(struct read_table){ load_row, sizeof load_row / sizeof *load_row }, f, err);
+    if (rc == 0) rc = word_of(f->kv_type, "kv_type", kv, &l->engine.kv_type, err);
+    if (rc == 0) rc = word_of(f->kv_type_v, "kv_type_v", kv, &l->engine.kv_type_v, err);
+    if (rc == 0) rc = word_of(f->scaling, "rope_scaling", scaling, &f->rope.scaling, err);
+    return rc;
+}
+
+/* The adapters of the wish, else those that the model was given by the op "adapters"; *parsed is to be freed. */
+static int read_adapters(struct models *s, const char *path, const struct json *wish, struct hearth_load *l,
+                         struct json **parsed, struct err *err)
+{
+    int rc = 0;
+    *parsed = NULL;
+    lock_take(&s->lock);
+    for (size_t i = 0; !wish && i < MAX_NAMES; i++)
+        if (s->known[i].path && s->known[i].adapters && !strcmp(s->known[i].path, path))
+            rc = json_parse(parsed, s->known[i].adapters, strlen(s->known[i].adapters), err);
+    lock_give(&s->lock);
+    if (*parsed) wish = *parsed;
+    size_t n = json_len(wish);
+    if (rc < 0 || !n) return rc;
+    struct hearth_load_adapter *a = mem_new_array(struct hearth_load_adapter, n);
+    if (!a) return err_set(err, ERR_NOMEM, "out of memory for adapters");
+    l->adapters = a;
+    for (; rc == 0 && l->n_adapters < n; l->n_adapters++) {
+        a[l->n_adapters].scale = 1;
+        rc = read_object(json_at(wish, l->n_adapters), "load.adapters", &(struct read_table){ adapter_row, 2 },
+                         &a[l->n_adapters], err);
+        if (rc == 0 && !a[l->n_adapters].path) rc = err_set(err, ERR_ARG, "load.adapters: path is missing");
+    }
+    return rc;
+}
+
+static uint32_t keep_of(int64_t seconds)
+{
+    if (seconds == KEEP_DEFAULT) return 0;
+    if (seconds < 0) return HEARTH_KEEP_FOREVER;
+    if (seconds == 0) return HEARTH_KEEP_NOT;
+    return seconds < 4000000 ? (uint32_t)seconds * 1000 : HEARTH_KEEP_FOREVER;
+}
+
+/* ---- the pool ---- */
 
 int models_open(struct models **out, struct worker *w, struct err *err)
 {
-    *out = mem_new(1, sizeof **out);
-    if (!*out) return err_set(err, ERR_NOMEM, "out of memory for models");
-    (*out)->w = w;
+    const struct worker_options *o = &w->o;
+    struct hearth_models_options po = { .memory = o->memory_limit,
+                                        .keep_ms = o->keep_alive_s ? keep_of(o->keep_alive_s) : 0 };
+    struct hearth_error e;
+    struct models *s = mem_new(1, sizeof *s);
+    *out = NULL;
+    if (!s) return err_set(err, ERR_NOMEM, "out of memory for models");
+    s->w = w;
+    if (hearth_models_open(&s->pool, &po, &e) < 0) {
+        mem_free(s);
+        return err_of_hearth(err, &e);
+    }
+    *out = s;
     return 0;
-}
-
-static void entry_free(struct entry *e)
-{
-    hearth_engine_close(e->l.engine);
-    hearth_model_close(e->l.model);
-    mem_free(e->path);
-    mem_free(e->load);
-    mem_free(e->about);
-    mem_free(e);
 }
 
 void models_close(struct models *s)
 {
     if (!s) return;
-    for (struct entry *e = s->entry, *next; e; e = next) {
-        next = e->next;
-        entry_free(e);
+    hearth_models_close(s->pool);
+    for (size_t i = 0; i < MAX_NAMES; i++) {
+        mem_free(s->known[i].path);
+        mem_free(s->known[i].adapters);
     }
     mem_free(s);
 }
 
-static int kv_type(const char *name, int *out, struct err *err)
+bool models_describe(const struct hearth_model_info *i, uint32_t n_ctx, struct json *o)
 {
-    static const char *const word[] = { "auto", "f16", "f32", "bf16", "q8_0", "q4_0" };
-    *out = HEARTH_KV_AUTO;
-    for (int i = 0; name && i < 6; i++)
-        if (!strcmp(word[i], name)) {
-            *out = i;
-            return 0;
-        }
-    return name ? err_set(err, ERR_ARG, "load.kv_type must be one of f16, f32, bf16, q8_0, q4_0, not \"%.20s\"", name) : 0;
+    return put_str(o, "path", i->path) && put_str(o, "name", i->name ? i->name : "") &&
+           put_str(o, "architecture", i->architecture) && put_str(o, "tokenizer", i->tokenizer) && put_str(o, "cpu", i->cpu) &&
+           put_int(o, "file_bytes", i->file_bytes) && put_int(o, "n_parameters", i->n_parameters) && put_int(o, "n_ctx", n_ctx) &&
+           put_int(o, "n_ctx_train", i->n_ctx_train) && put_int(o, "n_vocab", i->n_vocab) && put_int(o, "n_embd", i->n_embd) &&
+           put_int(o, "n_layer", i->n_layer) && put_int(o, "n_head", i->n_head) && put_int(o, "n_head_kv", i->n_head_kv) &&
+           put_int(o, "n_expert", i->n_expert) && put_int(o, "threads", i->threads) &&
+           put_int(o, "n_embed_tokens", i->n_embed_tokens) && json_put(o, "pooling", json_new_int(i->pooling)) &&
+           json_put(o, "encoder", json_new_bool(i->encoder)) && json_put(o, "recurrent", json_new_bool(i->recurrent)) &&
+           json_put(o, "has_template", json_new_bool(i->has_template)) &&
+           json_put(o, "tools", json_new_bool(i->has_template)) &&
+           json_put(o, "shows_tools", json_new_bool(i->shows_tools)) && json_put(o, "reasoning", json_new_bool(i->reasons)) &&
+           json_put(o, "reasoning_switch", json_new_bool(i->reasons_if_asked));
 }
 
-static char *describe(const struct loaded *l)
+uint32_t models_n_ctx(const struct worker *w, const struct hearth_model_info *i, uint32_t asked)
 {
-    const struct hearth_model_info *i = &l->info;
+    uint32_t most = i->n_ctx_train && i->n_ctx_train < DEFAULT_CTX ? i->n_ctx_train : DEFAULT_CTX;
+    return asked ? asked : w->o.n_ctx ? w->o.n_ctx : most;
+}
+
+static void loaded_free(struct loaded *l)
+{
+    if (!l) return;
+    hearth_hold_close(l->hold);
+    mem_free(l->about);
+    mem_free(l);
+}
+
+/* Waits for the model, and tells how far it is. */
+static int wait_for(struct task *t, struct hearth_hold *hold, struct err *err)
+{
+    struct hearth_error e;
+    uint64_t told = UINT64_MAX;
+    int rc = hearth_hold_wait(hold, 0, &e);
+    while (rc == HEARTH_ECANCELLED) {
+        struct hearth_model_state st;
+        if ((rc = task_go_on(t, err)) < 0) return rc;
+        hearth_hold_state(hold, &st);
+        if (st.done != told) {
+            struct json *o = json_new_object();
+            told = st.done;
+            if (put_str(o, "event", "loading") && put_int(o, "done", st.done) && put_int(o, "total", st.total)) task_event(t, o);
+            else json_free(o);
+        }
+        rc = hearth_hold_wait(hold, TICK_MS, &e);
+    }
+    if (rc == 0) return 0;
+    /* What is wrong with a file is no mistake of the request. */
+    if (rc == HEARTH_EFORMAT || rc == HEARTH_EIO) t->kind = "engine";
+    if (rc == HEARTH_ELIMIT) t->kind = "memory";
+    return err_of_hearth(err, &e);
+}
+
+static int finish_take(struct task *t, struct loaded *l, uint32_t num_ctx, struct err *err)
+{
+    struct hearth_model_state st;
     struct json *o = json_new_object();
     struct buf b = { 0 };
-    bool ok = put_str(o, "path", i->path) && put_str(o, "name", i->name ? i->name : "") &&
-              put_str(o, "architecture", i->architecture) && put_str(o, "tokenizer", i->tokenizer) && put_str(o, "cpu", i->cpu) &&
-              put_int(o, "file_bytes", i->file_bytes) && put_int(o, "n_parameters", i->n_parameters) &&
-              put_int(o, "n_ctx", l->n_ctx) && put_int(o, "n_ctx_train", i->n_ctx_train) && put_int(o, "n_vocab", i->n_vocab) &&
-              put_int(o, "n_embd", i->n_embd) && put_int(o, "n_layer", i->n_layer) && put_int(o, "n_head", i->n_head) &&
-              put_int(o, "n_head_kv", i->n_head_kv) && put_int(o, "n_expert", i->n_expert) && put_int(o, "threads", i->threads) &&
-              put_int(o, "n_embed_tokens", i->n_embed_tokens) && json_put(o, "pooling", json_new_int(i->pooling)) &&
-              json_put(o, "encoder", json_new_bool(i->encoder)) && json_put(o, "recurrent", json_new_bool(i->recurrent)) &&
-              json_put(o, "has_template", json_new_bool(i->has_template));
-    if (ok) json_write(o, false, &b);
+    l->model = hearth_hold_model(l->hold);
+    l->engine = hearth_hold_engine(l->hold);
+    hearth_model_info(l->model, &l->info);
+    hearth_hold_state(l->hold, &st);
+    l->n_ctx = st.n_ctx ? st.n_ctx : models_n_ctx(t->w, &l->info, num_ctx);
+    if (models_describe(&l->info, l->n_ctx, o)) json_write(o, false, &b);
     json_free(o);
-    return buf_take(&b);
+    l->about = buf_take(&b);
+    return l->about ? 0 : err_set(err, ERR_NOMEM, "out of memory for a model");
 }
 
-static int load(struct models *s, struct entry *e, const struct json *wish, struct err *err)
+int models_take(struct models *s, struct task *t, int pin, struct err *err)
 {
     const struct worker_options *o = &s->w->o;
-    struct load_fields f = { 0 };
-    struct hearth_engine_options eo = { .max_running = o->max_running, .max_queued = o->max_queued };
-    struct hearth_error he;
-    int rc = wish ? read_object(wish, "load", &(struct read_table){ load_row, sizeof load_row / sizeof *load_row }, &f, err) : 0;
-    if (rc == 0) rc = kv_type(f.kv_type, &eo.kv_type, err);
-    if (rc == 0) rc = kv_type(f.kv_type_v, &eo.kv_type_v, err);
-    if (rc < 0) return rc;
-    struct hearth_model_options mo = { .threads = f.num_thread ? f.num_thread : o->threads, .kv_limit = o->memory_limit };
-    rc = strcmp(e->path, "embedded") ? hearth_model_open(&e->l.model, e->path, &mo, &he)
-                                     : hearth_model_open_embedded(&e->l.model, &mo, &he);
-    if (rc < 0) return err_of_hearth(err, &he);
-    hearth_model_info(e->l.model, &e->l.info);
-    uint32_t most = e->l.info.n_ctx_train && e->l.info.n_ctx_train < DEFAULT_CTX ? e->l.info.n_ctx_train : DEFAULT_CTX;
-    e->l.n_ctx = eo.n_ctx = f.num_ctx ? f.num_ctx : o->n_ctx ? o->n_ctx : most;
-    if (!e->l.info.encoder && (rc = hearth_engine_open(&e->l.engine, e->l.model, &eo, &he)) < 0) return err_of_hearth(err, &he);
-    if (!(e->about = describe(&e->l))) return err_set(err, ERR_NOMEM, "out of memory for a model");
-    e->l.about = e->about;
-    return 0;
-}
-
-static void tell(struct models *s)
-{
-    atomic_fetch_add(&s->changed, 1);
-    os_wake_all(&s->changed);
-}
-
-/* Takes those that nobody uses out of the list, under the lock. */
-static struct entry *take_idle(struct models *s)
-{
-    struct entry *gone = NULL;
-    for (struct entry **at = &s->entry; *at;) {
-        struct entry *e = *at;
-        if (e->users) {
-            at = &e->next;
-            continue;
-        }
-        *at = e->next;
-        e->next = gone;
-        gone = e;
-    }
-    return gone;
-}
-
-/* A new entry in the list, with one user; NULL: out of memory. */
-static struct entry *add(struct models *s, const char *path, char **load_text)
-{
-    struct entry *e = mem_new(1, sizeof *e);
-    if (!e || !(e->path = mem_strdup(path, strlen(path)))) {
-        mem_free(e);
-        return NULL;
-    }
-    e->load = *load_text;
-    *load_text = NULL;
-    e->users = 1;
-    e->next = s->entry;
-    s->entry = e;
-    return e;
-}
-
-static void take_out(struct models *s, struct entry *e)
-{
-    struct entry **at = &s->entry;
-    while (*at != e) at = &(*at)->next;
-    *at = e->next;
-}
-
-/* The entry: ready, or *mine to load; NULL: out of memory, or not yet. */
-static struct entry *find_or_add(struct models *s, const char *path, char **load_text, bool *mine, struct entry **idle)
-{
-    struct entry *e = s->entry;
-    while (e && (strcmp(e->path, path) != 0 || strcmp(e->load, *load_text) != 0)) e = e->next;
-    *mine = !e;
-    *idle = e ? NULL : take_idle(s);
-    if (!e) return add(s, path, load_text);
-    if (!e->ready) return NULL;
-    e->users++;
-    return e;
-}
-
-static int wait_or_load(struct models *s, struct task *t, char **load_text, struct err *err)
-{
-    for (;;) {
-        uint32_t seen = atomic_load(&s->changed);
-        struct entry *idle;
-        bool mine;
-        int rc = task_go_on(t, err);
-        if (rc < 0) return rc;
-        lock_take(&s->lock);
-        struct entry *e = find_or_add(s, t->head.model, load_text, &mine, &idle);
-        lock_give(&s->lock);
-        for (struct entry *next; idle; idle = next) {
-            next = idle->next;
-            entry_free(idle);
-        }
-        if (!e && mine) return err_set(err, ERR_NOMEM, "out of memory for a model");
-        if (!e) {
-            os_wait(&s->changed, seen);
-            continue;
-        }
-        t->loaded = &e->l;
-        if (!mine) return 0;
-        rc = load(s, e, t->head.load, err);
-        lock_take(&s->lock);
-        e->ready = rc == 0;
-        if (rc < 0) take_out(s, e);
-        lock_give(&s->lock);
-        if (rc < 0) {
-            t->loaded = NULL;
-            entry_free(e);
-            /* What is wrong with a file is no mistake of the request. */
-            if (rc == ERR_FORMAT || rc == ERR_IO) t->kind = "engine";
-            if (rc == ERR_LIMIT) t->kind = "memory";
-        }
-        tell(s);
-        return rc;
-    }
-}
-
-int models_take(struct models *s, struct task *t, struct err *err)
-{
-    struct buf b = { 0 };
-    if (!t->head.model) return err_set(err, ERR_ARG, "a job needs \"model\"");
-    buf_puts(&b, "");
-    if (t->head.load) json_write(t->head.load, false, &b);
-    char *load_text = buf_take(&b);
-    if (!load_text) return err_set(err, ERR_NOMEM, "out of memory for a job");
+    const char *path = t->head.model;
+    struct load_fields f;
+    struct hearth_load load = { .name = path, .keep_ms = keep_of(t->head.keep_alive), .pin = pin };
+    struct hearth_error e;
+    struct json *parsed = NULL;
+    if (!path) return err_set(err, ERR_ARG, "a job needs \"model\"");
+    load.path = strcmp(path, "embedded") ? path : NULL;
+    load.engine = (struct hearth_engine_options){ .max_running = o->max_running, .max_queued = o->max_queued };
+    int rc = read_load(t->head.load, &f, &load, err);
+    load.model = (struct hearth_model_options){ .threads = f.num_thread ? f.num_thread : o->threads, .rope = f.rope };
+    load.engine.n_ctx = f.num_ctx ? f.num_ctx : o->n_ctx;
+    if (rc == 0) rc = read_adapters(s, path, f.adapters, &load, &parsed, err);
+    struct loaded *l = rc == 0 ? mem_new(1, sizeof *l) : NULL;
+    if (rc == 0 && !l) rc = err_set(err, ERR_NOMEM, "out of memory for a model");
     uint64_t start = os_now_ns();
-    int rc = wait_or_load(s, t, &load_text, err);
+    if (rc == 0 && hearth_hold_open(&l->hold, s->pool, &load, &e) < 0) rc = err_of_hearth(err, &e);
+    mem_free((void *)(uintptr_t)load.adapters);
+    json_free(parsed);
+    if (rc == 0) rc = wait_for(t, l->hold, err);
     t->times.load = os_now_ns() - start;
-    mem_free(load_text);
+    if (rc == 0) rc = finish_take(t, l, f.num_ctx, err);
+    if (rc == 0) t->loaded = l;
+    else loaded_free(l);
     return rc;
 }
 
 void models_give(struct models *s, struct task *t)
 {
-    struct entry *e = (struct entry *)(void *)t->loaded;
-    lock_take(&s->lock);
-    e->users--;
-    lock_give(&s->lock);
+    (void)s;
+    loaded_free(t->loaded);
     t->loaded = NULL;
-    tell(s);
+}
+
+int models_unload(struct models *s, const char *path, struct err *err)
+{
+    struct hearth_error e;
+    return hearth_models_unload(s->pool, path, &e) < 0 ? err_of_hearth(err, &e) : 0;
+}
+
+bool models_is_ready(struct models *s, const char *path)
+{
+    struct hearth_model_state *st = mem_new_array(struct hearth_model_state, MAX_LISTED);
+    size_t n = st ? hearth_models_list(s->pool, st, MAX_LISTED) : 0;
+    bool ready = false;
+    for (size_t i = 0; i < n && i < MAX_LISTED; i++)
+        ready = ready || (st[i].state == HEARTH_MODEL_READY && !strcmp(st[i].path[0] ? st[i].path : "embedded", path));
+    mem_free(st);
+    return ready;
+}
+
+/* ---- what is known by path ---- */
+
+/* Under the lock.  The one that was used longest ago makes room; NULL: out of memory. */
+static struct known *known_of(struct models *s, const char *path)
+{
+    struct known *k = NULL;
+    for (size_t i = 0; i < MAX_NAMES && !k; i++)
+        if (s->known[i].path && !strcmp(s->known[i].path, path)) k = &s->known[i];
+    for (size_t i = 0; i < MAX_NAMES && (!k || !k->path || strcmp(k->path, path) != 0); i++)
+        if (!k || s->known[i].used < k->used) k = &s->known[i];
+    if (!k->path || strcmp(k->path, path) != 0) {
+        mem_free(k->path);
+        mem_free(k->adapters);
+        *k = (struct known){ .path = mem_strdup(path, strlen(path)) };
+        if (!k->path) return NULL;
+    }
+    k->used = ++s->now;
+    return k;
+}
+
+int models_set_adapters(struct models *s, const char *path, const struct json *use, struct err *err)
+{
+    struct buf b = { 0 };
+    json_write(use, false, &b);
+    char *text = buf_take(&b);
+    lock_take(&s->lock);
+    struct known *k = text ? known_of(s, path) : NULL;
+    if (k) {
+        mem_free(k->adapters);
+        k->adapters = text;
+    }
+    lock_give(&s->lock);
+    if (k) return 0;
+    mem_free(text);
+    return err_set(err, ERR_NOMEM, "out of memory for adapters");
+}
+
+void models_count(struct models *s, const struct task *t, uint64_t prompt, uint64_t cached, uint64_t answer)
+{
+    lock_take(&s->lock);
+    struct known *k = known_of(s, t->head.model);
+    if (k) {
+        k->n.requests++;
+        k->n.prompt_tokens += prompt;
+        k->n.cached_tokens += cached;
+        k->n.answer_tokens += answer;
+        k->n.prompt_ns += t->times.prompt;
+        k->n.answer_ns += t->times.answer;
+        k->n.load_ns += t->times.load;
+    }
+    lock_give(&s->lock);
+}
+
+static bool put_counts(struct models *s, const char *path, struct json *m)
+{
+    struct json *o = json_new_object();
+    struct counts n = { 0 };
+    lock_take(&s->lock);
+    for (size_t i = 0; i < MAX_NAMES; i++)
+        if (s->known[i].path && !strcmp(s->known[i].path, path)) n = s->known[i].n;
+    lock_give(&s->lock);
+    bool ok = put_int(o, "requests", n.requests) && put_int(o, "prompt_tokens", n.prompt_tokens) &&
+              put_int(o, "cached_tokens", n.cached_tokens) && put_int(o, "answer_tokens", n.answer_tokens) &&
+              put_int(o, "prompt_ns", n.prompt_ns) && put_int(o, "answer_ns", n.answer_ns) && put_int(o, "load_ns", n.load_ns);
+    return json_put(m, "stats", o) && ok;
+}
+
+static bool put_model(struct models *s, const struct hearth_model_state *st, struct json *m)
+{
+    static const char *const word[] = { "", "waiting", "loading", "ready", "failed", "gone" };
+    const char *path = st->path[0] ? st->path : "embedded";
+    uint64_t running = 0;
+    lock_take(&s->w->lock);
+    for (const struct task *t = s->w->task; t; t = t->next_task) running += t->head.model && !strcmp(t->head.model, path);
+    lock_give(&s->w->lock);
+    bool ok = put_str(m, "model", path) && put_str(m, "state", word[st->state]) &&
+              put_int(m, "bytes", st->weights + st->heap + st->buffers) && put_int(m, "kv_bytes", st->kv) &&
+              json_put(m, "expires_s", json_new_int(st->leaves_ms < 0 ? -1 : st->leaves_ms / 1000)) &&
+              put_int(m, "n_ctx", st->n_ctx) && put_int(m, "done", st->done) && put_int(m, "total", st->total) &&
+              put_int(m, "running", running) && put_int(m, "holds", st->n_holds) &&
+              json_put(m, "pinned", json_new_bool(st->pinned));
+    if (ok && st->state == HEARTH_MODEL_FAILED) ok = put_str(m, "error", st->error.message);
+    return ok && put_counts(s, path, m);
 }
 
 bool models_status(struct models *s, struct json *to)
 {
-    struct json *list = json_new_array();
-    bool ok = list != NULL;
-    lock_take(&s->lock);
-    for (struct entry *e = s->entry; e && ok; e = e->next) {
+    struct hearth_model_state *st = mem_new_array(struct hearth_model_state, MAX_LISTED);
+    size_t n = st ? hearth_models_list(s->pool, st, MAX_LISTED) : 0;
+    struct json *list = json_new_array(), *memory = json_new_object();
+    uint64_t limit, used;
+    bool ok = st && list;
+    for (size_t i = 0; ok && i < n && i < MAX_LISTED; i++) {
         struct json *m = json_new_object();
-        struct hearth_engine_stats st = { 0 };
-        struct hearth_memory mem = { 0 };
-        if (e->ready) hearth_model_memory(e->l.model, &mem);
-        if (e->ready && e->l.engine) hearth_engine_stats(e->l.engine, &st);
-        ok = put_str(m, "model", e->path) && put_str(m, "state", e->ready ? "ready" : "loading") &&
-             put_int(m, "bytes", e->ready ? e->l.info.file_bytes : 0) && put_int(m, "kv_bytes", mem.kv_reserved) &&
-             put_int(m, "running", st.n_running) && put_int(m, "queued", st.n_queued);
+        ok = put_model(s, &st[i], m);
         ok = json_push(list, m) && ok;
     }
-    lock_give(&s->lock);
-    return json_put(to, "models", list) && ok;
+    hearth_models_memory(s->pool, &limit, &used);
+    mem_free(st);
+    ok = json_put(to, "models", list) && ok && put_int(memory, "limit", limit) && put_int(memory, "used", used) &&
+         put_int(memory, "total", os_memory_total()) && put_int(memory, "available", os_memory_available()) &&
+         put_int(memory, "peak", os_memory_peak());
+    return json_put(to, "memory", memory) && ok;
 }

@@ -1,0 +1,229 @@
+/* link_ops_test.c - everything but answers that the engine process can be asked for. */
+#include "tests/link_fixture.h"
+
+#include <math.h>
+#include <sys/stat.h>
+
+#include "tests/tiny_model.h"
+
+static struct link *l;
+static char dir[400], model[2][500];
+
+static int open_one(void **unused)
+{
+    (void)unused;
+    snprintf(dir, sizeof dir, "%s/hearth-ops-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(dir)) return -1;
+    static const struct tiny made[] = { { .arch = "llama", .type = DT_Q8_0 }, { .arch = "qwen3", .type = DT_Q8_0 } };
+    for (int i = 0; i < 2; i++) {
+        snprintf(model[i], sizeof model[i], "%s/%d.gguf", dir, i);
+        if (tiny_model(model[i], made[i])) return -1;
+    }
+    const char *folders[] = { dir };
+    if (getenv("PROGRAM") && !(getenv("EMULATOR") && *getenv("EMULATOR")))
+        l = open_link((struct link_options){ .threads = 1, .folders = folders, .n_folders = 1, .keep_alive_s = -1 });
+    return 0;
+}
+
+static int close_one(void **unused)
+{
+    (void)unused;
+    link_close(l);
+    return 0;
+}
+
+static struct json *done(const char *job)
+{
+    struct kept k = { .n_text = 0 };
+    run_job(l, &k, job);
+    if (k.message[0]) fail_msg("%s: %s", job, k.message);
+    struct json *d = json_share(k.done);
+    kept_release(&k);
+    return d;
+}
+
+static void refused(const char *job, const char *kind, const char *word)
+{
+    struct kept k = { .n_text = 0 };
+    run_job(l, &k, job);
+    if (strcmp(k.kind, kind) != 0 || !strstr(k.message, word)) fail_msg("%s: %s: %s", job, k.kind, k.message);
+    kept_release(&k);
+}
+
+static void tokens_and_text(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct json *a = done("{\"op\":\"tokenize\",\"model\":\"embedded\",\"special\":false,"
+                          "\"text\":\"Hello \\u0000 w\\u00f6rld\"}");
+    struct buf b = { 0 }, job = { 0 };
+    assert_int_equal(json_len(json_get(a, "ids")), json_len(json_get(a, "pieces")));
+    assert_true(json_len(json_get(a, "ids")) > 2);
+    json_write(json_get(a, "ids"), false, &b);
+    buf_printf(&job, "{\"op\":\"detokenize\",\"model\":\"embedded\",\"ids\":%s}", b.data);
+    struct json *t = done(job.data);
+    size_t n;
+    const char *text = json_str(json_get(t, "text"), &n);
+    assert_true(n == 14 && !memcmp(text + n - 14, "Hello \0 w\xc3\xb6rld", 14));
+    json_free(a);
+    json_free(t);
+    buf_release(&b);
+    buf_release(&job);
+    a = done("{\"op\":\"tokenize\",\"model\":\"embedded\",\"text\":\"<|im_end|>\",\"special\":false}");
+    t = done("{\"op\":\"tokenize\",\"model\":\"embedded\",\"text\":\"<|im_end|>\",\"special\":false,\"parse\":true}");
+    assert_true(json_len(json_get(t, "ids")) <= json_len(json_get(a, "ids")));
+    json_free(a);
+    json_free(t);
+    refused("{\"op\":\"tokenize\",\"model\":\"embedded\"}", "invalid", "text is missing");
+    refused("{\"op\":\"detokenize\",\"model\":\"embedded\",\"ids\":[1,-1]}", "invalid", "no token -1");
+    refused("{\"op\":\"detokenize\",\"model\":\"embedded\",\"ids\":[1,\"x\"]}", "invalid", "token ids");
+}
+
+static void a_prompt_by_the_template(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct json *a = done("{\"op\":\"template\",\"model\":\"embedded\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi!\"}]}");
+    assert_non_null(strstr(json_str(json_get(a, "prompt"), NULL), "Hi!"));
+    assert_true(json_len(json_get(a, "ids")) > 3);
+    json_free(a);
+}
+
+static void vectors(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct json *a = done("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"one text\",\"another\",[5,6,7]]}");
+    struct json *b = done("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"another\"],\"dims\":8}");
+    const struct json *v = json_get(a, "vectors");
+    assert_int_equal(json_len(v), 3);
+    for (size_t i = 0; i < 3; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < json_len(json_at(v, i)); k++) sum += pow(json_num(json_at(json_at(v, i), k)), 2);
+        assert_true(fabs(sum - 1) < 1e-3);
+    }
+    assert_int_equal(json_int(json_at(json_get(a, "tokens"), 2)), 3);
+    assert_int_equal(json_len(json_at(json_get(b, "vectors"), 0)), 8);
+    json_free(a);
+    json_free(b);
+    a = done("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[[5,6,7]],\"pooling\":\"none\",\"normalise\":false}");
+    assert_int_equal(json_len(json_at(json_get(a, "vectors"), 0)), 3);
+    json_free(a);
+    refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[]}", "invalid", "input");
+    refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"\",7]}", "invalid", "input");
+    refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"x\"],\"pooling\":\"best\"}", "invalid", "pooling");
+    refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"x\"],\"pooling\":\"rank\"}", "unsupported", "pooling");
+}
+
+static void scores(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct kept k = { .n_text = 0 };
+    run_job(l, &k, "{\"op\":\"rerank\",\"model\":\"embedded\",\"query\":\"fire\",\"documents\":[\"a hearth\",\"the sea\"]}");
+    /* The embedded model may have no tokens for yes and no; then it says so. */
+    if (k.message[0]) assert_true(!strcmp(k.kind, "unsupported") || !strcmp(k.kind, "invalid"));
+    else {
+        assert_int_equal(json_len(json_get(k.done, "scores")), 2);
+        assert_true(json_int(json_get(k.done, "tokens")) > 0);
+    }
+    kept_release(&k);
+    refused("{\"op\":\"rerank\",\"model\":\"embedded\",\"query\":\"fire\"}", "invalid", "documents");
+}
+
+/* The state of a model in the answer of "status", or NULL; *all is to be freed. */
+static const struct json *state_of(const char *path, struct json **all)
+{
+    *all = done("{\"op\":\"status\"}");
+    const struct json *list = json_get(*all, "models");
+    for (size_t i = 0; i < json_len(list); i++)
+        if (!strcmp(json_str(json_get(json_at(list, i), "model"), NULL), path)) return json_at(list, i);
+    return NULL;
+}
+
+static void models_come_and_go(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char job[1024];
+    struct json *all;
+    assert_null(state_of(model[0], &all));
+    json_free(all);
+    snprintf(job, sizeof job, "{\"op\":\"info\",\"model\":\"%s\"}", model[0]);
+    struct json *info = done(job);
+    assert_string_equal(json_str(json_get(info, "architecture"), NULL), "llama");
+    assert_int_equal(json_int(json_get(info, "n_ctx")), 1024);
+    assert_true(json_bool(json_get(info, "has_template")));
+    assert_non_null(strstr(json_str(json_get(info, "chat_template"), NULL), "im_start"));
+    json_free(info);
+    assert_null(state_of(model[0], &all));                     /* looking at it loads nothing */
+    json_free(all);
+    snprintf(job, sizeof job, "{\"op\":\"load\",\"model\":\"%s\",\"pin\":true,\"load\":{\"num_ctx\":128}}", model[0]);
+    json_free(done(job));
+    snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"load\":{\"num_ctx\":128},\"prompt\":\"abc\","
+             "\"options\":{\"max_tokens\":5,\"ignore_eos\":true}}", model[0]);
+    json_free(done(job));
+    const struct json *m = state_of(model[0], &all);
+    assert_string_equal(json_str(json_get(m, "state"), NULL), "ready");
+    assert_true(json_bool(json_get(m, "pinned")));
+    assert_int_equal(json_int(json_get(m, "n_ctx")), 128);
+    assert_true(json_int(json_get(m, "bytes")) > 10000);
+    assert_int_equal(json_int(json_get(json_get(m, "stats"), "requests")), 1);
+    assert_int_equal(json_int(json_get(json_get(m, "stats"), "answer_tokens")), 5);
+    assert_true(json_int(json_get(json_get(all, "memory"), "limit")) > 0);
+    json_free(all);
+    snprintf(job, sizeof job, "{\"op\":\"unload\",\"model\":\"%s\"}", model[0]);
+    json_free(done(job));
+    for (int i = 0; i < 500 && state_of(model[0], &all); i++) {
+        json_free(all);
+        fs_sleep_ms(10);
+    }
+    assert_null(state_of(model[0], &all));
+    json_free(all);
+    refused(job, "not_found", "");
+    snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"prompt\":\"abc\",\"keep_alive\":0,"
+             "\"options\":{\"max_tokens\":2}}", model[1]);
+    json_free(done(job));
+    for (int i = 0; i < 500 && state_of(model[1], &all); i++) {
+        json_free(all);
+        fs_sleep_ms(10);
+    }
+    assert_null(state_of(model[1], &all));
+    json_free(all);
+}
+
+static void damaged_files_and_wrong_loads(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char job[1024], path[500];
+    snprintf(path, sizeof path, "%s/bad.gguf", dir);
+    FILE *f = fopen(path, "w");
+    fwrite("GGUF\3\0\0\0", 1, 8, f);
+    fclose(f);
+    snprintf(job, sizeof job, "{\"op\":\"load\",\"model\":\"%s\"}", path);
+    refused(job, "engine", "bad.gguf");
+    snprintf(job, sizeof job, "{\"op\":\"info\",\"model\":\"%s\"}", path);
+    refused(job, "engine", "bad.gguf");
+    refused("{\"op\":\"load\",\"model\":\"embedded\",\"load\":{\"kv_type\":\"q1\"}}", "invalid", "load.kv_type");
+    refused("{\"op\":\"load\",\"model\":\"embedded\",\"load\":{\"rope_scaling\":\"x\"}}", "invalid", "load.rope_scaling");
+    refused("{\"op\":\"load\",\"model\":\"embedded\",\"load\":{\"adapters\":[{\"scale\":1}]}}", "invalid", "path is missing");
+    refused("{\"op\":\"load\",\"model\":\"embedded\",\"pin\":3}", "invalid", "pin");
+    refused("{\"op\":\"unload\"}", "invalid", "model");
+    refused("{\"op\":\"status\",\"model\":\"embedded\",\"all\":true}", "invalid", "all");
+    refused("{\"op\":\"stop_thinking\",\"job\":99999}", "not_found", "99999");
+    refused("{\"op\":\"stop_thinking\"}", "invalid", "job is missing");
+    snprintf(job, sizeof job, "{\"op\":\"adapters\",\"model\":\"embedded\",\"use\":[{\"path\":\"%s\"}]}", path);
+    refused(job, "engine", "bad.gguf");
+    json_free(done("{\"op\":\"adapters\",\"model\":\"embedded\",\"use\":[]}"));
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(tokens_and_text),
+    cmocka_unit_test(a_prompt_by_the_template),
+    cmocka_unit_test(vectors),
+    cmocka_unit_test(scores),
+    cmocka_unit_test(models_come_and_go),
+    cmocka_unit_test(damaged_files_and_wrong_loads),
+};
+int main(void) { return cmocka_run_group_tests(tests, open_one, close_one); }
