@@ -29,10 +29,11 @@ static void health(struct exchange *x)
     struct link_state l;
     link_state(s->link, &l);
     bool draining = l.draining || atomic_load(&s->life) >= LIFE_DRAINING;
-    const char *status = draining ? "draining" : l.ready ? "ok" : "loading";
+    bool loading = !l.ready || atomic_load(&s->loading);
+    const char *status = draining ? "draining" : loading ? "loading" : "ok";
     struct json *o = json_new_object();
     bool ok = put_str(o, "status", status);
-    if (draining || !l.ready) {
+    if (draining || loading) {
         struct json *e = json_new_object();
         ok = json_put(e, "code", json_new_int(503)) && put_str(e, "message", draining ? "Shutting down" : "Loading model") && ok;
         ok = put_str(e, "type", "unavailable_error") && ok;
@@ -40,7 +41,7 @@ static void health(struct exchange *x)
         exchange_set_header(x, "Retry-After", "1");
     }
     if (!ok) json_free(o);
-    exchange_json(x, draining || !l.ready ? 503 : 200, ok ? o : NULL);
+    exchange_json(x, draining || loading ? 503 : 200, ok ? o : NULL);
 }
 
 static void put_metrics(struct exchange *x, const struct json *status)

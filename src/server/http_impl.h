@@ -95,6 +95,7 @@ struct server {
     struct metrics metrics;
     bool asks_keys;
     _Atomic int life;
+    _Atomic bool loading;          /* its own model */
     _Atomic uint64_t body_total;   /* bytes of bodies in memory */
     _Atomic uint64_t n_exchanges;  /* that are not over */
     struct conns conns;
@@ -135,7 +136,6 @@ int  server_admit(struct exchange *x, const struct guard_request *g, const char 
 struct server_limits server_limits(struct server *s);
 void server_record(const struct exchange *x);          /* a line for the log, when it was a request */
 void server_trace(struct exchange *x, const struct json *job);
-void server_note(struct server *s, const char *level, const char *word, const char *text);
 
 /* front.c: how errors are written where no dialect is known. */
 void front_error(struct exchange *x, int status, const char *kind, const char *message);

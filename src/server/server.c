@@ -268,6 +268,47 @@ int server_open(struct server **out, const struct server_options *o, struct link
     return rc;
 }
 
+int server_check(const struct server_options *o, struct err *err)
+{
+    struct uri_listen at;
+    struct keys k = { 0 };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < SERVER_MAX_LISTEN && o->listen[i]; i++) rc = uri_listen(&at, o->listen[i], DEFAULT_PORT,
+                                                                                              err);
+    if (rc == 0 && o->key_file) rc = keys_read(&k, o->key_file, err);
+    keys_release(&k);
+    return rc;
+}
+
+/* ---- its own model ---- */
+
+static void on_loaded(void *arg, const struct json *event, bool last)
+{
+    struct server *s = arg;
+    const char *name = json_str(json_get(event, "event"), NULL), *message = json_str(json_get(event, "message"), NULL);
+    if (!last) return;
+    bool bad = name && !strcmp(name, "error");
+    server_note(s, bad ? "error" : "info", "load", bad ? message : "the model is loaded");
+    atomic_store(&s->loading, false);
+}
+
+int server_preload(struct server *s, struct err *err)
+{
+    struct server_model m;
+    struct json *job = json_new_object();
+    uint64_t id;
+    int rc = server_resolve(s, NULL, &m, err);
+    bool ok = rc == 0 && json_put(job, "op", json_new_str("load", 4)) && json_put(job, "pin", json_new_bool(true)) &&
+              json_put(job, "model", json_new_str(m.path, strlen(m.path)));
+    if (!ok) json_free(job);
+    if (rc < 0) return rc;
+    if (!ok) return err_set(err, ERR_NOMEM, "out of memory");
+    atomic_store(&s->loading, true);
+    rc = link_submit(s->link, job, on_loaded, s, &id, err);
+    if (rc < 0) atomic_store(&s->loading, false);
+    return rc;
+}
+
 /* ---- closing ---- */
 
 /* Every exchange that has a connection is left; those that begin now see that it closes. */
@@ -317,7 +358,8 @@ void server_close(struct server *s)
         net_wake(&s->wake);
         os_thread_join(s->watcher);
     }
-    while (atomic_load(&s->n_exchanges)) fs_sleep_ms(1);       /* jobs that were cancelled get their last event */
+    /* Jobs that were cancelled get their last event; a load goes on to its end. */
+    while (atomic_load(&s->n_exchanges) || atomic_load(&s->loading)) fs_sleep_ms(1);
     net_wake_close(&s->wake);
     keys_release(&s->keys);
     if (s->store_open) store_close(&s->store);

@@ -49,6 +49,11 @@ struct server_options {            /* zero-initialise; borrowed until server_ope
 
 /* l is borrowed.  ERR_ARG says which option is wrong and what to do. */
 int  server_open(struct server **out, const struct server_options *o, struct link *l, struct err *err);
+/* What server_open would say of the options, before a process is started for them. */
+int  server_check(const struct server_options *o, struct err *err);
+/* Loads the server's own model, for good; until then /health says loading.  It may fail later, which is noted. */
+int  server_preload(struct server *s, struct err *err);
+void server_note(struct server *s, const char *level, const char *word, const char *text);    /* a line of the log */
 /* No new connections or requests (503, /health says draining); waits until the present ones are over, at most timeout_ms, then
  * cancels the rest.  `hurry` (may be NULL) ends the waiting at once when it returns true; it is asked often. */
 void server_drain(struct server *s, uint32_t timeout_ms, bool (*hurry)(void));
