@@ -10,6 +10,8 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/proc.h"
+#include "base/sandbox.h"
 #include "server/server.h"
 
 enum { MAX_FOLDERS = 256, MAX_CONFIG = 1 << 20 };
@@ -66,7 +68,7 @@ static const struct opt row[] = {
     { "trace-text", NULL, 0, OPT_FLAG, NULL, NULL, "and what it says", NULL, AT(trace_text), 0, 0 },
     { "config", NULL, 0, OPT_STR, "FILE", NULL, "lines NAME = VALUE for these options; limits are read again on SIGHUP", NULL,
       AT(config), 0, 0 },
-    { "no-sandbox", NULL, 0, OPT_FLAG, NULL, NULL, "let the engine process open any file and socket", NULL, AT(no_sandbox), 0,
+    { "no-sandbox", NULL, 0, OPT_FLAG, NULL, NULL, "let the server open any file and socket", NULL, AT(no_sandbox), 0,
       0 },
 };
 static const struct opt_table rows = { row, sizeof row / sizeof *row };
@@ -227,8 +229,24 @@ static int open_log(struct serving *v, const struct fields *f, struct err *err)
     return rc;
 }
 
+/* What this process, which strangers talk to, gives up: dialling, and starting programs. */
+static int shut_in(const struct fields *f, struct err *err)
+{
+    unsigned reached = 0;
+    struct buf tried = { 0 };
+    if (f->no_sandbox) return 0;
+    int rc = sandbox_serve(&reached, err);
+    if (rc < 0) return rc;
+    bool held = sandbox_try(reached, &tried);
+    if (reached & SANDBOX_OUTBOUND && held) term_note("hearth: outbound network: impossible (%s)", tried.data ? tried.data : "");
+    else term_note("hearth: outbound network: this system cannot forbid it");
+    buf_release(&tried);
+    return 0;
+}
+
 static int begin(struct serving *v, const struct fields *f, const char *model, struct folders *l, struct buf *cache)
 {
+    static const char *const start[] = { "engine", "pull", NULL };
     struct err e = { 0 };
     struct server_options o = { .log = logfile_put, .log_arg = &v->log };
     int rc = open_log(v, f, &e);
@@ -238,8 +256,10 @@ static int begin(struct serving *v, const struct fields *f, const char *model, s
                                .cache_folder = cache->data, .no_sandbox = f->no_sandbox, .note = note, .note_arg = v };
     if (rc == 0) rc = fill(&o, f, model, &l->arena, &e);
     if (rc == 0) rc = server_check(&o, &e);
+    if (rc == 0 && !f->no_sandbox) rc = proc_keep(NULL, start, &e);
     if (rc == 0) rc = link_open(&v->link, &lo, &e);
     if (rc == 0) rc = server_open(&v->server, &o, v->link, &e);
+    if (rc == 0) rc = shut_in(f, &e);
     if (rc == 0 && model) rc = server_preload(v->server, &e);
     return rc < 0 ? term_fail("%s", e.msg) : EXIT_OK;
 }
