@@ -1,12 +1,15 @@
 #include <string.h>
+#include <unistd.h>
 
 #include "app/command.h"
 #include "app/model_name.h"
 #include "app/pulling.h"
 #include "app/signals.h"
 #include "app/term.h"
+#include "base/json.h"
+#include "base/proc.h"
 
-struct fields { const char *registry, *hub; uint32_t jobs, stall; bool json, yes, offline; };
+struct fields { const char *registry, *hub; uint32_t jobs, stall; bool json, yes, offline, to_parent; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
@@ -18,6 +21,8 @@ static const struct opt row[] = {
     { "jobs", NULL, 'j', OPT_U32, "N", "4", "ranges of a file that are fetched at once", NULL, AT(jobs), 1, 8 },
     { "stall", NULL, 0, OPT_U32, "SECONDS", "30", "a connection that brings under 1 kB/s for so long is given up", NULL,
       AT(stall), 1, 3600 },
+    { "to-parent", NULL, 0, OPT_FLAG, NULL, NULL, "output goes to descriptor 3; how `hearth serve` starts it", NULL,
+      AT(to_parent), 0, 0 },
     { "offline", NULL, 0, OPT_FLAG, NULL, NULL, "ask nobody: succeed only when the model is here", NULL, AT(offline), 0, 0 },
 };
 
@@ -42,6 +47,18 @@ static int report(const struct fields *f, const struct pulling *p, const struct 
     return term_put(&b) ? EXIT_OK : term_write_failed();
 }
 
+/* For programs an error is a line like the others. */
+static int fail(const struct fields *f, const char *message)
+{
+    struct buf b = { 0 };
+    if (!f->json) return term_fail("%s", message);
+    buf_puts(&b, "{\"status\":\"error\",\"error\":");
+    json_write_str(message, strlen(message), &b);
+    buf_puts(&b, "}\n");
+    if (!term_put(&b)) return term_write_failed();
+    return f->to_parent ? EXIT_RUN : term_fail("%s", message);
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     struct fields f = { .jobs = 0 };
@@ -49,6 +66,7 @@ static int run(const struct command *self, int argc, char **argv)
     size_t unverified = 0;
     int rc;
     if (!command_parse(self, argc, argv, (struct command_operands){ 1, 1 }, &f, &p, &rc)) return rc;
+    if (f.to_parent && dup2(PROC_FD, STDOUT_FILENO) < 0) return term_fail("--to-parent: descriptor 3 is not open");
     if (f.offline) return offline(p.operand[0]);
     struct pulling how = { .json = f.json, .yes = f.yes, .o = { .registry = f.registry, .hub = f.hub, .workers = f.jobs,
                                                                 .stall_s = f.stall, .unverified = &unverified } };
@@ -57,7 +75,7 @@ static int run(const struct command *self, int argc, char **argv)
     rc = pulling(&how, p.operand[0], &kept, &e);
     if (rc == ERR_CANCELLED && signals_pending()) return 128 + signals_pending();
     if (rc < 0 && term_closed()) return term_write_failed();
-    return rc < 0 ? term_fail("%s", e.msg) : report(&f, &how, &kept, unverified);
+    return rc < 0 ? fail(&f, e.msg) : report(&f, &how, &kept, unverified);
 }
 
 const struct command command_row_pull = {

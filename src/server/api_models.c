@@ -4,12 +4,18 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/os.h"
 
 void api_put_params(uint64_t n, struct buf *out)
 {
     if (n >= 1000000000) buf_printf(out, "%.1fB", (double)n / 1e9);
     else if (n >= 1000000) buf_printf(out, "%.2fM", (double)n / 1e6);
     else if (n) buf_printf(out, "%.2fK", (double)n / 1e3);
+}
+
+const char *api_model_format(const struct api_model *m)
+{
+    return !m->embedded && os_is_folder(m->path) ? "safetensors" : "gguf";
 }
 
 static void name_by_path(struct api_model *m)

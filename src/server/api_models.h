@@ -21,6 +21,7 @@ int api_models_each(struct server *s, api_model_fn *fn, void *arg, struct err *e
 /* The one with this name, as server_resolve finds it; fn is called once. */
 int api_models_one(struct server *s, const char *name, api_model_fn *fn, void *arg, struct err *err);
 
+const char *api_model_format(const struct api_model *m);         /* "gguf" or "safetensors" */
 /* "7.6B", "494.03M", "" when unknown. */
 void api_put_params(uint64_t n, struct buf *out);
 

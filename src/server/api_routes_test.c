@@ -101,5 +101,96 @@ static void stored_answers(void **unused)
     expect_all(row, sizeof row / sizeof *row);
 }
 
-static const struct CMUnitTest tests[] = { cmocka_unit_test(openai), cmocka_unit_test(stored_answers) };
+static void anthropic(void **unused)
+{
+    (void)unused;
+    static const struct expect row[] = {
+        { "POST", "/v1/messages", "{" CHAT "}", "200", "\"type\":\"message\"", "\"text\":\"t0 t1 \"" },
+        { "POST", "/v1/messages", "{" CHAT ",\"stream\":true}", "200", "event: message_stop\n", "event: content_block_delta\n" },
+        { "POST", "/v1/messages", "{\"max_tokens\":1}", " 400 ", "\"type\":\"error\"", "\"request_id\":\"req_" },
+        { "POST", "/v1/messages/count_tokens", "{" CHAT "}", "200", "input_tokens", NULL },
+    };
+    expect_all(row, sizeof row / sizeof *row);
+}
+
+static void ollama(void **unused)
+{
+    (void)unused;
+#define NONE64 "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    static const struct expect row[] = {
+        { "GET", "/", NULL, "200", "Ollama is running", NULL },
+        { "GET", "/api/version", NULL, "200", "{\"version\":\"0.", NULL },
+        { "GET", "/api/tags", NULL, "200", "{\"models\":[{\"name\":\"spark:latest\"", "\"details\":{" },
+        { "GET", "/api/ps", NULL, "200", "{\"models\":[]}", NULL },
+        { "POST", "/api/chat", "{\"model\":\"spark\"," CHAT "}", "application/x-ndjson", "\"done\":true",
+          "\"content\":\"t1 \"" },
+        { "POST", "/api/generate", "{\"model\":\"spark\",\"prompt\":\"a\",\"stream\":false,\"options\":{\"num_predict\":1}}",
+          "200", "\"response\":\"t0 \"", "\"done\":true" },
+        { "POST", "/api/chat", "{" CHAT "}", " 400 ", "{\"error\":\"model is required\"}", NULL },
+        { "POST", "/api/chat", "{\"model\":\"none\"," CHAT "}", " 404 ", "{\"error\":\"model 'none' not found", NULL },
+        { "POST", "/api/show", "{\"model\":\"spark\"}", "200", "\"capabilities\":[\"completion\"",
+          "\"modelfile\":\"FROM spark" },
+        { "POST", "/api/show", "{\"model\":\"none\"}", "404", "{\"error\":", NULL },
+        { "HEAD", "/api/blobs/" NONE64, NULL, "404", NULL, NULL },
+        { "HEAD", "/api/blobs/sha256:12", NULL, "400", NULL, NULL },
+        { "DELETE", "/api/delete", "{\"model\":\"none\"}", "404", "{\"error\":\"model 'none' not found\"}", NULL },
+        { "POST", "/api/copy", "{\"source\":\"none\",\"destination\":\"a\"}", "404", "model 'none' not found", NULL },
+        { "POST", "/api/copy", "{\"source\":\"none\"}", "400", "destination is required", NULL },
+        { "POST", "/api/create", "{\"model\":\"a\",\"from\":\"/etc/passwd\"}", "400", "is no name of a model", NULL },
+        { "POST", "/api/create", "{\"model\":\"a\",\"from\":\"b\",\"quantize\":\"q4_K_M\"}", "400", "quantize", NULL },
+        { "POST", "/api/pull", "{\"model\":\"/etc/passwd\"}", "400", "is no name of a registry", NULL },
+        { "POST", "/api/pull", "{\"model\":\"https://example.org/a.gguf\"}", "400", "is no name of a registry", NULL },
+        { "POST", "/api/push", "{\"model\":\"a\"}", "501", "{\"error\":\"this server only fetches models", NULL },
+    };
+    expect_all(row, sizeof row / sizeof *row);
+}
+
+static void llama(void **unused)
+{
+    (void)unused;
+    static const struct expect row[] = {
+        { "POST", "/completion", "{\"prompt\":\"a\",\"n_predict\":2}", "200", "\"content\":\"t0 t1 \"", "\"stop\":true" },
+        { "POST", "/completion", "{}", "400", "{\"error\":{\"code\":400,", "invalid_request_error" },
+        { "GET", "/props", NULL, "200", "\"total_slots\":1", NULL },
+        { "GET", "/slots", NULL, "200", "[{\"id\":0", NULL },
+        { "POST", "/slots/0?action=save", "{\"filename\":\"../x\"}", "400", "filename", NULL },
+        { "POST", "/slots/0?action=burn", "{}", "400", "action", NULL },
+        { "GET", "/lora-adapters", NULL, "200", "[]", NULL },
+        { "POST", "/lora-adapters", "[{\"id\":0,\"scale\":1}]", "400", "without adapters", NULL },
+        { "GET", "/models", NULL, "200", "\"status\":{\"value\":\"unloaded\"}", NULL },
+        { "POST", "/models/load", "{\"model\":\"spark\"}", "200", "{\"success\":true}", NULL },
+        { "POST", "/rerank", "{\"query\":\"a\",\"documents\":[]}", "400", "no documents", NULL },
+    };
+    expect_all(row, sizeof row / sizeof *row);
+}
+
+static void lmstudio(void **unused)
+{
+    (void)unused;
+    static const struct expect row[] = {
+        { "POST", "/api/v1/chat", "{\"model\":\"spark\",\"input\":\"a\",\"max_output_tokens\":1}", "200", "\"content\":\"t0 \"",
+          "\"response_id\":\"resp_" },
+        { "POST", "/api/v1/chat", "{\"model\":\"spark\",\"input\":\"a\",\"stream\":true}", "200", "event: chat.end\n", NULL },
+        { "POST", "/api/v1/chat", "{\"model\":\"none\",\"input\":\"a\"}", "404", "model_not_found", NULL },
+        { "GET", "/api/v1/models", NULL, "200", "{\"models\":[{\"type\":\"llm\"", "\"key\":\"spark\"" },
+        { "POST", "/api/v1/models/load", "{\"model\":\"spark\",\"context_length\":512,\"echo_load_config\":true}", "200",
+          "\"status\":\"loaded\"", "\"context_length\":512" },
+        { "POST", "/api/v1/models/unload", "{\"instance_id\":\"spark\"}", "200", "{\"instance_id\":\"spark\"}", NULL },
+        { "POST", "/api/v1/models/download", "{\"model\":\"spark\"}", "200", "already_downloaded", NULL },
+        { "GET", "/api/v1/models/download/status/x", NULL, "404", "job_not_found", NULL },
+        { "GET", "/api/v0/models", NULL, "200", "\"state\":\"not-loaded\"", NULL },
+        { "GET", "/api/v0/models/spark", NULL, "200", "{\"id\":\"spark\"", NULL },
+        { "POST", "/api/v0/chat/completions", "{" CHAT "}", "200", "\"runtime\":{", "\"stop_reason\":\"eosFound\"" },
+    };
+    expect_all(row, sizeof row / sizeof *row);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(openai),
+    cmocka_unit_test(stored_answers),
+    cmocka_unit_test(anthropic),
+    cmocka_unit_test(ollama),
+    cmocka_unit_test(llama),
+    cmocka_unit_test(lmstudio),
+};
 int main(void) { return cmocka_run_group_tests(tests, start, stop); }

@@ -107,6 +107,8 @@ struct server {
     struct store store;
     bool store_open;
     struct api_state *answers;
+    struct api_works *works;
+    struct api_pulls *pulls;
 };
 
 /* exchange.c */

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "server/api_pull.h"
 #include "server/api_state.h"
 #include "server/http_impl.h"
 
@@ -249,6 +250,19 @@ static int start(struct server *s, struct err *err)
     return rc;
 }
 
+static void changed(void *server) { server_models_changed(server); }
+
+/* What the dialects need. */
+static int make_parts(struct server *s, struct err *err)
+{
+    s->answers = api_state_new(MAX_ANSWERS, MAX_ANSWER_BYTES);
+    s->works = api_works_new();
+    s->pulls = api_pulls_new(s->works);
+    if (!s->answers || !s->works || !s->pulls) return err_set(err, ERR_NOMEM, "out of memory for the server");
+    api_pulls_tell(s->pulls, changed, s);
+    return 0;
+}
+
 int server_open(struct server **out, const struct server_options *o, struct link *l, struct err *err)
 {
     *out = NULL;
@@ -262,6 +276,7 @@ int server_open(struct server **out, const struct server_options *o, struct link
     admit_limits(&s->admit, s->limits.running, s->limits.queued, s->limits.per_key);
     s->answers = api_state_new(MAX_ANSWERS, MAX_ANSWER_BYTES);
     if (rc == 0 && !s->answers) rc = err_set(err, ERR_NOMEM, "out of memory for the server");
+    if (rc == 0) rc = make_parts(s, err);
     if (rc == 0) rc = start(s, err);
     if (rc < 0) server_close(s);
     else *out = s;
@@ -349,6 +364,7 @@ void server_close(struct server *s)
 {
     if (!s) return;
     atomic_store(&s->life, LIFE_CLOSING);
+    if (s->works) api_works_stop(s->works);
     leave_all(s);
     for (size_t i = 0; i < s->n_listen; i++) http_stop(&s->listen[i]);
     for (size_t i = 0; i < s->n_listen; i++)
@@ -362,8 +378,10 @@ void server_close(struct server *s)
     while (atomic_load(&s->n_exchanges) || atomic_load(&s->loading)) fs_sleep_ms(1);
     net_wake_close(&s->wake);
     keys_release(&s->keys);
-    if (s->store_open) store_close(&s->store);
+    api_works_free(s->works);
+    api_pulls_free(s->pulls);
     api_state_free(s->answers);
+    if (s->store_open) store_close(&s->store);
     mem_free(s->tls_cert);
     mem_free(s->tls_key);
     record_release(&s->record);
@@ -399,3 +417,5 @@ const char *server_url(const struct server *s, size_t i) { return i < s->n_liste
 struct link *server_link(struct server *s) { return s->link; }
 const struct server_options *server_options(const struct server *s) { return &s->o; }
 struct api_state *server_answers(struct server *s) { return s->answers; }
+struct api_works *server_works(struct server *s) { return s->works; }
+struct api_pulls *server_pulls(struct server *s) { return s->pulls; }

@@ -66,6 +66,8 @@ const char *server_url(const struct server *s, size_t i);
 struct link *server_link(struct server *s);
 const struct server_options *server_options(const struct server *s);
 struct api_state *server_answers(struct server *s);    /* what dialects have stored */
+struct api_works *server_works(struct server *s);      /* threads for what takes long */
+struct api_pulls *server_pulls(struct server *s);      /* models that are being fetched */
 
 /* ---- models ---- */
 

@@ -1,0 +1,224 @@
+/* api_llama_routes.c - where llama-server's endpoints are, and those about the server itself. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "hearth.h"
+#include "server/api_ask.h"
+#include "server/api_llama.h"
+#include "server/api_models.h"
+#include "server/api_openai.h"
+#include "server/api_pull.h"
+#include "server/api_put.h"
+
+static void error(struct exchange *x, int status, const char *kind, const char *message)
+{
+    struct buf b = { 0 };
+    bool started = exchange_started(x);
+    if (started) buf_puts(&b, "data: ");
+    api_llama_put_error(&b, status, kind, message);
+    if (started) buf_puts(&b, "\n\n");
+    static const char nomem[] = "{\"error\":{\"code\":503,\"message\":\"out of memory\",\"type\":\"unavailable_error\"}}";
+    const char *text = b.bad || !b.data ? nomem : b.data;
+    if (started) exchange_write(x, text, strlen(text));
+    else exchange_text(x, status, "application/json", text, strlen(text));
+    buf_release(&b);
+}
+
+static void chat(struct exchange *x) { api_handle(x, &api_openai_chat); }
+static void completion(struct exchange *x) { api_handle(x, &api_llama_completion); }
+static void infill(struct exchange *x) { api_handle(x, &api_llama_infill); }
+static void tokenize(struct exchange *x) { api_handle(x, &api_llama_tokenize); }
+static void detokenize(struct exchange *x) { api_handle(x, &api_llama_detokenize); }
+static void template(struct exchange *x) { api_handle(x, &api_llama_template); }
+static void embedding(struct exchange *x) { api_handle(x, &api_llama_embedding); }
+static void rerank(struct exchange *x) { api_handle(x, &api_llama_rerank); }
+
+/* ---- the server's own model ---- */
+
+static void props_answer(struct exchange *x, void *own, const struct json *done)
+{
+    struct buf b = { 0 };
+    (void)own;
+    api_put(&b, "{'default_generation_settings':{'params':{},'n_ctx':%j},'total_slots':1,'model_alias':%j,'model_path':%j,"
+                "'modalities':{'vision':false,'video':false,'audio':false},'endpoint_slots':true,'endpoint_props':false,",
+            json_get(done, "n_ctx"), json_get(done, "name"), json_get(done, "name"));
+    api_put(&b, "'endpoint_metrics':true,'chat_template':%s,'chat_template_caps':{'supports_tools':%b,'supports_tool_calls':%b},"
+                "'bos_token':'','eos_token':'','build_info':'hearth-%r','is_sleeping':false}", "",
+            (int)json_bool(json_get(done, "tools")), (int)json_bool(json_get(done, "tools")), hearth_version());
+    api_answer(x, &b);
+}
+
+static void props(struct exchange *x)
+{
+    api_ask(x, &(struct api_question){ .op = "info", .model = exchange_query(x, "model") }, props_answer);
+}
+
+/* Hearth has no fixed slots: one is shown for each answer that is being written, and a free one. */
+static void slots_answer(struct exchange *x, void *own, const struct json *done)
+{
+    struct buf b = { 0 };
+    const struct json *models = json_get(done, "models");
+    int64_t id = 0;
+    (void)own;
+    buf_putc(&b, '[');
+    for (size_t i = 0; i < json_len(models); i++) {
+        const struct json *m = json_at(models, i);
+        for (int64_t k = 0; k < json_int(json_get(m, "running")) && k < 256; k++, id++)
+            api_put(&b, "%r{'id':%d,'id_task':%d,'n_ctx':%j,'speculative':false,'is_processing':true,'params':{}}",
+                    id ? "," : "", id, id, json_get(m, "n_ctx"));
+    }
+    api_put(&b, "%r{'id':%d,'id_task':-1,'n_ctx':null,'speculative':false,'is_processing':false,'params':{}}]", id ? "," : "",
+            id);
+    api_answer(x, &b);
+}
+
+static void slots(struct exchange *x) { api_ask(x, &(struct api_question){ .op = "status" }, slots_answer); }
+
+struct slot { char action[16], file[256], id[32]; };
+
+static void slot_answer(struct exchange *x, void *own, const struct json *done)
+{
+    const struct slot *s = own;
+    struct buf b = { 0 };
+    int64_t n = json_int(json_get(done, "tokens")), bytes = json_int(json_get(done, "bytes"));
+    bool save = !strcmp(s->action, "save");
+    api_put(&b, "{'id_slot':%r", s->id);
+    if (strcmp(s->action, "erase"))
+        api_put(&b, ",'filename':%s,'%r':%d,'%r':%d,'timings':{'%r':%f}", s->file, save ? "n_saved" : "n_restored", n,
+                save ? "n_written" : "n_read", bytes, save ? "save_ms" : "restore_ms",
+                json_num(json_get(json_get(done, "timings"), "answer_ns")) / 1e6);
+    else api_put(&b, ",'n_erased':%d", n);
+    buf_putc(&b, '}');
+    api_answer(x, &b);
+}
+
+static void slot(struct exchange *x)
+{
+    const char *action = exchange_query(x, "action"), *id = exchange_param(x, "id"), *file = NULL;
+    struct err e = { 0 };
+    bool known = action && (!strcmp(action, "save") || !strcmp(action, "restore") || !strcmp(action, "erase"));
+    bool number = id && *id && strspn(id, "0123456789") == strlen(id) && strlen(id) < 10;
+    int rc = !known ? err_set(&e, ERR_ARG, "action must be save, restore or erase") :
+             !number ? err_set(&e, ERR_ARG, "the slot must be a number") : api_str(exchange_body(x), "filename", &file, &e);
+    if (rc == 0 && strcmp(action, "erase") && (!file || !name_is_safe_path(file, 200) || strchr(file, '/')))
+        rc = err_set(&e, ERR_ARG, "filename: expected the name of a file, without a folder");
+    struct slot *s = rc == 0 ? mem_new(1, sizeof *s) : NULL;
+    struct json *job = rc == 0 ? json_new_object() : NULL;
+    if (rc == 0) {
+        bool ok = s && job && api_set_str(job, "op", "slots") && api_set_str(job, "action", action);
+        ok = ok && (!file || api_set_str(job, "file", file)) && api_set_copy(job, "model", json_get(exchange_body(x), "model"));
+        if (!ok) rc = api_nomem(&e);
+    }
+    if (rc < 0) {
+        mem_free(s);
+        json_free(job);
+        api_fail(x, &e);
+        return;
+    }
+    fmt_into(s->action, sizeof s->action, "%s", action);
+    fmt_into(s->file, sizeof s->file, "%s", file ? file : "");
+    fmt_into(s->id, sizeof s->id, "%s", id);
+    api_ask(x, &(struct api_question){ .job = job, .own = s, .release = mem_free }, slot_answer);
+}
+
+/* ---- adapters: the server has none that could be switched ---- */
+
+static void adapters(struct exchange *x) { exchange_text(x, 200, "application/json", "[]", 2); }
+
+static void adapters_set(struct exchange *x)
+{
+    if (json_type(exchange_body(x)) == JSON_ARRAY && !json_len(exchange_body(x))) adapters(x);
+    else exchange_fail(x, 400, "invalid", "this server was started without adapters; a model is made with one by hearth create");
+}
+
+/* ---- models, as the router has them ---- */
+
+struct listing { struct buf *b; const struct json *status; };
+
+static void put_model(void *arg, const struct api_model *m)
+{
+    struct listing *l = arg;
+    const struct json *list = json_get(l->status, "models");
+    const char *state = "unloaded";
+    for (size_t i = 0; i < json_len(list); i++)
+        if (api_is(json_get(json_at(list, i), "model"), m->path))
+            state = api_is(json_get(json_at(list, i), "state"), "loading") ? "loading" : "loaded";
+    if (l->b->len && l->b->data[l->b->len - 1] == '}') buf_putc(l->b, ',');
+    api_put(l->b, "{'id':%s,'object':'model','created':%d,'owned_by':%s,'status':{'value':%s},'architecture':{'input_modalities':"
+                  "['text'],'output_modalities':['text']}}", m->name, m->mtime, m->owner, state);
+}
+
+static void models_answer(struct exchange *x, void *own, const struct json *done)
+{
+    struct buf b = { 0 };
+    struct err e = { 0 };
+    struct listing l = { &b, done };
+    (void)own;
+    buf_puts(&b, "{\"object\":\"list\",\"data\":[");
+    int rc = api_models_each(exchange_server(x), put_model, &l, &e);
+    buf_puts(&b, "]}");
+    if (rc == 0) api_answer(x, &b);
+    else api_fail(x, &e);
+    buf_release(&b);
+}
+
+static void models(struct exchange *x) { api_ask(x, &(struct api_question){ .op = "status" }, models_answer); }
+
+static void success(struct exchange *x, void *own, const struct json *done)
+{
+    (void)own;
+    (void)done;
+    exchange_text(x, 200, "application/json", "{\"success\":true}", 16);
+}
+
+static void load_or_not(struct exchange *x, const char *op)
+{
+    const char *model = NULL;
+    struct err e = { 0 };
+    int rc = api_str(exchange_body(x), "model", &model, &e);
+    if (rc == 0 && !model) rc = err_set(&e, ERR_ARG, "model is required");
+    if (rc == 0) api_ask(x, &(struct api_question){ .op = op, .model = model }, success);
+    else api_fail(x, &e);
+}
+
+static void load(struct exchange *x) { load_or_not(x, "load"); }
+static void unload(struct exchange *x) { load_or_not(x, "unload"); }
+
+static void download(struct exchange *x)
+{
+    const char *model = NULL;
+    char id[API_PULL_ID];
+    struct err e = { 0 };
+    int rc = api_str(exchange_body(x), "model", &model, &e);
+    if (rc == 0 && !model) rc = err_set(&e, ERR_ARG, "model is required");
+    if (rc == 0) rc = api_pull_begin(server_pulls(exchange_server(x)), model, false, id, &e);
+    if (rc == 0) success(x, NULL, NULL);
+    else api_fail(x, &e);
+}
+
+#define ROW(method, path, role, body, handle, summary) { method, path, role, body, handle, error, NULL, summary }
+const struct route routes_llama[] = {
+    ROW("POST", "/completion", ROLE_INFER, BODY_JSON, completion, "continues a text"),
+    ROW("POST", "/completions", ROLE_INFER, BODY_JSON, completion, NULL),
+    ROW("POST", "/chat/completions", ROLE_INFER, BODY_JSON, chat, NULL),
+    ROW("POST", "/infill", ROLE_INFER, BODY_JSON, infill, "writes what comes between two texts"),
+    ROW("POST", "/tokenize", ROLE_INFER, BODY_JSON, tokenize, "a text to tokens"),
+    ROW("POST", "/detokenize", ROLE_INFER, BODY_JSON, detokenize, "tokens to a text"),
+    ROW("POST", "/apply-template", ROLE_INFER, BODY_JSON, template, "the prompt of a conversation"),
+    ROW("POST", "/embedding", ROLE_INFER, BODY_JSON, embedding, "texts to vectors"),
+    ROW("POST", "/embeddings", ROLE_INFER, BODY_JSON, embedding, NULL),
+    ROW("POST", "/rerank", ROLE_INFER, BODY_JSON, rerank, "orders documents by how well they answer a query"),
+    ROW("POST", "/reranking", ROLE_INFER, BODY_JSON, rerank, NULL),
+    ROW("POST", "/v1/rerank", ROLE_INFER, BODY_JSON, rerank, NULL),
+    ROW("POST", "/v1/reranking", ROLE_INFER, BODY_JSON, rerank, NULL),
+    ROW("GET", "/props", ROLE_INFER, BODY_NONE, props, "what the server's own model is"),
+    ROW("GET", "/slots", ROLE_INFER, BODY_NONE, slots, "answers that are being written"),
+    ROW("POST", "/slots/{id}", ROLE_MANAGE, BODY_JSON, slot, "saves, restores or forgets a text"),
+    ROW("GET", "/lora-adapters", ROLE_INFER, BODY_NONE, adapters, NULL),
+    ROW("POST", "/lora-adapters", ROLE_MANAGE, BODY_JSON, adapters_set, NULL),
+    ROW("GET", "/models", ROLE_INFER, BODY_NONE, models, "the models of this machine, with their states"),
+    ROW("POST", "/models", ROLE_MANAGE, BODY_JSON, download, "fetches a model"),
+    ROW("POST", "/models/load", ROLE_MANAGE, BODY_JSON, load, "loads a model"),
+    ROW("POST", "/models/unload", ROLE_MANAGE, BODY_JSON, unload, "unloads a model"),
+    { 0 },
+};
