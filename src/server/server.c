@@ -274,8 +274,6 @@ int server_open(struct server **out, const struct server_options *o, struct link
     s->limits = o->limits;
     fill_limits(&s->limits);
     admit_limits(&s->admit, s->limits.running, s->limits.queued, s->limits.per_key);
-    s->answers = api_state_new(MAX_ANSWERS, MAX_ANSWER_BYTES);
-    if (rc == 0 && !s->answers) rc = err_set(err, ERR_NOMEM, "out of memory for the server");
     if (rc == 0) rc = make_parts(s, err);
     if (rc == 0) rc = start(s, err);
     if (rc < 0) server_close(s);
