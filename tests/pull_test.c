@@ -3,6 +3,7 @@
 #include "tests/store_files.h"
 
 #include <time.h>
+#include <utime.h>
 
 enum { BIG = 40 * (1 << 20) + 12345 };
 
@@ -327,6 +328,13 @@ static pid_t begin(const char *const *args)
 
 static const char *const pull_args[] = { "pull", "big", NULL };
 
+/* As if it had lain there for a month. */
+static void age(const char *path)
+{
+    struct utimbuf t = { 1000000000, 1000000000 };
+    utime(path, &t);
+}
+
 static void killed_at_any_time(void **state)
 {
     (void)state;
@@ -342,6 +350,8 @@ static void killed_at_any_time(void **state)
         nanosleep(&t, NULL);
         kill(pid, SIGKILL);
         program_wait(pid);
+        age(blob(big_hex, ".part"));
+        age(blob(big_hex, ".part.map"));
         assert_true(!os_file_exists(blob(big_hex, "")) || !is_kept() || os_file_exists(blob(model_hex, "")));
     }
     assert_true(kills > 3);
@@ -388,6 +398,39 @@ static void several_pullers_share(void **state)
     assert_in_range(atomic_load(&server.state->bytes), BIG + n_model, BIG + n_model + (1 << 20));
 }
 
+/* Removing a model takes nothing from a pull that is under way, and cleaning up waits for it. */
+static void removing_while_pulling(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    char url[128];
+    snprintf(url, sizeof url, "%s/files/some%%20model.gguf", registry);
+    struct result r = PROGRAM(NULL, "pull", url);                /* the same bytes as a file of the other */
+    program_expect(&r, 0);
+    program_free(&r);
+    atomic_store(&server.state->bytes_per_s, 5 << 20);
+    pid_t pid = begin(pull_args);
+    for (int i = 0; i < 400 && !os_file_exists(blob(big_hex, ".part")); i++) usleep(5000);
+    r = PROGRAM(NULL, "gc", "--remove", "--downloads");
+    program_expect(&r, 1);
+    program_contains(r.err, "being added");
+    program_free(&r);
+    char name[128];
+    snprintf(name, sizeof name, "%s/url/some_20model", registry + 7);
+    r = PROGRAM(NULL, "rm", name);
+    program_expect(&r, 0);
+    program_contains(r.err, "at this moment");
+    program_free(&r);
+    atomic_store(&server.state->bytes_per_s, 0);
+    assert_int_equal(program_wait(pid), 0);
+    expect_blob(big_hex);
+    expect_blob(model_hex);
+    r = PROGRAM(NULL, "verify", "big");
+    program_expect(&r, 0);
+    program_free(&r);
+}
+
 /* ---- broken ---- */
 
 static void wrong_bytes(void **state)
@@ -413,6 +456,7 @@ static void lies(void **state)
         { &server.state->no_ranges, 0, NULL },
         { &server.state->wrong_range, 1, "another range" },
         { &server.state->longer, 1, "another size" },
+        { &server.state->shorter, 1, NULL },
         { &server.state->gzip, 1, "compressed" },
         { &server.state->loop, 1, "more than 10 redirects" },
         { &server.state->downgrade, 1, "https" },
@@ -473,7 +517,8 @@ int main(void)
         cmocka_unit_test(from_a_url),
         cmocka_unit_test(removed_when_asked),
         cmocka_unit_test(killed_at_any_time), cmocka_unit_test(half_written_pieces_are_seen),
-        cmocka_unit_test(several_pullers_share), cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),
+        cmocka_unit_test(several_pullers_share), cmocka_unit_test(removing_while_pulling),
+        cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),
         cmocka_unit_test(hostile_manifests),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

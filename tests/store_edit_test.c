@@ -2,7 +2,7 @@
 #include "tests/registry_server.h"
 #include "tests/store_files.h"
 
-#include "store/store.h"
+#include "store/pull.h"
 
 static struct server server;
 static char hex[SHA256_HEX + 1], manifest[512], base[64];
@@ -342,12 +342,35 @@ static void blobs_that_are_uploaded(void **state)
     assert_int_equal(n_left, 0);
 }
 
+static void hosts_that_requests_may_name(void **state)
+{
+    (void)state;
+    wipe();
+    struct store s;
+    struct name n;
+    static const struct { const char *name; bool before, after; } row[] = {
+        { "qwen3", true, true }, { "hf.co/u/r", true, true }, { "mirror.example:8443/a/b", false, true },
+        { "mirror.example/a/b", false, false }, { "https://mirror.example:8443/x.gguf", false, true },
+        { "evil.example/a/b", false, false }, { "http://localhost:1/a/b", false, false }, { "./x", false, false },
+        { "https://169.254.169.254/latest/x.gguf", false, false },
+    };
+    assert_int_equal(store_open(&s, NULL), 0);
+    for (int after = 0; after < 2; after++) {
+        for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+            assert_int_equal(name_parse(&n, row[i].name, NULL), 0);
+            if (pull_host_is_known(&s, &n) != (after ? row[i].after : row[i].before)) fail_msg("%s", row[i].name);
+        }
+        store_text("own/hosts", "other.example\r\n\nMirror.example:8443\n");
+    }
+    store_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(run_fetches), cmocka_unit_test(made_by_a_modelfile), cmocka_unit_test(refused_modelfiles),
         cmocka_unit_test(copied), cmocka_unit_test(verified), cmocka_unit_test(cleaned_up_when_told),
-        cmocka_unit_test(blobs_that_are_uploaded),
+        cmocka_unit_test(blobs_that_are_uploaded), cmocka_unit_test(hosts_that_requests_may_name),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,10 +1,10 @@
 /* fetch.h - HTTP for the store: the only user of libcurl, and the only code that dials out.
  *
  * https only, but for this machine itself (loopback).  At most 10 redirects, followed here: a redirect never leads from https to
- * http or from outside to this machine, and a token stays with the host (and port) that it was given for.  No content encoding is
- * accepted.  A redirect of a public host into a private network is refused when it is connected to, whatever its name.  A
- * server that sends less than 1 kB/s for stall_s seconds has failed.  Proxies are those of the environment (https_proxy,
- * no_proxy). Threads: one per object; fetch_init once before, from one thread. */
+ * http, from outside to this machine, or from a public host into a private network (which is looked at when it is connected to,
+ * whatever its name), and a token stays with the host (and port) that it was given for.  No content encoding is accepted.  Who
+ * sends less than 1 kB/s for stall_s seconds has failed.  Proxies are those of the environment (https_proxy, no_proxy).
+ * Threads: one per object; fetch_init once before, from one thread. */
 #ifndef HEARTH_STORE_FETCH_H
 #define HEARTH_STORE_FETCH_H
 

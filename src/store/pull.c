@@ -189,3 +189,19 @@ int pull_model(struct store *s, const struct name *n, const struct pull_options 
     arena_release(&p.arena);
     return rc;
 }
+
+bool pull_host_is_known(const struct store *s, const struct name *n)
+{
+    char path[STORE_PATH], *text;
+    size_t len;
+    bool known = n->kind == NAME_HUB || (n->kind == NAME_REGISTRY && !n->plain && name_equal(n->host, NAME_DEFAULT_HOST));
+    if (known || n->kind == NAME_PATH || !store_path(s, path, "hosts", NULL)) return known;
+    if (os_read_file(path, 1 << 20, &text, &len, NULL) < 0) return false;
+    for (char *line = text, *end; *line && !known; line = end) {
+        end = line + strcspn(line, "\r\n");
+        if (*end) *end++ = 0;
+        known = *line && name_equal(line, n->host);
+    }
+    mem_free(text);
+    return known;
+}

@@ -48,6 +48,10 @@ struct pull {
 /* `kept`: the name under which it can be found. */
 int pull_model(struct store *s, const struct name *n, const struct pull_options *o, struct name *kept, struct err *err);
 
+/* Whether somebody who may not choose where this machine dials to, as a server's client, may name this model: its host is
+ * registry.ollama.ai or the Hub, or a line of the file `hosts` of the store. */
+bool pull_host_is_known(const struct store *s, const struct name *n);
+
 /* ---- between the files of the pull ---- */
 int  pull_plan(struct pull *p, struct err *err);       /* what the name asks for, of whichever kind it is */
 int  pull_plan_registry(struct pull *p, struct err *err);

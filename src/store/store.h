@@ -6,6 +6,7 @@
  *   views/HEX/NAME                       links to blobs under their own names, for models that are split into files
  *   presets/NAME.json                    named settings
  *   folders                              a line for each folder that the user added
+ *   hosts                                a line for each further host that a server's clients may name (pull.h)
  *   index.db                             what is known about files (index.h); may be deleted
  *   lock                                 shared by whoever adds files, alone for whoever removes them
  * Files of other programs are read, never copied, changed or removed.
