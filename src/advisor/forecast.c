@@ -18,7 +18,11 @@
 #define HOST_READ            60e9          /* of the host beside a GPU, bytes a second */
 #define HOST_OPS             1.5e12
 
-static double join(double a, double b) { return pow(a * a * a * a + b * b * b * b, 0.25); }
+static double join(double a, double b)
+{
+    double most = a > b ? a : b;
+    return most > 0 ? most * pow(pow(a / most, 8) + pow(b / most, 8), 0.125) : 0;
+}
 
 static bool is_cpu(const struct machine *m) { return m->kind == MACHINE_HOST || m->kind == MACHINE_CPU; }
 

@@ -1,8 +1,8 @@
 /* forecast.h - whether a model fits a machine, and how fast it will be there.
  *
  * The roofline: a step takes as long as the bytes it must read, or the operations it must do, whichever is longer.  Where both
- * are near each other it takes longer than either: the fourth root of the sum of fourth powers, as measured with six types of
- * weights (docs/advisor.md).  GPUs need some time for each layer, too.  Threads: pure functions. */
+ * are near each other it takes a little longer than either: the eighth root of the sum of eighth powers (docs/advisor.md).  GPUs
+ * need some time for each layer, too.  Threads: pure functions. */
 #ifndef HEARTH_ADVISOR_FORECAST_H
 #define HEARTH_ADVISOR_FORECAST_H
 

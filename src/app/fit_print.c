@@ -197,7 +197,7 @@ static void put_explanation(const struct fit *f, struct buf *out)
                cpu && l->n_sessions <= 3 ? ", slower with one token and these types" : "",
                f->forecast.multiply_s * 1e3);
     if (f->forecast.layers_s > 0) buf_printf(out, "  starts %u layers: %.1f ms\n", l->n_layer, f->forecast.layers_s * 1e3);
-    buf_puts(out, "  both at once take the fourth root of the sum of their fourth powers.\n");
+    buf_puts(out, "  both at once take the eighth root of the sum of their eighth powers.\n");
     buf_printf(out, "A prompt of %u tokens multiplies %.0f G times at %.0f %% of %.0f Gop/s.\n", l->n_prompt,
                (l->prefill.int_macs + l->prefill.float_macs) / 1e9, 100 * forecast_prefill_share(m, l->experts), m->ops / 1e9);
     if (!f->needs.encoder)
