@@ -38,13 +38,17 @@ INLINE void group(const __m256i (*code)[EIGHTS], const struct act_block *const *
     }
 }
 
-/* The signed or, in families with minimums, unsigned dots of groups 2i and 2i + 1. */
-INLINE void two_groups(const __m256i (*code)[EIGHTS], const struct act_block *const *a, int nt, int i, bool is_signed, sums even,
+/* The dots of groups 2i and 2i + 1 less centre, a power of two: 128 makes codes signed. */
+INLINE void two_groups(const __m256i (*code)[EIGHTS], const struct act_block *const *a, int nt, int i, int centre, sums even,
                        sums odd)
 {
     UNROLL for (int t = 0; t < nt; t++) {
-        __m512i e = is_signed ? spread(&a[t]->zero[2 * i]) : _mm512_setzero_si512();
-        __m512i o = is_signed ? spread(&a[t]->zero[2 * i + 1]) : _mm512_setzero_si512();
+        __m512i e = centre ? spread(&a[t]->zero[2 * i]) : _mm512_setzero_si512();
+        __m512i o = centre ? spread(&a[t]->zero[2 * i + 1]) : _mm512_setzero_si512();
+        if (centre && centre < 128) {
+            e = _mm512_srai_epi32(e, 7 - __builtin_ctz((unsigned)centre));
+            o = _mm512_srai_epi32(o, 7 - __builtin_ctz((unsigned)centre));
+        }
         UNROLL for (int v = 0; v < VECS; v++) {
             even[t][v] = e;
             odd[t][v] = o;
@@ -82,7 +86,8 @@ struct panel_products {
         __m512i narrow[BLOCKS][ACT_S_Q256][VECS];
         __m256i wide[ACT_GROUPS][ACT_S_Q256][VECS];
     } of;
-    __m512i mn[BLOCKS / 2][VECS];
+    __m512i mn[BLOCKS / 2][VECS];          /* minimums, and scales, of 32 columns in pairs */
+    __m512i sc[BLOCKS / 2][VECS];
 };
 
 /* Whether both halves are the same, everywhere. */
@@ -106,7 +111,9 @@ INLINE void products_narrow(const struct panel_super *w, struct panel_products *
                 sum = _mm512_add_epi16(sum, sc);
                 out->of.narrow[i][s][v] = sum;
             }
-            if (i % 2) out->mn[i / 2][v] = _mm512_mask_blend_epi16(0xaaaaaaaa, VEC(w->mn[i - 1], v), VEC(w->mn[i], v));
+            if (i % 2 == 0) continue;
+            out->mn[i / 2][v] = _mm512_mask_blend_epi16(0xaaaaaaaa, VEC(w->mn[i - 1], v), VEC(w->mn[i], v));
+            out->sc[i / 2][v] = _mm512_mask_blend_epi16(0xaaaaaaaa, VEC(w->sc[i - 1], v), sc);
         }
 }
 
@@ -159,7 +166,7 @@ INLINE void minimums(const __m512i (*mn)[VECS], const int16_t *z, int n, __m512i
 }
 
 /* w, what is known of it (p, or NULL), and how to use it. */
-struct super { const struct panel_super *w; const struct panel_products *p; enum family family; bool narrow; };
+struct super { const struct panel_super *w; const struct panel_products *p; enum family family; int centre; bool narrow; };
 
 /* The factors of groups 2i and 2i + 1 of a token: in the halves of *f (narrow), else *f and *g. */
 INLINE void factors(const struct super *x, const int16_t *s, int i, int v, __m512i *f, __m512i *g)
@@ -196,6 +203,15 @@ INLINE void super_minimums(const struct super *x, const struct act_block *a, con
     else minimums((const __m512i(*)[VECS])x->w->mn, a->z.z16, BLOCKS, min);
 }
 
+/* What codes less 16 left out: 16 times the sums of scales times sums of activations. */
+INLINE void super_centre(const struct super *x, const struct act_block *a, const int16_t *z, __m512i *isum)
+{
+    __m512i sum[VECS];
+    if (z) minimums(x->p->sc, z, BLOCKS / 2, sum);
+    else minimums((const __m512i(*)[VECS])x->w->sc, a->z.z16, BLOCKS, sum);
+    UNROLL for (int v = 0; v < VECS; v++) isum[v] = _mm512_add_epi32(isum[v], _mm512_slli_epi32(sum[v], 4));
+}
+
 INLINE __m512 scale16(const __m256 *d, int v) { return _mm512_load_ps((const float *)d + 16 * v); }
 
 INLINE void tile_super(const struct super *x, const struct tile *c, int nt)
@@ -213,12 +229,13 @@ INLINE void tile_super(const struct super *x, const struct tile *c, int nt)
     for (int i = 0; i < BLOCKS; i++) {
         sums even, odd;
         ask(c->x);
-        two_groups(w->code, a, nt, i, x->family == SUPER, even, odd);
+        two_groups(w->code, a, nt, i, x->centre, even, odd);
         UNROLL for (int t = 0; t < nt; t++) add_super(x, a[t], i, even[t], odd[t], isum[t]);
     }
     UNROLL for (int t = 0; t < nt; t++) {
         __m512i min[VECS];
         if (x->family == SUPER_MIN) super_minimums(x, a[t], pairs ? z[t] : NULL, min);
+        if (x->family == SUPER_MIN && x->centre) super_centre(x, a[t], pairs ? z[t] : NULL, isum[t]);
         UNROLL for (int v = 0; v < VECS; v++) {
             __m512 value = _mm512_mul_ps(scale16(w->d, v), _mm512_cvtepi32_ps(isum[t][v]));
             if (x->family == SUPER_MIN) value = _mm512_fnmadd_ps(scale16(w->dmin, v), _mm512_cvtepi32_ps(min[v]), value);
@@ -238,7 +255,7 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
     for (int b = 0; b < BLOCKS; b++) {
         sums even, odd;
         ask(c->x);
-        two_groups(w->code, a, nt, b, is_signed, even, odd);
+        two_groups(w->code, a, nt, b, is_signed ? 128 : 0, even, odd);
         UNROLL for (int t = 0; t < nt; t++) {
             __m512i s = spread(a[t]->s16 + 2 * b);
             UNROLL for (int v = 0; v < VECS; v++) {
@@ -270,7 +287,7 @@ INLINE void tile_fine(const struct panel_fine *w, const struct tile *c, int nt)
     for (int b = 0; b < BLOCKS; b++) {
         sums even, odd;
         ask(c->x);
-        two_groups(w->code, a, nt, b, true, even, odd);
+        two_groups(w->code, a, nt, b, 128, even, odd);
         UNROLL for (int t = 0; t < nt; t++) {
             __m512i s = spread(a[t]->s16 + 2 * b);
             UNROLL for (int v = 0; v < VECS; v++) {
@@ -285,10 +302,10 @@ INLINE void tile_fine(const struct panel_fine *w, const struct tile *c, int nt)
         UNROLL for (int v = 0; v < VECS; v++) store(c->acc + PANEL_ROWS * t + 16 * v, a[t]->d, value[t][v]);
 }
 
-/* Codes of at most 16 (15 without a sign): a group's dot fits 16 bits. */
-#define MULTIPLY_SUPER(name, family, narrow)                                                                        \
-    MULTIPLY(name##_plain, panel_super, tile_super(&(struct super){ p, NULL, family, narrow }, &c, nt))             \
-    MULTIPLY(name##_looked_up, panel_products, tile_super(&(struct super){ p->w, p, family, narrow }, &c, nt))       \
+/* Codes of at most 16 (15 without a sign), or less 16 at most that: a group's dot fits 16 bits. */
+#define MULTIPLY_SUPER(name, family, centre, narrow)                                                                \
+    MULTIPLY(name##_plain, panel_super, tile_super(&(struct super){ p, NULL, family, centre, narrow }, &c, nt))     \
+    MULTIPLY(name##_looked_up, panel_products, tile_super(&(struct super){ p->w, p, family, centre, narrow }, &c, nt)) \
     static void name(const void *w, const struct act_block *const *a, size_t s, size_t T, float *acc,               \
                      struct ahead *x)                                                                               \
     {                                                                                                               \
@@ -297,18 +314,10 @@ INLINE void tile_fine(const struct panel_fine *w, const struct tile *c, int nt)
         else name##_plain(w, a, s, T, acc, x);                                                                      \
     }
 
-MULTIPLY_SUPER(multiply_SUPER_15, SUPER, true)
-MULTIPLY_SUPER(multiply_SUPER_127, SUPER, false)
-MULTIPLY_SUPER(multiply_SUPER_MIN_15, SUPER_MIN, true)
-
-/* Minimums beside dots beyond 16 bits: no table. */
-INLINE void tile_super_min_31(const struct panel_super *w, const struct tile *c, int nt)
-{
-    const struct super x = { w, NULL, SUPER_MIN, false };
-    tile_super(&x, c, nt);
-}
-
-MULTIPLY(multiply_SUPER_MIN_31, panel_super, tile_super_min_31(p, &c, nt))
+MULTIPLY_SUPER(multiply_SUPER_15, SUPER, 128, true)
+MULTIPLY_SUPER(multiply_SUPER_127, SUPER, 128, false)
+MULTIPLY_SUPER(multiply_SUPER_MIN_15, SUPER_MIN, 0, true)
+MULTIPLY_SUPER(multiply_SUPER_MIN_31, SUPER_MIN, 16, true)
 MULTIPLY(multiply_BLOCK_15, panel_block, tile_block(p, &c, nt, BLOCK, true, true))
 MULTIPLY(multiply_BLOCK_127, panel_block, tile_block(p, &c, nt, BLOCK, true, false))
 MULTIPLY(multiply_BLOCK_ADD_15, panel_block, tile_block(p, &c, nt, BLOCK_ADD, false, true))
