@@ -203,8 +203,8 @@ struct hearth_needs_options {      /* zero-initialise */
     uint32_t n_prompt;             /* tokens of the prompt for which `prefill` is counted, `decode` is behind it; 0: 512 */
 };
 /* What a step must at least do: bytes of weights and of keys and values that are read, and multiply-adds of the matrices, by the
- * kind of their weights; few_macs: each weighed by how slowly this device multiplies such a matrix with one token, so that its
- * best rate of 8-bit multiply-adds says how long that takes. */
+ * kind of their weights; few_macs: how many 8-bit multiply-adds this device could do at best in the time in which it does them
+ * (and attends to past tokens) one token at a time. */
 struct hearth_work { double bytes, int_macs, float_macs, few_macs; };
 struct hearth_needs {
     /* Bytes of memory.  other: what this process holds now, the file's header and tokenizer included. */

@@ -80,12 +80,12 @@ static void judge_quant(const struct fit *f, enum recipe_id r, double ratio, str
     struct load l = f->load;
     double kv_read = f->needs.decode.bytes - (double)f->needs.n_active * f->needs.weights / f->needs.n_parameters;
     if (kv_read < 0) kv_read = 0;
-    double macs = l.decode.int_macs + l.decode.float_macs, few = device_cpu.few(recipe_at(r)->type);
+    double macs = l.decode.int_macs + l.decode.float_macs, few = device_cpu.few_row(recipe_at(r)->type, 2048) / 2048;
     bool plain = r == RECIPE_F16;
     l.weights = (uint64_t)((double)l.weights * ratio);
     l.prefill.bytes *= ratio;
     l.decode.bytes = (l.decode.bytes - kv_read) * ratio + kv_read;
-    l.decode.few_macs = macs / few;
+    l.decode.few_macs = macs * few;
     double prefill = l.prefill.int_macs + l.prefill.float_macs;
     l.prefill.int_macs = plain ? 0 : prefill;
     l.prefill.float_macs = plain ? prefill : 0;

@@ -51,9 +51,10 @@ struct device_ops {
     const char *(*describe)(const struct device *d, unsigned *threads);
     /* Measured now, in some milliseconds, with all the device's threads; DEVICE_READ reads p[bytes]. */
     double (*limit)(struct device *d, enum device_limit what, const void *p, size_t bytes);
-    /* The share of its DEVICE_INT8 at which a matrix of this type is multiplied with one token, when memory is no hindrance: for
-     * forecasts, as measured once (docs/performance.md). */
-    double (*few)(enum dtype weight);
+    /* For forecasts, as measured once: how many multiply-adds DEVICE_INT8 allows in the time in which a row of n weights is
+     * multiplied with one token, when memory is no hindrance; and in which n numbers of the KV cache are attended to. */
+    double (*few_row)(enum dtype weight, uint64_t n);
+    double (*few_kv)(uint64_t n);
 };
 
 extern const struct device_ops device_cpu;

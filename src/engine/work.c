@@ -10,7 +10,7 @@ static void add_macs(const struct hearth_model *m, struct engine_work *out, cons
     enum dtype_family family = dtype_info(w->type)->family;
     if (family == DTF_FLOAT || family == DTF_SPLIT) out->float_macs += macs;
     else out->int_macs += macs;
-    out->few_macs += macs / m->ops->few(w->type);
+    out->few_macs += rows * (double)w->ne[1] * m->ops->few_row(w->type, w->ne[0]);
 }
 
 /* How many of E experts are chosen by somebody when n tokens choose k each at random. */
@@ -54,6 +54,7 @@ static void add_op(const struct hearth_model *m, const struct op *o, const struc
         engine_kv_types(s->kv_type, s->kv_type_v, type);
         size_t row = dtype_padded_bytes(type[0], kv->dk) + (kv->v_in_k ? 0 : dtype_padded_bytes(type[1], kv->dv));
         out->bytes += seen * s->S * kv->n_kv * (double)row;
+        out->few_macs += seen * s->S * m->ops->few_kv((uint64_t)kv->n_kv * (kv->dk + kv->dv));
         return;
     }
     default: return;

@@ -72,7 +72,8 @@ void task_done_text(struct task *t, const struct buf *fields)
     struct buf b = { 0 };
     if (fields->bad) b.bad = true;
     buf_printf(&b, "{\"event\":\"done\",%s,\"timings\":{\"load_ns\":%llu,\"queue_ns\":%llu,"
-               "\"prompt_ns\":%llu,\"answer_ns\":%llu}}", fields->data ? fields->data : "", (unsigned long long)t->times.load, (unsigned long long)t->times.queue,
+               "\"prompt_ns\":%llu,\"answer_ns\":%llu}}", fields->data ? fields->data : "",
+               (unsigned long long)t->times.load, (unsigned long long)t->times.queue,
                (unsigned long long)t->times.prompt, (unsigned long long)t->times.answer);
     task_event_text(t, &b);
     buf_release(&b);

@@ -170,5 +170,6 @@ const struct device_ops device_cpu = {
     .buffers = cpu_buffers,
     .describe = cpu_describe,
     .limit = cpu_limit,
-    .few = cpu_few,
+    .few_row = cpu_few_row,
+    .few_kv = cpu_few_kv,
 };

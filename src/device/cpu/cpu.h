@@ -48,7 +48,8 @@ static inline uint32_t cpu_turn(const struct kv_layer *l, enum dtype t, int valu
 void cpu_row_op(const struct run *r, const struct op *o, size_t t);
 void cpu_run(struct device *d, const struct plan *p, const struct params *v);
 double cpu_limit(struct device *d, enum device_limit what, const void *p, size_t bytes);
-double cpu_few(enum dtype weight);
+double cpu_few_row(enum dtype weight, uint64_t n);
+double cpu_few_kv(uint64_t n);
 /* Steps of MATMUL_HEADS; all threads call it. */
 void cpu_run_heads(const struct run *r, const struct plan_step *s, unsigned thread);
 /* Operations of shape SEQ; all threads call it. */
