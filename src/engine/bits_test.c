@@ -7,8 +7,8 @@ static void every_machine_gives_these_bits(void **state)
     (void)state;
     static const uint64_t want[N_MODEL] = {
         0xf2ca1cb9d51fff76u, 0x3c74729102167cd9u, 0x9f5b624e10367511u, 0xd53f44454dc4b225u,
-        0x0daace95a2d858d1u, 0xb7779c5f65e53f47u, 0x5ad75abcca7a2318u, 0x574d0020a1ad504au,
-        0x1734451ac51e7920u, 0xcaec4de28a5dd965u, 0xbd4305ec15a4b292u,
+        0x0daace95a2d858d1u, 0x83085d975f71a167u, 0x691651660805cb34u, 0x574d0020a1ad504au,
+        0x1734451ac51e7920u, 0xcaec4de28a5dd965u, 0x33bb0aa1844bcec9u,
     };
     size_t wrong = 0;
     for (size_t i = 0; i < N_MODEL; i++) {

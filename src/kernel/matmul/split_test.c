@@ -164,7 +164,7 @@ static void every_variant_gives_the_same_bits(void **state)
             check_matrix(kind, R, K, false, &hash);
         }
     print_message("# hash %016llx\n", (unsigned long long)hash);
-    assert_true(hash == UINT64_C(0x3ff2810c8351a6e5));
+    assert_true(hash == UINT64_C(0x5c88c26ea9d6f690));
 }
 
 /* Columns of F8 need no whole blocks. */

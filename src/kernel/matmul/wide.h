@@ -4,13 +4,12 @@
  * F16 and BF16 matrices are multiplied in integers: a processor multiplies twice as many pairs of 16 bits as floats, exact sums
  * need no order, and the codes lose no more than activations rounded to f16 would.
  *
- * A row is cut into groups, of 32 columns for activations and 256 for weights; columns past K count as 0.  In a group
+ * A row is cut into groups of 32 columns; columns past K count as 0.  In a group, of weights as of activations,
  *   v[j] ~ 2^(e - 12) * q[j],   e = floor(log2(max |v|)), at least -50;   q = v * 2^(12 - e), rounded to nearest even
- * so that |q| <= 8192.  Weights of F16 and BF16 have at most 11 bits: those down to an eighth of the largest are exact.  (Finding
- * the largest of 32 weights costs as much as multiplying them; activations have outliers, and are made into codes once.)
+ * so that |q| <= 8192.  Weights of F16 and BF16 have at most 11 bits: those down to an eighth of the largest are exact.
  *   activations: x <- 0 when NaN, magnitudes at most the largest float below 2^64
  *   weights: a group with one of 2^64 or more, or one that is not finite, counts as zeros (e is not used then)
- * isum = sum of q_w q_x over 32 columns: at most 32 * 8188 * 8192 < 2^31.
+ * isum = sum of q_w q_x over a group: at most 32 * 8188 * 8192 < 2^31.
  *
  * F8_E4M3 and MXFP8_ROWS are halves with a scale S beside each 32 columns (split_halves); e is at least -14 there, and S a factor
  * of 2^(e_w - 12).

@@ -58,35 +58,43 @@ INLINE __m256 floats(__m128i h, enum dtype type)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
 
-/* 2^(12 - e), 0 for a bad group. */
-typedef float wide_by;
+/* The largest of 16 numbers of 16 bits each, of eight registers, as 32 bits. */
+INLINE __m256i most8(const __m256i *v)
+{
+    __m256i a[4];
+    UNROLL for (int i = 0; i < 4; i++)          /* 16 bits to 32: each register's numbers lie in its own half of a place */
+        a[i] = _mm256_max_epu16(_mm256_blend_epi16(v[2 * i], v[2 * i + 1], 0xaa),
+                                _mm256_or_si256(_mm256_srli_epi32(v[2 * i], 16), _mm256_slli_epi32(v[2 * i + 1], 16)));
+    __m256i x = FOLD32(_mm256_max_epu16, a[0], a[1]), y = FOLD32(_mm256_max_epu16, a[2], a[3]);
+    __m256i z = FOLD64(_mm256_max_epu16, x, y);
+    __m128i all = _mm_max_epu16(_mm256_castsi256_si128(z), _mm256_extracti128_si256(z, 1));
+    return _mm256_cvtepu16_epi32(all);
+}
 
-/* The scale of 256 weights, everywhere. */
-INLINE __m256 wide_scales(const uint8_t *w, enum dtype type, wide_by *by)
+/* The scales of 256 weights; by: their inverses, 0 for a bad group. */
+INLINE __m256 wide_scales(const uint8_t *w, enum dtype type, float *by)
 {
     const int least = type == DT_F16 ? -14 : WIDE_LEAST, bias = type == DT_F16 ? 15 : 127;
     const int top = type == DT_F16 ? 15 : WIDE_MOST;
-    __m256i v[2] = { _mm256_setzero_si256(), _mm256_setzero_si256() };
-    UNROLL for (int i = 0; i < 2 * WIDE_GROUPS; i++)
-        v[i % 2] = _mm256_max_epu16(v[i % 2], _mm256_and_si256(_mm256_set1_epi16(0x7fff), load256(w + 32 * i)));
-    v[0] = _mm256_max_epu16(v[0], v[1]);
-    __m128i part = _mm_max_epu16(_mm256_castsi256_si128(v[0]), _mm256_extracti128_si256(v[0], 1));
-    part = _mm_minpos_epu16(_mm_xor_si128(part, _mm_set1_epi32(-1)));               /* the least of the inverse */
-    __m256i e = _mm256_xor_si256(_mm256_broadcastw_epi16(part), _mm256_set1_epi32(-1));
-    e = _mm256_sub_epi32(_mm256_srli_epi32(e, type == DT_F16 ? 26 : 23), _mm256_set1_epi32(bias));
+    __m256i size[WIDE_GROUPS];
+    UNROLL for (int g = 0; g < WIDE_GROUPS; g++)
+        size[g] = _mm256_and_si256(_mm256_set1_epi16(0x7fff), load256(w + 64 * g));
+    UNROLL for (int g = 0; g < WIDE_GROUPS; g++)
+        size[g] = _mm256_max_epu16(size[g], _mm256_and_si256(_mm256_set1_epi16(0x7fff), load256(w + 64 * g + 32)));
+    __m256i e = _mm256_sub_epi32(_mm256_srli_epi32(most8(size), type == DT_F16 ? 10 : 7), _mm256_set1_epi32(bias));
     __m256i good = _mm256_cmpgt_epi32(_mm256_set1_epi32(top + 1), e);
     e = _mm256_and_si256(_mm256_max_epi32(e, _mm256_set1_epi32(least)), good);
     __m256i up = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(127 + WIDE_BITS), e), 23);
-    *by = _mm256_cvtss_f32(_mm256_castsi256_ps(_mm256_and_si256(up, good)));
+    store256(_mm256_and_si256(up, good), by);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(127 - WIDE_BITS)), 23));
 }
 
 /* Their codes in order. */
-INLINE void wide_codes(const uint8_t *w, enum dtype type, wide_by by, __m256i *code)
+INLINE void wide_codes(const uint8_t *w, enum dtype type, const float *by, __m256i *code)
 {
-    const __m256 f = _mm256_set1_ps(by);
-    const __m128i keep = _mm_castps_si128(_mm_cmp_ps(_mm256_castps256_ps128(f), _mm_setzero_ps(), _CMP_NEQ_UQ));
     UNROLL for (int g = 0; g < WIDE_GROUPS; g++) {
+        const __m256 f = _mm256_broadcast_ss(by + g);
+        const __m128i keep = _mm_castps_si128(_mm_cmp_ps(_mm256_castps256_ps128(f), _mm_setzero_ps(), _CMP_NEQ_UQ));
         UNROLL for (int i = 0; i < 2; i++) {
             __m256 lo = floats(_mm_and_si128(keep, load128(w + 64 * g + 32 * i)), type);
             __m256 hi = floats(_mm_and_si128(keep, load128(w + 64 * g + 32 * i + 16)), type);
@@ -98,7 +106,7 @@ INLINE void wide_codes(const uint8_t *w, enum dtype type, wide_by by, __m256i *c
 
 /* ---- few tokens --------------------------------------------------------------------------------------------------------- */
 
-INLINE void wide_unit(const uint8_t *w, enum dtype type, wide_by by, const struct act_wide *const *a, int nt, __m256 *f)
+INLINE void wide_unit(const uint8_t *w, enum dtype type, const float *by, const struct act_wide *const *a, int nt, __m256 *f)
 {
     __m256i code[2 * WIDE_GROUPS];
     wide_codes(w, type, by, code);
@@ -119,9 +127,9 @@ INLINE void wide_unit(const uint8_t *w, enum dtype type, wide_by by, const struc
 INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type, float (*factor)[WIDE_GROUPS])
 {
     for (int h = 0; h < HALVES; h++) {
-        wide_by by[8];
+        float by[8][WIDE_GROUPS];
         __m256i code[8][2 * WIDE_GROUPS], v[8];
-        for (int r = 0; r < 8; r++) v[r] = _mm256_castps_si256(wide_scales(rows[8 * h + r], type, &by[r]));
+        for (int r = 0; r < 8; r++) v[r] = _mm256_castps_si256(wide_scales(rows[8 * h + r], type, by[r]));
         for (int r = 0; r < 8; r++) wide_codes(rows[8 * h + r], type, by[r], code[r]);
         for (int r = 0; factor && r < 8; r++)
             v[r] = _mm256_castps_si256(_mm256_mul_ps(_mm256_castsi256_ps(v[r]), _mm256_loadu_ps(factor[8 * h + r])));

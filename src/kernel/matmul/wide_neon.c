@@ -51,26 +51,22 @@ void wide_pack_neon(const float *x, struct act_wide *out, size_t K)
     for (size_t g = 0; g < WIDE_GROUPS; g++) pack_group(last + WIDE_GROUP * g, out, g);
 }
 
-/* e of 256 weights. */
-INLINE int weights_e(const uint8_t *w, enum dtype type)
+/* Codes and scale of 32 weights. */
+INLINE float group_codes(const uint8_t *w, enum dtype type, int16_t *q)
 {
-    const int least = type == DT_F16 ? -14 : WIDE_LEAST, bias = type == DT_F16 ? 15 : 127, bits = type == DT_F16 ? 10 : 7;
-    uint16x8_t most = vdupq_n_u16(0);
-    UNROLL for (int i = 0; i < ACT_COLS / 8; i++)
-        most = vmaxq_u16(most, vandq_u16(vreinterpretq_u16_u8(vld1q_u8(w + 16 * i)), vdupq_n_u16(0x7fff)));
-    int e = (vmaxvq_u16(most) >> bits) - bias;
-    return e > least ? e : least;
-}
-
-/* Codes of 32 of them, and their scale. */
-INLINE float group_codes(const uint8_t *w, enum dtype type, int e, int16_t *q)
-{
-    const int top = type == DT_F16 ? 15 : WIDE_MOST;
-    const uint16x8_t keep = vdupq_n_u16(e > top ? 0 : 0xffff);
+    const int least = type == DT_F16 ? -14 : WIDE_LEAST, most = type == DT_F16 ? 15 : WIDE_MOST;
+    const int bias = type == DT_F16 ? 15 : 127, bits = type == DT_F16 ? 10 : 7;
+    uint16x8_t h[4], top = vdupq_n_u16(0);
     float32x4_t v[8];
-    e = e > top ? 0 : e;
     UNROLL for (int i = 0; i < 4; i++) {
-        uint16x8_t u = vandq_u16(vreinterpretq_u16_u8(vld1q_u8(w + 16 * i)), keep);
+        h[i] = vreinterpretq_u16_u8(vld1q_u8(w + 16 * i));
+        top = vmaxq_u16(top, vandq_u16(h[i], vdupq_n_u16(0x7fff)));
+    }
+    int e = (vmaxvq_u16(top) >> bits) - bias;
+    const uint16x8_t keep = vdupq_n_u16(e > most ? 0 : 0xffff);
+    e = e > most ? 0 : e < least ? least : e;
+    UNROLL for (int i = 0; i < 4; i++) {
+        uint16x8_t u = vandq_u16(h[i], keep);
         if (type == DT_F16) {
             v[2 * i] = vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(u)));
             v[2 * i + 1] = vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(u)));
@@ -90,10 +86,9 @@ INLINE void wide_step(const uint8_t *w, enum dtype type, const float *factor, co
                       float *acc)
 {
     float t[2] = { 0 };
-    const int e = weights_e(w, type);
     for (int g = 0; g < WIDE_GROUPS; g++) {
         int16_t q[WIDE_GROUP];
-        float d = group_codes(w + 2 * WIDE_GROUP * g, type, e, q) * (factor ? factor[g] : 1);
+        float d = group_codes(w + 2 * WIDE_GROUP * g, type, q) * (factor ? factor[g] : 1);
         UNROLL for (int k = 0; k < nt; k++) {
             const struct act_wide *x = a[k] + s;
             int32x4_t sum = vdupq_n_s32(0);
@@ -135,14 +130,12 @@ INLINE void wide_dot(const struct matmul_job *j, size_t r, size_t t0, int nt, en
 
 INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type, float (*factor)[WIDE_GROUPS])
 {
-    for (int r = 0; r < PANEL_ROWS; r++) {
-        const int e = weights_e(rows[r], type);
+    for (int r = 0; r < PANEL_ROWS; r++)
         for (int g = 0; g < WIDE_GROUPS; g++) {
             int16_t q[WIDE_GROUP];
-            p->d[g][r] = group_codes(rows[r] + 2 * WIDE_GROUP * g, type, e, q) * (factor ? factor[r][g] : 1);
+            p->d[g][r] = group_codes(rows[r] + 2 * WIDE_GROUP * g, type, q) * (factor ? factor[r][g] : 1);
             for (int i = 0; i < WIDE_GROUP; i++) p->code[WIDE_GROUP * g + i][r] = q[i];
         }
-    }
 }
 
 /* sum[t][v] += column `at + lane` of 8 rows. */

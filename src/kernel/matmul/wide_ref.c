@@ -7,38 +7,32 @@
 #include "quant/quant.h"
 #include "quant/split_codes.h"
 
-/* e of a group of n, and its codes.  More than WIDE_MOST: zeros. */
-static int group_codes(const float *v, size_t n, int least, int16_t *q)
+/* e of a group, and its codes.  More than WIDE_MOST: zeros. */
+static int group_codes(const float *v, int least, int16_t *q)
 {
     float top = 0.0f;
     bool finite = true;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < WIDE_GROUP; i++) {
         finite &= isfinite(v[i]) != 0;
         top = fmaxf(top, fabsf(v[i]));
     }
     int e = top > 0.0f && finite ? ilogbf(top) : least;
     if (e < least) e = least;
     if (!finite || e > WIDE_MOST) {
-        memset(q, 0, n * sizeof *q);
+        memset(q, 0, WIDE_GROUP * sizeof *q);
         return least;
     }
-    for (size_t i = 0; i < n; i++) q[i] = (int16_t)lrintf(ldexpf(v[i], WIDE_BITS - e));
+    for (size_t i = 0; i < WIDE_GROUP; i++) q[i] = (int16_t)lrintf(ldexpf(v[i], WIDE_BITS - e));
     return e;
 }
 
-static void widen_activations(const float *v, struct act_wide *out)
+static void widen(const float *v, int least, struct act_wide *out)
 {
     for (size_t g = 0; g < WIDE_GROUPS; g++) {
-        int e = group_codes(v + g * WIDE_GROUP, WIDE_GROUP, WIDE_LEAST, out->q + g * WIDE_GROUP);
+        int e = group_codes(v + g * WIDE_GROUP, least, out->q + g * WIDE_GROUP);
         out->d[g] = ldexpf(1.0f, e - WIDE_BITS);
         out->e[g] = (e - WIDE_BITS) * (1 << 23);
     }
-}
-
-static void widen_weights(const float *v, int least, struct act_wide *out)
-{
-    int e = group_codes(v, ACT_COLS, least, out->q);
-    for (size_t g = 0; g < WIDE_GROUPS; g++) out->d[g] = ldexpf(1.0f, e - WIDE_BITS);
 }
 
 static float tame(float x)
@@ -51,7 +45,7 @@ void wide_pack_ref(const float *x, struct act_wide *out, size_t K)
     for (size_t k = 0; k < K; k += ACT_COLS, out++) {
         float v[ACT_COLS] = { 0 };
         for (size_t i = 0; i < ACT_COLS && k + i < K; i++) v[i] = tame(x[k + i]);
-        widen_activations(v, out);
+        widen(v, WIDE_LEAST, out);
     }
 }
 
@@ -76,7 +70,7 @@ static void row(const struct matmul_job *j, size_t r)
         float v[ACT_COLS] = { 0 };
         struct act_wide w;
         quant_unpack(m->type)(at, v, m->K - k < ACT_COLS ? m->K - k : ACT_COLS);
-        widen_weights(v, WIDE_LEAST, &w);
+        widen(v, WIDE_LEAST, &w);
         for (size_t t = 0; t < j->T; t++) {
             float *y = &job_out(j, t)[r];
             *y = *y + value(&w, (const struct act_wide *)job_in(j, t) + s);
@@ -98,7 +92,7 @@ static void split_row(const struct matmul_job *j, size_t r)
         struct act_wide w;
         split_halves(split_of(j->m), r, s, half, scale);
         for (size_t i = 0; i < ACT_COLS; i++) v[i] = f16_to_f32(half[i]);
-        widen_weights(v, -14, &w);
+        widen(v, -14, &w);
         for (size_t g = 0; g < WIDE_GROUPS; g++) w.d[g] *= scale[g];
         for (size_t t = 0; t < j->T; t++) {
             float *y = &job_out(j, t)[r];

@@ -20,8 +20,7 @@ static void check_double(const struct problem *p)
             double s = 0, mag = 0, lost = 0;
             for (size_t k = 0; k < p->K; k += 32) {
                 const size_t n = p->K - k < 32 ? p->K - k : 32;
-                const size_t b = k / 256 * 256;
-                const double ux = unit(x + k, n) / 2, uw = unit(w + b, p->K - b < 256 ? p->K - b : 256) / 2;
+                const double ux = unit(x + k, n) / 2, uw = unit(w + k, n) / 2;
                 for (size_t i = k; i < k + n; i++) {
                     s += (double)x[i] * (double)w[i];
                     mag += fabs((double)x[i] * (double)w[i]);
@@ -154,7 +153,7 @@ static void test_the_bits_are_those_of_every_machine(void **state)
             release(&p);
         }
         print_message("# hash %016llx\n", (unsigned long long)h);
-        assert_true(h == UINT64_C(0x0ddc9dc89d435c95));
+        assert_true(h == UINT64_C(0xd0a590509c054aa6));
     }
 }
 
