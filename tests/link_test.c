@@ -284,7 +284,8 @@ static void a_shut_in_engine_answers(void **unused)
 {
     (void)unused;
     NEED_LINK();
-    static const char ask[] = "{\"op\":\"generate\",\"model\":\"%s/%s/m.gguf\",\"prompt\":\"x\",\"options\":{\"max_tokens\":4,\"ignore_end\":true}}";
+    static const char ask[] = "{\"op\":\"generate\",\"model\":\"%s/%s/m.gguf\",\"prompt\":\"x\","
+        "\"options\":{\"max_tokens\":4,\"ignore_end\":true}}";
     char dir[400], in[512], out[512], cache[512], job[1024];
     snprintf(dir, sizeof dir, "%s/hearth-link-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     assert_non_null(mkdtemp(dir));
