@@ -11,7 +11,7 @@ struct gen {
     struct buf *out;
     const struct json *tool;           /* the function */
     const char *name;
-    size_t i;                          /* its number */
+    size_t i, k;                       /* its number; that of the property at work */
 };
 
 static const char common[] =
@@ -245,22 +245,12 @@ static void put_param(struct gen *g, const char *name, const struct json *schema
     buf_puts(g->out, must ? "ws " : "ws )? ");
 }
 
-/* The number of a property. */
-static size_t place_of(const struct gen *g, const char *key)
-{
-    size_t k = 0;
-    const char *other;
-    struct json *v;
-    for (void *it = NULL; json_next(json_get(parameters(g), "properties"), &it, &other, &v) && strcmp(other, key) != 0;) k++;
-    return k;
-}
-
 /* True: the mark behind the value is part of it. */
-static bool put_value(struct gen *g, const char *key, const struct json *schema)
+static bool put_value(struct gen *g, const struct json *schema)
 {
     const char *rule = rule_of_type(schema);
     const struct json *list = json_get(schema, "enum");
-    size_t k = place_of(g, key);
+    size_t k = g->k;
     bool bare = strcmp(rule, "json-string") == 0;
     if (bare && list) {                                /* one of these, as bare text */
         buf_puts(g->out, "( ");
@@ -302,11 +292,11 @@ static bool put_element(struct gen *g, char kind, const char *key, const struct 
     case 'o':
     case 'l': put_object(g); break;
     case 'p':
-        while (json_next(json_get(parameters(g), "properties"), &it, &name, &p)) put_param(g, name, p, rules);
+        for (g->k = 0; json_next(json_get(parameters(g), "properties"), &it, &name, &p); g->k++) put_param(g, name, p, rules);
         break;
     case 'k': put_text(g->out, key); break;
     case 't': put_text(g->out, text ? "true" : "false"); break;
-    case 'v': return put_value(g, key, schema);
+    case 'v': return put_value(g, schema);
     case 'y':
         put_text(g->out, g->name);
         put_text(g->out, "(");
@@ -386,6 +376,17 @@ static void put_root(const struct gen *g, struct buf *out)
     buf_putc(out, '\n');
 }
 
+/* Where properties are written one by one, the work grows with the square of their number. */
+static int check_tool(const struct gen *g, struct err *err)
+{
+    enum { MOST = 1000 };
+    size_t n = json_len(json_get(parameters(g), "properties"));
+    bool each = g->form && (g->form->param || strstr(g->form->call, "%y") || strstr(g->form->call, "%g"));
+    if (!g->name) return err_set(err, ERR_ARG, "tool %zu has no name", g->i + 1);
+    if (!each || n <= MOST) return 0;
+    return err_set(err, ERR_LIMIT, "tool %.60s: %zu properties, at most %d are allowed", g->name, n, MOST);
+}
+
 static void put_call(struct gen *g, struct buf *rules)
 {
     buf_printf(g->out, "call-%zu ::= ", g->i);
@@ -440,7 +441,7 @@ int call_grammar(const struct call_gram *q, struct buf *gbnf, struct buf *trigge
     for (g.i = 0; rc == 0 && g.i < json_len(q->tools); g.i++) {
         g.tool = tool_function(json_at(q->tools, g.i));
         g.name = json_str(json_get(g.tool, "name"), NULL);
-        if (!g.name) rc = err_set(err, ERR_ARG, "tool %zu has no name", g.i + 1);
+        rc = check_tool(&g, err);
         if (rc < 0 || (q->choice && strcmp(q->choice, g.name) != 0)) continue;
         buf_printf(&any, "%scall-%zu", n++ ? " | " : "", g.i);
         put_call(&g, &rules);

@@ -159,9 +159,52 @@ static bool grow_config_slots(struct grun *r)
     return true;
 }
 
+/* The repetition right below the top of a stack, when it may already end. */
+static const struct gstack *repetition(const struct grun *r, uint32_t id)
+{
+    const struct gstack *up = &r->node[r->node[id].up];
+    const struct gstate *st = id && r->node[id].up ? &r->g->state[up->q] : NULL;
+    if (!st || !(st->flags & GS_COUNTED)) return NULL;
+    const struct gcount *c = &r->g->count[st->edge];
+    return c->max != GRAM_INF && up->count >= c->min ? up : NULL;
+}
+
+/* Of stacks that differ only in how often something was repeated, once that may end, only the one with the fewest turns stays: it
+ * can do all that the others can. */
+static void drop_weaker(struct grun *r)
+{
+    uint32_t size = 16, n = 0;
+    while (size < 2 * r->n_found) size *= 2;
+    while (size > r->cap_work)
+        if (!room(r, &r->work, r->cap_work, &r->cap_work, sizeof *r->work)) return;
+    memset(r->work, 0, size * sizeof *r->work);              /* by key: the best + 1 */
+    for (uint32_t k = 0; k < r->n_found; k++) {
+        uint32_t id = r->found[k], i;
+        const struct gstack *s = &r->node[id], *up = repetition(r, id), *other = NULL;
+        for (i = up ? stack_hash(s->q ^ up->q << 12, s->count, up->up) : 0; up; i++) {
+            uint32_t at = r->work[i &= size - 1];
+            if (!at) break;
+            const struct gstack *t = &r->node[at - 1];
+            other = &r->node[t->up];
+            if (t->q == s->q && t->count == s->count && other->q == up->q && other->up == up->up) break;
+        }
+        if (up && (!r->work[i] || other->count > up->count)) r->work[i] = id + 1;
+    }
+    for (uint32_t k = 0; k < r->n_found; k++) {
+        uint32_t id = r->found[k], i;
+        const struct gstack *s = &r->node[id], *up = repetition(r, id);
+        bool best = !up;
+        for (i = up ? stack_hash(s->q ^ up->q << 12, s->count, up->up) : 0; up && r->work[i &= size - 1] && !best; i++)
+            best = r->work[i] == id + 1;
+        if (best) r->found[n++] = id;
+    }
+    r->n_found = n;
+}
+
 /* The config of the stacks in r->found; GRUN_DEAD after a failure. */
 static uint32_t config_of(struct grun *r)
 {
+    if (r->n_found > 1 && r->g->n_counts) drop_weaker(r);
     uint32_t n = r->n_found, *v = r->found;
     if (r->rc) return GRUN_DEAD;
     if (n > 1) qsort(v, n, sizeof *v, ascending);

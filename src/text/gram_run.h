@@ -19,7 +19,12 @@ enum {
 };
 
 struct gstack { uint32_t q, count, up, pass, depth; };
+/* matcher.c: characters that are plain text at each of the next 2^k places, and where so many of them lead. */
+enum { GFAR = 5 };
+struct gfar { uint64_t set[GFAR][2]; uint32_t to[GFAR]; unsigned n; };      /* the first n are known */
+
 struct gconfig {
+    struct gfar *far;           /* NULL: nothing is known */
     uint32_t *next;             /* [n_classes], NULL until asked for; GRAM_NONE: not known yet */
     uint32_t at, n;             /* its stacks, in the pool */
     uint32_t chain;             /* matcher.c: where plain text leads */

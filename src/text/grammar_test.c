@@ -265,9 +265,35 @@ static void memory_runs_out(void **unused)
     assert_int_equal(rc, 0);
 }
 
+/* Texts that can be read in many ways, of which only the best are kept: what is right is counted here. */
+static void ambiguous_repetitions(void **state)
+{
+    (void)state;
+    struct grammar *pairs = gbnf("root ::= ([ab] [ab]?){2,200}"), *runs = gbnf("root ::= (\"a\"+ \"b\"*){3,150}");
+    char text[700];
+    memset(text, 'a', sizeof text);
+    for (size_t n = 0; n < 410; n++)
+        assert_int_equal(grammar_verdict(pairs, text, n), n > 400 ? V_DEAD : n >= 2 ? V_WHOLE : V_OPEN);
+    for (unsigned seed = 0; seed < 300; seed++) {
+        size_t a = 0, blocks = 0, n = seed * 7 % 650;
+        uint32_t x = seed * 2654435761u + 1;
+        for (size_t i = 0; i < n; i++) {
+            x = x * 1664525u + 1013904223u;
+            text[i] = i == 0 || x >> 28 < (seed % 15) + 1 ? 'a' : 'b';
+            a += text[i] == 'a';
+            blocks += text[i] == 'a' && (!i || text[i - 1] == 'b');
+        }
+        enum verdict want = blocks > 150 ? V_DEAD : a >= 3 ? V_WHOLE : V_OPEN;
+        if (grammar_verdict(runs, text, n) != want) fail_msg("%zu: %.*s", n, (int)n, text);
+    }
+    grammar_free(pairs);
+    grammar_free(runs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ambiguous_repetitions),
         cmocka_unit_test(syntax), cmocka_unit_test(recursion), cmocka_unit_test(counted), cmocka_unit_test(errors_say_where),
         cmocka_unit_test(choices), cmocka_unit_test(hostile), cmocka_unit_test(ambiguity_is_bounded),
         cmocka_unit_test(memory_runs_out),

@@ -123,16 +123,36 @@ static struct vocab_set plain_of(struct grun *r, uint32_t c)
     return (struct vocab_set){ { r->config[c].absorbs[0], r->config[c].absorbs[1] } };
 }
 
-/* How many characters of this set can follow c, at most `most`; 255: without end. */
-static unsigned reach(struct grun *r, uint32_t c, const struct vocab_set *s, unsigned most)
+/* What is known of the next 2^k characters; NULL: no memory, or no plain text. */
+static const struct gfar *far_of(struct grun *r, uint32_t c, unsigned k)
 {
-    for (unsigned i = 0; i < most; i++) {
-        struct vocab_set plain = plain_of(r, c);
-        if (!vocab_set_within(s, &plain)) return i;
-        if (r->config[c].chain == c) return 255;
-        c = r->config[c].chain;
+    if (c == GRAM_NONE) return NULL;
+    if (!r->config[c].known) learn(r, c);
+    struct gfar *f = r->config[c].far;
+    if (!f) {
+        if (!(f = arena_new(&r->rows, struct gfar, 1))) return NULL;
+        f->n = 1;
+        f->set[0][0] = r->config[c].absorbs[0];
+        f->set[0][1] = r->config[c].absorbs[1];
+        f->to[0] = r->config[c].chain;
+        r->config[c].far = f;
     }
-    return most;
+    for (; f->n <= k; f->n++) {
+        const struct gfar *next = far_of(r, f->to[f->n - 1], f->n - 1);
+        for (int w = 0; w < 2; w++) f->set[f->n][w] = next ? f->set[f->n - 1][w] & next->set[f->n - 1][w] : 0;
+        f->to[f->n] = next ? next->to[f->n - 1] : GRAM_NONE;
+    }
+    return f;
+}
+
+/* Whether any n characters of this set can follow c, and are plain text there.  May say no of more than 16, or near the end. */
+static bool can_take(struct grun *r, uint32_t c, const struct vocab_set *s, unsigned n)
+{
+    unsigned k = 0;
+    while (1u << k < n) k++;
+    if (r->config[c].known && r->config[c].chain == c) k = 0;               /* for ever */
+    const struct gfar *f = k < GFAR ? far_of(r, c, k) : NULL;
+    return f && !(s->w[0] & ~f->set[k][0]) && !(s->w[1] & ~f->set[k][1]);
 }
 
 /* The mask of tokens that consist of up to `chars` characters of this set. */
@@ -188,21 +208,23 @@ static void walk(struct shared *s, uint32_t c, uint64_t *mask, const struct voca
     for (uint32_t i = 1; i < v->n_nodes && !r->rc;) {
         const struct vocab_node *x = &node[i];
         unsigned up = x->depth - 1u;
+        unsigned bit = x->byte >= 0x80 ? VOCAB_MANY : x->byte < 2 ? VOCAB_BAD : x->byte;
+        bool is_plain = at[up].plain && vocab_set_has(plain, bit);
+        if (is_plain && (all || x->deepest <= chars) &&
+            (x->below != VOCAB_UNKNOWN ? vocab_set_within(&v->set[x->below], plain) : x->whole && x->end == i + 1)) {
+            i = x->end;
+            continue;
+        }
         uint32_t to = at[up].row[class_of[x->byte]];
         if (to == GRAM_NONE) to = grun_step(r, at[up].config, class_of[x->byte]);
         if (to == GRUN_DEAD) {
             i = x->end;
             continue;
         }
-        bool is_plain = at[up].plain && vocab_set_has(plain, x->byte < 0x80 ? x->byte : VOCAB_MANY);
         if (x->below != VOCAB_UNKNOWN) {
             const struct vocab_set *below = &v->set[x->below];
-            if (is_plain && (all || x->deepest <= chars) && vocab_set_within(below, plain)) {
-                i = x->end;
-                continue;
-            }
             unsigned n = (unsigned)(x->deepest - x->chars);
-            if (x->whole && reach(r, to, below, n) >= n) {
+            if (x->whole && can_take(r, to, below, n)) {
                 put_tokens(v, mask, x->token, node[x->end].token);
                 i = x->end;
                 continue;
@@ -234,12 +256,34 @@ static void add_symbols(struct shared *s, uint32_t c, uint64_t *mask)
     }
 }
 
+static unsigned size_of(const struct vocab_set *s)
+{
+    return (unsigned)__builtin_popcountll(s->w[0]) + (unsigned)__builtin_popcountll(s->w[1]);
+}
+
+/* The characters that are plain text all along from c, and how many of them can follow: as many as may be without losing most of
+ * the set. */
+static unsigned common_plain(struct grun *r, uint32_t c, struct vocab_set *plain)
+{
+    *plain = plain_of(r, c);
+    unsigned n = size_of(plain), i = 0, least = n - n / 4;
+    for (struct vocab_set all = *plain; n && i < FAR; i++) {
+        struct vocab_set here = plain_of(r, c);
+        for (int w = 0; w < 2; w++) all.w[w] &= here.w[w];
+        if (size_of(&all) < least) break;
+        *plain = all;
+        if (r->config[c].chain == c) return 255;
+        c = r->config[c].chain;
+    }
+    return i;
+}
+
 static int make_mask(struct shared *s, uint32_t c, uint64_t *mask)
 {
     struct grun *r = &s->run;
     const struct vocab *v = s->v;
-    struct vocab_set plain = plain_of(r, c);
-    unsigned far = plain.w[0] | plain.w[1] ? reach(r, c, &plain, FAR) : 0;
+    struct vocab_set plain;
+    unsigned far = common_plain(r, c, &plain);
     const uint64_t *base = far ? base_mask(s, &plain, far) : NULL;
     if (base) memcpy(mask, base, v->n_words * sizeof *mask);
     else memset(mask, 0, v->n_words * sizeof *mask);

@@ -92,7 +92,8 @@ static void masks_are_exact(void **unused)
     static const char *const source[] = {
         "root ::= [a-z ]* | [0-9]+", "root ::= \"hello\" \" world\"? [^x]{0,12}", "root ::= .{3,5} \"\xc3\xa9\"",
         "root ::= [^\"\\\\\\x00-\\x1f]{2,40} \"\\\"\"", "root ::= \"(\" root \")\" | [\\u0400-\\u04ff\xe4\xbd\xa0]* | [^a-z]",
-        "root ::= \"a\"{5,200} \"b\" | [a-h]{1,3} \"lo\" .*",
+        "root ::= \"a\"{5,200} \"b\" | [a-h]{1,3} \"lo\" .*", "root ::= ([^x] [^l] [^o]){1,300}",
+        "root ::= ([a-l]+ \" \"? [A-Z]*){1,300}", "root ::= [^x]{1,300} [^l]*", "root ::= ([^\\x01] [^\\x00e]){0,99}",
     };
     static const enum tiny kind[] = { TINY_BPE, TINY_SPM, TINY_GEMMA4 };
     for (size_t k = 0; k < 3; k++)

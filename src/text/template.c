@@ -68,7 +68,7 @@ int template_render(const struct template *tp, const struct json *vars, const st
     if (!t.lim.output) t.lim.output = 8u << 20;
     if (!t.lim.memory) t.lim.memory = 64u << 20;
     if (!t.lim.depth) t.lim.depth = 100;
-    if (!t.lim.ms) t.lim.ms = 1000;
+    if (!t.lim.ms) t.lim.ms = 100;
     t.steps = t.lim.steps;
     t.look_at = t.steps > FREE_STEPS ? t.steps - FREE_STEPS : 0;
     t.start_ns = os_thread_ns();

@@ -32,7 +32,7 @@ struct template_limits {            /* 0 = the default */
     size_t output;                  /* 8 MB of text, also of any one string value */
     size_t memory;                  /* 64 MB of values */
     unsigned depth;                 /* 100 levels of calls; 4 times as many of nesting in all */
-    unsigned ms;                    /* 1000 of the thread's processor time, looked at only after 100,000 steps */
+    unsigned ms;                    /* 100 of the thread's processor time, looked at only after 100,000 steps */
     int64_t now;                    /* seconds since 1970 for strftime_now; 0 = the clock */
     const struct template_guard *guard;   /* NULL = all variables are trusted */
 };

@@ -12,6 +12,7 @@ struct make {
     struct schema s;
     struct json *form;                 /* parsed */
     bool loose;                        /* no schema of a tool is kept */
+    uint64_t work, subset_work;        /* of all probes together: many tools take no more time than one */
     bool *object_only;                 /* [tools] */
     size_t tool;                       /* whose schema is being read + 1; 0: the form's */
 };
@@ -130,11 +131,15 @@ static int parse_form(struct make *m, struct err *err)
 
 /* ---- tools whose schema cannot be kept ---- */
 
-static int probe(const struct json *p, struct err *err)
+static int probe(struct make *m, const struct json *p, struct err *err)
 {
     struct schema s;
     int rc = schema_begin(&s, "schema", err);
+    s.work = m->work;
+    s.g.subset_work = m->subset_work;
     if (rc == 0) schema_expr(&s, p, p, true);
+    m->work = s.work;
+    m->subset_work = s.g.subset_work;
     rc = s.g.rc;
     schema_end(&s);
     return rc;
@@ -142,7 +147,9 @@ static int probe(const struct json *p, struct err *err)
 
 static int probe_tools(struct make *m, struct turn_plan *out, struct err *err)
 {
-    size_t n = json_len(m->q->tools);
+    enum { MOST_TOOLS = 1000, MOST_NOTES = 8 };
+    size_t n = json_len(m->q->tools), loose = 0;
+    if (n > MOST_TOOLS) return err_set(err, ERR_LIMIT, "%zu tools are offered, at most %d may be", n, MOST_TOOLS);
     if (!(m->object_only = mem_new_array(bool, n + 1))) return err_set(err, ERR_NOMEM, "out of memory for the tools");
     for (size_t i = 0; i < n; i++) {
         const struct json *t = json_at(m->q->tools, i), *p = tool_parameters(t);
@@ -152,15 +159,17 @@ static int probe_tools(struct make *m, struct turn_plan *out, struct err *err)
             m->object_only[i] = true;
             continue;
         }
-        int rc = probe(p, &why);
+        int rc = probe(m, p, &why);
         if (rc == 0) continue;
         if (rc == ERR_NOMEM || is_strict(t)) {
             *err = why;
             return err_prefix(err, rc, "tool %.60s: ", name ? name : "");
         }
         m->object_only[i] = true;
-        buf_printf(&out->notes, "tool %.60s: only an object is promised for its arguments (%s)\n", name ? name : "", why.msg);
+        if (++loose <= MOST_NOTES)
+            buf_printf(&out->notes, "tool %.60s: only an object is promised for its arguments (%s)\n", name ? name : "", why.msg);
     }
+    if (loose > MOST_NOTES) buf_printf(&out->notes, "tools: the same of %zu others\n", loose - MOST_NOTES);
     return 0;
 }
 

@@ -238,6 +238,37 @@ static void one_turn(const struct vocab *v, const struct dialect *d, const struc
     turn_plan_release(&plan);
 }
 
+/* With tool_choice none the mark of a call never comes, but inside reasoning. */
+static void no_mark(const struct vocab *v, const struct dialect *d, bool thinking)
+{
+    struct turn_gram q = { .dialect = d, .tokenizer = v->tokenizer, .tools = tools, .choice = TURN_NONE, .in_reasoning = thinking };
+    struct turn_plan plan;
+    struct matcher *m;
+    struct err e = { 0 };
+    struct walk w = { .v = v };
+    struct ids ids = { 0 };
+    const uint64_t *mask;
+    assert_int_equal(turn_grammar(&q, &plan, &e), 0);
+    if (plan.grammar) {
+        assert_int_equal(matcher_open(&m, plan.grammar, v, &plan.how, &e), 0);
+        take_text(&w, m, "ab");
+        if (thinking) take_text(&w, m, plan.trigger.data);
+        if (thinking) take_text(&w, m, d->think_close);
+        assert_int_equal(tokenizer_encode(v->tokenizer, plan.trigger.data, plan.trigger.len, TOK_PARSE, &ids, NULL), 0);
+        for (size_t i = 0; i < ids.n; i++) {
+            bool last = i + 1 == ids.n;
+            assert_int_equal(matcher_mask(m, &mask, &e), 0);
+            if (last && (!mask || has(mask, ids.id[i]) || matcher_allows(m, ids.id[i]))) fail_msg("%s comes", plan.trigger.data);
+            if (!last) take(&w, m, ids.id[i]);
+        }
+        assert_true(matcher_may_end(m));
+        matcher_close(m);
+    }
+    ids_release(&ids);
+    buf_release(&w.text);
+    turn_plan_release(&plan);
+}
+
 static struct dialect dialect_of(const struct call_form *f, bool thinks)
 {
     struct dialect d = { .form = f, .channels = !f };
@@ -259,6 +290,7 @@ static void every_family(bool control)
         last = !f;
         for (unsigned turn = 0; turn < 8; turn++) {
             struct dialect d = dialect_of(f, turn & 1);
+            no_mark(v, &d, d.think_open && turn & 2);
             struct turn_gram q = { .choice = TURN_REQUIRED, .name = name[turn % 3], .one_call = turn & 2,
                                    .in_reasoning = d.think_open && turn & 4 };
             one_turn(v, &d, &q, NULL);
