@@ -241,7 +241,8 @@ static void one_turn(const struct vocab *v, const struct dialect *d, const struc
 /* With tool_choice none the mark of a call never comes, but inside reasoning. */
 static void no_mark(const struct vocab *v, const struct dialect *d, bool thinking)
 {
-    struct turn_gram q = { .dialect = d, .tokenizer = v->tokenizer, .tools = tools, .choice = TURN_NONE, .in_reasoning = thinking };
+    struct turn_gram q = { .dialect = d, .tokenizer = v->tokenizer, .tools = tools, .choice = TURN_NONE,
+                           .in_reasoning = thinking };
     struct turn_plan plan;
     struct matcher *m;
     struct err e = { 0 };
@@ -288,7 +289,7 @@ static void every_family(bool control)
     for (size_t i = 0, last = 0; !last; i++) {
         const struct call_form *f = call_form_at(i);
         last = !f;
-        for (unsigned turn = 0; turn < 8; turn++) {
+        for (unsigned turn = 0; turn < 6; turn++) {
             struct dialect d = dialect_of(f, turn & 1);
             no_mark(v, &d, d.think_open && turn & 2);
             struct turn_gram q = { .choice = TURN_REQUIRED, .name = name[turn % 3], .one_call = turn & 2,
