@@ -96,6 +96,8 @@ static void answers_commands_and_leaving(void **unused)
     expect(&s, "0.25");
     type(&s, "/hepl\n");
     expect(&s, "did you mean /help?");
+    type(&s, "/result 7\n");
+    expect(&s, "no call waits for a result");
     type(&s, "/verbose\n");
     expect(&s, "statistics are on");
     type(&s, "\"\"\"one\ntwo\"\"\"\n");

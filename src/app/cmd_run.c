@@ -103,24 +103,19 @@ static void set_tool_choice(struct hearth_chat_request *q, const char *word)
     q->tool_name = word;
 }
 
-int run_prompt(struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
+int run_prompt(struct runner *r, const struct hearth_chat_message *m, size_t n, int32_t **ids, size_t *n_ids,
                struct hearth_error *e)
 {
     const char *text = m[n - 1].content;
     if (r->raw) return hearth_tokenize(r->model, text, strlen(text), HEARTH_TOKENIZE_SPECIAL, ids, n_ids, e);
-    struct hearth_chat_message *all = mem_new_array(struct hearth_chat_message, n);
-    struct hearth_chat_request q = { .messages = all, .n = n, .tools = r->tools, .think = r->o.think,
+    struct hearth_chat_request q = { .messages = m, .n = n, .tools = r->tools, .think = r->o.think,
                                      .think_budget = r->o.think_budget, .form = r->form, .form_text = r->form_text,
                                      .n_form_text = r->n_form_text };
     set_tool_choice(&q, r->o.tool_choice);
     *ids = NULL;
-    for (size_t i = 0; all && i < n; i++)
-        all[i] = (struct hearth_chat_message){ .role = m[i].role, .content = m[i].content };
     q.seen = hearth_session_ids(r->session, &q.n_seen);
     end_turn(r);
-    int rc = all ? hearth_chat_open(&r->chat, r->model, &q, e) : HEARTH_ENOMEM;
-    if (!all) fmt_into(e->message, sizeof e->message, "out of memory for the prompt");
-    mem_free(all);
+    int rc = hearth_chat_open(&r->chat, r->model, &q, e);
     return rc < 0 ? rc : take_ids(r->chat, ids, n_ids, e);
 }
 

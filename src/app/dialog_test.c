@@ -55,7 +55,7 @@ static void the_system_message_stays_first(void **unused)
     assert_int_equal(dialog_set_system(&d, NULL, NULL), 0);
     assert_int_equal(d.n, 1);
     assert_string_equal(d.message[0].content, "again");
-    assert_int_equal(dialog_add(&d, "tool", "x", 1, NULL), ERR_ARG);
+    assert_int_equal(dialog_add(&d, "robot", "x", 1, NULL), ERR_ARG);
     dialog_clear(&d);
     assert_int_equal(d.n, 0);
     dialog_drop_last(&d);
@@ -83,6 +83,60 @@ static void a_chat_survives_the_file(void **unused)
     dialog_release(&back);
 }
 
+static void same_text(const char *a, const char *b) { assert_string_equal(a ? a : "none", b ? b : "none"); }
+
+static void calls_and_results_are_kept(void **unused)
+{
+    (void)unused;
+    static const char calls[] = "[{\"id\":\"\",\"name\":\"get\",\"arguments\":{\"a\":1}},"
+                                "{\"id\":\"x1\",\"name\":\"now\",\"arguments\":\"no JSON\"}]";
+    struct dialog d = { 0 }, back = { 0 };
+    struct json *list;
+    assert_int_equal(json_parse(&list, calls, sizeof calls - 1, NULL), 0);
+    add(&d, "user", "?");
+    assert_int_equal(dialog_add_result(&d, "r", 1, NULL), ERR_NOTFOUND);
+    assert_int_equal(dialog_add_answer(&d, "", 0, "why", list, NULL), 0);
+    assert_int_equal(dialog_waiting(&d), 2);
+    assert_int_equal(dialog_add_result(&d, "r1", 2, NULL), 0);
+    assert_int_equal(dialog_waiting(&d), 1);
+    assert_int_equal(dialog_add_result(&d, "r2", 2, NULL), 0);
+    assert_int_equal(dialog_waiting(&d), 0);
+    assert_int_equal(dialog_add_result(&d, "r3", 2, NULL), ERR_NOTFOUND);
+    assert_int_equal(dialog_add_answer(&d, "a", 1, NULL, list, NULL), 0);
+    assert_int_equal(d.message[1].n_calls, 2);
+    assert_int_equal(strlen(d.message[1].calls[0].id), 9);
+    assert_string_not_equal(d.message[1].calls[0].id, d.message[4].calls[0].id);
+    assert_string_equal(d.message[1].calls[0].arguments, "{\"a\":1}");
+    assert_string_equal(d.message[1].calls[1].arguments, "no JSON");
+    assert_string_equal(d.message[3].call_id, "x1");
+    assert_string_equal(d.message[3].name, "now");
+    assert_int_equal(dialog_save(&d, "m", path, NULL), 0);
+    assert_int_equal(dialog_load(&back, path, NULL), 0);
+    assert_int_equal(back.n, d.n);
+    assert_int_equal(dialog_waiting(&back), 2);
+    for (size_t i = 0; i < d.n; i++) {
+        const struct hearth_chat_message *a = &d.message[i], *b = &back.message[i];
+        same_text(a->role, b->role), same_text(a->content, b->content), same_text(a->reasoning, b->reasoning);
+        same_text(a->name, b->name), same_text(a->call_id, b->call_id);
+        assert_int_equal(a->n_calls, b->n_calls);
+        for (size_t k = 0; k < a->n_calls; k++) {
+            same_text(a->calls[k].id, b->calls[k].id);
+            same_text(a->calls[k].name, b->calls[k].name);
+            same_text(a->calls[k].arguments, b->calls[k].arguments);
+        }
+    }
+    for (int64_t n = 0, rc = -1; n < 40 && rc < 0; n++) {
+        size_t before = d.n;
+        mem_fail_after(n);
+        rc = dialog_add_answer(&d, "x", 1, "y", list, NULL);
+        mem_fail_after(-1);
+        assert_true(d.n == before + (rc == 0));
+    }
+    json_free(list);
+    dialog_release(&d);
+    dialog_release(&back);
+}
+
 static void damaged_files_change_nothing(void **unused)
 {
     (void)unused;
@@ -97,6 +151,7 @@ static void damaged_files_change_nothing(void **unused)
         { "{\"hearth_chat\": 1, \"messages\": [{\"role\": \"user\"}]}", "message 1 needs" },
         { "{\"hearth_chat\": 1, \"messages\": [{\"role\": \"root\", \"content\": \"x\"}]}", "message 1 needs" },
         { "{\"hearth_chat\": 1, \"messages\": [{\"role\": \"user\", \"content\": \"a\\u0000b\"}]}", "" },
+        { "{\"hearth_chat\": 1, \"messages\": [{\"role\": \"user\", \"content\": \"a\", \"name\": 3}]}", "message 1 needs" },
         { "{\"hearth_chat\": 1, \"messages\": [{\"role\": \"user\", \"content\": \"a\"}, "
           "{\"role\": \"system\", \"content\": \"x\"}]}", "only the first" },
     };
@@ -140,6 +195,7 @@ static void running_out_of_memory_is_an_error(void **unused)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_system_message_stays_first),
     cmocka_unit_test(a_chat_survives_the_file),
+    cmocka_unit_test(calls_and_results_are_kept),
     cmocka_unit_test(damaged_files_change_nothing),
     cmocka_unit_test(running_out_of_memory_is_an_error),
 };

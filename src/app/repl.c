@@ -20,7 +20,8 @@ struct chat {
 /* ---- commands ---- */
 
 typedef void chat_command(struct chat *c, const char *arg);
-static chat_command do_help, do_set, do_show, do_clear, do_system, do_save, do_load, do_verbose, do_bye;
+static chat_command do_help, do_set, do_show, do_clear, do_system, do_save, do_load, do_verbose, do_result,
+    do_bye;
 
 static const struct { const char *name, *alias, *arg, *help; chat_command *run; } command[] = {
     { "help", "?", "", "show this list", do_help },
@@ -28,6 +29,7 @@ static const struct { const char *name, *alias, *arg, *help; chat_command *run; 
     { "show", "", "", "what model this is, and the settings", do_show },
     { "clear", "new", "", "begin a new conversation", do_clear },
     { "system", "", "[TEXT]", "tell the model its role; without a text: forget it", do_system },
+    { "result", "", "[TEXT]", "what a tool that the model called gave back", do_result },
     { "save", "", "FILE", "keep the conversation in a file", do_save },
     { "load", "", "FILE", "go on with a conversation from a file", do_load },
     { "verbose", "", "", "statistics after each answer, on or off", do_verbose },
@@ -206,25 +208,26 @@ static void obey(struct chat *c, char *line)
 static void keep_answer(struct chat *c, const struct gen_result *g)
 {
     struct err e;
-    if (c->r->raw || !g->text.len)
+    struct json *calls = reply_calls_json(&g->reply);
+    const char *text = g->text.data ? g->text.data : "";
+    if (c->r->raw || (!g->text.len && !g->reply.n_calls))
         dialog_drop_last(&c->d);
-    else if (dialog_add(&c->d, "assistant", g->text.data, g->text.len, &e) < 0) {
+    else if (dialog_add_answer(&c->d, text, g->text.len, g->reply.reasoning.data, calls, &e) < 0) {
         term_fail("%s", e.msg);
         dialog_drop_last(&c->d);
     }
+    json_free(calls);
+    size_t waiting = dialog_waiting(&c->d);
+    if (waiting) term_note("hearth: %zu call%s; /result TEXT says what came back", waiting, waiting > 1 ? "s" : "");
 }
 
-static void answer(struct chat *c, const char *text, size_t n)
+/* Lets the model answer what the conversation has come to. */
+static void answer(struct chat *c)
 {
-    struct err e;
     struct hearth_error he;
     struct gen_result g = { 0 };
     int32_t *ids = NULL;
     size_t n_ids;
-    if (dialog_add(&c->d, "user", text, n, &e) < 0) {
-        term_fail("%s", e.msg);
-        return;
-    }
     if (run_prompt(c->r, c->d.message, c->d.n, &ids, &n_ids, &he) < 0 || run_answer(c->r, ids, n_ids, &g, &he) < 0) {
         term_fail("%s%s", he.message, he.code == HEARTH_ELIMIT && c->d.n > 2 ? "; or /clear" : "");
         dialog_drop_last(&c->d);
@@ -238,6 +241,21 @@ static void answer(struct chat *c, const char *text, size_t n)
     hearth_free(ids);
     if (signals_pending() && signals_pending() != SIGINT) c->signal = signals_pending();
     signals_clear();
+}
+
+static void ask(struct chat *c, const char *text, size_t n)
+{
+    struct err e;
+    if (dialog_add(&c->d, "user", text, n, &e) < 0) term_fail("%s", e.msg);
+    else answer(c);
+}
+
+static void do_result(struct chat *c, const char *arg)
+{
+    struct err e;
+    if (dialog_add_result(&c->d, arg, strlen(arg), &e) < 0) term_fail("%s", e.msg);
+    else if (dialog_waiting(&c->d)) term_note("hearth: %zu more", dialog_waiting(&c->d));
+    else answer(c);
 }
 
 /* ---- lines ---- */
@@ -322,7 +340,7 @@ int repl(struct runner *r)
         else if (text.data[0] == '/')
             obey(&c, text.data);
         else
-            answer(&c, text.data, text.len);
+            ask(&c, text.data, text.len);
     }
     line_close(c.editor);
     dialog_release(&c.d);

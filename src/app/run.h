@@ -54,7 +54,7 @@ struct runner {
 };
 
 /* The prompt's ids (hearth_free): the conversation by the model's template, or in raw mode the last message's text. */
-int run_prompt(struct runner *r, const struct hearth_message *m, size_t n, int32_t **ids, size_t *n_ids,
+int run_prompt(struct runner *r, const struct hearth_chat_message *m, size_t n, int32_t **ids, size_t *n_ids,
                struct hearth_error *e);
 /* Answers; the text goes to standard output while it comes unless json is set. */
 int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result *out, struct hearth_error *e);
