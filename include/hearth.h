@@ -360,6 +360,8 @@ struct hearth_chat_request {            /* zero-initialise; borrowed for the cal
     int form;                           /* HEARTH_GRAMMAR_*: of the answer, behind its reasoning; calls are still allowed ... */
     const char *form_text;              /* ... its text; NULL: any answer */
     size_t n_form_text;
+    int context;                        /* HEARTH_CONTEXT_*, for a prompt of more than `room` tokens (0: any number) */
+    uint32_t room, n_keep;
     const int32_t *seen;                /* tokens of earlier turns (hearth_session_ids): kept where they spell the same text */
     size_t n_seen;
 };

@@ -9,6 +9,31 @@
 extern "C" {
 #endif
 
+/* ---- texts that do not fit ---- */
+
+/* What is done when a text does not fit into its context.  Nothing is left out unless it was asked for, and what is, is told. */
+enum { HEARTH_CONTEXT_STOP = 0,    /* a prompt that does not fit is an error; an answer ends when the context is full */
+       HEARTH_CONTEXT_DROP = 1,    /* the oldest turns of a conversation go; system messages and the last turn stay */
+       HEARTH_CONTEXT_MIDDLE = 2,  /* tokens in the middle of the prompt go */
+       HEARTH_CONTEXT_SHIFT = 3 }; /* as MIDDLE, and an answer that fills the context goes on: the older half of the text goes,
+                                      and the rest is evaluated again, as if it were a new prompt.  Answers that are held to a
+                                      form or without some phrases need all of their text: they end */
+/* n tokens from `from` on were left out; n_messages of a conversation, the first of them being number first_message. */
+struct hearth_cut { size_t from, n, first_message, n_messages; };
+/* How many of n_ctx tokens a prompt that does not fit may have, for an answer of max_tokens (0: any number): all but
+ * max_tokens, at most half of them, or a quarter. */
+HEARTH_API uint32_t hearth_context_room(uint32_t n_ctx, uint32_t max_tokens);
+/* What of a prompt of n tokens goes, so that `room` are left: behind the first n_keep (0: half of the room); out->n may become
+ * 0.  HEARTH_ELIMIT with both numbers for STOP, and for DROP, of which only hearth_chat_open knows how. */
+HEARTH_API int hearth_context_fit(int policy, size_t n, size_t room, size_t n_keep, struct hearth_cut *out,
+                                  struct hearth_error *e);
+/* What goes of a full context of n >= 2 tokens: half of those behind the first n_keep (at least 1). */
+HEARTH_API void hearth_context_shift(size_t n, size_t n_keep, struct hearth_cut *out);
+/* Takes the cut out of ids[0..n); returns how many are left. */
+HEARTH_API size_t hearth_context_cut(int32_t *ids, size_t n, const struct hearth_cut *cut);
+/* What was left out of a chat's prompt. */
+HEARTH_API void hearth_chat_cut(const struct hearth_chat *c, struct hearth_cut *out);
+
 /* ---- serving many ---- */
 
 /* An engine answers requests for one model: a thread of its own puts the tokens of all that run into common steps.  Each gets the
@@ -54,6 +79,7 @@ struct hearth_event {
     const char *stop;              /* HEARTH_FINISH_STOP: the string that came; valid during the call */
     const struct hearth_session *session;     /* what the token was picked from, for log-probabilities; NULL: it was not */
     struct hearth_sampler *sampler;           /* what picked it, for hearth_sampler_logprobs; NULL: nothing, or pick did */
+    const struct hearth_cut *cut;  /* what was left out of the text since the last event; NULL: nothing */
     const struct hearth_error *error;
 };
 /* Called by the engine's thread, which waits meanwhile: quickly, and without calling the engine but for hearth_request_cancel
@@ -84,6 +110,8 @@ struct hearth_request_options {    /* zero-initialise; what it points to is copi
     bool every_token;              /* also where there is no choice tokens are picked one by one, so that all have a session */
     uint32_t max_tokens;           /* 0: until the context is full */
     uint32_t n_ctx;                /* most tokens, answer included; 0: the engine's, which is the limit of all */
+    int context;                   /* HEARTH_CONTEXT_*, but not DROP; `pick` sees a text that was cut as it is then */
+    uint32_t n_keep;               /* of a prompt that is cut, the first so many tokens stay; 0: half of what fits */
     uint32_t n_completions;        /* answers to the prompt, which is evaluated once; 0: 1; at most max_running */
     const struct hearth_sampler_options *sampler;     /* NULL: the model's; completion i has its seed + i */
     bool ignore_end;               /* ends of the model are tokens like others */

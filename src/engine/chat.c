@@ -16,6 +16,7 @@ struct asked {
     _Atomic uint32_t refs;
     struct hearth_model *m;
     struct chat_turn turn;
+    struct hearth_cut cut;             /* what was left out of the prompt */
     struct json *tools;
     bool reads_calls, continues;
     uint32_t budget;                   /* tokens of reasoning; 0: any number */
@@ -137,6 +138,108 @@ static int make_grammar(struct asked *a, const struct hearth_chat_request *r, co
     return engine_grammar(&a->grammar, a->m, g, err);
 }
 
+/* ---- conversations that do not fit ---- */
+
+static bool stays(const struct json *message)
+{
+    const char *role = json_str(json_get(message, "role"), NULL);
+    return role && (!strcmp(role, "system") || !strcmp(role, "developer"));
+}
+
+static bool begins_turn(const struct json *message)
+{
+    const char *role = json_str(json_get(message, "role"), NULL);
+    return role && !strcmp(role, "user");
+}
+
+/* The number of the message with which turn k begins, from 0; how many messages there are when there are fewer turns. */
+static size_t turn_at(const struct json *messages, size_t k)
+{
+    size_t i = 0;
+    for (; i < json_len(messages); i++)
+        if (begins_turn(json_at(messages, i)) && k-- == 0) break;
+    return i;
+}
+
+/* All but what comes before turn k and may go; cut->first_message and n_messages say what that is. */
+static struct json *without(const struct json *messages, size_t k, struct hearth_cut *cut)
+{
+    const size_t end = turn_at(messages, k);
+    struct json *list = json_new_array();
+    bool ok = list != NULL;
+    *cut = (struct hearth_cut){ 0 };
+    for (size_t i = 0; ok && i < json_len(messages); i++) {
+        const struct json *m = json_at(messages, i);
+        if (i < end && !stays(m)) {
+            if (!cut->n_messages++) cut->first_message = i;
+            continue;
+        }
+        ok = json_push(list, json_share(m));
+    }
+    if (ok) return list;
+    json_free(list);
+    return NULL;
+}
+
+/* The turn without its first k. */
+static int turn_without(struct chat_turn_request t, size_t k, struct chat_turn *out, struct hearth_cut *cut, struct err *err)
+{
+    struct json *list = without(t.messages, k, cut);
+    if (!list) return err_set(err, ERR_NOMEM, "out of memory for the messages");
+    t.messages = list;
+    int rc = chat_turn(&t, out, err);
+    json_free(list);
+    return rc;
+}
+
+/* As few of the oldest turns go as makes the prompt fit; a longer conversation is taken to have a longer prompt. */
+static int drop_turns(struct asked *c, const struct chat_turn_request *t, uint32_t room, struct err *err)
+{
+    size_t n_turns = 0;
+    for (size_t i = 0; i < json_len(t->messages); i++) n_turns += begins_turn(json_at(t->messages, i));
+    const size_t before = c->turn.prompt.n;
+    struct ids whole = c->turn.prompt;
+    size_t fits = n_turns ? n_turns - 1 : 0;
+    c->turn.prompt = (struct ids){ 0 };
+    int rc = n_turns ? turn_without(*t, fits, &c->turn, &c->cut, err) : 0;
+    size_t need = n_turns ? c->turn.prompt.n : before;
+    if (rc == 0 && need > room)
+        rc = hearth_context_fit(HEARTH_CONTEXT_DROP, need, room, 0, &c->cut, (struct hearth_error *)(void *)err);
+    for (size_t lo = 0; rc == 0 && lo + 1 < fits;) {
+        struct chat_turn half = { 0 };
+        struct hearth_cut cut;
+        const size_t k = lo + (fits - lo) / 2;
+        rc = turn_without(*t, k, &half, &cut, err);
+        if (rc == 0 && half.prompt.n <= room) {
+            ids_release(&c->turn.prompt);
+            c->turn = half;
+            c->cut = cut;
+            fits = k;
+        } else {
+            ids_release(&half.prompt);
+            lo = k;
+        }
+    }
+    if (rc == 0) {
+        while (c->cut.from < c->turn.prompt.n && c->turn.prompt.id[c->cut.from] == whole.id[c->cut.from]) c->cut.from++;
+        c->cut.n = before - c->turn.prompt.n;
+    }
+    ids_release(&whole);
+    return rc;
+}
+
+static int fit(struct asked *c, const struct hearth_chat_request *r, const struct chat_turn_request *t, struct err *err)
+{
+    struct ids *p = &c->turn.prompt;
+    if (!r->room || (p->n <= r->room && r->context >= 0 && r->context <= HEARTH_CONTEXT_SHIFT)) return 0;
+    if (r->context == HEARTH_CONTEXT_DROP) return drop_turns(c, t, r->room, err);
+    int rc = hearth_context_fit(r->context, p->n, r->room, r->n_keep, &c->cut, (struct hearth_error *)(void *)err);
+    if (rc == 0) p->n = hearth_context_cut(p->id, p->n, &c->cut);
+    return rc;
+}
+
+void hearth_chat_cut(const struct hearth_chat *c, struct hearth_cut *out) { *out = c->asked->cut; }
+
 static int make_turn(struct asked *a, const struct hearth_chat_request *r, struct err *err)
 {
     struct json *messages = NULL, *documents = NULL, *variables = NULL;
@@ -151,6 +254,7 @@ static int make_turn(struct asked *a, const struct hearth_chat_request *r, struc
         .think = (enum chat_think)r->think, .continues = r->continues, .seen = r->seen, .n_seen = r->n_seen,
     };
     if (rc == 0) rc = chat_turn(&t, &a->turn, err);
+    if (rc == 0) rc = fit(a, r, &t, err);
     if (rc == 0) rc = make_grammar(a, r, messages, err);
     json_free(messages);
     json_free(documents);

@@ -47,7 +47,8 @@ struct hearth_event stream_event(const struct stream *x, int32_t id)
                                   .sampler = id >= 0 && x->picked ? x->sampler : NULL,
                                   .n_held = x->decoder ? (uint32_t)hearth_decoder_held(x->decoder) : 0,
                                   .n_reasoning = x->chat ? hearth_chat_n_reasoning(x->chat) : 0,
-                                  .n_calls = x->chat ? hearth_chat_n_calls(x->chat) : 0 };
+                                  .n_calls = x->chat ? hearth_chat_n_calls(x->chat) : 0,
+                                  .cut = x->cut.n ? &x->cut : NULL };
 }
 
 static void stream_release(struct stream *x)
@@ -293,7 +294,9 @@ static int check(const struct hearth_engine *g, const struct hearth_request_opti
     if (n_ctx > g->o.n_ctx)
         return err_set(err, ERR_LIMIT, "a context of %u tokens is asked for, but this engine allows %u", n_ctx, g->o.n_ctx);
     if (!o->n || !o->ids) return err_set(err, ERR_ARG, "a prompt needs at least one token");
-    if (o->n >= n_ctx)
+    if (o->context == HEARTH_CONTEXT_DROP || o->context < 0 || o->context > HEARTH_CONTEXT_SHIFT)
+        return err_set(err, ERR_ARG, "context policy %d means nothing to a request", o->context);
+    if (o->n >= n_ctx && (o->context == HEARTH_CONTEXT_STOP || n_ctx < 2))
         return err_set(err, ERR_LIMIT, "a prompt of %zu tokens leaves no room for an answer in the context of %u", o->n, n_ctx);
     if (o->n_completions > g->o.max_running)
         return err_set(err, ERR_LIMIT, "%u completions are asked for, at most %u run at once", o->n_completions,
@@ -376,10 +379,15 @@ int request_enqueue(struct hearth_request **out, struct hearth_request *r, struc
 static int make(struct hearth_request *r, const struct hearth_request_options *o, struct err *err)
 {
     uint32_t n_ctx = o->n_ctx ? o->n_ctx : r->g->o.n_ctx;
-    r->n_prompt = (uint32_t)o->n;
     r->prompt = mem_new_array(int32_t, o->n);
     if (!r->prompt) return err_set(err, ERR_NOMEM, "out of memory for a request");
     memcpy(r->prompt, o->ids, o->n * sizeof *o->ids);
+    size_t n = o->n;
+    if (n >= n_ctx) {
+        hearth_context_fit(o->context, n, hearth_context_room(n_ctx, o->max_tokens), o->n_keep, &r->cut, NULL);
+        n = hearth_context_cut(r->prompt, n, &r->cut);
+    }
+    r->n_prompt = (uint32_t)n;
     if (o->sampler) r->sampler = *o->sampler;
     else hearth_sampler_defaults(r->g->m, &r->sampler);
     return request_streams(r, o->max_tokens && o->max_tokens < n_ctx - r->n_prompt ? r->n_prompt + o->max_tokens : n_ctx, err);

@@ -52,6 +52,7 @@ struct stream {
     int32_t *text;                    /* [n_max] */
     uint32_t n_text, n_max, n_kept, n_answer;
     size_t question;                  /* which one is asked */
+    struct hearth_cut cut;            /* n > 0: to be told with the next event */
     uint64_t age;                     /* the smaller, the longer it has a slot */
 };
 
@@ -73,6 +74,7 @@ struct hearth_request {
     struct hearth_bias *bias;
     _Atomic uint32_t enough;          /* times that the end of thinking was asked for */
     uint32_t n_prompt, n_max;
+    struct hearth_cut cut;            /* of the prompt */
     uint64_t deadline;                /* os_now_ns; 0: none */
     struct stream *stream;            /* [o.n_completions] */
     uint32_t n_left;                  /* streams that have not ended */

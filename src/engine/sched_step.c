@@ -40,6 +40,7 @@ int stream_open(struct stream *x, struct err *err)
     if (r->kind == REQUEST_SCORE) return 0;
     memcpy(x->text, r->prompt, r->n_prompt * sizeof *x->text);
     x->n_text = r->n_prompt;
+    x->cut = r->cut;
     return stream_open_answer(x, err);
 }
 
@@ -215,6 +216,22 @@ static void take_back(struct stream *x, uint32_t n, int32_t first)
     if (x->r->o.event && !x->r->o.event(x->r->o.arg, &event)) stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
 }
 
+static bool may_shift(const struct stream *x)
+{
+    return x->r->o.context == HEARTH_CONTEXT_SHIFT && !x->held && !x->r->o.n_ban;
+}
+
+/* The context is full, and goes on with a part of its text. */
+static void shift(struct stream *x)
+{
+    const struct hearth_request_options *o = &x->r->o;
+    hearth_context_shift(x->n_text, o->n_keep, &x->cut);
+    x->n_text = (uint32_t)hearth_context_cut(x->text, x->n_text, &x->cut);
+    x->begun = false;
+    size_t more = o->min_tokens > x->n_answer ? o->min_tokens - x->n_answer : 0;
+    if (x->sampler) hearth_sampler_no_end_before(x->sampler, more ? x->n_text + more : 0);
+}
+
 /* One more token of the answer; picked: from the logits that are there.  false: nothing may follow it in this step. */
 static bool take_token(struct stream *x, int32_t id, bool picked)
 {
@@ -228,7 +245,7 @@ static bool take_token(struct stream *x, int32_t id, bool picked)
     enum said said = end ? SAID : stream_say(x, id, &n_back, &first);
     int finish = end ? HEARTH_FINISH_END : said == SAID_STOP ? HEARTH_FINISH_STOP
                : r->o.max_tokens && x->n_answer == r->o.max_tokens ? HEARTH_FINISH_LENGTH
-               : x->n_text == x->n_max ? HEARTH_FINISH_CONTEXT : 0;
+               : x->n_text == x->n_max && !may_shift(x) ? HEARTH_FINISH_CONTEXT : 0;
     if (said == SAID_NOMEM) {
         struct err err;
         err_set(&err, ERR_NOMEM, "out of memory for the answer");
@@ -244,7 +261,9 @@ static bool take_token(struct stream *x, int32_t id, bool picked)
         stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
         return false;
     }
+    x->cut.n = 0;
     if (said == SAID_BACK) take_back(x, n_back, first);
+    else if (x->n_text == x->n_max) shift(x);
     return said == SAID;
 }
 
