@@ -44,6 +44,10 @@ static const struct opt row[] = {
     { "hide-thinking", NULL, 0, OPT_FLAG, NULL, NULL, "do not show the reasoning", NULL, AT(hide_thinking), 0, 0 },
     { "ctx", NULL, 'c', OPT_U32, "N", "the model's, at most 4096", "tokens that prompt and answer together may have", NULL,
       AT(ctx), 8, 1 << 24 },
+    { "context-policy", NULL, 0, OPT_CHOICE, "stop|drop|middle|shift", "stop",
+      "when a text does not fit: an error, drop the oldest turns, drop the prompt's middle, or also go on when full", "drop",
+      AT(context), 0, 0 },
+    { "keep", NULL, 0, OPT_U32, "N", "half", "with middle or shift: the first N tokens stay", NULL, AT(keep), 1, 1 << 24 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f16", "how keys (and values) of past tokens are kept",
       NULL, AT(kv), 0, 0 },
     { "kv-type-v", NULL, 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "as the keys", "how values are kept", NULL,
@@ -103,20 +107,44 @@ static void set_tool_choice(struct hearth_chat_request *q, const char *word)
     q->tool_name = word;
 }
 
+/* Tokens that a prompt may have before something of it goes; 0: what does not fit is an error of its own (generate.h). */
+static uint32_t room_of(const struct runner *r)
+{
+    if (r->o.context == HEARTH_CONTEXT_STOP) return 0;
+    return hearth_context_room(hearth_session_n_ctx(r->session), r->o.max_tokens > 0 ? (uint32_t)r->o.max_tokens : 0);
+}
+
+static int cut_prompt(struct runner *r, uint32_t room, int32_t **ids, size_t *n, struct hearth_error *e)
+{
+    int rc = hearth_context_fit(r->o.context, *n, room, r->o.keep, &r->cut, e);
+    if (rc == 0) *n = hearth_context_cut(*ids, *n, &r->cut);
+    else hearth_free(*ids);
+    if (rc < 0) *ids = NULL;
+    return rc;
+}
+
 int run_prompt(struct runner *r, const struct hearth_chat_message *m, size_t n, int32_t **ids, size_t *n_ids,
                struct hearth_error *e)
 {
     const char *text = m[n - 1].content;
-    if (r->raw) return hearth_tokenize(r->model, text, strlen(text), HEARTH_TOKENIZE_SPECIAL, ids, n_ids, e);
+    const uint32_t room = room_of(r);
+    r->cut = (struct hearth_cut){ 0 };
+    if (r->raw) {
+        int rc = hearth_tokenize(r->model, text, strlen(text), HEARTH_TOKENIZE_SPECIAL, ids, n_ids, e);
+        return rc < 0 || !room ? rc : cut_prompt(r, room, ids, n_ids, e);
+    }
     struct hearth_chat_request q = { .messages = m, .n = n, .tools = r->tools, .think = r->o.think,
                                      .think_budget = r->o.think_budget, .form = r->form, .form_text = r->form_text,
-                                     .n_form_text = r->n_form_text };
+                                     .n_form_text = r->n_form_text, .context = r->o.context, .room = room,
+                                     .n_keep = r->o.keep };
     set_tool_choice(&q, r->o.tool_choice);
     *ids = NULL;
     q.seen = hearth_session_ids(r->session, &q.n_seen);
     end_turn(r);
     int rc = hearth_chat_open(&r->chat, r->model, &q, e);
-    return rc < 0 ? rc : take_ids(r->chat, ids, n_ids, e);
+    if (rc < 0) return rc;
+    hearth_chat_cut(r->chat, &r->cut);
+    return take_ids(r->chat, ids, n_ids, e);
 }
 
 static bool print_text(void *arg, const char *text, size_t n)
@@ -138,7 +166,10 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
     g.chat = r->chat;
     g.show = !r->o.json;
     g.hide_reasoning = r->o.hide_thinking;
+    g.context = r->o.context;
+    g.n_keep = r->o.keep;
     int rc = generate(&g, ids, n, out, e);
+    out->cut = r->cut;
     end_turn(r);
     return rc;
 }
@@ -148,6 +179,15 @@ void run_remarks(const struct runner *r, const struct gen_result *g, bool stats)
     if (g->context_full)
         term_note("hearth: the context of %u tokens is full; a larger one (--ctx) makes room for more",
                   hearth_session_n_ctx(r->session));
+    if (g->cut.n_messages)
+        term_note("hearth: %zu messages of %zu tokens did not fit and were left out (--context-policy)", g->cut.n_messages,
+                  g->cut.n);
+    else if (g->cut.n)
+        term_note("hearth: %zu tokens of the prompt, from number %zu on, did not fit and were left out (--context-policy)",
+                  g->cut.n, g->cut.from);
+    if (g->n_shifts)
+        term_note("hearth: the context was full %zu times; %zu tokens were left out (--context-policy)", g->n_shifts,
+                  g->n_shifted);
     struct stats s = { r->info.path, r->model, g, r->load_ns, r->o.sampler.seed };
     if (stats) stats_line(&s);
 }
@@ -299,6 +339,10 @@ static int check(const struct command *self, const struct run_options *o, const 
         return term_usage(self->name, "--fim-file needs --fim-prefix or --fim-suffix");
     int forms = (o->schema != NULL) + (o->grammar != NULL) + (o->regex != NULL) + (o->choice != NULL);
     if (forms > 1) return term_usage(self->name, "--schema, --grammar, --regex and --choice exclude each other");
+    if (o->context == HEARTH_CONTEXT_SHIFT && (forms || o->ban.n || o->tools))
+        return term_usage(self->name, "--context-policy shift does not go with --ban, --tools or a form of the answer");
+    if (o->keep && o->context < HEARTH_CONTEXT_MIDDLE)
+        return term_usage(self->name, "--keep needs --context-policy middle or shift");
     if (o->after && !forms) return term_usage(self->name, "--after needs --schema, --grammar, --regex or --choice");
     if (o->json && chat) return term_usage(self->name, "--json needs a prompt");
     return EXIT_OK;

@@ -199,6 +199,22 @@ static int pick(struct loop *l, struct hearth_error *e)
     return rc < 0 ? rc : add_token(l, id, e);
 }
 
+/* A full context goes on with a part of its text, read again. */
+static int shift(struct loop *l, struct hearth_error *e)
+{
+    const struct gen *g = l->g;
+    struct hearth_cut cut;
+    hearth_context_shift(l->text.n, g->n_keep, &cut);
+    l->text.n = hearth_context_cut(l->text.id, l->text.n, &cut);
+    l->r->n_shifts++;
+    l->r->n_shifted += cut.n;
+    l->ahead = 0;
+    g->progress->start_ns = os_now_ns();
+    if (g->min_tokens <= 0 || l->r->n_tokens >= (size_t)g->min_tokens) hearth_sampler_no_end_before(l->sampler, 0);
+    else hearth_sampler_no_end_before(l->sampler, l->text.n + (size_t)g->min_tokens - l->r->n_tokens);
+    return hearth_session_sync(g->session, l->text.id, l->text.n, e);
+}
+
 /* Whether the answer is as long as it may be. */
 static bool is_full(struct loop *l)
 {
@@ -207,6 +223,7 @@ static bool is_full(struct loop *l)
     l->r->finish = FINISH_LENGTH;
     if (g->max_tokens >= 0 && l->r->n_tokens >= (size_t)g->max_tokens) return true;
     hearth_session_ids(g->session, &have);
+    if (g->context == HEARTH_CONTEXT_SHIFT) return false;
     l->r->context_full = have < l->text.n && have == hearth_session_n_ctx(g->session);
     return l->r->context_full;
 }
@@ -270,7 +287,8 @@ static int decode(struct loop *l, struct hearth_error *e)
         if ((rc = check_guess(l, e)) < 0) return rc;
         if (is_full(l)) break;
         hearth_session_ids(g->session, &have);
-        rc = have < l->text.n ? evaluate(l, have, e) : 0;
+        bool full = have < l->text.n && l->text.n > hearth_session_n_ctx(g->session);
+        rc = full ? shift(l, e) : have < l->text.n ? evaluate(l, have, e) : 0;
         r->finish = FINISH_CANCELLED;
         if (rc == HEARTH_ECANCELLED) break;
         if (rc < 0) return rc;

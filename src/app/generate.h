@@ -46,6 +46,8 @@ struct gen {
     void *sink_arg;
     struct hearth_chat *chat;                  /* reads the answer: reasoning and calls are not its text.  NULL: all is text */
     bool show, hide_reasoning;                 /* what of these goes to standard output */
+    int context;                               /* HEARTH_CONTEXT_SHIFT: a full context goes on without its older half */
+    uint32_t n_keep;                           /* the first so many tokens stay */
 };
 
 enum { MAX_LOGPROBS = 20 };
@@ -59,6 +61,8 @@ struct gen_result {
     struct reply reply;                        /* of a chat */
     size_t n_guessed, n_right;                 /* tokens that were evaluated ahead; those that proved right */
     size_t n_back;                             /* tokens that were taken back for banned phrases */
+    struct hearth_cut cut;                     /* what the prompt lost: the caller's */
+    size_t n_shifts, n_shifted;                /* how often the context went on without its older half; tokens that went */
     size_t n_steps;                            /* tokens of the answer evaluated during decode_ns */
     uint64_t prefill_ns, decode_ns;
     struct buf text;                           /* gen_result_release */

@@ -26,6 +26,8 @@ struct run_options {
     int think;                         /* HEARTH_THINK_... */
     uint32_t think_budget;
     bool hide_thinking;
+    int context;                       /* HEARTH_CONTEXT_... */
+    uint32_t keep;
     struct adapter_options adapters;
     struct hearth_rope_options rope;
 };
@@ -48,6 +50,7 @@ struct runner {
     char *form_text;                   /* the same of a chat, where it is a matter of the turn; or NULL */
     size_t n_form_text;
     int form;                          /* HEARTH_GRAMMAR_* */
+    struct hearth_cut cut;             /* what the last prompt lost */
     struct gen_progress progress;
     struct adapters adapters;
     uint64_t load_ns;

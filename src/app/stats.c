@@ -78,6 +78,11 @@ bool stats_json(const struct stats *s, struct buf *out)
     if (r->token) ok = json_put(j, "logprobs", logprobs_json(s->tokens, r)) && ok;
     if (r->n_guessed) ok = json_put(j, "guessed_tokens", json_new_int((int64_t)r->n_guessed)) && ok;
     if (r->n_guessed) ok = json_put(j, "right_tokens", json_new_int((int64_t)r->n_right)) && ok;
+    if (r->cut.n) ok = json_put(j, "dropped_tokens", json_new_int((int64_t)r->cut.n)) && ok;
+    if (r->cut.n) ok = json_put(j, "dropped_from", json_new_int((int64_t)r->cut.from)) && ok;
+    if (r->cut.n_messages) ok = json_put(j, "dropped_messages", json_new_int((int64_t)r->cut.n_messages)) && ok;
+    if (r->n_shifts) ok = json_put(j, "shifts", json_new_int((int64_t)r->n_shifts)) && ok;
+    if (r->n_shifts) ok = json_put(j, "shifted_tokens", json_new_int((int64_t)r->n_shifted)) && ok;
     if (r->n_back) ok = json_put(j, "taken_back_tokens", json_new_int((int64_t)r->n_back)) && ok;
     ok = json_put(j, "seed", json_new_int((int64_t)s->seed)) && ok;
     ok = json_put(t, "load_ms", json_new_real(ms(s->load_ns))) && ok;
