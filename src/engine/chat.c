@@ -249,7 +249,7 @@ static int make_turn(struct asked *a, const struct hearth_chat_request *r, struc
     if (rc == 0 && r->documents) rc = parse(&documents, r->documents, JSON_ARRAY, "documents", err);
     if (rc == 0 && r->variables) rc = parse(&variables, r->variables, JSON_OBJECT, "variables", err);
     struct chat_turn_request t = {
-        .template = a->m->tmpl, .tokenizer = a->m->tokenizer, .style = &a->m->style, .messages = messages,
+        .template = a->m->tmpl, .tokenizer = a->m->tokenizer, .style = engine_style(a->m), .messages = messages,
         .tools = json_len(a->tools) ? a->tools : NULL, .documents = documents, .extra = variables,
         .think = (enum chat_think)r->think, .continues = r->continues, .seen = r->seen, .n_seen = r->n_seen,
     };

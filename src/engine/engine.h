@@ -51,7 +51,12 @@ struct hearth_model {
     struct gguf *gguf;
     struct tokenizer *tokenizer;
     struct template *tmpl;            /* NULL: none */
-    struct chat_style style;          /* of the template */
+    const char *tmpl_text;            /* its source, of tmpl_n bytes; in the file or the arena */
+    size_t tmpl_n;
+    struct lock style_lock;           /* guards the next two */
+    struct chat_style style;          /* of the template; engine_style */
+    bool styled;
+    _Atomic uint64_t digest;          /* kvfolder.c's; 0: not yet */
     char *tmpl_error;                 /* why the file's template could not be compiled, or NULL */
     const struct arch *arch;
     struct hparams h;
@@ -126,6 +131,8 @@ int engine_model_open(struct hearth_model **out, const char *path, const struct 
 /* What was allocated (or freed) for the model since `before` = mem_thread_bytes(), by this thread, belongs to its memory. */
 void engine_heap(struct hearth_model *m, int64_t before);
 
+/* What is known of the template, found out when first asked for (it is rendered some twenty times). */
+const struct chat_style *engine_style(struct hearth_model *m);
 int engine_has_template(const struct hearth_model *m, struct err *err);
 
 /* 0 when Hearth can run this file; otherwise says what is missing. */

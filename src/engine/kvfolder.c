@@ -14,7 +14,7 @@
 
 /* Of each tensor its name, shape and some bytes here and there; of the other keys the numbers.  A file of gigabytes is told from
  * others without being read. */
-static uint64_t digest_of(const struct hearth_model *m)
+static uint64_t compute_digest(const struct hearth_model *m)
 {
     const struct gguf *g = m->gguf;
     uint64_t h = hash_add(HASH_START, &m->rope, sizeof m->rope);
@@ -37,6 +37,13 @@ static uint64_t digest_of(const struct hearth_model *m)
             h = hash_add(h, t->data + at, (size_t)n);
         }
     }
+    return h;
+}
+
+static uint64_t digest_of(struct hearth_model *m)
+{
+    uint64_t h = atomic_load(&m->digest);
+    if (!h) atomic_store(&m->digest, h = compute_digest(m) | 1);      /* never 0 */
     return h;
 }
 

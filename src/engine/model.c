@@ -113,18 +113,28 @@ static int open_template(struct hearth_model *m, const char *own, struct err *er
     struct err why = { 0 };
     const char *usual;
     if (own) {
-        s = (struct gguf_str){ own, strlen(own) };
+        const char *copy = arena_strdup(&m->arena, own, strlen(own));
+        if (!copy) return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
+        s = (struct gguf_str){ copy, strlen(copy) };
     } else if (!gguf_get_str(m->gguf, "tokenizer.chat_template", &s)) {
         if (chat_default_template(m->tokenizer, &usual, NULL) < 0) return 0;
         s = (struct gguf_str){ usual, strlen(usual) };
     }
-    if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) {
-        chat_style_find(m->tmpl, s.s, s.n, &m->style);
-        return 0;
-    }
+    m->tmpl_text = s.s;
+    m->tmpl_n = s.n;
+    if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) return 0;
     if (own) return err_set(err, why.code, "the chat template that was given: %s", why.msg);
     m->tmpl_error = mem_strdup(why.msg, strlen(why.msg));
     return m->tmpl_error ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
+}
+
+const struct chat_style *engine_style(struct hearth_model *m)
+{
+    lock_take(&m->style_lock);
+    if (!m->styled) chat_style_find(m->tmpl, m->tmpl_text, m->tmpl_n, &m->style);
+    m->styled = true;
+    lock_give(&m->style_lock);
+    return &m->style;
 }
 
 static int open_batch(struct hearth_model *m, struct err *err)
