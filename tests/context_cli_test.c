@@ -77,11 +77,47 @@ static void answers_that_do_not_fit(void **unused)
     program_free(&r);
 }
 
+/* A long text is found again by another process, and says the same. */
+static void long_texts_are_found_again(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    char folder[] = "/tmp/hearth-kv-XXXXXX", line[64];
+    assert_non_null(mkdtemp(folder));
+    text[0] = 0;
+    for (int i = 0; i < 60; i++) {
+        snprintf(line, sizeof line, "There were %d cats and %d dogs. ", i, i * 7 % 10);
+        strcat(text, line);
+    }
+    struct result r[3];
+    for (int i = 0; i < 3; i++) {
+        r[i] = PROGRAM(NULL, "run", "spark", "--no-template", "--temp", "0", "--json", "-n", "20", "--speculate", "off",
+                       "--kv-files", i ? folder : "off", text);
+        program_expect(&r[i], 0);
+        assert_string_equal(r[i].err, r[0].err);
+    }
+    int64_t n = number(r[0].out, "prompt_tokens");
+    assert_true(n > 400);
+    assert_int_equal(number(r[0].out, "kept_tokens"), 0);
+    assert_int_equal(number(r[1].out, "kept_tokens"), 0);
+    assert_int_equal(number(r[2].out, "kept_tokens"), n - 1);
+    for (int i = 0; i < 3; i++) {
+        char *at = strstr(r[i].out, "\"text\":"), *end = at ? strstr(at, "\"finish_reason\"") : NULL;
+        assert_non_null(end);
+        *end = 0;
+        assert_string_equal(at, strstr(r[0].out, "\"text\":"));
+    }
+    for (int i = 0; i < 3; i++) program_free(&r[i]);
+    snprintf(line, sizeof line, "rm -r %s", folder);
+    assert_int_equal(system(line), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prompts_that_do_not_fit),
         cmocka_unit_test(answers_that_do_not_fit),
+        cmocka_unit_test(long_texts_are_found_again),
     };
     return run_tests(tests);
 }

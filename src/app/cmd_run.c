@@ -3,6 +3,7 @@
 
 #include "app/command.h"
 #include "app/input.h"
+#include "app/kv_files.h"
 #include "app/model_name.h"
 #include "app/run.h"
 #include "app/settings.h"
@@ -48,6 +49,8 @@ static const struct opt row[] = {
       "when a text does not fit: an error, drop the oldest turns, drop the prompt's middle, or also go on when full", "drop",
       AT(context), 0, 0 },
     { "keep", NULL, 0, OPT_U32, "N", "half", "with middle or shift: the first N tokens stay", NULL, AT(keep), 1, 1 << 24 },
+    { "kv-files", NULL, 0, OPT_STR, "off|auto|FOLDER", "off",
+      "keep in files what long texts took to read, and go on from there the next time", "auto", AT(kv_files), 0, 0 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f16", "how keys (and values) of past tokens are kept",
       NULL, AT(kv), 0, 0 },
     { "kv-type-v", NULL, 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "as the keys", "how values are kept", NULL,
@@ -166,6 +169,7 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
     g.chat = r->chat;
     g.show = !r->o.json;
     g.hide_reasoning = r->o.hide_thinking;
+    kv_files_find(r->session, &r->kv_folder, ids, n);
     g.context = r->o.context;
     g.n_keep = r->o.keep;
     int rc = generate(&g, ids, n, out, e);
@@ -452,6 +456,7 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
         return e.code == HEARTH_ENOTFOUND && !p->n_operands
                    ? term_fail("%s; name a model: hearth run model.gguf", e.message) : term_fail("%s", e.message);
     if (open_grammar(r, &e) < 0) return term_fail("%s", e.message);
+    if (kv_files_open(r->given.kv_files, &r->kv_folder, &te) < 0) return term_fail("%s", te.msg);
     fill_settings(r, p);
     if (r->o.verbose) describe(r);
     if (r->raw && !r->o.no_template && !infill_wanted(&r->o.infill)) {
@@ -485,6 +490,8 @@ static int run(const struct command *self, int argc, char **argv)
     else
         code = with_model(&r, &p, chat ? NULL : infill ? "" : text.data);
     end_turn(&r);
+    if (r.session) kv_files_keep(r.session, &r.kv_folder);
+    buf_release(&r.kv_folder);
     mem_free(r.tools);
     mem_free(r.form_text);
     hearth_session_close(r.session);

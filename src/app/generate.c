@@ -336,6 +336,7 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
     uint64_t start = g->progress->start_ns = os_now_ns();
     rc = hearth_session_sync(g->session, ids, n, e);
     term_progress_end();
+    if (hearth_session_n_kept(g->session) > r->n_kept) r->n_kept = hearth_session_n_kept(g->session);
     r->prefill_ns = os_now_ns() - start;
     if (rc == 0) {
         start = os_now_ns();

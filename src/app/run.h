@@ -28,6 +28,7 @@ struct run_options {
     bool hide_thinking;
     int context;                       /* HEARTH_CONTEXT_... */
     uint32_t keep;
+    const char *kv_files;
     struct adapter_options adapters;
     struct hearth_rope_options rope;
 };
@@ -51,6 +52,7 @@ struct runner {
     size_t n_form_text;
     int form;                          /* HEARTH_GRAMMAR_* */
     struct hearth_cut cut;             /* what the last prompt lost */
+    struct buf kv_folder;              /* where past texts are found again; empty: nowhere */
     struct gen_progress progress;
     struct adapters adapters;
     uint64_t load_ns;
