@@ -29,6 +29,17 @@ bench: $(BENCHES) $(PROGRAM)
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
 ## make bench        all benchmarks (each prints ratios to a limit of the machine)
 
+# Long runs, for before a release: the bits of one prompt, 64 sequences at random, models that take each other's place.
+SOAK_RUNS ?= 1000
+SOAK_SECONDS ?= 3600
+SOAK_ROUNDS ?= 200
+.PHONY: soak
+soak: $(BUILD)/src/engine/determinism_test $(BUILD)/src/engine/sched_test $(BUILD)/src/engine/models_test
+	$(EMULATOR) $(BUILD)/src/engine/determinism_test $(SOAK_RUNS)
+	$(EMULATOR) $(BUILD)/src/engine/models_test $(SOAK_ROUNDS)
+	$(EMULATOR) $(BUILD)/src/engine/sched_test $(SOAK_SECONDS)
+## make soak         an hour of random requests and a thousand runs for one hash (SOAK_SECONDS, SOAK_RUNS, SOAK_ROUNDS)
+
 check-style:
 	@tools/selftest
 	@tools/check-layers

@@ -450,10 +450,10 @@ static uint64_t storm_s = 1;
 static void a_storm_of_requests(void **state)
 {
     (void)state;
-    enum { LIVE = 40 };
+    enum { LIVE = 96 };
     uint64_t end = os_now_ns() + storm_s * UINT64_C(1000000000), total = 0, good = 0;
     struct hearth_model *m = open_model(3, NULL, 1);
-    struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ .max_running = 16, .max_queued = 64 });
+    struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ .max_running = 64, .max_queued = 64 });
     struct hearth_request *r[LIVE] = { NULL };
     static struct answer a[LIVE];
     static struct answer want[16];
