@@ -171,6 +171,36 @@ static void it_does_not_stay_alive(void **unused)
     link_close(l);
 }
 
+static bool is_pinned(struct link *l)
+{
+    struct kept k = { .n_text = 0 };
+    run_job(l, &k, "{\"op\":\"status\"}");
+    bool pinned = json_bool(json_get(json_at(json_get(k.done, "models"), 0), "pinned"));
+    kept_release(&k);
+    return pinned;
+}
+
+/* A pinned model is loaded and pinned again; one that no longer is is not. */
+static void what_was_pinned_is_so_again(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct link *l = open_quiet();
+    struct kept k = { .n_text = 0 };
+    struct link_state s;
+    for (uint32_t i = 0; i < 2; i++) {
+        run_job(l, &k, i ? "{\"op\":\"unload\",\"model\":\"embedded\"}"
+                         : "{\"op\":\"load\",\"model\":\"embedded\",\"pin\":true}");
+        assert_string_equal(k.message, "");
+        kept_release(&k);
+        kill_engine(l);
+        for (link_state(l, &s); !s.ready || s.n_restarts != i + 1; link_state(l, &s)) fs_sleep_ms(2);
+        for (link_state(l, &s); s.n_jobs; link_state(l, &s)) fs_sleep_ms(2);           /* what is done again */
+        assert_int_equal(is_pinned(l), !i);
+    }
+    link_close(l);
+}
+
 /* ---- what is not the engine ---- */
 
 static const char *script(const char *text)
@@ -292,6 +322,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_stream_without_a_seed_goes_on),
     cmocka_unit_test(many_streams_go_on),
     cmocka_unit_test(it_is_back_within_two_seconds),
+    cmocka_unit_test(what_was_pinned_is_so_again),
     cmocka_unit_test(a_job_that_kills),
     cmocka_unit_test(it_does_not_stay_alive),
     cmocka_unit_test(a_program_that_is_no_engine),

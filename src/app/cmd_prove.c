@@ -169,7 +169,7 @@ static void look_at_processes(struct proof *p)
         bool keeper = !strcmp(s.name, "hearth-keeper");
         const char *what = i == 0 ? "which strangers talk to" : keeper ? "which starts the others" : "which computes";
         bool shut = s.seccomp == 2 && s.no_new_privs == 1;
-        say(p, keeper || shut, "process %d (%s, %s): system calls are %s", f.pid[i], s.name, what,
+        say(p, keeper || shut, "process %d (%s, %s): system calls are %s", f.pid[i], i ? s.name : "hearth", what,
             shut ? "filtered for good" : "not filtered");
     }
 }

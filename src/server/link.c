@@ -148,6 +148,7 @@ static int on_hello(struct link *l, const struct json *e, struct err *err)
     l->ready = true;
     l->down = false;
     lock_give(&l->lock);
+    link_jobs_restore(l);
     link_jobs_send(l);
     tell(l);
     return 0;
@@ -272,6 +273,7 @@ void link_close(struct link *l)
     if (l->frames) frames_wake(l->frames);
     lock_give(&l->lock);
     os_thread_join(l->thread);
+    link_jobs_release(l);
     mem_free(l);
 }
 

@@ -27,10 +27,15 @@ struct link_job {
     uint32_t n_told, n_deaths;
     uint64_t deadline;                 /* os_now_ns; 0: none */
     bool sent, cancelled, started, fixed;      /* fixed: something came in between that a repeated one would not have */
+    enum { LASTS_NOT, LASTS, LASTS_NO_MORE } lasts;    /* what it did is done again in a new process, or no longer */
+    uint64_t about;                    /* what it did that to: equal numbers replace each other */
     struct link_job *next;
 };
 
-enum { N_BAD = 16 };
+/* A job that is sent first to each new process: a pin, adapters. */
+struct lasting { uint64_t about; char *text; size_t n; };
+
+enum { N_BAD = 16, N_LASTING = 32 };
 
 struct link {
     struct link_options o;
@@ -43,7 +48,8 @@ struct link {
     uint64_t next_id, start_at;
     struct link_job *job, **last;      /* in their order */
     struct { uint64_t hash, until; } bad[N_BAD];       /* jobs that the process does not survive */
-    uint64_t death[8];                 /* the last ones, the thread's */
+    struct lasting lasting[N_LASTING]; /* the thread's, as is the next */
+    uint64_t death[8];                 /* the last ones */
     char why[256], sandbox[512];
     _Atomic uint32_t changed;
 };
@@ -52,6 +58,9 @@ void link_note(const struct link *l, const char *fmt, ...) __attribute__((format
 
 /* Sends those that were not sent yet, one at a time of those that may be to blame for several deaths. */
 void link_jobs_send(struct link *l);
+/* Those that last, to a new process. */
+void link_jobs_restore(struct link *l);
+void link_jobs_release(struct link *l);
 /* The process died: those it had are to be sent again, or end. */
 void link_jobs_died(struct link *l);
 /* An event of the process. */

@@ -127,6 +127,54 @@ void link_jobs_send(struct link *l)
     }
 }
 
+/* ---- what lasts ---- */
+
+static void remember(struct link *l, const struct link_job *j)
+{
+    struct lasting *free_one = NULL, *same = NULL;
+    for (size_t i = 0; i < N_LASTING; i++) {
+        struct lasting *x = &l->lasting[i];
+        if (x->text && x->about == j->about) same = x;
+        if (!x->text && !free_one) free_one = x;
+    }
+    if (same) {
+        mem_free(same->text);
+        *same = (struct lasting){ 0 };
+        free_one = same;
+    }
+    if (j->lasts != LASTS || !free_one) return;
+    char *text = mem_strdup(j->text, j->n);
+    if (text) *free_one = (struct lasting){ j->about, text, j->n };
+}
+
+static void ignore(void *arg, const struct json *event, bool last) { (void)arg, (void)event, (void)last; }
+
+void link_jobs_restore(struct link *l)
+{
+    for (size_t i = 0; i < N_LASTING; i++) {
+        struct link_job *j = l->lasting[i].text ? mem_new(1, sizeof *j) : NULL;
+        if (!j) continue;
+        *j = (struct link_job){ .n = l->lasting[i].n, .fn = ignore, .n_told = 1, .told = mem_new_array(struct told, 1),
+                                .text = mem_strdup(l->lasting[i].text, l->lasting[i].n) };
+        if (!j->text || !j->told) {
+            job_free(j);
+            continue;
+        }
+        lock_take(&l->lock);
+        j->id = ++l->next_id;
+        if (!l->job) l->last = &j->next;
+        j->next = l->job;
+        l->job = j;
+        l->n_jobs++;
+        lock_give(&l->lock);
+    }
+}
+
+void link_jobs_release(struct link *l)
+{
+    for (size_t i = 0; i < N_LASTING; i++) mem_free(l->lasting[i].text);
+}
+
 /* ---- deaths ---- */
 
 static void remember_bad(struct link *l, uint64_t hash)
@@ -212,6 +260,7 @@ int link_jobs_event(struct link *l, uint64_t id, const struct json *e, const cha
         if (l->frames) frames_send(l->frames, id, "{\"op\":\"cancel\"}", 15, true);
         end_job(j, ERR_IO, "engine", "the answer could not be continued after the engine process died");
     } else if (j && p == PASS_ON) {
+        if (last && j->lasts && !strcmp(name, "done")) remember(l, j);
         j->fn(j->arg, e, last);
         if (last) job_free(j);
     }
@@ -233,6 +282,16 @@ static bool fix_seed(struct json *job)
     return json_put(options, "seed", json_new_int((int64_t)(os_random64() >> 32)));
 }
 
+static void see_what_lasts(struct link_job *j, const char *op, const struct json *job)
+{
+    const char *model = json_str(json_get(job, "model"), NULL);
+    const struct json *pin = json_get(job, "pin");
+    bool adapters = !strcmp(op, "adapters"), load = !strcmp(op, "load") && json_type(pin) == JSON_BOOL;
+    if (!model || (!adapters && !load && strcmp(op, "unload") != 0)) return;
+    j->about = hash_add(hash_bytes(adapters ? "adapters" : "pin", 3), model, strlen(model));
+    j->lasts = adapters ? json_len(json_get(job, "use")) ? LASTS : LASTS_NO_MORE : load && json_bool(pin) ? LASTS : LASTS_NO_MORE;
+}
+
 static int make(struct link_job **out, struct json *job, struct err *err)
 {
     const char *op = json_str(json_get(job, "op"), NULL);
@@ -250,6 +309,7 @@ static int make(struct link_job **out, struct json *job, struct err *err)
         buf_release(&b);
         return err_set(err, ERR_NOMEM, "out of memory for a job");
     }
+    see_what_lasts(j, op, job);
     j->n = b.len;
     j->text = buf_take(&b);
     j->n_told = n < 1 ? 1 : n > MOST_COMPLETIONS ? MOST_COMPLETIONS : (uint32_t)n;

@@ -1,0 +1,199 @@
+/* link_storm_test.c - many jobs at once, cancelled at random, while the process is killed now and then: what is told is what
+ * would be told alone, and nothing is left behind.  Seconds to storm as an argument (2). */
+#include "tests/link_fixture.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include "tests/tiny_model.h"
+
+enum { STREAMS = 64, KINDS = 12 };
+
+static uint64_t storm_s = 2;
+static struct link *l;
+static char model[500];
+
+static int open_one(void **unused)
+{
+    (void)unused;
+    static char dir[400];
+    snprintf(dir, sizeof dir, "%s/hearth-storm-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(dir)) return -1;
+    snprintf(model, sizeof model, "%s/m.gguf", dir);
+    const char *folders[] = { dir };
+    if (tiny_model(model, (struct tiny){ .arch = "llama", .type = DT_Q8_0, .seed = 7 })) return -1;
+    if (getenv("PROGRAM") && !(getenv("EMULATOR") && *getenv("EMULATOR")))
+        l = open_link((struct link_options){ .threads = 1, .folders = folders, .n_folders = 1, .keep_alive_s = -1 });
+    return 0;
+}
+
+static int close_one(void **unused)
+{
+    (void)unused;
+    link_close(l);
+    return 0;
+}
+
+static void job_of_kind(unsigned kind, char *out, size_t n)
+{
+    snprintf(out, n, "{\"op\":\"generate\",\"model\":\"%s\",\"prompt\":\"Tale %u of the %.*s\",\"n\":%u,\"want_ids\":true,%s"
+             "\"options\":{\"seed\":%u,\"temperature\":1,\"ignore_eos\":true,\"max_tokens\":%u}}", kind % 3 ? model : "embedded",
+             kind, (int)(kind * 7 % 40), "0123456789012345678901234567890123456789", kind % 5 == 4 ? 2 : 1,
+             kind % 4 == 1 ? "\"logprobs\":1," : "", kind, 10 + kind * 5 % 40);
+}
+
+static size_t open_files(int64_t pid)
+{
+    char path[64];
+    size_t n = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *d = opendir(path);
+    while (d && readdir(d)) n++;
+    if (d) closedir(d);
+    return n;
+}
+
+static const struct json *status(struct kept *k)
+{
+    run_job(l, k, "{\"op\":\"status\"}");
+    return json_get(k->done, "models");
+}
+
+/* Whether what was told of a job that was cancelled is the beginning of what it would have said. */
+static void check(const struct kept *k, const struct kept *want)
+{
+    for (int i = 0; i < 2; i++) {
+        size_t n = k->text[i].len;
+        /* A character that was cut off by the cancel ended as U+FFFD. */
+        while (k->cancel_after && n >= 3 && !memcmp(k->text[i].data + n - 3, "\xef\xbf\xbd", 3)) n -= 3;
+        if (n > want->text[i].len || (n && memcmp(k->text[i].data, want->text[i].data, n) != 0))
+            fail_msg("\"%s\" is no beginning of \"%s\" (%s)", text_of(k, i), text_of(want, i), k->message);
+        if (!k->cancel_after && !k->message[0]) assert_int_equal(n, want->text[i].len);
+    }
+}
+
+static void a_storm(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    static struct kept want[KINDS], k[STREAMS];
+    unsigned kind[STREAMS], killed = 0, whole = 0, total = 0;
+    uint64_t random = 12345, end, next_kill;
+    struct err e;
+    char job[1024];
+    struct link_state s;
+    for (unsigned i = 0; i < KINDS; i++) {
+        job_of_kind(i, job, sizeof job);
+        run_job(l, &want[i], job);
+        assert_string_equal(want[i].message, "");
+    }
+    link_state(l, &s);
+    size_t files = open_files(s.pid);
+    end = os_now_ns() + storm_s * UINT64_C(1000000000);
+    next_kill = os_now_ns() + UINT64_C(700000000);
+    for (unsigned i = 0; i < STREAMS; i++) atomic_store(&k[i].over, 2);
+    for (bool going = true; going;) {
+        going = false;
+        for (unsigned i = 0; i < STREAMS; i++) {
+            unsigned over = atomic_load(&k[i].over);
+            if (over == 1) {
+                check(&k[i], &want[kind[i]]);
+                whole += !k[i].cancel_after && !k[i].message[0];
+                kept_release(&k[i]);
+                total++;
+            }
+            if (over && os_now_ns() < end) {
+                random = random * 6364136223846793005u + 1442695040888963407u;
+                kind[i] = (unsigned)(random >> 40) % KINDS;
+                k[i] = (struct kept){ .cancel_after = (random >> 50) % 3 ? 0 : 1 + (unsigned)(random >> 33) % 20 };
+                job_of_kind(kind[i], job, sizeof job);
+                if (submit_job(l, &k[i], job, &e) < 0) fail_msg("%s", e.msg);
+                if ((random >> 20) % 16 == 0) link_cancel(l, k[i].id);
+                if ((random >> 20) % 16 == 0) k[i].cancel_after = 1000;
+            } else if (over) atomic_store(&k[i].over, 2);
+            going = going || atomic_load(&k[i].over) != 2;
+        }
+        if (os_now_ns() > next_kill && killed < 2) {
+            link_state(l, &s);
+            if (s.ready) kill((pid_t)s.pid, SIGKILL);
+            killed++;
+            next_kill += UINT64_C(600000000);
+        }
+        fs_sleep_ms(1);
+    }
+    print_message("# %u jobs, %u of them whole, %u kills\n", total, whole, killed);
+    assert_true(whole > 5 && total >= STREAMS);
+    struct kept st = { .n_text = 0 };
+    const struct json *models = status(&st);
+    for (size_t i = 0; i < json_len(models); i++) {
+        assert_int_equal(json_int(json_get(json_at(models, i), "running")), 0);
+        assert_int_equal(json_int(json_get(json_at(models, i), "holds")), 0);
+    }
+    kept_release(&st);
+    link_state(l, &s);
+    assert_int_equal(s.n_jobs, 0);
+    assert_true(open_files(s.pid) <= files + 2);
+    for (unsigned i = 0; i < KINDS; i++) kept_release(&want[i]);
+}
+
+/* The last event of a cancelled job comes within a step, and what it took is free again. */
+static void cancelling_is_quick(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    uint64_t worst = 0;
+    for (uint32_t i = 0; i < 10; i++) {
+        struct kept k = { .n_text = 0 };
+        struct err e;
+        assert_int_equal(submit_job(l, &k, "{\"op\":\"generate\",\"model\":\"embedded\",\"prompt\":\"a\",\"no_cache\":true,"
+                                    "\"options\":{\"ignore_eos\":true,\"max_tokens\":900}}", &e), 0);
+        while (atomic_load(&k.texts) < 1 + i) fs_sleep_ms(1);
+        uint64_t start = os_now_ns();
+        link_cancel(l, k.id);
+        wait_job(&k);
+        if (k.ended_ns - start > worst) worst = k.ended_ns - start;
+        assert_string_equal(k.reason[0], "cancelled");
+        kept_release(&k);
+    }
+    print_message("# the slowest of 10 cancels took %.1f ms\n", (double)worst / 1e6);
+    assert_true(worst < UINT64_C(2000000000));
+}
+
+/* A model for which there is no memory is refused with the numbers; others are served. */
+static void too_little_memory(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char job[1024], big[600];
+    struct kept k = { .n_text = 0 };
+    snprintf(big, sizeof big, "%s.big", model);
+    static const struct tiny made = { .arch = "llama", .type = DT_F32, .L = 12, .D = 512, .F = 1024, .blank = true };
+    assert_int_equal(tiny_model(big, made), 0);
+    char *slash = strrchr(big, '/');
+    char dir[600];
+    snprintf(dir, sizeof dir, "%.*s", (int)(slash - big), big);
+    const char *folders[] = { dir };
+    struct link *small = open_link((struct link_options){ .threads = 1, .folders = folders, .n_folders = 1,
+                                                          .memory_limit = 40 << 20 });
+    snprintf(job, sizeof job, "{\"op\":\"load\",\"model\":\"%s\"}", big);
+    run_job(small, &k, job);
+    assert_string_equal(k.kind, "memory");
+    assert_non_null(strstr(k.message, "MB"));
+    kept_release(&k);
+    snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"prompt\":\"x\",\"options\":{\"max_tokens\":3}}", model);
+    run_job(small, &k, job);
+    assert_string_equal(k.message, "");
+    kept_release(&k);
+    link_close(small);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) storm_s = strtoull(argv[1], NULL, 10);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_storm),
+        cmocka_unit_test(cancelling_is_quick),
+        cmocka_unit_test(too_little_memory),
+    };
+    return cmocka_run_group_tests(tests, open_one, close_one);
+}
