@@ -20,7 +20,7 @@ static int open_one(void **unused)
     snprintf(dir, sizeof dir, "%s/hearth-storm-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(dir)) return -1;
     snprintf(model, sizeof model, "%s/m.gguf", dir);
-    const char *folders[] = { dir };
+    static const char *const folders[] = { dir };              /* borrowed by the link */
     if (tiny_model(model, (struct tiny){ .arch = "llama", .type = DT_Q8_0, .seed = 7 })) return -1;
     if (getenv("PROGRAM") && !(getenv("EMULATOR") && *getenv("EMULATOR")))
         l = open_link((struct link_options){ .threads = 1, .folders = folders, .n_folders = 1, .keep_alive_s = -1 });

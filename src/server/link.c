@@ -62,7 +62,7 @@ static int start(struct link *l, struct err *err)
     }
     rc = frames_open(&frames, mine, err);
     if (rc == 0 && (!put_settings(&l->o, &b) || !frames_send(frames, 0, b.data, b.len, true)))
-        rc = err_set(err, ERR_NOMEM, "out of memory starting the engine process");
+        rc = err_set(err, ERR_NOMEM, "the engine process cannot be told its settings: out of memory, or a path is not UTF-8");
     buf_release(&b);
     if (rc < 0) {
         frames_close(frames);

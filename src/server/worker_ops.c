@@ -51,7 +51,7 @@ static int unload_run(struct task *t, struct err *err)
     int rc = task_read(t, &(struct read_table){ NULL, 0 }, &f, err);
     if (rc == 0 && !f.model) rc = missing("model", err);
     if (rc == 0) rc = models_unload(t->w->models, f.model, err);
-    return rc < 0 ? rc : nothing_to_say(t, err);
+    return rc < 0 && rc != ERR_NOTFOUND ? rc : nothing_to_say(t, err);         /* one that is not there need not go */
 }
 
 static int describe(struct task *t, const struct hearth_model_info *i, uint32_t n_ctx, struct err *err)
