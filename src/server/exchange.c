@@ -40,13 +40,14 @@ void exchange_free(struct exchange *x)
 void exchange_leave(struct exchange *x)
 {
     lock_take(&x->lock);
-    bool first = !x->gone;
+    bool first = !x->gone, running = atomic_load(&x->s->life) < LIFE_CLOSING;
     x->gone = x->drop = true;
+    uint64_t kept = running && x->live && !x->ended ? x->replay : 0;
     uint64_t job = x->live ? x->job : 0;
     void (*on_gone)(struct exchange *) = x->held ? x->on_gone : NULL;
     if (x->suspended) http_resume(x);
     lock_give(&x->lock);
-    if (!first) return;
+    if (!first || (kept && replay_left(&x->s->replays, kept))) return;
     if (job) link_cancel(x->s->link, job);
     else jobs_withdraw(x, "cancelled", "the client went away");
     if (on_gone) on_gone(x);
@@ -234,7 +235,10 @@ bool exchange_started(const struct exchange *x)
 
 void exchange_stream(struct exchange *x, const char *type)
 {
+    bool keeps = x->conversation && x->fn && !exchange_started(x);
+    uint64_t r = keeps ? replay_begin(&x->s->replays, x, x->conversation, !strcmp(type, "text/event-stream")) : 0;
     lock_take(&x->lock);
+    if (r) x->replay = r;
     if (x->answer == ANSWER_NONE) {
         exchange_header_put(x, "Content-Type", type);
         exchange_header_put(x, "Cache-Control", "no-cache");
@@ -256,12 +260,13 @@ static bool append(struct exchange *x, const char *p, size_t n)
         x->taken = 0;
         buf_clear(&x->out);
     }
-    if (waiting + n > x->s->limits.stream_bytes && waiting) return false;
+    if (waiting + n > x->s->limits.stream_bytes + x->backlog && waiting) return false;
     buf_put(&x->out, p, n);
     return !x->out.bad;
 }
 
-void exchange_write(struct exchange *x, const char *bytes, size_t n)
+/* To this client alone. */
+static void write_out(struct exchange *x, const char *bytes, size_t n)
 {
     lock_take(&x->lock);
     bool ok = true;
@@ -271,6 +276,22 @@ void exchange_write(struct exchange *x, const char *bytes, size_t n)
     }
     lock_give(&x->lock);
     if (!ok) exchange_leave(x);
+}
+
+void exchange_write(struct exchange *x, const char *bytes, size_t n)
+{
+    struct buf numbered = { 0 };
+    lock_take(&x->lock);
+    uint64_t r = x->ended ? 0 : x->replay;
+    lock_give(&x->lock);
+    if (!r) {
+        write_out(x, bytes, n);
+        return;
+    }
+    replay_write(&x->s->replays, r, bytes, n, &numbered);
+    if (numbered.bad) exchange_leave(x);
+    else write_out(x, numbered.data, numbered.len);
+    buf_release(&numbered);
 }
 
 void exchange_sse(struct exchange *x, const char *event, const struct json *data)
@@ -299,11 +320,14 @@ void exchange_end(struct exchange *x)
 {
     lock_take(&x->lock);
     uint64_t job = x->live ? x->job : 0;
+    uint64_t r = 0;
     if (x->answer == ANSWER_STREAM) {
+        r = x->ended ? 0 : x->replay;
         x->ended = true;
         if (x->suspended) http_resume(x);
     }
     lock_give(&x->lock);
+    if (r) replay_end(&x->s->replays, r);
     if (job) link_cancel(x->s->link, job);
     else jobs_withdraw(x, "cancelled", "its answer is over");
 }

@@ -86,5 +86,9 @@ const struct route routes_front[] = {
     { "GET", "/health", ROLE_NONE, BODY_NONE, health, front_error, NULL, "whether the server is loading, ready or draining" },
     { "GET", "/v1/health", ROLE_NONE, BODY_NONE, health, front_error, NULL, NULL },
     { "GET", "/metrics", ROLE_INFER, BODY_NONE, metrics, front_error, NULL, "counters and times for Prometheus" },
+    { "GET", "/openapi.json", ROLE_NONE, BODY_NONE, openapi_get, front_error, NULL, "this description" },
+    { "GET", "/v1/stream", ROLE_INFER, BODY_NONE, replay_get, front_error, NULL, "the rest of a stream whose connection broke" },
+    { "DELETE", "/v1/stream", ROLE_INFER, BODY_NONE, replay_delete, front_error, NULL, "ends a stream that is kept" },
+    { "POST", "/v1/streams/lookup", ROLE_INFER, BODY_JSON, replay_lookup, front_error, NULL, "which streams are kept" },
     { 0 },
 };

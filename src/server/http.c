@@ -149,6 +149,7 @@ void http_watch(void *server)
             exchange_free(k.x[i]);
         }
         jobs_late(s, os_now_ns());
+        replays_look(&s->replays, os_now_ns());
         atomic_store(&s->rests, true);                        /* before looking: who begins now sees it, or is seen */
         lock_take(&s->conns.lock);
         bool busy = s->conns.n_busy != 0;
@@ -222,6 +223,8 @@ static void preflight(struct exchange *x)
 
 static void take_id(struct exchange *x)
 {
+    const char *conversation = exchange_header(x, "X-Conversation-Id");
+    if (conversation) x->conversation = arena_strdup(&x->arena, conversation, strlen(conversation));
     const char *id = exchange_header(x, "X-Request-Id");
     if (!id || !*id || strlen(id) > X_ID) return;
     if (id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")]) return;

@@ -13,6 +13,7 @@
 #include "server/keys.h"
 #include "server/metrics.h"
 #include "server/record.h"
+#include "server/replay.h"
 #include "server/server.h"
 #include "server/uri.h"
 
@@ -44,6 +45,7 @@ struct exchange {
     const char *raw, *method;
     struct uri uri;
     const struct route *route;
+    const char *conversation;      /* under which its stream is kept, or NULL */
     const char *user, *origin;     /* origin: a listed one that may read the answer */
     char id[X_ID + 1];
     enum phase phase;
@@ -70,6 +72,7 @@ struct exchange {
     struct json *waiting;          /* the job, until the link has it */
     exchange_event_fn *fn;
     void (*on_gone)(struct exchange *x);
+    uint64_t replay, backlog;      /* where its stream is kept, 0: nowhere; bytes of the past that it was sent at once */
 
     /* For metrics and the log; of the link's thread while a job runs. */
     char model[METRIC_NAME], reason[16];
@@ -93,6 +96,7 @@ struct server {
     struct record record;
     struct admit admit;
     struct metrics metrics;
+    struct replays replays;
     bool asks_keys;
     _Atomic int life;
     _Atomic bool loading;          /* its own model */
@@ -132,12 +136,16 @@ void http_resume(struct exchange *x);                  /* its lock is held; only
 void http_watch(void *server);                         /* the watcher's thread */
 
 /* server.c */
+const struct route *server_table(size_t i, const char **name);     /* NULL past the end */
 const struct route *server_route(const struct server *s, const struct exchange *x, bool *other_method);
 /* 0, or the status to refuse with: who calls, with what key. */
 int  server_admit(struct exchange *x, const struct guard_request *g, const char *key, char *why, size_t n);
 struct server_limits server_limits(struct server *s);
 void server_record(const struct exchange *x);          /* a line for the log, when it was a request */
 void server_trace(struct exchange *x, const struct json *job);
+
+/* openapi.c */
+void openapi_get(struct exchange *x);
 
 /* front.c: how errors are written where no dialect is known. */
 void front_error(struct exchange *x, int status, const char *kind, const char *message);

@@ -13,10 +13,21 @@ static const struct route *const table[] = {
 #include "server/routes.def"
 #undef ROUTES
 };
+static const char *const table_name[] = {
+#define ROUTES(name) #name,
+#include "server/routes.def"
+#undef ROUTES
+};
 enum { N_TABLE = sizeof table / sizeof *table, DEFAULT_PORT = 11434, MAX_PEM = 1 << 20 };
 enum { MAX_ANSWERS = 1000, MAX_ANSWER_BYTES = 64 << 20 };
 
 /* ---- what http.c asks ---- */
+
+const struct route *server_table(size_t i, const char **name)
+{
+    *name = i < N_TABLE ? table_name[i] : NULL;
+    return i < N_TABLE ? table[i] : NULL;
+}
 
 static const struct route *in_table(const struct route *r, const struct exchange *x, bool *other_method)
 {
@@ -364,6 +375,7 @@ void server_close(struct server *s)
     atomic_store(&s->life, LIFE_CLOSING);
     if (s->works) api_works_stop(s->works);
     leave_all(s);
+    replays_stop(&s->replays);
     for (size_t i = 0; i < s->n_listen; i++) http_stop(&s->listen[i]);
     for (size_t i = 0; i < s->n_listen; i++)
         if (s->listen[i].net.local) os_file_remove(s->listen[i].path);
@@ -382,6 +394,7 @@ void server_close(struct server *s)
     if (s->store_open) store_close(&s->store);
     mem_free(s->tls_cert);
     mem_free(s->tls_key);
+    replays_free(&s->replays);
     record_release(&s->record);
     arena_release(&s->arena);
     mem_free(s);

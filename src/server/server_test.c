@@ -349,6 +349,126 @@ static void held_work_hears_of_it(void **unused)
     os_thread_join(holder);
 }
 
+/* ---- streams that are taken up again ---- */
+
+static char *body_of(char *answer)
+{
+    /* Chunks: a length in hexadecimal, the bytes, a line end. */
+    char *body = calloc(strlen(answer) + 1, 1), *to = body;
+    char *at = answer + (client_body(answer) - answer);
+    for (unsigned long n; *at && (n = strtoul(at, &at, 16)) != 0 && at[0] && at[1]; at += n + 2) {
+        at += 2;
+        if (strlen(at) < n) n = strlen(at);
+        memcpy(to, at, n);
+        to += n;
+        if (strlen(at) < n + 2) break;
+    }
+    free(answer);
+    return body;
+}
+
+static int start_kept(const char *id, const char *body)
+{
+    char request[512];
+    int fd = client_open(port);
+    snprintf(request, sizeof request, "POST /t/stream HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\n"
+             "X-Conversation-Id: %s\r\nContent-Length: %zu\r\n\r\n%s", port, id, strlen(body), body);
+    client_send(fd, request, strlen(request));
+    return fd;
+}
+
+static void a_broken_stream_goes_on(void **unused)
+{
+    (void)unused;
+    uint64_t had = atomic_load(&fake->n_cancelled);
+    int fd = start_kept("conv-1", "{\"max_tokens\":20,\"ms\":15}");
+    char *first = client_read(fd, "t4 \"}\n\n", 3000, NULL);
+    close(fd);
+    assert_non_null(strstr(first, "id: 1\ndata: {\"event\":\"start\""));
+    assert_non_null(strstr(first, "id: 6\ndata: {\"event\":\"text\",\"i\":0,\"text\":\"t4 \"}\n\n"));
+    free(first);
+    pause_ms(60);
+    char *rest = body_of(client_call(port, "GET", "/v1/stream?conv_id=conv-1", NULL, "Last-Event-ID: 6\r\n"));
+    assert_int_equal(strncmp(rest, "id: 7\ndata: {\"event\":\"text\",\"i\":0,\"text\":\"t5 \"}", 45), 0);
+    for (int i = 5; i < 20; i++) {
+        char part[32];
+        snprintf(part, sizeof part, "\"t%d \"", i);
+        assert_non_null(strstr(rest, part));
+    }
+    assert_non_null(strstr(rest, "id: 23\ndata: {\"event\":\"done\""));
+    assert_int_equal(atomic_load(&fake->n_cancelled), had);
+    /* It is kept after its end too; all of it, and what stands behind a byte. */
+    char *all = body_of(client_call(port, "GET", "/v1/stream?conv_id=conv-1&from=0", NULL, ""));
+    assert_non_null(strstr(all, rest));
+    char path[64];
+    snprintf(path, sizeof path, "/v1/stream?conv_id=conv-1&from=%zu", strlen(all) - 10);
+    char *end_of = body_of(client_call(port, "GET", path, NULL, ""));
+    assert_string_equal(end_of, all + strlen(all) - 10);
+    snprintf(path, sizeof path, "/v1/stream?conv_id=conv-1&from=%zu", strlen(all) + 1);
+    client_expect(client_call(port, "GET", path, NULL, ""), 410, NULL);
+    client_expect(client_call(port, "GET", "/v1/stream?conv_id=conv-1", NULL, "Last-Event-ID: 24\r\n"), 410, NULL);
+    client_expect(client_call(port, "GET", "/v1/stream?conv_id=conv-2", NULL, ""), 404, NULL);
+    client_expect(post("/v1/streams/lookup", "{\"conv_ids\":[\"conv-1\",\"x\",3]}"), 200, "\"last_event_id\":23}]}");
+    free(all);
+    free(end_of);
+    free(rest);
+    wait_jobs();
+}
+
+static void kept_streams_end_when_asked(void **unused)
+{
+    (void)unused;
+    int fd = start_kept("c", "{\"max_tokens\":100000,\"ms\":5}");
+    free(client_read(fd, "t0 ", 3000, NULL));
+    close(fd);
+    char request[128];
+    int reader = client_open(port);
+    snprintf(request, sizeof request, "GET /v1/stream?conv_id=c HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", port);
+    client_send(reader, request, strlen(request));
+    free(client_read(reader, "t9 ", 3000, NULL));
+    int second = client_open(port);
+    client_send(second, request, strlen(request));
+    free(client_read(second, "t9 ", 3000, NULL));
+    close(second);
+    assert_int_equal(atomic_load(&fake->n_cancelled), 0);
+    client_expect(client_call(port, "DELETE", "/v1/stream?conv_id=c", NULL, ""), 200, "true");
+    char *rest = client_read(reader, "0\r\n\r\n", 3000, NULL);
+    assert_non_null(strstr(rest, "0\r\n\r\n"));
+    free(rest);
+    close(reader);
+    assert_int_equal(atomic_load(&fake->n_cancelled), 1);
+    wait_jobs();
+    client_expect(client_call(port, "DELETE", "/v1/stream?conv_id=c", NULL, ""), 200, "true");
+    client_expect(client_call(port, "DELETE", "/v1/stream?conv_id=c", NULL, ""), 404, NULL);
+    /* One that goes on without anybody does not keep the server from closing. */
+    fd = start_kept("d", "{\"max_tokens\":100000,\"ms\":5}");
+    free(client_read(fd, "t0 ", 3000, NULL));
+    close(fd);
+    pause_ms(60);
+    server_close(server);
+    link_close(fake);
+    struct server_options o = { 0 };
+    open_with(&o);
+}
+
+static void it_describes_itself(void **unused)
+{
+    (void)unused;
+    struct json *j;
+    struct err e = { 0 };
+    char *text = get("/openapi.json");
+    assert_int_equal(client_status(text), 200);
+    if (json_parse(&j, client_body(text), strlen(client_body(text)), &e) < 0) fail_msg("%s: %s", e.msg, text);
+    const struct json *health = json_get(json_get(json_get(j, "paths"), "/health"), "get");
+    assert_non_null(json_get(health, "summary"));
+    assert_int_equal(json_len(json_get(health, "security")), 0);
+    const struct json *lookup = json_get(json_get(json_get(j, "paths"), "/v1/streams/lookup"), "post");
+    assert_int_equal(json_len(json_get(lookup, "security")), 1);
+    assert_non_null(json_get(json_get(lookup, "requestBody"), "content"));
+    json_free(j);
+    free(text);
+}
+
 /* ---- the end ---- */
 
 static void closing_with_work_left(void **unused)
@@ -379,7 +499,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(health_tells_states_apart), T(paths_and_queries), T(whole_answers), T(streams_come_as_they_are_made), T(bodies),
         T(a_client_that_goes_cancels_its_job), T(a_client_that_does_not_read_is_cut_off), T(held_work_hears_of_it),
-        T(closing_with_work_left),
+        T(a_broken_stream_goes_on), T(kept_streams_end_when_asked), T(it_describes_itself), T(closing_with_work_left),
     };
     return run_tests(tests);
 }
