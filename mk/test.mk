@@ -26,19 +26,23 @@ test: tests
 ## make test         all tests; ONLY='word...' runs those whose name contains one of the words
 
 bench: $(BENCHES) $(PROGRAM)
-	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+	@for b in $(BENCHES); do echo "== $$b"; PROGRAM=./$(PROGRAM) $$b || exit 1; done
 ## make bench        all benchmarks (each prints ratios to a limit of the machine)
 
-# Long runs, for before a release: the bits of one prompt, 64 sequences at random, models that take each other's place.
+# Long runs, for before a release: the bits of one prompt, 64 sequences at random, models that take each other's place; the server.
 SOAK_RUNS ?= 1000
 SOAK_SECONDS ?= 3600
 SOAK_ROUNDS ?= 200
-.PHONY: soak
+.PHONY: soak soak-server
 soak: $(BUILD)/src/engine/determinism_test $(BUILD)/src/engine/sched_test $(BUILD)/src/engine/models_test
 	$(EMULATOR) $(BUILD)/src/engine/determinism_test $(SOAK_RUNS)
 	$(EMULATOR) $(BUILD)/src/engine/models_test $(SOAK_ROUNDS)
 	$(EMULATOR) $(BUILD)/src/engine/sched_test $(SOAK_SECONDS)
 ## make soak         an hour of random requests and a thousand runs for one hash (SOAK_SECONDS, SOAK_RUNS, SOAK_ROUNDS)
+SERVER_SECONDS ?= 600
+soak-server: $(BUILD)/bench/serve_bench $(PROGRAM)
+	@PROGRAM=./$(PROGRAM) $(BUILD)/bench/serve_bench soak $(SERVER_SECONDS)
+## make soak-server  the server under mixed load for SERVER_SECONDS (600): same texts, no growth
 
 check-style:
 	@tools/selftest

@@ -1,0 +1,377 @@
+/* serve_bench.c - what the server adds, and what it bears, with the model inside the program.
+ *
+ * Starts `hearth serve` (the variable PROGRAM, else ./hearth) on a port of its own, and prints
+ *   health    requests per second to /health over 16 connections that stay open
+ *   first     milliseconds from a request to its first text, and what of them the engine did not need (medians of one stream)
+ *   decode    what the server costs in decode: the time between texts at the client against the engine's own
+ *   streams   N streams at once: how many were answered, the shortest and longest wait, memory of the front for each
+ *   soak      mixed load for S seconds: streams of all lengths, clients that leave, wrong requests.  Every answer to one
+ *             prompt must be the same text; memory and open files must not grow.
+ * Usage: serve_bench [health | first | decode | streams N | soak S]   (default: the first four, 1000 streams) */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "median.h"
+
+#include "base/hash.h"
+#include "base/net.h"
+#include "base/os.h"
+
+enum { MAX_STREAMS = 4000, PROMPTS = 8 };
+
+static pid_t server;
+static int port;
+static char dir[64];
+
+static void die(const char *what)
+{
+    fprintf(stderr, "serve_bench: %s\n", what);
+    if (server > 0) kill(server, SIGKILL);
+    exit(1);
+}
+
+/* ---- the server ---- */
+
+static void start_server(void)
+{
+    char log[128], err[128], models[128], text[4096] = "";
+    snprintf(dir, sizeof dir, "/tmp/hearth-serve-XXXXXX");
+    if (!mkdtemp(dir)) die("cannot make a folder");
+    snprintf(log, sizeof log, "%s/log", dir);
+    snprintf(err, sizeof err, "%s/err", dir);
+    snprintf(models, sizeof models, "%s/models", dir);
+    const char *program = getenv("PROGRAM") ? getenv("PROGRAM") : "./hearth";
+    server = fork();
+    if (server == 0) {
+        int fd = open(err, O_WRONLY | O_CREAT, 0600);
+        dup2(fd, 2);
+        setenv("HEARTH_MODELS", models, 1);
+        setenv("HOME", dir, 1);
+        execl(program, program, "serve", "--port", "0", "--log", log, "--max-queued", "4000", "--max-running", "64",
+              (char *)NULL);
+        _exit(126);
+    }
+    for (int i = 0; i < 2000 && !strstr(text, "the engine:"); i++) {
+        usleep(5000);
+        FILE *f = fopen(err, "r");
+        if (!f) continue;
+        text[fread(text, 1, sizeof text - 1, f)] = 0;
+        fclose(f);
+        if (waitpid(server, NULL, WNOHANG) == server) die(text);
+    }
+    const char *at = strstr(text, "http://127.0.0.1:");
+    if (!at) die("the server does not start");
+    port = atoi(at + 17);
+}
+
+static void stop_server(void)
+{
+    char command[128];
+    int status;
+    kill(server, SIGTERM);
+    waitpid(server, &status, 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status)) printf("the server ended with status %d\n", status);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    if (system(command) != 0) fprintf(stderr, "%s stays\n", dir);
+}
+
+static long rss_kb(void)
+{
+    char path[64];
+    long size, rss = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)server);
+    FILE *f = fopen(path, "r");
+    if (!f || fscanf(f, "%ld %ld", &size, &rss) != 2) rss = 0;
+    if (f) fclose(f);
+    return rss * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static int n_files(void)
+{
+    char path[64];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)server);
+    DIR *d = opendir(path);
+    while (d && readdir(d)) n++;
+    if (d) closedir(d);
+    return n;
+}
+
+/* ---- a client ---- */
+
+struct client {
+    int fd;
+    bool done, bad, leaves;
+    uint64_t begun, first, last, hash;
+    size_t n, texts;
+    int prompt, tokens;
+    char buf[16384];
+};
+
+static int connect_to(bool blocks)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die(strerror(errno));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!blocks) fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+static void ask(struct client *c, int prompt, int tokens)
+{
+    char body[512], request[1024];
+    int n = snprintf(body, sizeof body,
+                     "{\"model\":\"spark\",\"prompt\":\"User number %d asks: what is a hearth?\\n\",\"max_tokens\":%d,"
+                     "\"temperature\":0,\"stream\":true,\"ignore_eos\":true}", prompt, tokens);
+    int k = snprintf(request, sizeof request,
+                     "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+                     "Connection: close\r\nContent-Length: %d\r\n\r\n%s", port, n, body);
+    *c = (struct client){ .fd = connect_to(false), .prompt = prompt, .tokens = tokens, .hash = HASH_START };
+    c->begun = os_now_ns();
+    if (send(c->fd, request, (size_t)k, MSG_NOSIGNAL) != k) c->bad = c->done = true;
+}
+
+/* Whole lines of what came; texts are what stands behind "text":. */
+static void take_lines(struct client *c)
+{
+    char *at = c->buf, *end;
+    for (; (end = memchr(at, '\n', c->n - (size_t)(at - c->buf))) != NULL; at = end + 1) {
+        *end = 0;
+        if (!strncmp(at, "HTTP/1.1 ", 9) && strncmp(at + 9, "200", 3)) c->bad = true;
+        if (strncmp(at, "data: {", 7)) continue;
+        if (strstr(at, "\"error\"")) c->bad = true;
+        const char *text = strstr(at, "\"text\":\"");
+        if (!text || text[8] == '"') continue;
+        c->last = os_now_ns();
+        if (!c->first) c->first = c->last;
+        c->texts++;
+        for (text += 8; *text && *text != '"'; text++) {
+            if (*text == '\\' && text[1]) c->hash = hash_add(c->hash, text++, 1);
+            c->hash = hash_add(c->hash, text, 1);
+        }
+    }
+    c->n -= (size_t)(at - c->buf);
+    memmove(c->buf, at, c->n);
+}
+
+static void take(struct client *c)
+{
+    if (c->n == sizeof c->buf) c->n = 0, c->bad = true;
+    ssize_t k = recv(c->fd, c->buf + c->n, sizeof c->buf - c->n, 0);
+    if (k < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (k > 0) {
+        c->n += (size_t)k;
+        take_lines(c);
+    }
+    if (k <= 0 || (c->leaves && c->texts > 2)) {
+        close(c->fd);
+        c->done = true;
+        if (!c->leaves && !c->texts) c->bad = true;
+    }
+}
+
+/* Until all are done. */
+static void wait_for(struct client *c, size_t n)
+{
+    static struct pollfd p[MAX_STREAMS];
+    static size_t who[MAX_STREAMS];
+    for (;;) {
+        size_t k = 0;
+        for (size_t i = 0; i < n; i++)
+            if (!c[i].done) {
+                p[k] = (struct pollfd){ c[i].fd, POLLIN, 0 };
+                who[k++] = i;
+            }
+        if (!k) return;
+        if (poll(p, k, 60000) <= 0) die("nothing has come for a minute");
+        for (size_t i = 0; i < k; i++)
+            if (p[i].revents) take(&c[who[i]]);
+    }
+}
+
+/* ---- what is measured ---- */
+
+static void health(void)
+{
+    enum { CONNECTIONS = 16, SECONDS = 2 };
+    struct pollfd p[CONNECTIONS];
+    char request[128], text[2048];
+    int n = snprintf(request, sizeof request, "GET /health HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", port);
+    uint64_t begun = os_now_ns(), answers = 0;
+    for (int i = 0; i < CONNECTIONS; i++) {
+        p[i] = (struct pollfd){ connect_to(true), POLLIN, 0 };
+        if (send(p[i].fd, request, (size_t)n, 0) != n) die("cannot send");
+    }
+    while (os_now_ns() - begun < SECONDS * UINT64_C(1000000000)) {
+        if (poll(p, CONNECTIONS, 1000) <= 0) die("/health does not answer");
+        for (int i = 0; i < CONNECTIONS; i++) {
+            if (!p[i].revents) continue;
+            if (recv(p[i].fd, text, sizeof text, 0) <= 0) die("/health ended the connection");
+            answers++;
+            if (send(p[i].fd, request, (size_t)n, 0) != n) die("cannot send");
+        }
+    }
+    printf("health    %.0f requests/s\n", (double)answers * 1e9 / (double)(os_now_ns() - begun));
+    for (int i = 0; i < CONNECTIONS; i++) close(p[i].fd);
+}
+
+/* The engine's own times of one answer, which llama-server's form tells: milliseconds. */
+static double number_behind(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    return at ? atof(at + strlen(key)) : -1;
+}
+
+static size_t complete(int tokens, char *text, size_t max, uint64_t *first, uint64_t *last)
+{
+    char body[256], request[512];
+    int n = snprintf(body, sizeof body, "{\"prompt\":\"What is a hearth?\",\"n_predict\":%d,\"temperature\":0,\"stream\":true,"
+                     "\"ignore_eos\":true,\"cache_prompt\":false}", tokens);
+    int k = snprintf(request, sizeof request,
+                     "POST /completion HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+                     "Connection: close\r\nContent-Length: %d\r\n\r\n%s", port, n, body);
+    int fd = connect_to(true);
+    size_t got = 0;
+    uint64_t begun = os_now_ns();
+    *first = *last = 0;
+    if (send(fd, request, (size_t)k, 0) != k) die("cannot send");
+    for (ssize_t r; got + 1 < max && (r = recv(fd, text + got, max - got - 1, 0)) > 0;) {
+        got += (size_t)r;
+        text[got] = 0;
+        if (!*first && strstr(text, "data: {")) *first = os_now_ns() - begun;
+        *last = os_now_ns() - begun;
+    }
+    close(fd);
+    return got;
+}
+
+static void first_and_decode(bool first_too)
+{
+    enum { RUNS = 25, TOKENS = 200 };
+    static char text[1 << 20];
+    double first[RUNS], added[RUNS], decode[RUNS];
+    uint64_t a, b;
+    for (int i = -2; i < RUNS; i++) {
+        size_t n = complete(first_too ? 8 : TOKENS, text, sizeof text, &a, &b);
+        const char *end = strstr(text, "\"timings\"");
+        if (!n || !end) {
+            printf("first     left out: /completion does not answer as llama-server does\n");
+            return;
+        }
+        double prompt = number_behind(end, "\"prompt_ms\":"), answer = number_behind(end, "\"predicted_ms\":");
+        if (i < 0) continue;                                  /* the model is loaded, and everything is warm */
+        first[i] = (double)a * 1e-6;
+        added[i] = first[i] - prompt;
+        decode[i] = ((double)(b - a) * 1e-6 / answer - 1) * 100;
+    }
+    if (first_too) printf("first     %.3f ms, of them %.3f ms not the engine's\n", median(first, RUNS), median(added, RUNS));
+    else printf("decode    %+.2f %% against the engine's own time, %d tokens\n", median(decode, RUNS), TOKENS);
+}
+
+static void streams(size_t n)
+{
+    struct client *c = calloc(n, sizeof *c);
+    if (!c || n > MAX_STREAMS) die("too many streams");
+    long before = rss_kb(), most = 0;
+    uint64_t begun = os_now_ns(), least = UINT64_MAX, longest = 0;
+    size_t bad = 0, texts = 0;
+    for (size_t i = 0; i < n; i++) ask(&c[i], (int)i, 16);
+    most = rss_kb();
+    wait_for(c, n);
+    long at_end = rss_kb();
+    if (at_end > most) most = at_end;
+    for (size_t i = 0; i < n; i++) {
+        bad += c[i].bad;
+        texts += c[i].texts;
+        uint64_t wait = c[i].first - c[i].begun;
+        if (!c[i].bad && wait < least) least = wait;
+        if (!c[i].bad && wait > longest) longest = wait;
+    }
+    double s = (double)(os_now_ns() - begun) * 1e-9;
+    printf("streams   %zu at once: %zu failed, %.1f s, %.0f texts/s, waits %.3f to %.3f s, front %+.1f KB each\n", n, bad, s,
+           (double)texts / s, (double)least * 1e-9, (double)longest * 1e-9, (double)(most - before) / (double)n);
+    free(c);
+}
+
+static void wrong_requests(unsigned round)
+{
+    static const char *const wrong[] = { "POST /v1/completions HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\n\r\n",
+                                         "GET /%zz HTTP/1.1\r\n\r\n",
+                                         "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{" };
+    const char *text = wrong[round % 4];
+    int fd = connect_to(true);
+    if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0) { }
+    close(fd);
+}
+
+static int soak(unsigned seconds)
+{
+    enum { N = 24 };
+    static struct client c[N];
+    uint64_t begun = os_now_ns(), end = begun + seconds * UINT64_C(1000000000), known[PROMPTS][65] = { { 0 } };
+    size_t answers = 0, left = 0, bad = 0, differ = 0;
+    long rss = 0, files = 0;
+    uint32_t seed = 1;
+    for (unsigned round = 0; os_now_ns() < end; round++) {
+        for (int i = 0; i < N; i++) {
+            seed = seed * 1664525 + 1013904223;
+            ask(&c[i], (int)(seed >> 24) % PROMPTS, 4 + (int)(seed >> 16 & 3) * 20);
+            c[i].leaves = (seed >> 12 & 7) == 0;
+        }
+        wrong_requests(round);
+        wait_for(c, N);
+        for (int i = 0; i < N; i++) {
+            bad += c[i].bad;
+            left += c[i].leaves;
+            if (c[i].bad || c[i].leaves) continue;
+            answers++;
+            uint64_t *same = &known[c[i].prompt][c[i].tokens];
+            if (*same && *same != c[i].hash) differ++;
+            *same = c[i].hash;
+        }
+        /* The first fifth of the time warms up. */
+        if (!rss && os_now_ns() - begun > (end - begun) / 5) {
+            rss = rss_kb();
+            files = n_files();
+        }
+    }
+    usleep(200000);
+    long grew = rss_kb() - rss, more = n_files() - files;
+    printf("soak      %u s: %zu answers, %zu left, %zu failed, %zu differ, front %+ld KB, %+ld files\n", seconds, answers,
+           left, bad,
+           differ, grew, more);
+    return bad || differ || grew > 2048 || more > 2;
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    unsigned n = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+    int rc = 0;
+    net_raise_files();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    start_server();
+    bool all = !*what;
+    if (all || !strcmp(what, "health")) health();
+    if (all || !strcmp(what, "first")) first_and_decode(true);
+    if (all || !strcmp(what, "decode")) first_and_decode(false);
+    if (all || !strcmp(what, "streams")) streams(n ? n : 1000);
+    if (!strcmp(what, "soak")) rc = soak(n ? n : 600);
+    stop_server();
+    return rc;
+}
