@@ -49,6 +49,7 @@ struct api_call {
     const struct api_form *form;
     const struct json *body;           /* borrowed from the exchange, while it lives */
     const char *model;                 /* as the client called it, or "" */
+    char own_model[512];               /* what it is then: the server's own */
     char id[40];                       /* random letters; dialects put their prefix before it */
     int64_t created;                   /* seconds since 1970 */
     uint64_t begun;                    /* os_now_ns; 0 in tests: api_elapsed_ms is 0 */

@@ -59,12 +59,17 @@ void api_handle(struct exchange *x, const struct api_form *form)
 {
     struct err e = { 0 };
     struct json *job = NULL;
+    struct server_model own;
     struct api_call *c = api_call_new(form);
     if (c) {
         c->state = server_answers(exchange_server(x));
         c->user = exchange_user(x);
     }
     int rc = c ? api_call_job(c, exchange_body(x), &job, &e) : err_set(&e, ERR_NOMEM, "out of memory for this request");
+    if (rc == 0 && !*c->model && server_resolve(exchange_server(x), NULL, &own, NULL) == 0) {
+        fmt_into(c->own_model, sizeof c->own_model, "%s", own.name);
+        c->model = c->own_model;
+    }
     if (rc == 0) {
         api_submit(x, c, job);
         return;
