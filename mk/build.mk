@@ -36,6 +36,9 @@ $(BUILD)/%.o: %.c $(RULES)
 	$(SAY) "CC   $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(call isa-flags,$<) -MMD -MP -c $< -o $@
 
+# What `hearth version` says.
+$(BUILD)/src/app/cmd_version.o: CPPFLAGS += -DHEARTH_TARGET='"$(ARCH)-$(SYSTEM)"' -DHEARTH_ISA='"$(ISA)"'
+
 # Data that is linked into the program: the assembler includes the file as it is.
 SPARK := $(wildcard models/spark.gguf)
 EMBED_OBJ := $(BUILD)/embed/spark.o

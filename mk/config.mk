@@ -80,5 +80,6 @@ ifdef SAN
 else
   CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
-LDFLAGS_ALL += -pthread $(LDFLAGS)
+# Addresses of functions are found at once and then read-only; a program is loaded anywhere.
+LDFLAGS_ALL += -pthread $(if $(filter linux,$(SYSTEM)),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) $(LDFLAGS)
 LIBS := $(PKG_LIBS) -lm

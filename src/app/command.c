@@ -29,18 +29,31 @@ static const char *next_name(const void *arg, size_t i)
 
 const char *command_nearest(const char *name) { return args_nearest(name, next_name, NULL); }
 
+const struct command_exit command_exit_codes[] = {
+    { "0", "done" },
+    { "1", "it failed; standard error says why and what helps" },
+    { "2", "wrong usage" },
+    { "130, 143", "stopped by Ctrl-C, by SIGTERM" },
+    { "141", "the reader of the output went away" },
+    { NULL, NULL },
+};
+
+void command_examples(const struct command *c, struct buf *out)
+{
+    for (const char *const *line = c->more; line && *line; line++) buf_printf(out, "  %s\n", *line);
+    if (!c->example) return;
+    buf_printf(out, "  hearth %s", c->name);
+    args_example(&c->options, out);
+    buf_printf(out, "%s%s\n", *c->example ? " " : "", c->example);
+}
+
 void command_help(const struct command *c, struct buf *out)
 {
     buf_printf(out, "hearth %s - %s\n\nUsage: hearth %s%s%s%s\n", c->name, c->summary, c->name,
                c->options.n ? " [OPTIONS]" : "", *c->operands ? " " : "", c->operands);
     if (c->about) buf_printf(out, "\n%s", c->about);
     if (c->example || c->more) buf_puts(out, "\nExamples:\n");
-    for (const char *const *line = c->more; line && *line; line++) buf_printf(out, "  %s\n", *line);
-    if (c->example) {
-        buf_printf(out, "  hearth %s", c->name);
-        args_example(&c->options, out);
-        buf_printf(out, "%s%s\n", *c->example ? " " : "", c->example);
-    }
+    command_examples(c, out);
     buf_puts(out, "\nOptions:\n");
     args_help(&c->options, out);
 }
@@ -54,7 +67,7 @@ void command_list(struct buf *out)
                   "  hearth run model.gguf                 chat with a model\n"
                   "  hearth run model.gguf \"Why is it so?\"  one answer\n"
                   "  hearth run                            chat with the tiny model inside this program\n\n"
-                  "hearth help COMMAND tells more; hearth help environment lists the environment variables.\n");
+                  "hearth help COMMAND tells more; topics of hearth help: environment, exit-codes, names, settings, files.\n");
 }
 
 bool command_parse(const struct command *c, int argc, char **argv, struct command_operands n, void *fields,

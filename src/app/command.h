@@ -27,6 +27,10 @@ const struct command *command_find(const char *name);
 /* The name nearest to a mistyped one, or NULL. */
 const char *command_nearest(const char *name);
 void command_help(const struct command *c, struct buf *out);
+void command_examples(const struct command *c, struct buf *out);              /* a line each, two spaces before it */
+/* Exit codes and what they mean; code is NULL at the end. */
+struct command_exit { const char *code, *meaning; };
+extern const struct command_exit command_exit_codes[];
 void command_list(struct buf *out);                            /* the help of the program */
 
 /* Parses argv into fields; false when there is nothing left to do, with *exit_code (help was printed, or wrong usage).

@@ -38,6 +38,8 @@ int fetch_open(struct fetch **out, struct err *err)
     return 0;
 }
 
+const char *fetch_library(void) { return curl_version(); }
+
 /* ---- URLs ---- */
 
 static bool is_https(const char *url) { return !strncmp(url, "https://", 8); }

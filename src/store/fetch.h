@@ -58,6 +58,7 @@ int fetch_do(struct fetch *f, const struct fetch_request *r, struct err *err);
 /* The whole body of a small answer, at most max bytes; the body of an error is kept too. */
 int fetch_text(struct fetch *f, const struct fetch_request *r, size_t max, struct buf *out, struct err *err);
 
+const char *fetch_library(void);           /* "libcurl/7.88.1 OpenSSL/3.0.22 ..." */
 /* Scheme, host and port of two URLs are equal. */
 bool fetch_same_host(const char *a, const char *b);
 /* Appends text with all but letters, digits and -._~/ as %XX. */

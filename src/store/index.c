@@ -18,6 +18,8 @@ void index_close(struct index *x)
     mem_free(x);
 }
 
+const char *index_library(void) { return "SQLite " SQLITE_VERSION; }
+
 static const char schema[] =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
     "CREATE TABLE IF NOT EXISTS file_v1(path TEXT PRIMARY KEY, device INTEGER, inode INTEGER, size INTEGER, mtime INTEGER,"

@@ -28,6 +28,7 @@ struct index *index_open(const char *path);
 void index_close(struct index *x);
 bool index_get(struct index *x, const char *path, const struct fs_info *file, struct facts *out);
 void index_put(struct index *x, const char *path, const struct fs_info *file, const struct facts *f);
+const char *index_library(void);           /* "SQLite 3.40.1" */
 /* Between these, many rows are written at once. */
 void index_begin(struct index *x);
 void index_end(struct index *x);
