@@ -1,7 +1,8 @@
 # install.mk - program, manual, completions, header, both libraries and the pkg-config file; packages.
 DESTDIR ?=
 MAN_DIR   := $(BUILD)/man
-COMMANDS  := $(shell sed -n 's/^COMMAND(\(.*\))/\1/p' src/app/commands.def)
+HIDDEN    := $(shell grep -l '\.hidden = true' src/app/cmd_*.c)
+COMMANDS  := $(filter-out $(HIDDEN:src/app/cmd_%.c=%),$(shell sed -n 's/^COMMAND(\(.*\))/\1/p' src/app/commands.def))
 HEADERS   := $(wildcard include/*.h)
 SHELLS    := bash zsh fish
 AT        := $(DESTDIR)$(PREFIX)

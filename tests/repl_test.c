@@ -189,6 +189,120 @@ static void a_chat_is_saved_and_loaded(void **unused)
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+static void write_file(const char *name, const char *text, size_t n)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, n, f), n);
+    fclose(f);
+}
+
+static void a_chat_goes_on_another_day(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    static struct screen s;
+    char line[160], path[128], *text;
+    size_t n;
+    struct stat st;
+    write_file("note.txt", "the note says ``` tea\n", 22);
+    write_file("cat.png", "\x89PNG\r\n\x1a\n....", 12);
+    BEGIN(&s, "spark", "-n", "4", "--system", "Be kind.");
+    expect(&s, ">>> ");
+    type(&s, "the first question\n");
+    expect(&s, "question\r\n");
+    expect(&s, ">>> ");
+    snprintf(line, sizeof line, "/file %s/cat.png\n", dir);
+    type(&s, line);
+    expect(&s, "is a PNG image; models that see are not supported yet");
+    snprintf(line, sizeof line, "/file %s/note.txt\n", dir);
+    type(&s, line);
+    expect(&s, "goes with your next message");
+    expect(&s, ">>> ");
+    type(&s, "what does it say?\n");
+    expect(&s, "say?\r\n");
+    expect(&s, ">>> ");
+    kill(s.pid, SIGKILL);                                        /* nothing is lost by that */
+    close(s.fd);
+    program_wait(s.pid);
+    snprintf(path, sizeof path, "%s/hearth/last.json", dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(os_read_file(path, 1 << 20, &text, &n, NULL), 0);
+    program_contains(text, "what does it say?\\n\\nnote.txt:\\n````\\nthe note says ``` tea\\n````\\n");
+    mem_free(text);
+    BEGIN(&s, "--continue", "-n", "4");
+    expect(&s, "going on after 5 messages");
+    expect(&s, "what does it say?");
+    expect(&s, ">>> ");
+    type(&s, "/show\n");
+    expect(&s, "Be kind.");
+    expect(&s, "messages             5");
+    expect(&s, ">>> ");
+    type(&s, "\004");
+    assert_int_equal(end(&s), 0);
+    BEGIN(&s, "spark", "-n", "4", "--forget");
+    expect(&s, ">>> ");
+    type(&s, "a secret\n");
+    expect(&s, "secret\r\n");
+    expect(&s, ">>> ");
+    type(&s, "\004");
+    assert_int_equal(end(&s), 0);
+    assert_int_equal(os_read_file(path, 1 << 20, &text, &n, NULL), 0);
+    assert_null(strstr(text, "secret"));
+    mem_free(text);
+    /* One answer can go on with it, too. */
+    setenv("XDG_STATE_HOME", dir, 1);
+    struct result r = PROGRAM("and from a pipe", "run", "--continue", "-n", "3");
+    program_expect(&r, 0);
+    program_free(&r);
+    assert_int_equal(os_read_file(path, 1 << 20, &text, &n, NULL), 0);
+    program_contains(text, "and from a pipe");
+    program_contains(text, "the first question");
+    mem_free(text);
+    unlink(path);
+    r = PROGRAM("x", "run", "--continue");
+    program_expect(&r, 1);
+    program_contains(r.err, "no chat to continue");
+    program_free(&r);
+}
+
+static void files_go_with_a_prompt(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    char note[128], image[128];
+    snprintf(note, sizeof note, "%s/note.txt", dir);
+    snprintf(image, sizeof image, "%s/cat.png", dir);
+    write_file("note.txt", "line", 4);
+    write_file("cat.png", "\xff\xd8\xff\xe0", 4);
+    struct result want = PROGRAM(NULL, "run", "spark", "-n", "3", "--json", "--seed", "1", "hi\n\nnote.txt:\n```\nline\n```\n");
+    struct result r = PROGRAM(NULL, "run", "spark", "-n", "3", "--json", "--seed", "1", "--file", note, "hi");
+    program_expect(&want, 0);
+    program_expect(&r, 0);
+    char *a = strstr(want.out, "\"prompt_tokens\""), *b = strstr(r.out, "\"prompt_tokens\"");
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_memory_equal(a, b, strcspn(a, ","));
+    program_free(&r);
+    program_free(&want);
+    r = PROGRAM(NULL, "run", "spark", "--file", image, "hi");
+    program_expect(&r, 1);
+    program_contains(r.err, "a JPEG image; models that see");
+    program_free(&r);
+    write_file("note.txt", "a\0b", 3);
+    r = PROGRAM(NULL, "run", "spark", "--file", note, "hi");
+    program_expect(&r, 1);
+    program_contains(r.err, "no text in UTF-8");
+    program_free(&r);
+    r = PROGRAM(NULL, "run", "spark", "--file", "/nowhere/x", "hi");
+    program_expect(&r, 1);
+    program_contains(r.err, "No such file");
+    program_free(&r);
+}
+
 static void a_signal_restores_the_terminal(void **unused)
 {
     (void)unused;
@@ -217,7 +331,7 @@ static int make_dir(void **unused)
 static int remove_dir(void **unused)
 {
     (void)unused;
-    static const char *const name[] = { "hearth/history", "chat.json" };
+    static const char *const name[] = { "hearth/history", "hearth/last.json", "chat.json", "note.txt", "cat.png" };
     char path[128];
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, name[i]);
@@ -232,6 +346,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(answers_commands_and_leaving),
     cmocka_unit_test(interrupts_keep_the_chat),
     cmocka_unit_test(a_chat_is_saved_and_loaded),
+    cmocka_unit_test(a_chat_goes_on_another_day),
+    cmocka_unit_test(files_go_with_a_prompt),
     cmocka_unit_test(a_signal_restores_the_terminal),
 };
 int main(void) { return cmocka_run_group_tests_name("repl", tests, make_dir, remove_dir); }

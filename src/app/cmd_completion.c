@@ -16,6 +16,14 @@ static bool is_file(const struct opt *o)
     return o->kind != OPT_FLAG && (strstr(o->value, "FILE") || strstr(o->value, "FOLDER"));
 }
 
+/* The next one that is shown, from *i on; NULL at the end. */
+static const struct command *next(size_t *i)
+{
+    const struct command *c;
+    while ((c = command_at(*i)) != NULL && c->hidden) ++*i;
+    return c;
+}
+
 /* "a|b" with blanks between. */
 static void put_choices(const struct opt *o, struct buf *out)
 {
@@ -59,16 +67,16 @@ static void bash(struct buf *out)
                   "    fi\n"
                   "    COMPREPLY=()\n"
                   "    case ${words[1]} in\n");
-    for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+    for (size_t i = 0; (c = next(&i)) != NULL; i++) {
         buf_printf(out, "    %s) kind=%s list=\"--help", c->name, takes_models(c) ? "models" : "files");
         bash_options(c, out);
         buf_puts(out, "\" ;;\n");
     }
     buf_puts(out, "    esac\n    if [ \"$cword\" -eq 1 ]; then\n        kind= list=\"--help --version");
-    for (size_t i = 0; (c = command_at(i)) != NULL; i++) buf_printf(out, " %s", c->name);
+    for (size_t i = 0; (c = next(&i)) != NULL; i++) buf_printf(out, " %s", c->name);
     buf_puts(out, "\"\n    elif [[ $cur == -* ]]; then\n        kind=\n    else\n        list=\n"
                   "        case ${words[1]}:$prev in\n");
-    for (size_t i = 0; (c = command_at(i)) != NULL; i++) bash_values(c, out);
+    for (size_t i = 0; (c = next(&i)) != NULL; i++) bash_values(c, out);
     buf_puts(out, "        esac\n        [ -z \"$list\" ] || kind=\n    fi\n"
                   "    [ -z \"$list\" ] || COMPREPLY=($(compgen -W \"$list\" -- \"$cur\"))\n"
                   "    if [ \"$kind\" = models ]; then\n"
@@ -125,14 +133,14 @@ static void zsh(struct buf *out)
                   "    names=(${(f)\"$(hearth list --paths 2> /dev/null | cut -f1 | LC_ALL=C grep -E '^[A-Za-z0-9._:/-]+$')\"})\n"
                   "    compadd -a names\n    _files\n}\n"
                   "_hearth()\n{\n    local -a commands\n    commands=(\n");
-    for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+    for (size_t i = 0; (c = next(&i)) != NULL; i++) {
         buf_printf(out, "        '%s:", c->name);
         zsh_text(c->summary, out);
         buf_puts(out, "'\n");
     }
     buf_puts(out, "    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n"
                   "    shift words\n    (( CURRENT-- ))\n    case $words[1] in\n");
-    for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+    for (size_t i = 0; (c = next(&i)) != NULL; i++) {
         buf_printf(out, "    %s)\n        _arguments '(-h --help)'{-h,--help}'[show the help]'", c->name);
         for (size_t k = 0; k < c->options.n; k++) zsh_option(&c->options.row[k], out);
         buf_printf(out, " \\\n            '*:word:%s' ;;\n", takes_models(c) ? "_hearth_models" : "_files");
@@ -158,7 +166,7 @@ static void fish(struct buf *out)
     buf_puts(out, "# Completion of hearth for fish, made by `hearth completion fish`.\n"
                   "function __hearth_models\n    hearth list --paths 2> /dev/null | cut -f1 | "
                   "string match -r '^[A-Za-z0-9._:/-]+$'\nend\n");
-    for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+    for (size_t i = 0; (c = next(&i)) != NULL; i++) {
         buf_printf(out, "complete -c hearth -f -n __fish_use_subcommand -a %s -d ", c->name);
         fish_text(c->summary, out);
         buf_putc(out, '\n');

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/attach.h"
 #include "app/command.h"
 #include "app/input.h"
 #include "app/kv_files.h"
@@ -8,8 +9,10 @@
 #include "app/run.h"
 #include "app/settings.h"
 #include "app/signals.h"
+#include "app/state.h"
 #include "app/stats.h"
 #include "app/term.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/os.h"
@@ -66,6 +69,11 @@ static const struct opt row[] = {
     { "logprobs", NULL, 0, OPT_I32, "N", "none", "with --json: the log-probability of each token and of the N likeliest", NULL,
       AT(logprobs), 0, MAX_LOGPROBS },
     { "logprobs-after", NULL, 0, OPT_FLAG, NULL, NULL, "after the samplers instead of before", NULL, AT(logprobs_after), 0, 0 },
+    { "file", NULL, 'f', OPT_STRS, "FILE", NULL, "a text that goes with the (first) message; may be repeated", NULL,
+      AT(file), 0, 0 },
+    { "continue", NULL, 0, OPT_FLAG, NULL, NULL, "go on with the last chat; its model, unless one is named", NULL, AT(again),
+      0, 0 },
+    { "forget", NULL, 0, OPT_FLAG, NULL, NULL, "do not keep this chat for --continue", NULL, AT(forget), 0, 0 },
     { "preset", NULL, 0, OPT_STR, "NAME", "the model's", "settings that `hearth preset` keeps; none: not even the model's", NULL,
       AT(preset), 0, 0 },
     { "yes", NULL, 'y', OPT_FLAG, NULL, NULL, "do not ask before more than 10 GB are fetched", NULL, AT(yes), 0, 0 },
@@ -269,9 +277,33 @@ static bool finish_output(const struct runner *r, const struct gen_result *g)
     return term_put(&b);
 }
 
+void run_keep(struct runner *r, const struct dialog *d)
+{
+    struct buf path = { 0 };
+    struct err e;
+    if (r->raw || r->o.forget || !state_path(STATE_LAST_CHAT, &path)) return;
+    if (dialog_save(d, r->called, path.data, &e) < 0) {
+        term_note("hearth: this chat cannot be continued another day: %s", e.msg);
+        r->o.forget = true;                                     /* once is enough */
+    }
+    buf_release(&path);
+}
+
+/* The chat of last time. */
+static int go_on(struct runner *r, struct dialog *d, struct err *err)
+{
+    struct buf path = { 0 };
+    int rc = r->raw ? err_set(err, ERR_ARG, "--continue needs a chat template") : 0;
+    if (rc == 0 && !(state_path(STATE_LAST_CHAT, &path) && os_file_exists(path.data)))
+        rc = err_set(err, ERR_NOTFOUND, "there is no chat to continue; `hearth run MODEL` begins one");
+    if (rc == 0) rc = dialog_load(d, path.data, err);
+    buf_release(&path);
+    return rc;
+}
+
 int run_begin(struct runner *r, struct dialog *d, struct err *err)
 {
-    int rc = r->raw ? 0 : run_model_begin(&r->from, d, err);
+    int rc = r->o.again ? go_on(r, d, err) : r->raw ? 0 : run_model_begin(&r->from, d, err);
     return rc == 0 && r->o.system && !r->raw ? dialog_set_system(d, r->o.system, err) : rc;
 }
 
@@ -297,6 +329,7 @@ static int one_shot(struct runner *r, const char *prompt)
     else if (term_closed() || !finish_output(r, &g))
         code = term_write_failed();
     else {
+        if (r->o.again && g.text.len && dialog_add(&d, "assistant", g.text.data, g.text.len, &err) == 0) run_keep(r, &d);
         run_remarks(r, &g, r->o.verbose || r->o.stats || (term_err_tty() && !r->o.json));
         if (g.finish == FINISH_CANCELLED) code = 128 + signals_pending();
     }
@@ -339,6 +372,9 @@ static int check(const struct command *self, const struct run_options *o, const 
     if (infill_wanted(&o->infill) && (o->system || prompt))
         return term_usage(self->name, "--fim-prefix and --fim-suffix are the whole prompt; leave %s out",
                           prompt ? "the text" : "--system");
+    if (infill_wanted(&o->infill) && (o->file.n || o->again))
+        return term_usage(self->name, "--file and --continue are for chats; leave --fim-prefix and --fim-suffix out");
+    if (o->again && o->no_template) return term_usage(self->name, "--continue needs the chat template; leave --no-template out");
     if (o->infill.file.n && !infill_wanted(&o->infill))
         return term_usage(self->name, "--fim-file needs --fim-prefix or --fim-suffix");
     int forms = (o->schema != NULL) + (o->grammar != NULL) + (o->regex != NULL) + (o->choice != NULL);
@@ -444,8 +480,8 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
     struct hearth_error e;
     struct err te;
     int code;
-    const char *name = p->n_operands ? p->operand[0] : "spark";
-    bool embedded = !p->n_operands || (!strcmp(name, "spark") && !os_file_exists(name));
+    const char *name = p->n_operands ? p->operand[0] : r->called;
+    bool embedded = !strcmp(name, "spark") && !os_file_exists(name);
     const struct run_get how = { .offline = r->o.offline, .yes = r->o.yes, .preset = r->o.preset };
     if (r->o.tools && read_tools(r, &te) < 0) return term_fail("%s", te.msg);
     int rc = embedded ? run_model_embedded(&r->from, &how, &te) : run_model_get(&r->from, name, &how, &te);
@@ -468,6 +504,18 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
     return code;
 }
 
+/* How the model is to be found again: a file by its whole path.  None named: that of the last chat, or the one inside. */
+static int find_called(struct runner *r, const char *operand, struct buf *called, struct err *err)
+{
+    int rc = 0;
+    if (!operand && r->o.again) rc = state_last_model(called, err);
+    else if (!operand || !os_file_exists(operand) || !fs_real_path(operand, called)) buf_puts(called,
+                                                                                              operand ? operand : "spark");
+    if (rc == 0 && called->bad) rc = err_set(err, ERR_NOMEM, "out of memory");
+    r->called = called->data;
+    return rc;
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     struct runner r = { .o = { .max_tokens = -1, .logprobs = -1 } };
@@ -480,9 +528,11 @@ static int run(const struct command *self, int argc, char **argv)
     const char *prompt = p.n_operands == 2 ? p.operand[1] : NULL;
     bool infill = infill_wanted(&r.o.infill), chat = !prompt && !infill && term_in_tty();
     if ((code = check(self, &r.o, prompt, chat)) != EXIT_OK) return code;
-    struct buf text = { 0 };
+    struct buf text = { 0 }, called = { 0 };
     struct err e = { 0 };
-    int rc = chat || infill ? 0 : gather_prompt(prompt, &text, &e);
+    int rc = find_called(&r, p.n_operands ? p.operand[0] : NULL, &called, &e);
+    if (rc == 0 && !chat && !infill) rc = gather_prompt(prompt, &text, &e);
+    for (size_t i = 0; rc == 0 && !chat && i < r.o.file.n; i++) rc = attach_file(r.o.file.s[i], &text, &e);
     if (rc == ERR_CANCELLED)
         code = 128 + signals_pending();
     else if (rc < 0)
@@ -499,6 +549,7 @@ static int run(const struct command *self, int argc, char **argv)
     adapters_close(&r.adapters);
     hearth_model_close(r.model);
     run_model_release(&r.from);
+    buf_release(&called);
     buf_release(&text);
     return code;
 }
@@ -511,8 +562,10 @@ const struct command command_row_run = {
              "part) or a folder from the Hugging Face Hub; without one, or with the name spark, the tiny model in this program\n"
              "answers.  With a prompt there is one answer; without, a chat.  Text from a pipe is added to the prompt.\n",
     .example = "model.gguf 'Why is the sky blue?'",
-    .more = (const char *const[]){ "hearth run model.gguf", "hearth run qwen3:0.6b \"Why is the sky blue?\"",
+    .more = (const char *const[]){ "hearth run model.gguf", "hearth run --continue",
+                                   "hearth run qwen3:0.6b \"Why is the sky blue?\"",
                                    "cat letter.txt | hearth run model.gguf \"Summarise this letter.\"",
+                                   "hearth run model.gguf --file main.c \"What does it do?\"",
                                    "hearth run coder.gguf --fim-prefix before.c --fim-suffix after.c",
                                    "hearth run base.gguf --no-template --seed 1 \"Once upon a time\"",
                                    "hearth run model.gguf --choice yes,no \"Is this spam? Win a prize!\"", NULL },

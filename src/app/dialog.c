@@ -233,7 +233,7 @@ int dialog_save(const struct dialog *d, const char *model, const char *path, str
     json_free(j);
     struct os_writer *w = NULL;
     int rc = ok && !text.bad ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory, or the text is not UTF-8", path);
-    if (rc == 0) rc = os_write_begin(&w, path, err);
+    if (rc == 0) rc = os_write_begin_private(&w, path, err);
     if (rc == 0 && (rc = os_write(w, text.data, text.len, err)) < 0) os_write_abort(w);
     else if (rc == 0) rc = os_write_commit(w, err);
     buf_release(&text);

@@ -2,7 +2,8 @@
  *
  * File: JSON {"hearth_chat": 1, "model": ..., "messages": [{"role": "system|user|assistant|tool", "content": ...,
  * "reasoning_content": ..., "tool_calls": [{"id", "type": "function", "function": {"name", "arguments": text}}],
- * "tool_call_id": ..., "name": ...}, ...]}, what is not there left out, written atomically.  Threads: one per object. */
+ * "tool_call_id": ..., "name": ...}, ...]}, what is not there left out, written atomically; only the
+ * user may read it.  Threads: one per object. */
 #ifndef HEARTH_APP_DIALOG_H
 #define HEARTH_APP_DIALOG_H
 

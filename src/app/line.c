@@ -14,8 +14,8 @@
 #include <wchar.h>
 
 #include "app/signals.h"
+#include "app/state.h"
 #include "app/term.h"
-#include "base/env.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "base/utf8.h"
@@ -133,28 +133,6 @@ static char *prompt_of(EditLine *el)
 
 /* ---- history file ---- */
 
-static bool make_folders(char *path)
-{
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/') continue;
-        *p = 0;
-        int rc = mkdir(path, 0700);
-        *p = '/';
-        if (rc < 0 && errno != EEXIST) return false;
-    }
-    return true;
-}
-
-static void find_history(struct line_editor *e)
-{
-    const char *state = env_get(ENV_XDG_STATE), *home = env_get(ENV_HOME);
-    if (state && *state == '/')
-        buf_printf(&e->path, "%s/hearth/history", state);
-    else if (home && *home == '/')
-        buf_printf(&e->path, "%s/.local/state/hearth/history", home);
-    if (e->path.bad || !e->path.len || !make_folders(e->path.data)) buf_release(&e->path);
-}
-
 static void add_entry(struct line_editor *e, const char *text)
 {
     HistEvent ev;
@@ -167,14 +145,12 @@ static void shorten(struct line_editor *e, const char *text, size_t n)
     size_t from = n, lines = 0;
     while (from && (lines += from < n && text[from - 1] == '\n') <= HISTORY_LINES / 2) from--;
     struct os_writer *w;
-    mode_t old = umask(077);
-    if (os_write_begin(&w, e->path.data, NULL) == 0) {
+    if (os_write_begin_private(&w, e->path.data, NULL) == 0) {
         if (os_write(w, text + from, n - from, NULL) == 0)
             os_write_commit(w, NULL);
         else
             os_write_abort(w);
     }
-    umask(old);
 }
 
 /* One entry is one line of the file: \\n is a line feed in it and \\\\ a backslash. */
@@ -274,7 +250,7 @@ int line_open(struct line_editor **out, struct err *err)
     el_set(e->el, EL_GETCFN, next_char);
     el_set(e->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(e->el, NULL);
-    find_history(e);
+    state_path("history", &e->path);
     load_history(e);
     *out = e;
     return 0;

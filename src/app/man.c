@@ -128,6 +128,7 @@ static void program_page(struct buf *out)
     buf_puts(out, ".SH SYNOPSIS\n.B hearth\n.I COMMAND\n[OPTIONS] ...\n.SH DESCRIPTION\n"
                   "Hearth is an engine, a command line and a store of models in one program.\n.SH COMMANDS\n");
     for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+        if (c->hidden) continue;
         buf_puts(out, ".TP\n.BR hearth\\-");
         put_str(c->name, out);
         buf_puts(out, " (1)\n");

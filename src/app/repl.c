@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "app/attach.h"
 #include "app/dialog.h"
 #include "app/line.h"
 #include "app/run.h"
@@ -13,6 +14,7 @@ struct chat {
     struct runner *r;
     struct dialog d;
     struct line_editor *editor;
+    struct buf files;          /* what goes with the next message */
     bool verbose, leave;
     int signal;                /* that ended the chat, or 0 */
 };
@@ -20,7 +22,7 @@ struct chat {
 /* ---- commands ---- */
 
 typedef void chat_command(struct chat *c, const char *arg);
-static chat_command do_help, do_set, do_show, do_clear, do_system, do_save, do_load, do_verbose, do_result,
+static chat_command do_help, do_set, do_show, do_clear, do_system, do_save, do_load, do_file, do_verbose, do_result,
     do_bye;
 
 static const struct { const char *name, *alias, *arg, *help; chat_command *run; } command[] = {
@@ -32,6 +34,7 @@ static const struct { const char *name, *alias, *arg, *help; chat_command *run; 
     { "result", "", "[TEXT]", "what a tool that the model called gave back", do_result },
     { "save", "", "FILE", "keep the conversation in a file", do_save },
     { "load", "", "FILE", "go on with a conversation from a file", do_load },
+    { "file", "", "FILE", "a text that goes with the next message", do_file },
     { "verbose", "", "", "statistics after each answer, on or off", do_verbose },
     { "bye", "exit", "", "leave (also Ctrl-D)", do_bye },
 };
@@ -171,6 +174,17 @@ static void do_load(struct chat *c, const char *arg)
         term_note("%zu messages from %s", c->d.n, arg);
 }
 
+static void do_file(struct chat *c, const char *arg)
+{
+    struct err e;
+    if (!*arg)
+        term_fail("/file needs the name of a file");
+    else if (attach_file(arg, &c->files, &e) < 0)
+        term_fail("%s", e.msg);
+    else
+        term_note("%s goes with your next message", arg);
+}
+
 static void do_verbose(struct chat *c, const char *arg)
 {
     (void)arg;
@@ -234,6 +248,8 @@ static void answer(struct chat *c)
     } else {
         term_puts("\n");
         keep_answer(c, &g);
+        buf_clear(&c->files);
+        run_keep(c->r, &c->d);
         run_remarks(c->r, &g, c->verbose);
         if (g.context_full) term_note("hearth: or begin again with /clear");
     }
@@ -246,7 +262,13 @@ static void answer(struct chat *c)
 static void ask(struct chat *c, const char *text, size_t n)
 {
     struct err e;
-    if (dialog_add(&c->d, "user", text, n, &e) < 0) term_fail("%s", e.msg);
+    struct buf message = { 0 };
+    buf_put(&message, text, n);
+    if (c->files.len) buf_printf(&message, "\n\n%s", c->files.data);
+    int rc = message.bad ? err_set(&e, ERR_NOMEM, "out of memory for the message")
+                         : dialog_add(&c->d, "user", message.data, message.len, &e);
+    buf_release(&message);
+    if (rc < 0) term_fail("%s", e.msg);
     else answer(c);
 }
 
@@ -314,18 +336,38 @@ static void greet(const struct runner *r)
     term_note("%s%s  /help lists the commands, Ctrl-D leaves.", name, r->raw ? " (completes what you type)." : ".");
 }
 
+/* Where a chat of another day stood. */
+static void show_last(const struct dialog *d)
+{
+    size_t from = d->n;
+    while (from && d->n - from < 2 && strcmp(d->message[from - 1].role, "system")) from--;
+    term_note("going on after %zu messages:", d->n);
+    for (size_t i = from; i < d->n; i++) {
+        bool user = !strcmp(d->message[i].role, "user");
+        size_t n = strlen(d->message[i].content);
+        term_note("%s%.*s%s", user ? ">>> " : "", n > 600 ? 600 : (int)n, d->message[i].content, n > 600 ? " ..." : "");
+    }
+}
+
 int repl(struct runner *r)
 {
     struct chat c = { .r = r, .verbose = r->o.verbose || r->o.stats };
     struct buf text = { 0 };
     struct err e;
     unsigned idle = 0;
+    bool failed = false;
     if (line_open(&c.editor, &e) < 0) return term_fail("%s", e.msg);
     if (run_begin(r, &c.d, &e) < 0) {
         term_fail("%s", e.msg);
-        c.leave = true;
+        failed = c.leave = true;
     }
+    for (size_t i = 0; !c.leave && i < r->o.file.n; i++)
+        if (attach_file(r->o.file.s[i], &c.files, &e) < 0) {
+            term_fail("%s", e.msg);
+            failed = c.leave = true;
+        }
     if (!c.leave) greet(r);
+    if (!c.leave && r->o.again) show_last(&c.d);
     while (!c.leave && !c.signal && !term_closed()) {
         enum line_status status = read_message(&c, &text);
         if (status == LINE_EOF) {
@@ -344,6 +386,7 @@ int repl(struct runner *r)
     }
     line_close(c.editor);
     dialog_release(&c.d);
+    buf_release(&c.files);
     buf_release(&text);
-    return c.signal ? 128 + c.signal : EXIT_OK;
+    return failed ? EXIT_RUN : c.signal ? 128 + c.signal : EXIT_OK;
 }

@@ -18,8 +18,8 @@ struct run_options {
     int kv, kv_v;                      /* HEARTH_KV_... */
     const char *cpu, *system, *speculate, *preset;
     struct infill infill;
-    struct opt_strs stop, ban, breakers, bias;
-    bool no_template, logprobs_after, json, verbose, stats, offline, yes;
+    struct opt_strs stop, ban, breakers, bias, file;
+    bool no_template, logprobs_after, json, verbose, stats, offline, yes, again, forget;
     const char *schema, *grammar, *regex, *choice, *after;     /* at most one of the first four */
     const char *tools;                 /* the name of a file */
     const char *tool_choice;           /* NULL, auto, none, required or a name */
@@ -39,6 +39,7 @@ extern const struct opt_table run_settings;
 struct runner {
     struct run_options o, given;       /* with what the model brings; as the command line says */
     struct run_model from;
+    const char *called;                /* the model, as it was named: for going on another day */
     char *tools;                       /* the file's text, or NULL */
     struct hearth_chat *chat;          /* of the turn at work */
     bool raw;                          /* complete the text as it is: no chat template */
@@ -68,6 +69,8 @@ void run_remarks(const struct runner *r, const struct gen_result *g, bool stats)
 
 /* The messages with which the conversation begins: those that the model brings, and the system message. */
 int run_begin(struct runner *r, struct dialog *d, struct err *err);
+/* Keeps the conversation as the last one, unless it is not to be kept. */
+void run_keep(struct runner *r, const struct dialog *d);
 /* The interactive chat; returns the exit code. */
 int repl(struct runner *r);
 
