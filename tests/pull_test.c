@@ -36,6 +36,30 @@ static void add_hostile(size_t i, const char *name, const char *digest, const ch
     add_registry(name, hostile[i]);
 }
 
+/* Counts, sizes and offsets that no file can have. */
+static const struct { const char *bytes; size_t n; } evil_model[] = {
+    { "GGUF\3\0\0\0\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x7f", 24 },
+    { "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 32 },
+    { "GGUF\3\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0t\1\0\0\0"
+      "\xff\xff\xff\xff\xff\xff\xff\x7f\0\0\0\0\0\0\0\0\0\0\0\0", 57 },
+    { "GGUF", 4 },
+};
+
+static void add_evil(void)
+{
+    static char text[4][512];
+    for (size_t i = 0; i < 4; i++) {
+        char hex[SHA256_HEX + 1], path[256];
+        sha256_bytes(evil_model[i].bytes, evil_model[i].n, hex, NULL);
+        snprintf(text[i], sizeof text[i], "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\","
+                 "\"digest\":\"sha256:%s\",\"size\":%zu}]}", hex, evil_model[i].n);
+        snprintf(path, sizeof path, "evil%zu", i);
+        add_registry(path, text[i]);
+        snprintf(path, sizeof path, "/v2/library/evil%zu/blobs/sha256:%s", i, hex);
+        server_add(&server, path, evil_model[i].bytes, evil_model[i].n);
+    }
+}
+
 static void add_hub(void)
 {
     static const char commit[] = "{\"sha\":\"0123456789012345678901234567890123456789\"}";
@@ -113,6 +137,7 @@ static int setup(void **state)
     memset(large, ' ', (2 << 20) - 1);
     add_registry("large", large);
     add_hub();
+    add_evil();
     server_start(&server);
     return 0;
 }
@@ -510,6 +535,32 @@ static void hostile_manifests(void **state)
     assert_int_equal(atomic_load(&server.state->bytes) > 0, 1);
 }
 
+/* Files whose digests are right and whose contents are lies: fetched, kept apart, never a crash. */
+static void hostile_models(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    for (size_t i = 0; i < sizeof evil_model / sizeof *evil_model; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "evil%zu", i);
+        struct result r = PROGRAM(NULL, "run", name, "hello");
+        program_expect(&r, 1);
+        program_contains(r.err, "sha256-");                      /* the file is named */
+        program_free(&r);
+        r = PROGRAM(NULL, "inspect", name);
+        program_expect(&r, 1);
+        program_free(&r);
+    }
+    struct result r = PROGRAM(NULL, "list");
+    program_expect(&r, 0);
+    program_contains(r.out, "evil0:latest");
+    program_free(&r);
+    r = PROGRAM(NULL, "rm", "evil0", "evil1", "evil2", "evil3");
+    program_expect(&r, 0);
+    program_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,7 +570,7 @@ int main(void)
         cmocka_unit_test(killed_at_any_time), cmocka_unit_test(half_written_pieces_are_seen),
         cmocka_unit_test(several_pullers_share), cmocka_unit_test(removing_while_pulling),
         cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),
-        cmocka_unit_test(hostile_manifests),
+        cmocka_unit_test(hostile_manifests), cmocka_unit_test(hostile_models),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -129,6 +129,22 @@ static void made_by_a_modelfile(void **state)
     json_free(b);
     program_free(&r);
     program_free(&want);
+    /* What it is made from makes it again. */
+    r = PROGRAM(NULL, "show", "me/brief", "--modelfile");
+    program_expect(&r, 0);
+    struct result again = PROGRAM(r.out, "create", "me/again", "-f", "-", "--json");
+    program_expect(&again, 0);
+    assert_string_equal(again.out, "{\"status\":\"success\",\"name\":\"me/again:latest\"}\n");
+    program_free(&again);
+    again = PROGRAM(NULL, "show", "me/again", "--modelfile");
+    assert_string_equal(again.out, r.out);
+    program_contains(r.out, "SYSTEM \"\"\"Be\nbrief.\"\"\"\n");
+    program_free(&again);
+    program_free(&r);
+    again = PROGRAM(NULL, "rm", "me/again", "--json");
+    program_expect(&again, 0);
+    json_free(parsed(again.out));
+    program_free(&again);
     /* The command line counts more. */
     r = PROGRAM(NULL, "run", "me/brief", "--json", "-n", "2", "--system", "x", "hello");
     j = parsed(r.out);

@@ -1,14 +1,16 @@
 #include "app/command.h"
+#include "app/listing.h"
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "store/store.h"
 
-struct fields { bool force; };
+struct fields { bool force, json; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
     { "force", NULL, 0, OPT_FLAG, NULL, NULL, "take the place of a model that has this name", NULL, AT(force), 0, 0 },
+    { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print a JSON object", NULL, AT(json), 0, 0 },
 };
 
 static int copy(const struct fields *f, const char *from, const struct name *to, struct err *err)
@@ -43,8 +45,7 @@ static int run(const struct command *self, int argc, char **argv)
     if ((rc = name_parse(&to, p.operand[1], &e)) == 0) rc = copy(&f, p.operand[0], &to, &e);
     if (rc == ERR_CANCELLED && signals_pending()) return 128 + signals_pending();
     if (rc < 0) return term_fail("%s", e.msg);
-    name_put_short(&to, &b);
-    buf_puts(&b, ": made\n");
+    put_made(&to, f.json, &b);
     return term_put(&b) ? EXIT_OK : term_write_failed();
 }
 

@@ -2,6 +2,7 @@
 
 #include "app/command.h"
 #include "app/input.h"
+#include "app/listing.h"
 #include "app/progress.h"
 #include "app/run_model.h"
 #include "app/signals.h"
@@ -12,7 +13,7 @@
 #include "store/params.h"
 #include "text/template.h"
 
-struct fields { const char *file; bool yes, offline; };
+struct fields { const char *file; bool yes, offline, json; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
@@ -20,6 +21,7 @@ static const struct opt row[] = {
       AT(file), 0, 0 },
     { "yes", NULL, 'y', OPT_FLAG, NULL, NULL, "do not ask before more than 10 GB are fetched", NULL, AT(yes), 0, 0 },
     { "offline", NULL, 0, OPT_FLAG, NULL, NULL, "do not fetch a model that is not on this machine", NULL, AT(offline), 0, 0 },
+    { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print a JSON object", NULL, AT(json), 0, 0 },
 };
 
 struct making {
@@ -184,8 +186,7 @@ static int run(const struct command *self, int argc, char **argv)
     if ((rc = name_parse(&name, p.operand[0], &e)) == 0) rc = make(&f, &name, &e);
     if (rc == ERR_CANCELLED && signals_pending()) return 128 + signals_pending();
     if (rc < 0) return term_fail("%s", e.msg);
-    name_put_short(&name, &b);
-    buf_puts(&b, ": made\n");
+    put_made(&name, f.json, &b);
     return term_put(&b) ? EXIT_OK : term_write_failed();
 }
 

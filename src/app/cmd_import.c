@@ -1,13 +1,14 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/listing.h"
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/os.h"
 #include "store/store.h"
 
-struct fields { const char *name; bool copy, move, force; };
+struct fields { const char *name; bool copy, move, force, json; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
@@ -15,6 +16,7 @@ static const struct opt row[] = {
     { "copy", NULL, 0, OPT_FLAG, NULL, NULL, "copy its files into the store", NULL, AT(copy), 0, 0 },
     { "move", NULL, 0, OPT_FLAG, NULL, NULL, "move its files into the store", NULL, AT(move), 0, 0 },
     { "force", NULL, 0, OPT_FLAG, NULL, NULL, "take the place of a model that has this name", NULL, AT(force), 0, 0 },
+    { "json", NULL, 0, OPT_FLAG, NULL, NULL, "one JSON object a line for each", NULL, AT(json), 0, 0 },
 };
 
 struct work { const struct fields *f; struct store s; struct buf out; struct progress p; size_t n; };
@@ -60,8 +62,11 @@ static int import_one(struct work *w, const char *path, const char *wanted, stru
     create_release(&c);
     term_progress_end();
     if (rc < 0) return rc;
-    name_put_short(&name, &w->out);
-    buf_putc(&w->out, '\n');
+    if (w->f->json) put_made(&name, true, &w->out);
+    else {
+        name_put_short(&name, &w->out);
+        buf_putc(&w->out, '\n');
+    }
     w->n++;
     return 0;
 }

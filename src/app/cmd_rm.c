@@ -5,11 +5,12 @@
 #include "app/term.h"
 #include "store/store.h"
 
-struct fields { bool keep; };
+struct fields { bool keep, json; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
     { "keep-files", NULL, 0, OPT_FLAG, NULL, NULL, "only forget the name; the files stay in the store", NULL, AT(keep), 0, 0 },
+    { "json", NULL, 0, OPT_FLAG, NULL, NULL, "one JSON object a line for each", NULL, AT(json), 0, 0 },
 };
 
 static int remove_model(const struct fields *f, struct store *s, const char *operand, struct buf *out, struct err *err)
@@ -22,7 +23,11 @@ static int remove_model(const struct fields *f, struct store *s, const char *ope
     if (rc < 0 && at != SIZE_MAX) rc = 0;                        /* what is incomplete can go */
     if (rc == 0 && at == SIZE_MAX) rc = err_set(err, ERR_ARG, "%s: is a file of yours, which hearth rm leaves alone", operand);
     if (rc == 0) rc = store_remove(s, &l, at, &r, err);
-    if (rc == 0) {
+    if (rc == 0 && f->json) {
+        buf_puts(out, "{\"status\":\"removed\",\"name\":");
+        json_write_str(l.v[at].name, strlen(l.v[at].name), out);
+        buf_printf(out, ",\"freed\":%llu,\"deferred\":%s}\n", (unsigned long long)r.freed, r.deferred ? "true" : "false");
+    } else if (rc == 0) {
         buf_printf(out, "%s: removed, ", l.v[at].name);
         put_bytes(r.freed, out);
         buf_puts(out, " freed\n");

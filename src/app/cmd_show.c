@@ -6,8 +6,9 @@
 #include "app/term.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "store/modelfile.h"
 
-struct fields { bool json, license, system, parameters, template; };
+struct fields { bool json, license, system, parameters, template, modelfile; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
@@ -16,6 +17,7 @@ static const struct opt row[] = {
     { "system", NULL, 0, OPT_FLAG, NULL, NULL, "only its system prompt", NULL, AT(system), 0, 0 },
     { "parameters", NULL, 0, OPT_FLAG, NULL, NULL, "only its settings", NULL, AT(parameters), 0, 0 },
     { "template", NULL, 0, OPT_FLAG, NULL, NULL, "only the template that came with it", NULL, AT(template), 0, 0 },
+    { "modelfile", NULL, 0, OPT_FLAG, NULL, NULL, "what `hearth create` would make it from", NULL, AT(modelfile), 0, 0 },
 };
 
 static const struct { enum layer_kind kind; const char *key; } part[] = {
@@ -100,10 +102,20 @@ static void from_path(const char *path, struct found *f)
     f->mtime = info.mtime;
 }
 
+static int show_modelfile(const struct found *m, struct buf *out, struct err *err)
+{
+    struct parts p;
+    int rc = store_parts(m, &p, err);
+    if (rc == 0) rc = modelfile_write(m->path, &p, out, err);
+    parts_release(&p);
+    return rc;
+}
+
 static int show(const struct fields *f, struct store *s, const struct found *m, struct buf *out, struct err *err)
 {
     struct facts x;
     struct manifest layers = { 0 };
+    if (f->modelfile) return show_modelfile(m, out, err);
     int rc = m->manifest ? store_read_manifest(m->manifest, &layers, NULL, err) : 0;
     if (rc < 0) return rc;
     const bool wanted[N_PARTS] = { f->license, f->system, f->parameters, f->template, false };
@@ -158,7 +170,7 @@ const struct command command_row_show = {
     .summary = "what a model is, where it lies and what came with it",
     .about = "MODEL is a name of `hearth list` or a path.  `hearth inspect` shows the inside of the file.\n",
     .example = "qwen3:30b",
-    .more = (const char *const[]){ "hearth show qwen3:30b --json", "hearth show qwen3:30b --license", NULL },
+    .more = (const char *const[]){ "hearth show qwen3:30b --json", "hearth show qwen3:30b --modelfile", NULL },
     .options = { row, sizeof row / sizeof *row },
     .run = run,
 };

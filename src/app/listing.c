@@ -56,6 +56,13 @@ void put_models(struct store *s, const struct found_list *l, struct buf *out)
     table_release(&t);
 }
 
+void put_made(const struct name *n, bool json, struct buf *out)
+{
+    if (json) buf_puts(out, "{\"status\":\"success\",\"name\":\"");
+    name_put_short(n, out);                                      /* letters, digits and _.-:/ */
+    buf_puts(out, json ? "\"}\n" : ": made\n");
+}
+
 struct json *text_json(const char *s)
 {
     struct buf b = { 0 };

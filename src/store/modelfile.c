@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/json.h"
 #include "base/near.h"
 #include "base/utf8.h"
+#include "store/store.h"
 
 static const char *const word_name[N_WORDS] = { "FROM", "PARAMETER", "TEMPLATE", "SYSTEM", "ADAPTER", "LICENSE", "MESSAGE",
                                                 "DRAFT", "RENDERER", "PARSER", "REQUIRES" };
@@ -179,5 +180,77 @@ int modelfile_parse(struct modelfile *m, const char *text, size_t n, struct err 
     struct reader r = { text + bom, text + n, 1, m };
     int rc = parse(&r, err);
     if (rc < 0) modelfile_release(m);
+    return rc;
+}
+
+/* ---- writing ---- */
+
+/* A value so that it is read as it is: between quotes where that is needed. */
+static int put_value(const char *word, const char *key, const char *value, struct buf *out, struct err *err)
+{
+    size_t n = strlen(value);
+    bool lines = strchr(value, '\n') != NULL;
+    bool plain = n && !lines && *value != '"' && !space(*value) && !space(value[n - 1]);
+    /* Between three quotes no line may end with them, nor the text with one. */
+    bool triple = n && value[n - 1] == '"';
+    for (const char *p = value; (p = strstr(p, "\"\"\"")) != NULL; p += 3)
+        triple = triple || p[3] == '\n' || p[3] == '\r' || p[3] == ' ';
+    if (!plain && triple)
+        return err_set(err, ERR_UNSUPPORTED, "%s: a text with \"\"\" at the end of a line cannot be written into a "
+                                             "Modelfile", word);
+    buf_printf(out, "%s %s%s", word, key, *key ? " " : "");
+    buf_printf(out, plain ? "%s\n" : "\"\"\"%s\"\"\"\n", value);
+    return 0;
+}
+
+static int put_setting(const char *key, const struct json *v, struct buf *out, struct err *err)
+{
+    struct buf text = { 0 };
+    const char *s = json_str(v, NULL);
+    if (!s) json_write(v, false, &text);
+    int rc = s || text.data ? put_value("PARAMETER", key, s ? s : text.data, out, err) : 0;
+    buf_release(&text);
+    return rc;
+}
+
+static int put_settings(const char *params, struct buf *out, struct err *err)
+{
+    struct json *all, *v;
+    const char *key;
+    int rc = json_parse(&all, params, strlen(params), err);
+    for (void *it = NULL; rc == 0 && json_next(all, &it, &key, &v);) {
+        if (json_type(v) != JSON_ARRAY) rc = put_setting(key, v, out, err);
+        for (size_t i = 0; rc == 0 && i < json_len(v); i++) rc = put_setting(key, json_at(v, i), out, err);
+    }
+    json_free(all);
+    return rc;
+}
+
+static int put_messages(const char *messages, struct buf *out, struct err *err)
+{
+    struct json *all;
+    int rc = json_parse(&all, messages, strlen(messages), err);
+    for (size_t i = 0; rc == 0 && i < json_len(all); i++) {
+        const char *role = json_str(json_get(json_at(all, i), "role"), NULL);
+        const char *content = json_str(json_get(json_at(all, i), "content"), NULL);
+        if (role && content) rc = put_value("MESSAGE", role, content, out, err);
+    }
+    json_free(all);
+    return rc;
+}
+
+int modelfile_write(const char *model_path, const struct parts *p, struct buf *out, struct err *err)
+{
+    int rc = put_value("FROM", "", model_path, out, err);
+    if (rc == 0 && p->projector) rc = put_value("FROM", "", p->projector, out, err);
+    for (size_t i = 0; rc == 0 && i < p->n_adapter; i++) rc = put_value("ADAPTER", "", p->adapter[i], out, err);
+    if (rc == 0 && p->params) rc = put_settings(p->params, out, err);
+    if (rc == 0 && p->template) {
+        if (template_is_go(p->template)) buf_puts(out, "# Its TEMPLATE is in Go's language, and left out.\n");
+        else rc = put_value("TEMPLATE", "", p->template, out, err);
+    }
+    if (rc == 0 && p->system) rc = put_value("SYSTEM", "", p->system, out, err);
+    if (rc == 0 && p->messages) rc = put_messages(p->messages, out, err);
+    for (size_t i = 0; rc == 0 && i < p->n_license; i++) rc = put_value("LICENSE", "", p->license[i], out, err);
     return rc;
 }

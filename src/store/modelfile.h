@@ -14,6 +14,7 @@
 #define HEARTH_STORE_MODELFILE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 
 enum { MODELFILE_MAX = 16 << 20, MODELFILE_LINES = 4096 };
@@ -31,5 +32,8 @@ struct modelfile { struct arena arena; struct modelfile_line *v; size_t n; };
 /* ERR_FORMAT names the line and what was expected.  m is the caller's (modelfile_release), empty after a failure. */
 int  modelfile_parse(struct modelfile *m, const char *text, size_t n, struct err *err);
 void modelfile_release(struct modelfile *m);
+/* The text from which `hearth create` would make this model again. */
+struct parts;
+int  modelfile_write(const char *model_path, const struct parts *p, struct buf *out, struct err *err);
 
 #endif
