@@ -4,6 +4,7 @@
 
 #include "app/model_name.h"
 #include "app/signals.h"
+#include "app/term.h"
 #include "app/this_machine.h"
 #include "base/mem.h"
 #include "device/device.h"
@@ -143,7 +144,8 @@ static int judge(struct fit *f, const char *path, struct err *err)
 
 static bool still_wanted(void *arg, const char *file, uint64_t done, uint64_t total)
 {
-    (void)arg, (void)file, (void)done, (void)total;
+    (void)arg, (void)done, (void)total;
+    if (*file) term_progress("reading the header of %s", file);
     return !signals_pending();
 }
 
@@ -152,6 +154,7 @@ static int judge_remote(struct fit *f, struct store *s, const struct name *n, st
     struct pull_options po = { .registry = f->o->registry, .hub = f->o->hub, .progress = still_wanted };
     struct header h;
     int rc = header_fetch(s, n, &po, &h, err);
+    term_progress_end();
     if (rc < 0) return rc;
     f->fetched = h.fetched;
     rc = judge(f, h.path, err);

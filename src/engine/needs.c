@@ -6,6 +6,14 @@
 #include "base/os.h"
 #include "engine/engine.h"
 
+/* What the plans compiled so far share. */
+static uint64_t buffers_of(const struct hearth_model *m)
+{
+    uint64_t buffers = 0, allocated = 0;
+    m->ops->used(m->device, &buffers, &allocated);
+    return buffers;
+}
+
 static const struct graph *text_graph(const struct hearth_model *m) { return m->variant[V_TEXT].graph; }
 
 /* Every tensor once, however many operations use it; a table that is no matrix as well is read by rows. */
@@ -66,7 +74,7 @@ static int count_encoder(struct hearth_model *m, const struct hearth_needs_optio
         return err_set(err, ERR_ARG, "a text of %u tokens is too long: this model embeds at most %u", o->n_ctx, most);
     out->n_ctx = n < most ? n : most;
     int rc = engine_plan(m, &m->variant[V_TEXT], out->n_ctx, false, &p, err);
-    if (rc == 0) out->compute = m->ops->buffers(m->device) + (uint64_t)out->n_ctx * m->h.n_embd * sizeof(float);
+    if (rc == 0) out->compute = buffers_of(m) + (uint64_t)out->n_ctx * m->h.n_embd * sizeof(float);
     return rc;
 }
 
@@ -88,7 +96,7 @@ static int count_sessions(struct hearth_model *m, const struct hearth_needs_opti
     rc = engine_plan(m, v, S < MAX_BATCH ? S : MAX_BATCH, false, &p, err);
     if (rc == 0) rc = engine_plan(m, v, q.n_max < MAX_BATCH ? q.n_max : MAX_BATCH, false, &p, err);
     if (rc < 0) return rc;
-    out->compute = m->ops->buffers(m->device) + S * 4 * ((uint64_t)m->h.n_vocab + q.n_max);     /* logits, ids */
+    out->compute = buffers_of(m) + S * 4 * ((uint64_t)m->h.n_vocab + q.n_max);     /* logits, ids */
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "format/gguf.h"
+#include "tests/tiny_encoder.h"
 
 enum { CTX = 256 };
 
@@ -88,6 +89,24 @@ static void of_more_texts(void **unused)
     assert_int_equal(one.n_active, (uint64_t)one.decode.int_macs);
 }
 
+/* A model that makes embeddings has no past tokens, and a longest text. */
+static void of_an_encoder(void **unused)
+{
+    (void)unused;
+    char path[80];
+    struct hearth_needs n;
+    struct hearth_error e;
+    snprintf(path, sizeof path, "%s/encoder.gguf", dir);
+    struct tiny_encoder t = { .t = { .arch = "bert", .type = DT_F16, .D = 96, .L = 2, .H = 4, .F = 160 }, .word_piece = true,
+                              .n_ctx = 64, .pooling = 2 };
+    assert_int_equal(tiny_encoder(path, t), 0);
+    n = needs_of(path, (struct hearth_needs_options){ 0 });
+    assert_true(n.encoder && n.kv == 0 && n.compute > 0 && n.weights > 0);
+    assert_true(n.prefill.int_macs + n.prefill.float_macs > 0);
+    assert_int_equal(hearth_model_needs(path, &(struct hearth_needs_options){ .n_ctx = 1 << 20 }, &n, &e), HEARTH_EARG);
+    unlink(path);
+}
+
 static void wrong(void **unused)
 {
     (void)unused;
@@ -104,7 +123,8 @@ static void wrong(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_allocated), cmocka_unit_test(of_holes), cmocka_unit_test(of_more_texts), cmocka_unit_test(wrong),
+        cmocka_unit_test(as_allocated), cmocka_unit_test(of_holes), cmocka_unit_test(of_more_texts),
+        cmocka_unit_test(of_an_encoder), cmocka_unit_test(wrong),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -142,11 +142,6 @@ static void cpu_forget(struct device *d, struct plan *p)
     p->device = NULL;             /* its memory is the plan's */
 }
 
-static uint64_t cpu_buffers(const struct device *d)
-{
-    return d->arena_bytes + (uint64_t)d->scratch_bytes * pool_size(d->pool);
-}
-
 static const char *cpu_describe(const struct device *d, unsigned *threads)
 {
     if (threads) *threads = pool_size(d->pool);
@@ -167,7 +162,6 @@ const struct device_ops device_cpu = {
     .compile = cpu_compile,
     .forget = cpu_forget,
     .run = cpu_run,
-    .buffers = cpu_buffers,
     .describe = cpu_describe,
     .limit = cpu_limit,
     .few_row = cpu_few_row,

@@ -59,6 +59,7 @@ double cpu_few_row(enum dtype weight, uint64_t n)
         [DT_IQ4_XS] = 0.121, [DT_IQ4_NL] = 0.114, [DT_TQ2_0] = 0.166, [DT_TQ1_0] = 0.041,
         [DT_IQ3_S] = 0.030,  [DT_IQ3_XXS] = 0.034, [DT_IQ2_S] = 0.036, [DT_IQ2_XS] = 0.030, [DT_IQ2_XXS] = 0.045,
         [DT_IQ1_M] = 0.039,  [DT_IQ1_S] = 0.044,
+        [DT_AFFINE4] = 0.060, [DT_AFFINE8] = 0.046, [DT_AWQ4] = 0.043, [DT_GPTQ4] = 0.043, [DT_NVFP4_ROWS] = 0.039,
     };
     return (double)n / (share[weight] > 0 ? share[weight] : 0.02) + each_row;
 }
