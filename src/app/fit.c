@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "app/this_machine.h"

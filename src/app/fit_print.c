@@ -266,7 +266,7 @@ static struct json *machine_json(const struct machine *m)
 {
     struct json *j = json_new_object();
     bool ok = json_put(j, "name", text_json(m->name));
-    ok = json_put(j, "memory_bytes", json_new_int((int64_t)m->memory)) && ok;
+    ok = json_put(j, "total_bytes", json_new_int((int64_t)m->memory)) && ok;
     ok = json_put(j, "room_bytes", json_new_int((int64_t)m->room)) && ok;
     ok = json_put(j, "read_bytes_per_second", json_new_real(m->read)) && ok;
     ok = json_put(j, "ops_per_second", json_new_real(m->ops)) && ok;

@@ -13,7 +13,7 @@ static struct hearth_needs needs_of(const char *path, struct hearth_needs_option
 {
     struct hearth_needs n;
     struct hearth_error e;
-    o.threads = 2;
+    o.threads = 1;
     if (hearth_model_needs(path, &o, &n, &e) < 0) fail_msg("%s", e.message);
     return n;
 }
@@ -24,7 +24,7 @@ static void as_allocated(void **unused)
     (void)unused;
     for (size_t i = 0; i < N_MODEL; i++) {
         struct hearth_needs n = needs_of(model_path(i), (struct hearth_needs_options){ .n_ctx = CTX });
-        struct hearth_model *m = open_model(i, NULL, 2);
+        struct hearth_model *m = open_model(i, NULL, 1);
         struct hearth_session_options o = { .n_ctx = CTX, .no_cache = true };
         struct hearth_session *s;
         struct hearth_memory mem;

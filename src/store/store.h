@@ -4,6 +4,7 @@
  *   manifests/HOST/NAMESPACE/MODEL/TAG   what a model consists of (manifest.h); written last
  *   blobs/sha256-HEX                     its files by digest, read-only; HEX.part and .part.map while they come (download.h)
  *   views/HEX/NAME                       links to blobs under their own names, for models that are split into files
+ *   headers/                             headers of models that are only judged (header.h), for as long as that takes
  *   presets/NAME.json                    named settings
  *   folders                              a line for each folder that the user added
  *   hosts                                a line for each further host that a server's clients may name (pull.h)
