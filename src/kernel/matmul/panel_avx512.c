@@ -329,5 +329,160 @@ MULTIPLY(multiply_FINE_31, panel_fine, tile_fine(p, &c, nt))
 #define multiply_SUPER_63 multiply_SUPER_127
 #define multiply_BLOCK_31 multiply_BLOCK_15
 
+/* ---- unpacking: 16 rows at a time --------------------------------------------------------------------------------------- */
+
+/* Four bytes of 16 rows as one register for each k: 32 bytes at `at`. */
+INLINE void load_rows16(const uint8_t *const *row, size_t at, __m512i *v)
+{
+    __m512i a[8], b[8];
+    UNROLL for (int i = 0; i < 8; i++) {            /* rows 0..3 beside 4..7, and 8..11 beside 12..15 */
+        const int r = i < 4 ? i : i + 4;
+        v[i] = _mm512_inserti64x4(_mm512_castsi256_si512(load256(row[r] + at)), load256(row[r + 4] + at), 1);
+    }
+    UNROLL for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        a[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    UNROLL for (int i = 0; i < 8; i += 4) {
+        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_shuffle_i64x2(b[i], b[i + 4], 0x88);
+        v[i + 4] = _mm512_shuffle_i64x2(b[i], b[i + 4], 0xdd);
+    }
+}
+
+/* The same of 16 bytes. */
+INLINE void load_rows16_half(const uint8_t *const *row, size_t at, __m512i *v)
+{
+    __m512i z[4];
+    UNROLL for (int i = 0; i < 4; i++) {
+        z[i] = _mm512_castsi128_si512(load128(row[i] + at));
+        z[i] = _mm512_inserti32x4(z[i], load128(row[i + 4] + at), 1);
+        z[i] = _mm512_inserti32x4(z[i], load128(row[i + 8] + at), 2);
+        z[i] = _mm512_inserti32x4(z[i], load128(row[i + 12] + at), 3);
+    }
+    __m512i a = _mm512_unpacklo_epi32(z[0], z[1]), b = _mm512_unpackhi_epi32(z[0], z[1]);
+    __m512i c = _mm512_unpacklo_epi32(z[2], z[3]), d = _mm512_unpackhi_epi32(z[2], z[3]);
+    v[0] = _mm512_unpacklo_epi64(a, c);
+    v[1] = _mm512_unpackhi_epi64(a, c);
+    v[2] = _mm512_unpacklo_epi64(b, d);
+    v[3] = _mm512_unpackhi_epi64(b, d);
+}
+
+INLINE void put(void *to, int v, __m512i x) { _mm512_store_si512((__m512i *)to + v, x); }
+
+/* An f16 in the lower half of each 32 bits. */
+INLINE __m512i halves_as_floats(__m512i v) { return _mm512_castps_si512(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v))); }
+
+/* The f16 at one place of 16 rows. */
+INLINE __m512i load_scales16(const uint8_t *const *row, size_t at)
+{
+    uint16_t h[16];
+    UNROLL for (int i = 0; i < 16; i++) h[i] = load16(row[i] + at);
+    return _mm512_castps_si512(_mm512_cvtph_ps(load256(h)));
+}
+
+/* Four bytes of each row, the numbers of blocks i to i + 3, each twice as 16 bits. */
+INLINE void put_twice(__m256i (*to)[EIGHTS], int v, __m512i bytes)
+{
+    const __m128i first = _mm_setr_epi8(0, -1, 0, -1, 4, -1, 4, -1, 8, -1, 8, -1, 12, -1, 12, -1);
+    UNROLL for (int i = 0; i < 4; i++) {
+        const __m512i at = _mm512_add_epi32(_mm512_broadcast_i32x4(first), _mm512_set1_epi32(i * 0x00010001));
+        put(to[i], v, _mm512_shuffle_epi8(bytes, at));
+    }
+}
+
+INLINE void lay_q4_k(struct panel_super *p, const uint8_t *const *rows)
+{
+    const __m512i low = _mm512_set1_epi8(15), six = _mm512_set1_epi8(63), two = _mm512_set1_epi8(0x30);
+    for (int v = 0; v < VECS; v++) {
+        const uint8_t *const *row = rows + 16 * v;
+        __m512i s[4], w[8];
+        load_rows16_half(row, 0, s);                 /* both scales, and 12 bytes of 6-bit numbers */
+        put(p->d, v, halves_as_floats(s[0]));
+        put(p->dmin, v, halves_as_floats(_mm512_srli_epi32(s[0], 16)));
+        put_twice(p->sc, v, _mm512_and_si512(s[1], six));
+        put_twice(p->mn, v, _mm512_and_si512(s[2], six));
+        put_twice(p->sc + 4, v, _mm512_or_si512(_mm512_and_si512(s[3], low), _mm512_and_si512(_mm512_srli_epi32(s[1], 2), two)));
+        put_twice(p->mn + 4, v, _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(s[3], 4), low),
+                                                _mm512_and_si512(_mm512_srli_epi32(s[2], 2), two)));
+        for (int g = 0; g < 4; g++) {
+            load_rows16(row, (size_t)(16 + 32 * g), w);
+            UNROLL for (int k = 0; k < 8; k++) {
+                put(p->code[16 * g + k], v, _mm512_and_si512(w[k], low));
+                put(p->code[16 * g + 8 + k], v, _mm512_and_si512(_mm512_srli_epi16(w[k], 4), low));
+            }
+        }
+    }
+}
+
+/* Bits of a where `from` is set, else of b. */
+INLINE __m512i choose(__m512i a, __m512i b, __m512i from) { return _mm512_ternarylogic_epi32(a, b, from, 0xe4); }
+
+INLINE void lay_q6_k(struct panel_super *p, const uint8_t *const *rows)
+{
+    const __m512i low = _mm512_set1_epi8(15), six = _mm512_set1_epi8(63);
+    const __m512i flip = _mm512_set1_epi8(96);              /* - 32, and the sign bit flipped */
+    for (int v = 0; v < VECS; v++) {
+        const uint8_t *const *row = rows + 16 * v;
+        __m512i l0[8], l1[8], up[8];
+        for (int half = 0; half < 2; half++) {
+            load_rows16(row, (size_t)(64 * half), l0);
+            load_rows16(row, (size_t)(64 * half + 32), l1);
+            load_rows16(row, (size_t)(128 + 32 * half), up);
+            UNROLL for (int k = 0; k < 8; k++) {
+                __m512i c[4], u = up[k];
+                c[0] = choose(l0[k], _mm512_slli_epi16(u, 4), low);
+                c[1] = choose(l1[k], _mm512_slli_epi16(u, 2), low);
+                c[2] = choose(_mm512_srli_epi16(l0[k], 4), u, low);
+                c[3] = choose(_mm512_srli_epi16(l1[k], 4), _mm512_srli_epi16(u, 2), low);
+                UNROLL for (int i = 0; i < 4; i++)
+                    put(p->code[32 * half + 8 * i + k], v, _mm512_add_epi8(_mm512_and_si512(c[i], six), flip));
+            }
+        }
+        load_rows16_half(row, 192, up);              /* four scales each: of groups 4i and 4i + 1, 4i + 2 and 4i + 3 */
+        UNROLL for (int i = 0; i < 4; i++) {
+            const __m512i top = _mm512_set1_epi32((int)0xff000000);
+            __m512i even = _mm512_srai_epi16(choose(_mm512_slli_epi32(up[i], 16), _mm512_slli_epi32(up[i], 8), top), 8);
+            __m512i odd = _mm512_srai_epi16(choose(up[i], _mm512_srli_epi32(up[i], 8), top), 8);
+            put(p->sc[2 * i], v, even);
+            put(p->sc[2 * i + 1], v, odd);
+        }
+        put(p->d, v, load_scales16(row, 208));
+    }
+}
+
+INLINE void lay_q8_0(struct panel_block *p, const uint8_t *const *rows)
+{
+    const __m512i flip = _mm512_set1_epi8(-128);
+    for (int v = 0; v < VECS; v++)
+        for (int b = 0; b < BLOCKS; b++) {
+            __m512i w[8];
+            load_rows16(rows + 16 * v, (size_t)(Q8_0_BYTES * b + 2), w);
+            UNROLL for (int k = 0; k < 8; k++) put(p->code[8 * b + k], v, _mm512_xor_si512(w[k], flip));
+            put(p->d[b], v, load_scales16(rows + 16 * v, (size_t)(Q8_0_BYTES * b)));
+        }
+}
+
+/* A byte is one column of each group. */
+INLINE void lay_q4_0(struct panel_block *p, const uint8_t *const *rows)
+{
+    const __m512i low = _mm512_set1_epi8(15), flip = _mm512_set1_epi8(120);         /* - 8, and the sign bit flipped */
+    for (int v = 0; v < VECS; v++)
+        for (int b = 0; b < BLOCKS; b++) {
+            __m512i w[4];
+            load_rows16_half(rows + 16 * v, (size_t)(Q4_0_BYTES * b + 2), w);
+            UNROLL for (int k = 0; k < 4; k++) {
+                put(p->code[8 * b + k], v, _mm512_add_epi8(_mm512_and_si512(w[k], low), flip));
+                put(p->code[8 * b + 4 + k], v, _mm512_add_epi8(_mm512_and_si512(_mm512_srli_epi16(w[k], 4), low), flip));
+            }
+            put(p->d[b], v, load_scales16(rows + 16 * v, (size_t)(Q4_0_BYTES * b)));
+        }
+}
+
 #define SUFFIX avx512
 #include "kernel/matmul/panel_x86.inc"
