@@ -168,6 +168,7 @@ static void bench_measures_every_combination(void **unused)
     for (size_t i = 0; i < 2; i++) {
         check_stat(json_get(json_at(limits, i), "read_gb_s"), 1e6);
         check_stat(json_get(json_at(limits, i), "int8_gop_s"), 1e9);
+        check_stat(json_get(json_at(limits, i), "int16_gop_s"), 1e8);
         check_stat(json_get(json_at(limits, i), "float_gop_s"), 1e9);
     }
     /* The figures at the top are those without depth and batch. */

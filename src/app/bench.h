@@ -49,13 +49,14 @@ struct bench_result {
 /* What the machine could do while the tests ran. */
 struct bench_limits {
     uint32_t threads;
-    struct bench_stat read, int8, f32;     /* bytes, multiply-adds per second */
+    struct bench_stat read, int8, int16, f32;      /* bytes, multiply-adds per second */
 };
 
 struct bench {
     struct bench_plan plan;
     char *model, *name, *arch, *instructions;      /* copies of what hearth_model_info says */
     uint64_t file_bytes, n_parameters, peak_bytes;
+    uint64_t huge_bytes;                   /* of the mapped weights in huge pages after the tests; UINT64_MAX: unknown */
     double load_s, first_s;                /* opening; from then to the first logits, of first_tokens tokens */
     uint32_t first_tokens;
     struct bench_result *result;

@@ -43,13 +43,19 @@ static void put_head(const struct bench *b, const char *line_end, struct buf *ou
         buf_printf(out, ", first token after %.0f ms (a prompt of %u)", b->first_s * 1e3, b->first_tokens);
     buf_puts(out, ", at most ");
     put_bytes(b->peak_bytes, out);
-    buf_printf(out, " in memory%s", line_end);
+    buf_puts(out, " in memory");
+    if (b->huge_bytes != UINT64_MAX) {
+        buf_puts(out, ", ");
+        put_bytes(b->huge_bytes, out);
+        buf_puts(out, " of the file in huge pages");
+    }
+    buf_puts(out, line_end);
     for (size_t i = 0; i < b->n_limits; i++) {
         const struct bench_limits *l = &b->limits[i];
         if (l->read.max <= 0) continue;
-        buf_printf(out, "limit of %u thread%s: read %.1f GB/s (%.1f to %.1f), 8-bit %.0f Gop/s, float %.0f Gop/s%s", l->threads,
-                   l->threads == 1 ? "" : "s", l->read.median / 1e9, l->read.min / 1e9, l->read.max / 1e9,
-                   giga_ops(l->int8.median), giga_ops(l->f32.median), line_end);
+        buf_printf(out, "limit of %u thread%s: read %.1f GB/s (%.1f to %.1f), 8-bit %.0f, 16-bit %.0f, float %.0f Gop/s%s",
+                   l->threads, l->threads == 1 ? "" : "s", l->read.median / 1e9, l->read.min / 1e9, l->read.max / 1e9,
+                   giga_ops(l->int8.median), giga_ops(l->int16.median), giga_ops(l->f32.median), line_end);
     }
 }
 
@@ -129,6 +135,7 @@ static struct json *json_limits(const struct bench_limits *l)
     bool ok = json_put(j, "threads", json_new_int(l->threads));
     ok = json_put(j, "read_gb_s", json_stat(l->read, 1e-9)) && ok;
     ok = json_put(j, "int8_gop_s", json_stat(l->int8, 2e-9)) && ok;
+    ok = json_put(j, "int16_gop_s", json_stat(l->int16, 2e-9)) && ok;
     ok = json_put(j, "float_gop_s", json_stat(l->f32, 2e-9)) && ok;
     if (ok) return j;
     json_free(j);
@@ -155,6 +162,8 @@ static void put_json(const struct bench *b, struct buf *out)
     ok = json_put(j, "first_token_ms", json_new_real(b->first_s * 1e3)) && ok;
     ok = json_put(j, "first_token_prompt", json_new_int(b->first_tokens)) && ok;
     ok = json_put(j, "peak_memory_bytes", json_new_int((int64_t)b->peak_bytes)) && ok;
+    struct json *huge = b->huge_bytes == UINT64_MAX ? json_new_null() : json_new_int((int64_t)b->huge_bytes);
+    ok = json_put(j, "huge_page_bytes", huge) && ok;
     for (size_t i = 0; i < b->n_limits; i++) ok = json_push(limits, json_limits(&b->limits[i])) && ok;
     for (size_t i = 0; i < b->n_results; i++) ok = json_push(results, json_result(&b->result[i])) && ok;
     ok = json_put(j, "limits", limits) && ok;

@@ -53,14 +53,14 @@ static uint32_t largest(const struct bench_list *l)
 
 /* ---- one group of tests: they share sessions ---- */
 
-struct rates { double read, int8, f32; };
+struct rates { double read, int8, int16, f32; };
 
 struct group {
     struct bench *b;
     struct hearth_model *model;
     struct adapters adapters;
     struct hearth_model_info info;
-    struct samples read, int8, f32;        /* of all tests with this number of threads */
+    struct samples read, int8, int16, f32; /* of all tests with this number of threads */
     int kv;
     uint32_t depth, n_ctx;
     struct hearth_session **session;
@@ -90,9 +90,10 @@ static int stopped(struct err *err) { return err_set(err, ERR_CANCELLED, "stoppe
 static struct rates measure_rates(struct group *g)
 {
     struct rates r = { engine_limit(g->model, DEVICE_READ), engine_limit(g->model, DEVICE_INT8),
-                       engine_limit(g->model, DEVICE_F32) };
+                       engine_limit(g->model, DEVICE_INT16), engine_limit(g->model, DEVICE_F32) };
     add_sample(&g->read, r.read);
     add_sample(&g->int8, r.int8);
+    add_sample(&g->int16, r.int16);
     add_sample(&g->f32, r.f32);
     return r;
 }
@@ -111,6 +112,7 @@ static void add_work(const struct group *g, struct test *t, struct engine_step s
     s.kv_type_v = g->kv >> 8;
     engine_work(g->model, &s, &w);
     t->work.int_macs += w.int_macs;
+    t->work.wide_macs += w.wide_macs;
     t->work.float_macs += w.float_macs;
     t->work.bytes += w.bytes;
 }
@@ -194,7 +196,8 @@ static int warm_up(struct group *g, const struct test *t, struct err *err)
 static double limit_seconds(const struct test *t, struct rates a, struct rates b)
 {
     double reading = t->work.bytes / ((a.read + b.read) / 2);
-    double multiplying = t->work.int_macs / ((a.int8 + b.int8) / 2) + t->work.float_macs / ((a.f32 + b.f32) / 2);
+    double multiplying = t->work.int_macs / ((a.int8 + b.int8) / 2) + t->work.wide_macs / ((a.int16 + b.int16) / 2) +
+        t->work.float_macs / ((a.f32 + b.f32) / 2);
     return reading > multiplying ? reading : multiplying;
 }
 
@@ -393,10 +396,12 @@ static int run_threads(struct bench *b, uint32_t threads, struct err *err)
             rc = run_group(&g, start, err);
         }
     if (g.model) {
+        if (!engine_huge_bytes(g.model, &b->huge_bytes)) b->huge_bytes = UINT64_MAX;
         struct bench_limits *l = &b->limits[b->n_limits++];
         l->threads = g.info.threads;
         l->read = take_stat(&g.read);
         l->int8 = take_stat(&g.int8);
+        l->int16 = take_stat(&g.int16);
         l->f32 = take_stat(&g.f32);
     }
     adapters_close(&g.adapters);

@@ -76,6 +76,8 @@ size_t os_heap_bytes(const void *p);
 /* ---- anonymous memory in large pages where the system has them; zeroed ---- */
 void *os_pages_new(size_t bytes);
 void  os_pages_free(void *p, size_t bytes);
+/* How much of the mappings that [p, p + n) touches, of files or anonymous, is in huge pages.  False: the system does not say. */
+bool  os_huge_bytes(const void *p, uint64_t n, uint64_t *huge);
 
 /* ---- threads ---- */
 struct os_thread;

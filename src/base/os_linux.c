@@ -125,6 +125,31 @@ void os_pages_free(void *p, size_t bytes)
     if (p) munmap(p, bytes ? bytes : 1);
 }
 
+/* smaps: a line "from-to rights ..." begins each mapping, then come lines "Key: number kB". */
+bool os_huge_bytes(const void *p, uint64_t n, uint64_t *huge)
+{
+    static const char *const key[] = { "AnonHugePages:", "FilePmdMapped:", "ShmemPmdMapped:" };
+    const uint64_t at = (uint64_t)(uintptr_t)p;
+    FILE *f = fopen("/proc/self/smaps", "re");
+    if (!f) return false;
+    char line[512];
+    bool in = false, said = false;
+    *huge = 0;
+    while (fgets(line, sizeof line, f)) {
+        unsigned long long a, b;
+        char rights[5];
+        if (sscanf(line, "%llx-%llx %4s", &a, &b, rights) == 3) in = a < at + n && at < b;
+        for (size_t i = 0; i < sizeof key / sizeof *key; i++) {
+            size_t len = strlen(key[i]);
+            if (strncmp(line, key[i], len) || sscanf(line + len, "%llu", &a) != 1) continue;
+            said = true;
+            if (in) *huge += a * 1024;
+        }
+    }
+    fclose(f);
+    return said;
+}
+
 void os_wait(const _Atomic uint32_t *word, uint32_t expect)
 {
     syscall(SYS_futex, (uint32_t *)(uintptr_t)word, FUTEX_WAIT_PRIVATE, expect, NULL, NULL, 0);

@@ -80,6 +80,12 @@ uint64_t os_gpu_share(void)
     return total > (uint64_t)36 << 30 ? total / 4 * 3 : total / 3 * 2;
 }
 
+bool os_huge_bytes(const void *p, uint64_t n, uint64_t *huge)
+{
+    (void)p, (void)n, (void)huge;
+    return false;
+}
+
 uint64_t os_random64(void)
 {
     uint64_t v;

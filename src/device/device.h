@@ -21,8 +21,8 @@ struct device_options {
     struct budget *budget;    /* what its memory comes out of, or NULL; outlives the device */
 };
 
-/* What a machine can do at best, per second: bytes read, multiply-adds of 8-bit integers, of 32-bit floats. */
-enum device_limit { DEVICE_READ, DEVICE_INT8, DEVICE_F32 };
+/* What a machine can do at best, per second: bytes read, multiply-adds of 8-bit and 16-bit integers, of 32-bit floats. */
+enum device_limit { DEVICE_READ, DEVICE_INT8, DEVICE_INT16, DEVICE_F32 };
 
 struct device_ops {
     const char *name;

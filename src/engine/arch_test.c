@@ -240,7 +240,7 @@ static void latent_work_is_counted(void **state)
         struct hearth_model *m = open_model(NULL, 1);
         engine_work(m, &(struct engine_step){ .T = 1, .S = 1, .n_out = 1, .kv_type = HEARTH_KV_F16 }, &w);
         engine_work(m, &(struct engine_step){ .T = 1, .S = 1, .n_out = 1, .depth = 10, .kv_type = HEARTH_KV_F16 }, &deep);
-        assert_true(w.int_macs + w.float_macs == a->t.L * layer + D * TINY_VOCAB);
+        assert_true(w.int_macs + w.wide_macs + w.float_macs == a->t.L * layer + D * TINY_VOCAB);
         assert_true(deep.bytes - w.bytes == 10.0 * a->t.L * (a->kv_rank + a->pe) * 2);
         hearth_model_close(m);
         return;

@@ -141,7 +141,8 @@ int engine_can_run(const struct gguf *g, struct err *err);
 /* What a step must at least do: S sequences get T tokens each behind `depth` earlier ones, and n_out rows of logits are made. */
 struct engine_step { uint32_t T, S, n_out; double depth; int kv_type, kv_type_v; };
 struct engine_work {
-    double int_macs, float_macs;      /* multiply-adds of the matrices, by the kind of their weights; attention is left out */
+    /* Multiply-adds of the matrices, by what their weights become (8 or 16 bits, floats); attention is left out. */
+    double int_macs, wide_macs, float_macs;
     double few_macs;                  /* each divided by the device's `few` */
     double bytes;                     /* of weights (of experts as many as T * S random choices meet) and of the KV cache read */
 };
@@ -149,6 +150,8 @@ void engine_work(const struct hearth_model *m, const struct engine_step *s, stru
 /* The limit of the machine, measured now with the model's threads; DEVICE_READ reads a part of its weights, another at each
  * call.  One call at a time. */
 double engine_limit(struct hearth_model *m, enum device_limit what);
+/* How many bytes of the weights' mapping are in huge pages.  False: the system does not say. */
+bool engine_huge_bytes(const struct hearth_model *m, uint64_t *bytes);
 
 /* Shows what every matrix but that of the logits is multiplied with.  Before the model's first session; o must outlive them. */
 void engine_observe(struct hearth_model *m, const struct observer *o);

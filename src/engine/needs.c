@@ -46,7 +46,7 @@ static struct hearth_work work_of(const struct hearth_model *m, struct engine_st
 {
     struct engine_work w;
     engine_work(m, &s, &w);
-    return (struct hearth_work){ w.bytes, w.int_macs, w.float_macs, w.few_macs };
+    return (struct hearth_work){ w.bytes, w.int_macs, w.wide_macs + w.float_macs, w.few_macs };
 }
 
 static void count_work(const struct hearth_model *m, const struct hearth_needs_options *o, struct hearth_needs *out)

@@ -1,14 +1,18 @@
 /* work.c - what a model asks of a machine, and what the machine can do: for measuring, never for computing. */
+#include "base/os.h"
 #include "engine/engine.h"
 
 /* Larger than caches, and read in some milliseconds. */
 enum { READ_PART = 256 << 20 };
 
+/* What the CPU makes of F16, BF16 and floats of 8 bits are integers of 16; codes that lie apart are integers of 8 bits where the
+ * device packs activations for them. */
 static void add_macs(const struct hearth_model *m, struct engine_work *out, const struct weight *w, double rows)
 {
     double macs = (double)w->ne[0] * (double)w->ne[1] * rows;
-    enum dtype_family family = dtype_info(w->type)->family;
-    if (family == DTF_FLOAT || family == DTF_SPLIT) out->float_macs += macs;
+    const bool wide = w->type == DT_F16 || w->type == DT_BF16 || w->type == DT_F8_E4M3 || w->type == DT_MXFP8_ROWS;
+    if (!m->ops->target->form(w)) out->float_macs += macs;
+    else if (wide) out->wide_macs += macs;
     else out->int_macs += macs;
     out->few_macs += rows * (double)w->ne[1] * m->ops->few_row(w->type, w->ne[0]);
 }
@@ -82,4 +86,11 @@ double engine_limit(struct hearth_model *m, enum device_limit what)
     double v = m->ops->limit(m->device, what, p, (size_t)bytes);
     lock_give(&m->lock);
     return v;
+}
+
+bool engine_huge_bytes(const struct hearth_model *m, uint64_t *bytes)
+{
+    uint64_t n = 0;
+    const uint8_t *p = gguf_first_data(m->gguf, &n);
+    return p && os_huge_bytes(p, n, bytes);
 }

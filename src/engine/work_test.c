@@ -1,4 +1,5 @@
 /* work_test.c - what a model asks of a machine, against sums made by hand; and the machine's limits exist. */
+#include "base/os.h"
 #include "engine/engine.h"
 #include "tests/testing.h"
 #include "tests/tiny_model.h"
@@ -51,8 +52,8 @@ static void dense_models(void **unused)
     hearth_model_close(m);
     m = open_tiny((struct tiny){ .arch = "llama", .type = DT_F16 });
     w = work_of(m, (struct engine_step){ 1, 1, 1, 0, HEARTH_KV_F16, 0 });
-    near(w.float_macs, L * layer + head);
-    assert_true(w.int_macs == 0);
+    near(w.wide_macs, L * layer + head);
+    assert_true(w.int_macs == 0 && w.float_macs == 0);
     hearth_model_close(m);
 }
 
@@ -92,7 +93,25 @@ static void the_machine_has_limits(void **unused)
         double v = engine_limit(m, (enum device_limit)what);
         if (!(v > 1e6 && v < 1e16)) fail_msg("limit %d: %g per second", what, v);
     }
+    uint64_t huge = UINT64_MAX;
+    if (engine_huge_bytes(m, &huge)) assert_true(huge < UINT64_C(1) << 32);
     hearth_model_close(m);
+}
+
+/* The pages of large anonymous memory are counted, those behind its end are not. */
+static void huge_pages_are_counted(void **unused)
+{
+    (void)unused;
+    enum { BYTES = 16 << 20 };
+    uint8_t *p = os_pages_new(BYTES);
+    uint64_t huge = UINT64_MAX, none = UINT64_MAX;
+    assert_non_null(p);
+    memset(p, 1, BYTES);
+    if (os_huge_bytes(p, BYTES, &huge)) {
+        print_message("# %llu bytes in huge pages\n", (unsigned long long)huge);
+        assert_true(huge % 4096 == 0 && os_huge_bytes(NULL, 4096, &none) && none == 0);
+    }
+    os_pages_free(p, BYTES);
 }
 
 int main(void)
@@ -102,6 +121,7 @@ int main(void)
         cmocka_unit_test(experts_count_when_they_are_met),
         cmocka_unit_test(windows_end_the_reading),
         cmocka_unit_test(the_machine_has_limits),
+        cmocka_unit_test(huge_pages_are_counted),
     };
     int fd = mkstemp(path);
     if (fd < 0) return 1;

@@ -26,6 +26,7 @@ static void measure(void *arg, unsigned thread, unsigned n_threads)
     pool_barrier(j->d->pool);
     if (thread == 0) j->begin = os_now_ns();
     if (j->what == DEVICE_INT8) j->work[thread] = peak_int8(j->d->features, ROUNDS);
+    else if (j->what == DEVICE_INT16) j->work[thread] = peak_int16(j->d->features, ROUNDS);
     else if (j->what == DEVICE_F32) j->work[thread] = peak_f32(j->d->features, ROUNDS);
     else
         for (unsigned i = 0; i < j->times; i++) {

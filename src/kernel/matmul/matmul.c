@@ -29,7 +29,7 @@ static const struct { uint32_t need; wide_pack_fn *fn; } wide_packers[] = {
 
 static const struct matmul_kernel *find(enum dtype type, const void *w, uint32_t cpu)
 {
-    const bool plain = dtype_info(type)->family == DTF_SPLIT && !split_has_codes(w);
+    const bool plain = dtype_info(type)->family == DTF_SPLIT && w && !split_has_codes(w);
     size_t i = 0;                                 /* the last row fits everything */
     while ((kernels[i].type != type && kernels[i].type != N_DTYPE) || (kernels[i].need & ~cpu) ||
            (plain && kernels[i].kernel->form != ACT_F32)) i++;

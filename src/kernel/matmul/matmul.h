@@ -22,7 +22,7 @@
 
 enum act_form { ACT_F32, ACT_Q32, ACT_Q256, ACT_Q16 };
 
-/* w: the data, of which only that of SPLIT types is looked at. */
+/* w: the data, of which only that of SPLIT types is looked at; NULL: of a matrix whose groups are in order. */
 enum act_form matmul_act_form(enum dtype type, const void *w);
 
 /* Bytes of one row of K activations, a multiple of 64. */

@@ -2,6 +2,7 @@
  * it multiplies, so each broadcast serves two multiplications.  One kernel for super-blocks, one for a float scale per 32. */
 #define CODES q
 #define PANEL_WIDTH 32
+#define PANEL_FROM 3
 #include "kernel/matmul/panel_x86.h"
 
 enum { TILE = 4, VECS = EIGHTS / 2, VNNI = 1 };

@@ -16,6 +16,7 @@ static const struct peak_kernels *best(uint32_t cpu)
 }
 
 uint64_t peak_int8(uint32_t cpu, uint64_t rounds) { return best(cpu)->int8(rounds); }
+uint64_t peak_int16(uint32_t cpu, uint64_t rounds) { return best(cpu)->int16(rounds); }
 uint64_t peak_f32(uint32_t cpu, uint64_t rounds) { return best(cpu)->f32(rounds); }
 
 uint64_t peak_read(uint32_t cpu, const uint8_t *p, size_t bytes)

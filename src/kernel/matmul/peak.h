@@ -5,9 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Runs `rounds` rounds of the 8-bit multiply (of the fused float multiply) of the best instruction set in cpu, on registers only;
- * returns the number of multiply-adds done. */
+/* Runs `rounds` rounds of the 8-bit multiply (of the 16-bit one, of the fused float one) of the best instruction set in cpu, on
+ * registers only; returns the number of multiply-adds done. */
 uint64_t peak_int8(uint32_t cpu, uint64_t rounds);
+uint64_t peak_int16(uint32_t cpu, uint64_t rounds);
 uint64_t peak_f32(uint32_t cpu, uint64_t rounds);
 /* Reads all bytes, as fast as they come; the value only keeps the compiler from leaving the reading out. */
 uint64_t peak_read(uint32_t cpu, const uint8_t *p, size_t bytes);
@@ -15,6 +16,7 @@ uint64_t peak_read(uint32_t cpu, const uint8_t *p, size_t bytes);
 /* One instruction set. */
 struct peak_kernels {
     uint64_t (*int8)(uint64_t rounds);
+    uint64_t (*int16)(uint64_t rounds);
     uint64_t (*f32)(uint64_t rounds);
     uint64_t (*read)(const uint8_t *p, size_t bytes);      /* a multiple of PEAK_READ */
 };

@@ -18,6 +18,19 @@ static uint64_t int8(uint64_t rounds)
     return rounds * CHAINS * 32;
 }
 
+static uint64_t int16(uint64_t rounds)
+{
+    __m256i s[CHAINS], x = _mm256_set1_epi16(3);
+    UNROLL for (int k = 0; k < CHAINS; k++) s[k] = _mm256_set1_epi16((short)k);
+    for (uint64_t i = 0; i < rounds; i++) {
+        UNROLL for (int k = 0; k < CHAINS; k++) {
+            s[k] = _mm256_madd_epi16(s[k], x);
+            __asm__ volatile("" : "+x"(s[k]));
+        }
+    }
+    return rounds * CHAINS * 16;
+}
+
 static uint64_t f32(uint64_t rounds)
 {
     __m256 s[CHAINS], x = _mm256_set1_ps(0.5f);
@@ -42,4 +55,4 @@ static uint64_t read(const uint8_t *p, size_t bytes)
     return (uint64_t)_mm256_extract_epi64(s[0], 0);
 }
 
-const struct peak_kernels peak_avx2 = { int8, f32, read };
+const struct peak_kernels peak_avx2 = { int8, int16, f32, read };

@@ -18,6 +18,19 @@ static uint64_t int8(uint64_t rounds)
     return rounds * CHAINS * 64;
 }
 
+static uint64_t int16(uint64_t rounds)
+{
+    __m512i s[CHAINS], x = _mm512_set1_epi16(3);
+    UNROLL for (int k = 0; k < CHAINS; k++) s[k] = _mm512_set1_epi16((short)k);
+    for (uint64_t i = 0; i < rounds; i++) {
+        UNROLL for (int k = 0; k < CHAINS; k++) {
+            s[k] = _mm512_dpwssd_epi32(s[k], x, x);
+            __asm__ volatile("" : "+v"(s[k]));
+        }
+    }
+    return rounds * CHAINS * 32;
+}
+
 static uint64_t f32(uint64_t rounds)
 {
     __m512 s[CHAINS], x = _mm512_set1_ps(0.5f);
@@ -41,4 +54,4 @@ static uint64_t read(const uint8_t *p, size_t bytes)
     return (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(s[0]));
 }
 
-const struct peak_kernels peak_avx512 = { int8, f32, read };
+const struct peak_kernels peak_avx512 = { int8, int16, f32, read };

@@ -19,6 +19,20 @@ static uint64_t int8(uint64_t rounds)
     return rounds * CHAINS * 16;
 }
 
+static uint64_t int16(uint64_t rounds)
+{
+    int32x4_t s[CHAINS];
+    int16x4_t x = vdup_n_s16(3);
+    UNROLL for (int k = 0; k < CHAINS; k++) s[k] = vdupq_n_s32(k);
+    for (uint64_t i = 0; i < rounds; i++) {
+        UNROLL for (int k = 0; k < CHAINS; k++) {
+            s[k] = vmlal_s16(s[k], x, x);
+            __asm__ volatile("" : "+w"(s[k]));
+        }
+    }
+    return rounds * CHAINS * 4;
+}
+
 static uint64_t f32(uint64_t rounds)
 {
     float32x4_t s[CHAINS], x = vdupq_n_f32(0.5f);
@@ -42,4 +56,4 @@ static uint64_t read(const uint8_t *p, size_t bytes)
     return vgetq_lane_u64(vreinterpretq_u64_u8(s[0]), 0);
 }
 
-const struct peak_kernels peak_neon = { int8, f32, read };
+const struct peak_kernels peak_neon = { int8, int16, f32, read };

@@ -37,4 +37,4 @@ static uint64_t read(const uint8_t *p, size_t bytes)
     return s[0] ^ s[1] ^ s[2] ^ s[3] ^ s[4] ^ s[5] ^ s[6] ^ s[7];
 }
 
-const struct peak_kernels peak_ref = { int8, f32, read };
+const struct peak_kernels peak_ref = { int8, int8, f32, read };

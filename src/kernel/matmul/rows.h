@@ -20,7 +20,10 @@ enum family { BLOCK, BLOCK_ADD, FINE, SUPER, SUPER_MIN };
 #ifndef PANEL_WIDTH
 #define PANEL_WIDTH 16                    /* an instruction set may take 32 rows at once */
 #endif
-enum { PANEL_ROWS = PANEL_WIDTH, PANEL_TOKENS = 256, PANEL_MIN_T = 4 };
+#ifndef PANEL_FROM
+#define PANEL_FROM 4                      /* so many tokens, or one fewer where that pays */
+#endif
+enum { PANEL_ROWS = PANEL_WIDTH, PANEL_TOKENS = 256, PANEL_MIN_T = PANEL_FROM };
 enum { GROUP_ROWS = 256, NEAR_BYTES = 400 << 10 };
 
 /* Row r against 1 or 2 tokens from t. */

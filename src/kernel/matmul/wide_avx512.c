@@ -1,5 +1,6 @@
 /* Float weights in integers (AVX-512 VNNI).  Few tokens: a group of 32 columns is one register.  Many: 16 rows are one register
  * of pairs of columns, eight tokens a tile. */
+#define PANEL_FROM 3
 #include "kernel/matmul/dot_x86.h"
 #include "kernel/matmul/wide.h"
 
