@@ -221,10 +221,10 @@ static void a_program_that_is_no_engine(void **unused)
     static const struct { const char *text, *word; } row[] = {
         { "exit 3", "exit code 3" },
         { "kill -11 $$", "signal 11" },
-        { "printf 'this is no frame at all' >&3; sleep 5", "should not" },
-        { "printf '\\002\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0{]' >&3; sleep 5", "should not" },
-        { "printf '\\002\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0{}' >&3; sleep 5", "no hello" },
-        { "printf '\\002\\0\\0\\0\\011\\0\\0\\0\\0\\0\\0\\0[]' >&3; sleep 5", "no event" },
+        { "printf 'this is no frame at all' >&3; sleep 300", "should not" },
+        { "printf '\\002\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0{]' >&3; sleep 300", "should not" },
+        { "printf '\\002\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0{}' >&3; sleep 300", "no hello" },
+        { "printf '\\002\\0\\0\\0\\011\\0\\0\\0\\0\\0\\0\\0[]' >&3; sleep 300", "no event" },
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         struct link_options o = { .program = script(row[i].text) };
@@ -234,7 +234,7 @@ static void a_program_that_is_no_engine(void **unused)
         assert_int_equal(link_open(&l, &o, &e), ERR_IO);
         if (!strstr(e.msg, row[i].word)) fail_msg("%s: %s", row[i].text, e.msg);
         assert_null(l);
-        assert_true(os_now_ns() - start < UINT64_C(4000000000));
+        assert_true(os_now_ns() - start < UINT64_C(60000000000));
     }
     struct link_options o = { .program = "/nowhere/hearth" };
     struct link *l;
