@@ -67,7 +67,69 @@ static uint64_t meminfo(const char *key)
 }
 
 uint64_t os_memory_total(void) { return meminfo("MemTotal"); }
-uint64_t os_memory_available(void) { return meminfo("MemAvailable"); }
+
+static bool read_u64(const char *folder, const char *name, uint64_t *out)
+{
+    char path[1024];
+    unsigned long long v;
+    snprintf(path, sizeof path, "%.900s/%s", folder, name);
+    FILE *f = fopen(path, "re");
+    bool ok = f && fscanf(f, "%llu", &v) == 1;              /* "max" is no number */
+    if (f) fclose(f);
+    if (ok) *out = v;
+    return ok;
+}
+
+/* The bytes of files among what a control group uses: the kernel takes them back. */
+static uint64_t group_files(const char *folder, const char *key)
+{
+    char path[1024], line[128];
+    unsigned long long v = 0;
+    size_t n = strlen(key);
+    snprintf(path, sizeof path, "%.900s/memory.stat", folder);
+    FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, key, n) && line[n] == ' ' && sscanf(line + n, "%llu", &v) == 1) break;
+    if (f) fclose(f);
+    return v;
+}
+
+/* What a control group (of version 1 or 2) and those above it leave, at most `most`. */
+static uint64_t group_leaves(char *folder, size_t n_root, bool second, uint64_t most)
+{
+    for (;;) {
+        uint64_t limit, used;
+        if (read_u64(folder, second ? "memory.max" : "memory.limit_in_bytes", &limit) &&
+            read_u64(folder, second ? "memory.current" : "memory.usage_in_bytes", &used)) {
+            uint64_t files = group_files(folder, second ? "file" : "total_cache");
+            used -= files < used ? files : used;
+            uint64_t left = limit > used ? limit - used : 0;
+            if (left < most) most = left;
+        }
+        char *slash = strrchr(folder, '/');
+        if (strlen(folder) <= n_root || !slash) return most;
+        *slash = 0;
+    }
+}
+
+uint64_t os_memory_available(void)
+{
+    static const char first[] = "/sys/fs/cgroup/memory", second[] = "/sys/fs/cgroup";
+    uint64_t most = meminfo("MemAvailable");
+    char line[600], folder[700];
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    while (f && fgets(line, sizeof line, f)) {
+        char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+        bool v2 = !strncmp(line, "0::", 3);
+        if (!path || (!v2 && strncmp(names, ":memory:", 8) != 0)) continue;
+        path[1 + strcspn(path + 1, "\n")] = 0;
+        const char *root = v2 ? second : first;
+        snprintf(folder, sizeof folder, "%s%s", root, strcmp(path + 1, "/") ? path + 1 : "");
+        most = group_leaves(folder, strlen(root), v2, most);
+    }
+    if (f) fclose(f);
+    return most;
+}
 
 uint64_t os_memory_peak(void)
 {

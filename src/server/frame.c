@@ -76,7 +76,7 @@ struct frames {
     size_t n_now;                      /* of it, what was written */
     struct lock lock;                  /* guards the rest */
     struct buf out;
-    bool gone;
+    bool gone, broken;
     _Atomic uint32_t less;             /* counts when unsent bytes have become fewer */
 };
 
@@ -124,6 +124,14 @@ bool frames_send(struct frames *f, uint64_t id, const char *text, size_t n, bool
 
 void frames_wake(struct frames *f) { chan_wake(f->chan); }
 
+void frames_break(struct frames *f)
+{
+    lock_take(&f->lock);
+    f->broken = true;
+    lock_give(&f->lock);
+    chan_wake(f->chan);
+}
+
 /* Nothing can be sent any more; those who wait are told. */
 static void lost(struct frames *f)
 {
@@ -156,6 +164,14 @@ static bool write_out(struct frames *f)
     }
 }
 
+static bool is_broken(struct frames *f)
+{
+    lock_take(&f->lock);
+    bool broken = f->broken;
+    lock_give(&f->lock);
+    return broken;
+}
+
 static bool has_more(struct frames *f)
 {
     lock_take(&f->lock);
@@ -172,6 +188,10 @@ int frames_step(struct frames *f, int timeout_ms, frame_fn *fn, void *arg, struc
         open = write_out(f);
     }
     if (!open) lost(f);                                        /* what it sent before is still to be read */
+    if (is_broken(f)) {
+        lost(f);
+        return err_set(err, ERR_NOMEM, "out of memory for what must be sent");
+    }
     for (int i = 0; i < ROUNDS || !open; i++) {
         int64_t n = chan_read(f->chan, f->piece, PIECE);
         if (n == CHAN_CLOSED) {

@@ -38,5 +38,7 @@ bool frames_send(struct frames *f, uint64_t id, const char *text, size_t n, bool
  * on; 0: the other side is gone (all that it had sent was read); or an error of fn's or the stream's. */
 int  frames_step(struct frames *f, int timeout_ms, frame_fn *fn, void *arg, struct err *err);
 void frames_wake(struct frames *f);                                             /* any thread: frames_step returns */
+/* Any thread: something that must be sent cannot be; frames_step ends with ERR_NOMEM, so that the other side learns of it. */
+void frames_break(struct frames *f);
 
 #endif

@@ -32,7 +32,6 @@ static bool send_text(struct worker *w, uint64_t id, const struct buf *text, boo
     return !text->bad && frames_send(w->frames, id, text->data, text->len, at_once);
 }
 
-/* From here on nothing allocates: memory may have run out. */
 static void send_error(struct worker *w, uint64_t id, const char *kind, const struct err *err, bool at_once)
 {
     struct json *e = json_new_object();
@@ -43,7 +42,8 @@ static void send_error(struct worker *w, uint64_t id, const char *kind, const st
     json_free(e);
     if (!ok || !send_text(w, id, &b, at_once)) {
         static const char none[] = "{\"event\":\"error\",\"code\":-1,\"kind\":\"memory\",\"message\":\"out of memory\"}";
-        frames_send(w->frames, id, none, sizeof none - 1, at_once);
+        /* When not even that can be sent, the process ends, and its jobs are sent to another. */
+        if (!frames_send(w->frames, id, none, sizeof none - 1, at_once)) frames_break(w->frames);
     }
     buf_release(&b);
 }
