@@ -2,6 +2,7 @@
 #include "tests/http_client.h"
 #include "tests/program_files.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -23,6 +24,8 @@ static struct serving serve(const char *const *more)
     fflush(NULL);
     s.pid = fork();
     if (s.pid == 0) {
+        struct rlimit r;
+        if (getrlimit(RLIMIT_CORE, &r) == 0 && (r.rlim_cur = r.rlim_max) != 0) setrlimit(RLIMIT_CORE, &r);
         dup2(fileno(s.err), 2);
         setenv("HEARTH_MODELS", in_dir("models"), 1);
         setenv("HOME", dir, 1);
@@ -58,6 +61,17 @@ static void put_file(const char *name, const char *text)
     fclose(f);
 }
 
+/* Where the system shows limits of others. */
+static void no_core_file(pid_t pid)
+{
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "Max core file size", 18) && !strstr(line, " 0 ")) fail_msg("%s", line);
+    if (f) fclose(f);
+}
+
 static void it_answers_and_ends(void **unused)
 {
     (void)unused;
@@ -66,6 +80,7 @@ static void it_answers_and_ends(void **unused)
     client_expect(client_call(s.port, "GET", "/health", NULL, ""), 200, "ok");
     client_expect(client_call(s.port, "GET", "/metrics", NULL, ""), 200, "hearth_engine_memory_total");
     client_expect(client_call(s.port, "GET", "/metrics", NULL, "Origin: http://evil.example\r\n"), 403, NULL);
+    no_core_file(s.pid);
     assert_int_equal(stop(&s, SIGTERM), 0);
     struct result r = PROGRAM(NULL, "logs", in_dir("log"), "-n", "2");
     program_expect(&r, 0);

@@ -9,6 +9,7 @@
 #include "app/term.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/net.h"
 #include "base/os.h"
 #include "base/proc.h"
 #include "base/sandbox.h"
@@ -234,6 +235,7 @@ static int shut_in(const struct fields *f, struct err *err)
 {
     unsigned reached = 0;
     struct buf tried = { 0 };
+    sandbox_keep_secrets();
     if (f->no_sandbox) return 0;
     int rc = sandbox_serve(&reached, err);
     if (rc < 0) return rc;
@@ -249,6 +251,7 @@ static int begin(struct serving *v, const struct fields *f, const char *model, s
     static const char *const start[] = { "engine", "pull", NULL };
     struct err e = { 0 };
     struct server_options o = { .log = logfile_put, .log_arg = &v->log };
+    net_raise_files();
     int rc = open_log(v, f, &e);
     if (rc == 0) rc = find_folders(l, model, cache, &e);
     struct link_options lo = { .memory_limit = (uint64_t)f->memory_mb << 20, .max_running = f->parallel, .threads = f->threads,

@@ -29,7 +29,5 @@ void net_wait(struct net_wake *w, unsigned ms);
 
 /* As many open files as the system allows this process; how many that is. */
 uint64_t net_raise_files(void);
-/* Nothing of this process's memory goes to a file when it dies, and other processes of the user cannot look into it. */
-void net_no_dumps(void);
 
 #endif

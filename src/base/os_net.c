@@ -13,9 +13,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #include "base/mem.h"
 #include "base/net.h"
@@ -170,13 +167,4 @@ uint64_t net_raise_files(void)
     if (had >= most) return had;
     r.rlim_cur = most;
     return setrlimit(RLIMIT_NOFILE, &r) == 0 ? (uint64_t)most : (uint64_t)had;
-}
-
-void net_no_dumps(void)
-{
-    struct rlimit none = { 0, 0 };
-    setrlimit(RLIMIT_CORE, &none);
-#ifdef __linux__
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
 }

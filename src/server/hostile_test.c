@@ -2,7 +2,6 @@
 #include "tests/fake_link.h"
 #include "tests/http_client.h"
 
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -469,14 +468,6 @@ static void tls(void **unused)
     unlink(key);
 }
 
-static void memory_goes_to_no_file(void **unused)
-{
-    (void)unused;
-    struct rlimit r;
-    assert_int_equal(getrlimit(RLIMIT_CORE, &r), 0);
-    assert_int_equal(r.rlim_cur, 0);
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 int main(void)
 {
@@ -487,7 +478,7 @@ int main(void)
         T(ambiguous_requests_are_refused), T(header_bombs_are_refused), T(slow_senders_are_cut_off),
             T(idle_connections_cost_little),
         T(hostile_bodies_are_refused), T(pages_of_others_may_not_call), T(keys_and_roles), T(others_need_a_key),
-        T(unix_sockets_are_this_users), T(tls), T(memory_goes_to_no_file),
+        T(unix_sockets_are_this_users), T(tls),
     };
     int rc = run_tests(tests);
     rmdir(dir);

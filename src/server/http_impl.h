@@ -61,6 +61,7 @@ struct exchange {
     enum answer answer;
     int status;
     bool ended, suspended, gone, over, drop;   /* over: HTTP is done with it; drop: what is written goes nowhere */
+    bool stopped;                  /* its job was cancelled because the server ends */
     struct { const char *name, *value; } header[X_HEADERS];
     size_t n_headers;
     struct buf out;
@@ -125,6 +126,7 @@ void exchange_header_put(struct exchange *x, const char *name, const char *value
 
 /* jobs.c */
 void jobs_withdraw(struct exchange *x, const char *kind, const char *message);   /* its job, if it still waits, ends */
+void jobs_stop(struct exchange *x);                    /* its job is cancelled, wherever it is */
 void jobs_next(struct server *s);                      /* starts what may run now */
 void jobs_late(struct server *s, uint64_t now);        /* ends what has waited too long */
 

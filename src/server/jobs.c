@@ -163,6 +163,13 @@ void jobs_withdraw(struct exchange *x, const char *kind, const char *message)
     if (admit_withdraw(&x->s->admit, &x->ticket)) end_with(x, ERR_CANCELLED, kind, message);
 }
 
+void jobs_stop(struct exchange *x)
+{
+    uint64_t job = exchange_job(x);
+    if (job) link_cancel(x->s->link, job);
+    else jobs_withdraw(x, "cancelled", "the server is shutting down");
+}
+
 void jobs_late(struct server *s, uint64_t now)
 {
     for (struct ticket *t; (t = admit_late(&s->admit, now)) != NULL;)

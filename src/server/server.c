@@ -13,6 +13,7 @@ static const struct route *const table[] = {
 #include "server/routes.def"
 #undef ROUTES
 };
+#define LAST_WORDS_NS ((uint64_t)500000000)    /* for clients to hear that their job was cancelled */
 static const char *const table_name[] = {
 #define ROUTES(name) #name,
 #include "server/routes.def"
@@ -335,8 +336,9 @@ int server_preload(struct server *s, struct err *err)
 
 /* ---- closing ---- */
 
-/* Every exchange that has a connection is left; those that begin now see that it closes. */
-static void leave_all(struct server *s)
+/* Every exchange that has a connection is left; those that begin now see that it closes.  stop: only its job is cancelled, so
+ * that its client hears of it. */
+static void leave_all(struct server *s, bool stop)
 {
     struct exchange *some[64];
     size_t n;
@@ -346,7 +348,8 @@ static void leave_all(struct server *s)
         for (struct conn *c = s->conns.first; c && n < sizeof some / sizeof *some; c = c->next) {
             if (!c->x) continue;
             lock_take(&c->x->lock);
-            bool stays = !c->x->gone;
+            bool stays = stop ? c->x->live && !c->x->stopped : !c->x->gone;
+            if (stop) c->x->stopped = true;
             lock_give(&c->x->lock);
             if (!stays) continue;
             exchange_share(c->x);
@@ -354,7 +357,8 @@ static void leave_all(struct server *s)
         }
         lock_give(&s->conns.lock);
         for (size_t i = 0; i < n; i++) {
-            exchange_leave(some[i]);
+            if (stop) jobs_stop(some[i]);
+            else exchange_leave(some[i]);
             exchange_free(some[i]);
         }
     } while (n);
@@ -367,6 +371,11 @@ void server_drain(struct server *s, uint32_t timeout_ms, bool (*hurry)(void))
     atomic_compare_exchange_strong(&s->life, &ready, LIFE_DRAINING);
     for (size_t i = 0; i < s->n_listen; i++) http_quiet(&s->listen[i]);
     while (atomic_load(&s->n_exchanges) && os_now_ns() < end && !(hurry && hurry())) fs_sleep_ms(5);
+    if (!atomic_load(&s->n_exchanges)) return;
+    end = os_now_ns() + LAST_WORDS_NS;
+    leave_all(s, true);
+    replays_stop(&s->replays);
+    while (atomic_load(&s->n_exchanges) && os_now_ns() < end) fs_sleep_ms(5);
 }
 
 void server_close(struct server *s)
@@ -374,7 +383,7 @@ void server_close(struct server *s)
     if (!s) return;
     atomic_store(&s->life, LIFE_CLOSING);
     if (s->works) api_works_stop(s->works);
-    leave_all(s);
+    leave_all(s, false);
     replays_stop(&s->replays);
     for (size_t i = 0; i < s->n_listen; i++) http_stop(&s->listen[i]);
     for (size_t i = 0; i < s->n_listen; i++)
