@@ -106,6 +106,18 @@ setup()
     esac
 }
 
+# The packages of the clients that tests/clients_test.c runs, where there are node and npm; without them it skips.
+clients()
+{
+    have node && have npm || return 0
+    there=tests/clients/node_modules/.package-lock.json
+    if [ -f $there ] && [ ! tests/clients/package-lock.json -nt $there ]; then return 0; fi
+    mkdir -p build
+    npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund --fetch-retries=1 > build/npm.log 2>&1 < /dev/null ||
+        say "npm ci in tests/clients failed (build/npm.log); tests with these clients are skipped"
+    return 0
+}
+
 # build GOAL...: make, with a line that counts on a terminal, and the end of its output when it fails.
 build()
 {

@@ -74,7 +74,7 @@ static void put_v1(struct listing *l, const struct api_model *m)
     else buf_puts(&l->b, "null");
     api_put(&l->b, ",'size_bytes':%u,'params_string':%s,'loaded_instances':[", m->size, size.len ? size.data : NULL);
     if (s) api_put(&l->b, "{'id':%s,'config':{'context_length':%j}}", m->name, json_get(s, "n_ctx"));
-    api_put(&l->b, "],'max_context_length':%d,'format':%s,'capabilities':{'vision':false,'trained_for_tool_use':true}}",
+    api_put(&l->b, "],'max_context_length':%d,'format':%s,'capabilities':{'vision':false}}",
             (int64_t)m->facts.context, api_model_format(m));
     buf_release(&size);
 }

@@ -50,14 +50,19 @@ static void put_name(const struct api_model *m, struct buf *b)
     buf_release(&name);
 }
 
-static void put_details(const struct api_model *m, struct buf *b)
+static void put_facts(const char *format, const char *arch, uint64_t n_params, const char *quant, struct buf *b)
 {
     struct buf size = { 0 };
     buf_puts(&size, "");
-    api_put_params(m->facts.n_params, &size);
-    api_put(b, "{'parent_model':'','format':%s,'family':%s,'families':[%s],'parameter_size':%B,'quantization_level':%s}",
-            api_model_format(m), m->facts.arch, m->facts.arch, &size, m->facts.quant);
+    api_put_params(n_params, &size);
+    api_put(b, "{'parent_model':'','format':%s,'family':%s,'families':[%s],'parameter_size':%B,'quantization_level':%s}", format,
+            arch, arch, &size, quant);
     buf_release(&size);
+}
+
+static void put_details(const struct api_model *m, struct buf *b)
+{
+    put_facts(api_model_format(m), m->facts.arch, m->facts.n_params, m->facts.quant, b);
 }
 
 static void put_model(const struct api_model *m, struct buf *b)
@@ -134,7 +139,8 @@ static void ps(struct exchange *x) { api_ask(x, &(struct api_question){ .op = "s
 
 /* ---- one model ---- */
 
-struct shown { struct buf head; char name[SERVER_MODEL_NAME]; };      /* what the store knows, as JSON members */
+/* What the store knows: JSON members, and what is asked for again when the engine has answered. */
+struct shown { struct buf head; char name[SERVER_MODEL_NAME], arch[64], quant[32]; const char *format; uint64_t n_params; };
 
 static void shown_free(void *own)
 {
@@ -175,9 +181,7 @@ static void put_parts(const struct api_model *m, struct buf *b)
     api_put(b, "'license':%B,'modelfile':%B,'parameters':%B,'template':%s,'system':%s,", &license, &file, &settings,
             p.template ? p.template : "", p.system ? p.system : "");
     if (p.messages && json_parse(&messages, p.messages, strlen(p.messages), NULL) == 0) api_put(b, "'messages':%j,", messages);
-    buf_puts(b, "\"details\":");
-    put_details(m, b);
-    buf_puts(b, ",\"modified_at\":\"");
+    buf_puts(b, "\"modified_at\":\"");
     api_put_time(b, m->mtime);
     buf_puts(b, "\"");
     json_free(messages);
@@ -191,6 +195,10 @@ static void take_shown(void *arg, const struct api_model *m)
 {
     struct shown *s = arg;
     fmt_into(s->name, sizeof s->name, "%s", m->name);
+    fmt_into(s->arch, sizeof s->arch, "%s", m->facts.arch);
+    fmt_into(s->quant, sizeof s->quant, "%s", m->facts.quant);
+    s->format = api_model_format(m);
+    s->n_params = m->facts.n_params;
     put_parts(m, &s->head);
 }
 
@@ -216,7 +224,11 @@ static void show_answer(struct exchange *x, void *own, const struct json *done)
     struct shown *s = own;
     struct buf b = { 0 };
     bool encoder = json_bool(json_get(done, "encoder"));
-    api_put(&b, "{%R,'model_info':", &s->head);
+    const char *arch = json_str(json_get(done, "architecture"), NULL);
+    uint64_t n = (uint64_t)json_int(json_get(done, "n_parameters"));
+    api_put(&b, "{%R,'details':", &s->head);
+    put_facts(s->format, arch ? arch : s->arch, n ? n : s->n_params, s->quant, &b);
+    buf_puts(&b, ",\"model_info\":");
     put_info(done, &b);
     api_put(&b, ",'capabilities':[%s", encoder ? "embedding" : "completion");
     if (json_bool(json_get(done, "tools"))) buf_puts(&b, ",\"tools\"");

@@ -32,7 +32,8 @@ test('a stream', async () => {
 });
 
 test('a tool that must be called', async () => {
-    const ask = { model, max_tokens: 200, tools: [weather], tool_choice: { type: 'tool', name: 'weather' }, temperature: 0,
+    const ask = { model, max_tokens: 400, tools: [weather], temperature: 0,
+                  tool_choice: { type: 'tool', name: 'weather', disable_parallel_tool_use: true },
                   messages: [{ role: 'user', content: 'What is the weather in Paris?' }] };
     const m = await client.messages.create(ask);
     assert.equal(m.stop_reason, 'tool_use');

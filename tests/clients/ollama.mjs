@@ -83,7 +83,8 @@ test('what is refused', async () => {
     assert.match((await refused(client.pull({ model: 'absent' }))).message, /absent/);
     assert.match((await refused(client.push({ model }))).message, /only fetches/);
     assert.match((await refused(client.chat({ model, messages: [{ role: 'user', content: 'What?', images: ['AAAA'] }] }))).message, /text only/);
-    assert.match((await refused(client.create({ model: 'x', from: '/etc/passwd' }))).message, /no name of a model/);
+    const path = await json('POST', '/api/create', { model: 'x', from: '/etc/passwd', stream: false });
+    assert.match(path.body.error, /no name of a model/);
     assert.match((await refused(client.delete({ model: 'none' }))).message, /not found/);
 });
 

@@ -66,8 +66,9 @@ test('several answers, stop and log-probabilities', async () => {
 });
 
 test('a tool that must be called', async () => {
-    const ask = { model, messages: [{ role: 'user', content: 'What is the weather in Paris?' }], tools: [weather], seed: 5,
-                  tool_choice: { type: 'function', function: { name: 'weather' } }, max_tokens: 200 };
+    const ask = { model, messages: [{ role: 'user', content: 'What is the weather in Paris?' }], tools: [weather],
+                  tool_choice: { type: 'function', function: { name: 'weather' } }, parallel_tool_calls: false, max_tokens: 400,
+                  temperature: 0 };
     const { choices: [choice] } = await client.chat.completions.create(ask);
     assert.equal(choice.finish_reason, 'tool_calls');
     const [call] = choice.message.tool_calls;
@@ -141,7 +142,7 @@ test('responses, and going on from one', async () => {
 test('a tool by responses', async () => {
     const { name, description, parameters } = weather.function;
     const answer = await client.responses.create({ model, input: 'What is the weather in Paris?', tool_choice: 'required',
-        tools: [{ type: 'function', name, description, parameters, strict: true }], max_output_tokens: 200 });
+        tools: [{ type: 'function', name, description, parameters, strict: true }], max_output_tokens: 400, temperature: 0, parallel_tool_calls: false });
     const call = answer.output.find((item) => item.type === 'function_call');
     assert.equal(call.name, 'weather');
     assert.equal(typeof JSON.parse(call.arguments).city, 'string');
