@@ -1,4 +1,4 @@
-/* store_fault_test.c - the store when the disk fails: every call in turn, a full disk, a loss of power at any instant; and
+/* store_fault_linux_test.c - the store when the disk fails: every call in turn, a full disk, a loss of power at any instant; and
  * pulls of one process at once. */
 #include "tests/registry_server.h"
 #include "tests/store_files.h"
