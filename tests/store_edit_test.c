@@ -1,4 +1,5 @@
 /* store_edit_test.c - models that are made, copied, verified, cleaned up; and fetched by hearth run when they are not here. */
+#include "base/os.h"
 #include "tests/registry_server.h"
 #include "tests/store_files.h"
 
@@ -82,7 +83,8 @@ static void run_fetches(void **state)
     expect(RUN("zzzzzz"), 1, NULL, "does not know it");
     /* Nobody is asked here, so nothing large is fetched. */
     before = atomic_load(&server.state->requests);
-    expect(RUN("vast"), 1, NULL, "nobody is here to ask");
+    bool room = os_disk_free(getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp") > UINT64_C(14000000000);
+    expect(RUN("vast"), 1, NULL, room ? "nobody is here to ask" : "are needed and");
     assert_int_equal(atomic_load(&server.state->requests), before + 1);
     /* A path is never asked for elsewhere. */
     before = atomic_load(&server.state->requests);
