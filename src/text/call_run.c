@@ -175,7 +175,7 @@ static enum step step_args(struct answer *a, struct call_run *r, char c)
     if (!begun) {
         if (space(c)) return STEP_MORE;
         const char *next = next_literal(r->at + 2);
-        if (c != '{' && c == *next) {                   /* none at all */
+        if (c != '{' && *next && c == *next) {                   /* none at all */
             answer_send(a, ANSWER_ARGS, "{}", 2);
             r->at = next;
             call_ended(a, r);
@@ -449,7 +449,7 @@ enum step call_run_step(struct answer *a, struct call_run *r, char c)
         if (*r->at == '%') {
             s = step_element(a, r, c);
         } else {
-            if (c != *r->at) return STEP_BAD;
+            if (!*r->at || c != *r->at) return STEP_BAD;
             r->at++;
             s = STEP_MORE;
         }
