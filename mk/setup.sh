@@ -57,6 +57,14 @@ setup_debian()
     [ -z "$list" ] || apt_need $list
 }
 
+# What only tests want; without it they skip what needs it.
+setup_tests()
+{
+    have apt-get && have dpkg-query || return 0
+    [ "$(id -u)" -eq 0 ] || have sudo || return 0
+    apt_need python3-jsonschema
+}
+
 # ---- macOS ----
 
 setup_macos()

@@ -72,6 +72,20 @@ fuzz-replay: $(FUZZ)
 	echo "$$pass passed, $$fail failed, 0 skipped"; [ $$fail -eq 0 ]
 ## make fuzz-replay  runs every file of tests/corpus through its target (use with SAN=address,undefined)
 
+# A search without clang, for one target.
+FUZZ_TARGET ?= template
+SECONDS ?= 30
+FUZZ_SEED ?= 1
+$(BUILD)/tests/mutate/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libhearth.a $(BUILD)/tests/fuzz-mutate.o
+	@mkdir -p $(@D)
+	$(SAY) "LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
+.PHONY: fuzz-mutate
+fuzz-mutate: $(BUILD)/tests/mutate/$(FUZZ_TARGET)
+	@mkdir -p build/fuzz
+	@$< $(SECONDS) $(FUZZ_SEED) build/fuzz/$(FUZZ_TARGET)-last tests/corpus/$(FUZZ_TARGET)
+## make fuzz-mutate  FUZZ_TARGET=name SECONDS=30: changes the corpus of one target at random (use with SAN=address,undefined)
+
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 60
 fuzz:
