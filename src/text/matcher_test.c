@@ -98,7 +98,7 @@ static void masks_are_exact(void **unused)
     static const enum tiny kind[] = { TINY_BPE, TINY_SPM, TINY_GEMMA4 };
     for (size_t k = 0; k < 3; k++)
         for (size_t i = 0; i < sizeof source / sizeof *source; i++)
-            for (uint64_t seed = 1; seed <= 3; seed++) walk_and_compare(kind[k], source[i], seed);
+            for (uint64_t seed = 1; seed <= 2; seed++) walk_and_compare(kind[k], source[i], seed);
 }
 
 /* Every way of cutting a text into tokens ends in the same verdict. */
