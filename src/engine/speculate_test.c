@@ -44,13 +44,15 @@ static void tell_plain(struct hearth_model *m, struct hearth_session *s, int kin
 }
 
 /* Some guesses are made wrong on purpose, so that going back is seen at every place. */
-static void tell_guessing(struct hearth_model *m, struct hearth_session *s, int kind, struct told *t)
+static void tell_guessing(struct hearth_model *m, struct hearth_session *s, struct hearth_session *draft, int kind,
+                          struct told *t)
 {
     struct hearth_error e;
     struct hearth_sampler *p = sampler_of(m, kind);
     struct hearth_speculator *g;
     size_t ahead = 0;
     assert_int_equal(hearth_speculator_open(&g, s, GUESS, &e), 0);
+    if (draft && hearth_speculator_set_draft(g, draft, &e) < 0) fail_msg("%s", e.message);
     assert_int_equal(hearth_session_sync(s, t->ids, t->n = START, &e), 0);
     while (t->n < START + LENGTH) {
         size_t have;
@@ -103,7 +105,7 @@ static void guesses_change_nothing(void **state)
             assert_int_equal(hearth_session_open(&a, m, NULL, &e), 0);
             assert_int_equal(hearth_session_open(&b, m, &o, &e), 0);
             tell_plain(m, a, kind, &plain);
-            tell_guessing(m, b, kind, &guess);
+            tell_guessing(m, b, NULL, kind, &guess);
             assert_memory_equal(plain.ids, guess.ids, sizeof plain.ids);
             assert_true(plain.hash == guess.hash);
             if (info.recurrent) assert_int_equal(guess.guessed, 0);
@@ -116,6 +118,82 @@ static void guesses_change_nothing(void **state)
     }
     print_message("# %zu guessed, %zu right\n", guessed, right);
     assert_true(right > 100 && guessed > right + 100);         /* both happen often */
+}
+
+/* Another model guesses: itself, one of windows, one with states, of which most guesses are wrong. */
+static void drafts_change_nothing(void **state)
+{
+    (void)state;
+    static const struct { size_t model, draft; } pair[] = { { 1, 1 }, { 1, 0 }, { 4, 8 } };
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
+        struct hearth_model *m = open_model(pair[i].model, NULL, 1), *d = open_model(pair[i].draft, NULL, 1);
+        struct hearth_session_options o = { .n_ctx = 256, .n_logits = GUESS + 1 };
+        for (int kind = 0; kind < 2; kind++) {
+            struct hearth_session *a, *b, *c;
+            struct hearth_error e;
+            struct told plain, guess;
+            start(&plain);
+            start(&guess);
+            for (int k = 0; k < START; k++) plain.ids[k] = guess.ids[k] = (k * k * 7 + k) % TINY_VOCAB;
+            assert_int_equal(hearth_session_open(&a, m, NULL, &e), 0);
+            assert_int_equal(hearth_session_open(&b, m, &o, &e), 0);
+            assert_int_equal(hearth_session_open(&c, d, &(struct hearth_session_options){ .n_ctx = 90 }, &e), 0);
+            tell_plain(m, a, kind, &plain);
+            tell_guessing(m, b, c, kind, &guess);
+            assert_memory_equal(plain.ids, guess.ids, sizeof plain.ids);
+            assert_true(plain.hash == guess.hash);
+            assert_true(guess.guessed > 20);
+            if (pair[i].model == pair[i].draft && kind == 0) assert_true(guess.right > 20);
+            hearth_session_close(a);
+            hearth_session_close(b);
+            hearth_session_close(c);
+        }
+        hearth_model_close(m);
+        hearth_model_close(d);
+    }
+}
+
+/* A draft that costs more than it gives is left alone, and asked again now and then. */
+static void drafts_must_pay(void **state)
+{
+    (void)state;
+    struct hearth_model *m = open_model(0, NULL, 1), *d = open_model(1, NULL, 1);
+    struct hearth_session *s, *c;
+    struct hearth_speculator *g;
+    struct hearth_error e;
+    struct hearth_session_options o = { .n_ctx = 2000, .n_logits = HEARTH_MAX_DRAFT + 1 };
+    assert_int_equal(hearth_session_open(&s, m, &o, &e), 0);
+    assert_int_equal(hearth_session_open(&c, d, &o, &e), 0);
+    assert_int_equal(hearth_speculator_open(&g, s, 0, &e), 0);
+    assert_int_equal(hearth_speculator_set_draft(g, c, &e), 0);
+    size_t asked = 0;
+    int32_t text[400], out[HEARTH_MAX_DRAFT];
+    for (int i = 0; i < 400; i++) text[i] = (int32_t)((uint32_t)i * 2654435761u >> 9) % TINY_VOCAB;
+    for (size_t n = 2; n < 400; n++) {                 /* hardly any guess is right */
+        size_t k = hearth_speculator_draft(g, text, n, out, HEARTH_MAX_DRAFT);
+        hearth_speculator_timed(g, k + 1, 50000000 + 25000000 * k);
+        asked += k > 0;
+    }
+    assert_in_range(asked, 2, 40);
+    hearth_speculator_close(g);
+    hearth_session_close(s);
+    hearth_session_close(c);
+    hearth_model_close(d);
+    /* Another vocabulary. */
+    struct hearth_error why;
+    d = NULL;
+    if (hearth_model_open_embedded(&d, NULL, &e) == 0) {
+        assert_int_equal(hearth_session_open(&s, m, &o, &e), 0);
+        assert_int_equal(hearth_session_open(&c, d, NULL, &e), 0);
+        assert_int_equal(hearth_speculator_open(&g, s, 0, &e), 0);
+        assert_int_equal(hearth_speculator_set_draft(g, c, &why), HEARTH_EARG);
+        assert_non_null(strstr(why.message, "cannot guess"));
+        hearth_speculator_close(g);
+        hearth_session_close(s);
+        hearth_session_close(c);
+    }
+    hearth_model_close(d);
+    hearth_model_close(m);
 }
 
 static void dropping_has_limits(void **state)
@@ -181,6 +259,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(guesses_change_nothing),
+        cmocka_unit_test(drafts_change_nothing),
+        cmocka_unit_test(drafts_must_pay),
         cmocka_unit_test(dropping_has_limits),
         cmocka_unit_test(guesses_are_made_when_they_pay),
     };
