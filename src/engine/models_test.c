@@ -368,6 +368,7 @@ static void texts_take_the_memory_of_models(void **state)
 /* Many threads that take turns with models of which only one fits. */
 enum { THREADS = 5 };
 static struct hearth_models *shared;
+static struct hearth_load turns[2];
 static uint64_t right[2];
 static _Atomic uint32_t wrong, answered;
 static uint32_t rounds = 6;
@@ -375,9 +376,8 @@ static uint32_t rounds = 6;
 static void alternate(void *arg)
 {
     size_t k = (size_t)(uintptr_t)arg;
-    static const size_t which[2] = { 1, 8 };
     for (uint32_t i = 0; i < rounds; i++) {
-        struct hearth_load l = load_of(which[(i + k) % 2]);
+        struct hearth_load l = turns[(i + k) % 2];
         struct hearth_hold *h;
         struct hearth_error e;
         int finish = 0;
@@ -398,7 +398,8 @@ static void a_storm_of_swaps(void **state)
     struct os_thread *t[THREADS];
     int finish;
     for (int k = 0; k < 2; k++) {
-        struct hearth_hold *h = ready(ms, load_of(which[k]));
+        turns[k] = load_of(which[k]);
+        struct hearth_hold *h = ready(ms, turns[k]);
         right[k] = ask(h, 40, &finish);
         hearth_hold_close(h);
     }
