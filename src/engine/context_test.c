@@ -109,7 +109,7 @@ static void turns_go(void **state)
     hearth_free(text);
     /* Without memory, nothing is half done. */
     int rc = -1;
-    for (int64_t n = 0; rc < 0; n++) {
+    for (int64_t n = 0; rc < 0; n += 1 + n / 32) {
         mem_fail_after(n);
         text = prompt_in(m, 39, HEARTH_CONTEXT_DROP, &c, &e);
         mem_fail_after(-1);

@@ -371,7 +371,7 @@ static struct hearth_models *shared;
 static struct hearth_load turns[2];
 static uint64_t right[2];
 static _Atomic uint32_t wrong, answered;
-static uint32_t rounds = 6;
+static uint32_t rounds = 3;
 
 static void alternate(void *arg)
 {
@@ -428,7 +428,7 @@ static void running_out_of_memory(void **state)
         struct hearth_hold *h = NULL;
         struct hearth_load l = load_of(1);
         assert_in_range(n, 0, 3000);
-        if (n > 60) n += 6;                                /* the rest of loading is model_open's, tested there */
+        if (n > 40) n += 14;                               /* the rest of loading is model_open's, tested there */
         mem_fail_after(n);
         rc = hearth_hold_open(&h, ms, &l, &e);
         if (rc == 0) rc = hearth_hold_wait(h, 20000, &e);
