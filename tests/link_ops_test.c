@@ -141,6 +141,18 @@ static const struct json *state_of(const char *path, struct json **all)
     return NULL;
 }
 
+static void wait_until_gone(const char *path)
+{
+    struct json *all;
+    bool there = true;
+    for (int i = 0; i < 500 && there; i++) {
+        there = state_of(path, &all) != NULL;
+        json_free(all);
+        if (there) fs_sleep_ms(10);
+    }
+    assert_false(there);
+}
+
 static void models_come_and_go(void **unused)
 {
     (void)unused;
@@ -174,22 +186,12 @@ static void models_come_and_go(void **unused)
     json_free(all);
     snprintf(job, sizeof job, "{\"op\":\"unload\",\"model\":\"%s\"}", model[0]);
     json_free(done(job));
-    for (int i = 0; i < 500 && state_of(model[0], &all); i++) {
-        json_free(all);
-        fs_sleep_ms(10);
-    }
-    assert_null(state_of(model[0], &all));
-    json_free(all);
+    wait_until_gone(model[0]);
     json_free(done(job));                                      /* it is not there already */
     snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"prompt\":\"abc\",\"keep_alive\":0,"
              "\"options\":{\"max_tokens\":2}}", model[1]);
     json_free(done(job));
-    for (int i = 0; i < 500 && state_of(model[1], &all); i++) {
-        json_free(all);
-        fs_sleep_ms(10);
-    }
-    assert_null(state_of(model[1], &all));
-    json_free(all);
+    wait_until_gone(model[1]);
 }
 
 static void damaged_files_and_wrong_loads(void **unused)

@@ -375,7 +375,9 @@ static int on_frame(void *arg, uint64_t id, const char *text, size_t n, struct e
     struct err e;
     int rc = json_parse(&doc, text, n, &e);
     if (!w->models) {
-        if (rc < 0 || id) return rc < 0 ? err_set(err, rc, "%s", e.msg) : err_set(err, ERR_FORMAT, "a job before the settings");
+        if (rc < 0) return err_set(err, rc, "%s", e.msg);
+        if (id) json_free(doc);
+        if (id) return err_set(err, ERR_FORMAT, "a job before the settings");
         return begin(w, doc, err);
     }
     if (rc == 0 && id) return take_job(w, id, doc, err);
