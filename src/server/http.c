@@ -81,19 +81,16 @@ void http_resume(struct exchange *x)
 
 static uint64_t ms(uint32_t v) { return (uint64_t)v * 1000000; }
 
-/* `then` may be later: another thread has just set it. */
-static uint64_t since(uint64_t then, uint64_t now) { return now > then ? now - then : 0; }
-
 /* Whether this connection has used up its time: for a head, a body, or to take an answer.  A byte in a millisecond is enough. */
 static bool too_slow(const struct conn *c, const struct server_limits *l, uint64_t now)
 {
     struct exchange *x = c->x;
-    if (!x) return since(c->since, now) > ms(c->fresh ? l->header_ms : l->idle_ms);
+    if (!x) return elapsed(c->since, now) > ms(c->fresh ? l->header_ms : l->idle_ms);
     lock_take(&x->lock);
     bool slow = false;
-    if (x->phase == PHASE_BODY) slow = since(x->began, now) > ms(l->body_ms) + x->body_bytes * 1000000;
+    if (x->phase == PHASE_BODY) slow = elapsed(x->began, now) > ms(l->body_ms) + x->body_bytes * 1000000;
     else if (x->answer != ANSWER_NONE && !x->suspended && (x->out.len > x->taken || x->ended))
-        slow = since(x->taken_at, now) > ms(l->write_ms);
+        slow = elapsed(x->taken_at, now) > ms(l->write_ms);
     lock_give(&x->lock);
     return slow;
 }

@@ -116,6 +116,9 @@ struct server {
     struct api_pulls *pulls;
 };
 
+/* `then` may be later than `now`: another thread has just set it. */
+static inline uint64_t elapsed(uint64_t then, uint64_t now) { return now > then ? now - then : 0; }
+
 /* exchange.c */
 struct exchange *exchange_new(struct server *s, const char *raw);
 void exchange_share(struct exchange *x);
