@@ -335,7 +335,7 @@ static const struct row row[] = {
     OWN_ROW("ban banned_strings", "options", own_ban, "phrases that never come"),
     OWN_ROW("logit_bias", "options", own_bias, "{\"id or text\": bias} or [[id or text, bias]]; false: never"),
     { { "ignore_end ignore_eos", "options", "never end before max_tokens" }, "ignore_end", BOOL, 0, 0, NULL },
-    { { "context_policy", "options", "what happens when the context is full" }, "context_policy", TEXT, 0, 0, NULL },
+    { { "context_policy", "options", "what happens when the context is full: stop" }, "context_policy", TEXT, 0, 0, NULL },
     { { "num_ctx n_ctx context_length", "load", "tokens that the context holds" }, "num_ctx", INT, 1, 1 << 24, NULL },
     { { "num_batch n_batch eval_batch_size", "load", "tokens of a prompt in one step" }, "num_batch", INT, 1, 1 << 20, NULL },
     { { "num_thread n_threads", "load", "processor threads" }, "num_thread", INT, 0, 256, NULL },

@@ -192,7 +192,7 @@ static int refuse(const struct json *body, struct err *err)
     };
     int rc = api_refuse(body, row, sizeof row / sizeof *row, err);
     if (rc == 0 && api_is(json_get(body, "truncation"), "auto"))
-        rc = err_set(err, ERR_UNSUPPORTED, "truncation: auto would drop parts of the conversation; say context_policy instead");
+        rc = err_set(err, ERR_UNSUPPORTED, "truncation: no part of a conversation is dropped here; send less, or raise num_ctx");
     return rc;
 }
 
