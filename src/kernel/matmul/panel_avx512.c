@@ -374,7 +374,7 @@ INLINE void load_rows16_half(const uint8_t *const *row, size_t at, __m512i *v)
     v[3] = _mm512_unpackhi_epi64(b, d);
 }
 
-INLINE void put(void *to, int v, __m512i x) { _mm512_store_si512((__m512i *)to + v, x); }
+INLINE void put(void *to, int v, __m512i x) { _mm512_storeu_si512((__m512i *)to + v, x); }
 
 /* An f16 in the lower half of each 32 bits. */
 INLINE __m512i halves_as_floats(__m512i v) { return _mm512_castps_si512(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v))); }
