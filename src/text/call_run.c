@@ -82,7 +82,7 @@ static enum step step_between(struct call_run *r, char c)
     if (!r->held.len && space(c)) return STEP_MORE;
     buf_putc(&r->held, c);
     enum match m = match(&r->held, call, pattern_mark(call)), e = match(&r->held, close, strlen(close));
-    if (e == WHOLE) return STEP_DONE;
+    if (e == WHOLE) return r->tail ? STEP_DONE : STEP_BAD;         /* without a call it is none */
     if (m == WHOLE) begin_call(r);
     return m || e ? STEP_MORE : STEP_BAD;
 }
@@ -206,6 +206,7 @@ static enum step step_objects(struct answer *a, struct call_run *r, char c)
             return STEP_MORE;
         }
         if (c == ']' && r->list) {
+            if (!r->any) return STEP_BAD;                        /* an empty list is no call */
             r->list = false;
             r->at += 2;
             call_ended(a, r);
