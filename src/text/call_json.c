@@ -215,7 +215,7 @@ static void put_args(struct answer *a, struct call_run *r, bool in_string, const
 static bool name_found(struct answer *a, struct call_run *r, const char *name, size_t n)
 {
     struct call_object *o = &r->object;
-    if (o->named || !n || (r->form->bare && !answer_knows(a, name, n))) return false;
+    if (o->named || !n || memchr(name, 0, n) || (r->form->bare && !answer_knows(a, name, n))) return false;
     answer_send_call(a, name, n, o->id.data ? o->id.data : "", o->id.len);
     r->open = o->named = true;
     if (o->early.len) answer_send(a, ANSWER_ARGS, o->early.data, o->early.len);
