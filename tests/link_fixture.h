@@ -64,7 +64,12 @@ static inline void keep_event(void *arg, const struct json *e, bool last)
         keep_str(k->kind, sizeof k->kind, e, "kind");
         keep_str(k->message, sizeof k->message, e, "message");
     }
-    if (last) k->done = json_share(e);
+    if (last) {                                        /* a value belongs to one thread: this is another with the same text */
+        struct buf copy = { 0 };
+        json_write(e, false, &copy);
+        if (json_parse(&k->done, copy.data, copy.len, NULL) < 0) k->done = NULL;
+        buf_release(&copy);
+    }
     uint32_t texts = k->n_text;
     lock_give(&k->lock);
     bool is_text = !strcmp(name, "text");
