@@ -17,7 +17,8 @@
  *   "think"        "off", "on", "low", "medium", "high"; "think_budget": tokens
  *   "options"      the settings of src/text/sampling.def under their names and second names, with '_' or '-' between words
  *                  ("seed" absent: the front draws one), and
- *                  "stop": [strings], "ban": [phrases], "logit_bias": [[id or text, bias or null for never]], "context_policy"
+ *                  "stop": [strings], "ban": [phrases], "logit_bias": [[id or text, bias or null for never]],
+ *                  "context_policy": "stop"
  *   "n"            completions (1)
  *   "logprobs"     how many of the likeliest beside each token (absent: none); "logprobs_after": bool, after the samplers
  *   "no_cache"     bool; "want_ids": bool: text events have the tokens
@@ -41,7 +42,7 @@
  * op "tokenize": "text", "special", "parse" -> "ids", "pieces"     op "detokenize": "ids", "special" -> "text"
  * op "template": as generate with messages -> "prompt": string, "ids"
  * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), without loading weights for long
- * op "load": (with "pin") and "unload" -> {}      op "slots": "action": "save" | "restore" | "erase", "file" -> {"tokens"}
+ * op "load": (with "pin") and "unload" -> {}
  * op "stop_thinking": "job": number of the job    op "adapters": "use": [{"path","scale"}] -> {}
  * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","queued","stats":{...}}],
  * "memory": {...} */
