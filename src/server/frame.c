@@ -124,6 +124,14 @@ bool frames_send(struct frames *f, uint64_t id, const char *text, size_t n, bool
 
 void frames_wake(struct frames *f) { chan_wake(f->chan); }
 
+bool frames_lost(struct frames *f)
+{
+    lock_take(&f->lock);
+    bool gone = f->gone;
+    lock_give(&f->lock);
+    return gone;
+}
+
 void frames_break(struct frames *f)
 {
     lock_take(&f->lock);

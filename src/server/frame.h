@@ -37,6 +37,7 @@ bool frames_send(struct frames *f, uint64_t id, const char *text, size_t n, bool
 /* The thread's: waits up to timeout_ms for anything to do, writes what can be written and reads what has come.  1: so it goes
  * on; 0: the other side is gone (all that it had sent was read); or an error of fn's or the stream's. */
 int  frames_step(struct frames *f, int timeout_ms, frame_fn *fn, void *arg, struct err *err);
+bool frames_lost(struct frames *f);                        /* the other side is gone: nothing can be sent any more */
 void frames_wake(struct frames *f);                                             /* any thread: frames_step returns */
 /* Any thread: something that must be sent cannot be; frames_step ends with ERR_NOMEM, so that the other side learns of it. */
 void frames_break(struct frames *f);

@@ -118,7 +118,10 @@ void link_jobs_send(struct link *l)
         for (at = &l->job; l->ready && *at && !failed; at = failed ? at : &(*at)->next) {
             struct link_job *j = *at;
             if (j->sent || j->cancelled || (suspect && j->n_deaths >= SUSPECT)) continue;
-            if (!send_job(l, j)) failed = take_out(l, at);
+            if (!send_job(l, j)) {
+                if (frames_lost(l->frames)) break;         /* the next process gets it */
+                failed = take_out(l, at);
+            }
             suspect = suspect || j->n_deaths >= SUSPECT;
         }
         lock_give(&l->lock);
