@@ -16,7 +16,8 @@ enum {
     ERR_ARG = -5,         /* the caller's request makes no sense */
     ERR_UNSUPPORTED = -6, /* well-formed, but not implemented */
     ERR_CANCELLED = -7,   /* the caller asked to stop */
-    ERR_NOTFOUND = -8     /* the named thing does not exist */
+    ERR_NOTFOUND = -8,    /* the named thing does not exist */
+    ERR_DENIED = -9       /* whoever asks may not have it */
 };
 
 struct err {

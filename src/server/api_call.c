@@ -78,6 +78,7 @@ int api_status(int code, const char **kind)
     switch (code) {
     case ERR_NOTFOUND: *kind = "not_found"; return 404;
     case ERR_UNSUPPORTED: *kind = "unsupported"; return 400;
+    case ERR_DENIED: *kind = "forbidden"; return 403;
     case ERR_NOMEM: *kind = "memory"; return 503;
     case ERR_IO: *kind = "internal"; return 500;
     default: *kind = "invalid"; return 400;

@@ -22,7 +22,8 @@ struct api_pull_info {
     int64_t begun, ended;              /* seconds since 1970 */
 };
 
-/* Begins to fetch, or joins who does; id (API_PULL_ID) is what it is known by.  ERR_ARG for what is no name of a registry or hub.
+/* Begins to fetch, or joins who does; id (API_PULL_ID) is what it is known by.  ERR_ARG for what is no name of a registry or hub,
+ * ERR_DENIED where its host is none that clients may name (pull_host_is_known).
  * wait: the caller waits, and says api_pull_leave in the end; else it goes on alone. */
 int  api_pull_begin(struct api_pulls *p, const char *model, bool wait, char id[API_PULL_ID], struct err *err);
 bool api_pull_info(struct api_pulls *p, const char *id, struct api_pull_info *out);      /* the last 64 are known */

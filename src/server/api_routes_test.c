@@ -140,6 +140,8 @@ static void ollama(void **unused)
         { "POST", "/api/create", "{\"model\":\"a\",\"from\":\"b\",\"quantize\":\"q4_K_M\"}", "400", "quantize", NULL },
         { "POST", "/api/pull", "{\"model\":\"/etc/passwd\"}", "400", "is no name of a registry", NULL },
         { "POST", "/api/pull", "{\"model\":\"https://example.org/a.gguf\"}", "400", "is no name of a registry", NULL },
+        { "POST", "/api/pull", "{\"model\":\"evil.example/a/b\"}", " 403 ", "{\"error\":\"models of \\\"evil.example\\\"", NULL },
+        { "POST", "/api/pull", "{\"model\":\"http://127.0.0.1:1/a/b\",\"stream\":false}", " 403 ", "127.0.0.1:1", NULL },
         { "POST", "/api/push", "{\"model\":\"a\"}", "501", "{\"error\":\"this server only fetches models", NULL },
     };
     expect_all(row, sizeof row / sizeof *row);
@@ -159,6 +161,7 @@ static void llama(void **unused)
         { "POST", "/lora-adapters", "[{\"id\":0,\"scale\":1}]", "400", "without adapters", NULL },
         { "GET", "/models", NULL, "200", "\"status\":{\"value\":\"unloaded\"}", NULL },
         { "POST", "/models/load", "{\"model\":\"spark\"}", "200", "{\"success\":true}", NULL },
+        { "POST", "/models", "{\"model\":\"evil.example/a/b\"}", " 403 ", "not fetched for clients", "permission_error" },
         { "POST", "/rerank", "{\"query\":\"a\",\"documents\":[]}", "400", "no documents", NULL },
     };
     expect_all(row, sizeof row / sizeof *row);
@@ -177,6 +180,9 @@ static void lmstudio(void **unused)
           "\"status\":\"loaded\"", "\"context_length\":512" },
         { "POST", "/api/v1/models/unload", "{\"instance_id\":\"spark\"}", "200", "{\"instance_id\":\"spark\"}", NULL },
         { "POST", "/api/v1/models/download", "{\"model\":\"spark\"}", "200", "already_downloaded", NULL },
+        { "POST", "/api/v1/models/download", "{\"model\":\"evil.example/a/b\"}", " 403 ", "not fetched for clients",
+          "{\"error\":{\"type\":\"invalid_request\"" },
+        { "POST", "/api/v1/models/download", "{\"model\":\"169.254.169.254/a/b\"}", " 403 ", "169.254.169.254", NULL },
         { "GET", "/api/v1/models/download/status/x", NULL, "404", "job_not_found", NULL },
         { "GET", "/api/v0/models", NULL, "200", "\"state\":\"not-loaded\"", NULL },
         { "GET", "/api/v0/models/spark", NULL, "200", "{\"id\":\"spark\"", NULL },
