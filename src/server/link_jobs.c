@@ -355,7 +355,7 @@ int link_submit(struct link *l, struct json *job, link_event_fn *fn, void *arg, 
             *l->last = j;
             l->last = &j->next;
             l->n_jobs++;
-            full = l->ready && !send_job(l, j);
+            full = l->ready && !send_job(l, j) && !frames_lost(l->frames);      /* lost: the next process gets it */
             if (full) take_out(l, find(l, j->id));
         }
         lock_give(&l->lock);
