@@ -74,24 +74,7 @@ static void slots_answer(struct exchange *x, void *own, const struct json *done)
 
 static void slots(struct exchange *x) { api_ask(x, &(struct api_question){ .op = "status" }, slots_answer); }
 
-struct slot { char action[16], file[256], id[32]; };
-
-static void slot_answer(struct exchange *x, void *own, const struct json *done)
-{
-    const struct slot *s = own;
-    struct buf b = { 0 };
-    int64_t n = json_int(json_get(done, "tokens")), bytes = json_int(json_get(done, "bytes"));
-    bool save = !strcmp(s->action, "save");
-    api_put(&b, "{'id_slot':%r", s->id);
-    if (strcmp(s->action, "erase"))
-        api_put(&b, ",'filename':%s,'%r':%d,'%r':%d,'timings':{'%r':%f}", s->file, save ? "n_saved" : "n_restored", n,
-                save ? "n_written" : "n_read", bytes, save ? "save_ms" : "restore_ms",
-                json_num(json_get(json_get(done, "timings"), "answer_ns")) / 1e6);
-    else api_put(&b, ",'n_erased':%d", n);
-    buf_putc(&b, '}');
-    api_answer(x, &b);
-}
-
+/* A text is kept by its beginning, which the next request finds again: there is nothing that could be saved under a number. */
 static void slot(struct exchange *x)
 {
     const char *action = exchange_query(x, "action"), *id = exchange_param(x, "id"), *file = NULL;
@@ -102,23 +85,10 @@ static void slot(struct exchange *x)
              !number ? err_set(&e, ERR_ARG, "the slot must be a number") : api_str(exchange_body(x), "filename", &file, &e);
     if (rc == 0 && strcmp(action, "erase") && (!file || !name_is_safe_path(file, 200) || strchr(file, '/')))
         rc = err_set(&e, ERR_ARG, "filename: expected the name of a file, without a folder");
-    struct slot *s = rc == 0 ? mem_new(1, sizeof *s) : NULL;
-    struct json *job = rc == 0 ? json_new_object() : NULL;
-    if (rc == 0) {
-        bool ok = s && job && api_set_str(job, "op", "slots") && api_set_str(job, "action", action);
-        ok = ok && (!file || api_set_str(job, "file", file)) && api_set_copy(job, "model", json_get(exchange_body(x), "model"));
-        if (!ok) rc = api_nomem(&e);
-    }
-    if (rc < 0) {
-        mem_free(s);
-        json_free(job);
-        api_fail(x, &e);
-        return;
-    }
-    fmt_into(s->action, sizeof s->action, "%s", action);
-    fmt_into(s->file, sizeof s->file, "%s", file ? file : "");
-    fmt_into(s->id, sizeof s->id, "%s", id);
-    api_ask(x, &(struct api_question){ .job = job, .own = s, .release = mem_free }, slot_answer);
+    if (rc == 0)
+        exchange_fail(x, 501, "unsupported", "this server has no slots to save, restore or erase: past texts are found again by "
+                      "their beginning");
+    else api_fail(x, &e);
 }
 
 /* ---- adapters: the server has none that could be switched ---- */
