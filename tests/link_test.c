@@ -274,6 +274,81 @@ static void a_prompt_that_is_too_long(void **unused)
     buf_release(&b);
 }
 
+/* A conversation of n messages, the last of so many letters, in a context of 64 tokens. */
+static void run_turns(struct kept *k, int n, int letters, const char *options)
+{
+    struct buf b = { 0 };
+    buf_printf(&b, "{\"op\":\"generate\",\"model\":\"embedded\",\"load\":{\"num_ctx\":64},\"options\":%s,\"messages\":[",
+               options);
+    for (int i = 0; i < n; i++) {
+        buf_printf(&b, "%s{\"role\":\"%s\",\"content\":\"", i ? "," : "", i % 2 ? "assistant" : "user");
+        for (int c = 0; c < (i == n - 1 ? letters : 12); c++) buf_putc(&b, (char)('a' + c % 26));
+        buf_puts(&b, "\"}");
+    }
+    buf_puts(&b, "]}");
+    run_job(l, k, b.data);
+    buf_release(&b);
+}
+
+static void run_prompt(struct kept *k, const char *options)
+{
+    struct buf b = { 0 };
+    buf_printf(&b, "{\"op\":\"generate\",\"model\":\"embedded\",\"load\":{\"num_ctx\":64},\"options\":%s,\"prompt\":[", options);
+    for (int i = 0; i < 100; i++) buf_printf(&b, "%s%d", i ? "," : "", 65 + i % 20);
+    buf_puts(&b, "]}");
+    run_job(l, k, b.data);
+    buf_release(&b);
+}
+
+static const char *all_of(const struct kept *k) { return k->all.data ? k->all.data : ""; }
+
+static void what_does_not_fit_is_cut(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct kept k = { .n_text = 0 };
+    run_prompt(&k, "{\"max_tokens\":10,\"ignore_eos\":true,\"context_policy\":\"stop\"}");
+    assert_string_equal(k.kind, "context");
+    kept_release(&k);
+    run_prompt(&k, "{\"max_tokens\":10,\"ignore_eos\":true,\"context_policy\":\"middle\",\"n_keep\":7}");
+    assert_string_equal(k.message, "");
+    assert_int_equal(json_int(json_get(k.done, "prompt_tokens")), 54);
+    assert_non_null(strstr(all_of(&k), "46 tokens, from number 7 on, did not fit"));
+    assert_string_equal(k.reason[0], "length");
+    kept_release(&k);
+    run_prompt(&k, "{\"ignore_eos\":true,\"context_policy\":\"middle\"}");
+    assert_string_equal(k.reason[0], "context");
+    assert_int_equal(k.tokens[0], 16);
+    kept_release(&k);
+    run_prompt(&k, "{\"max_tokens\":80,\"ignore_eos\":true,\"context_policy\":\"shift\",\"n_keep\":-1}");
+    assert_string_equal(k.reason[0], "length");
+    assert_int_equal(k.tokens[0], 80);
+    assert_non_null(strstr(strstr(all_of(&k), "did not fit") + 1, "did not fit"));
+    kept_release(&k);
+    run_prompt(&k, "{\"context_policy\":\"drop\"}");
+    assert_string_equal(k.kind, "invalid");
+    kept_release(&k);
+    run_prompt(&k, "{\"context_policy\":\"other\"}");
+    assert_non_null(strstr(k.message, "stop, drop, middle, shift"));
+    kept_release(&k);
+    run_turns(&k, 15, 8, "{\"max_tokens\":4,\"ignore_eos\":true}");
+    assert_string_equal(k.kind, "context");
+    kept_release(&k);
+    run_turns(&k, 15, 8, "{\"max_tokens\":4,\"ignore_eos\":true,\"context_policy\":\"drop\"}");
+    assert_string_equal(k.message, "");
+    assert_true(json_int(json_get(k.done, "prompt_tokens")) <= 60);
+    assert_int_equal(k.tokens[0], 4);
+    assert_non_null(strstr(all_of(&k), " messages of "));
+    kept_release(&k);
+    run_turns(&k, 3, 300, "{\"context_policy\":\"drop\"}");
+    assert_string_equal(k.kind, "context");
+    kept_release(&k);
+    run_turns(&k, 1, 4, "{\"max_tokens\":4,\"context_policy\":\"drop\"}");
+    assert_string_equal(k.message, "");
+    assert_null(strstr(all_of(&k), "did not fit"));
+    kept_release(&k);
+}
+
 static void write_tiny(const char *path)
 {
     assert_int_equal(tiny_model(path, (struct tiny){ .arch = "llama", .type = DT_Q8_0, .seed = 3 }), 0);
@@ -331,7 +406,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(cancel_and_deadline),
     cmocka_unit_test(forms),
     cmocka_unit_test(what_is_wrong_is_said),
-    cmocka_unit_test(a_prompt_that_is_too_long),
+    cmocka_unit_test(a_prompt_that_is_too_long), cmocka_unit_test(what_does_not_fit_is_cut),
     cmocka_unit_test(a_shut_in_engine_answers),
 };
 int main(void) { return cmocka_run_group_tests(tests, open_one, close_one); }

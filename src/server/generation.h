@@ -47,6 +47,7 @@ struct generation {
     struct hearth_grammar *grammar;    /* without a chat, or NULL */
     struct form form;
     struct answer *answer;             /* [n] */
+    int context;                       /* HEARTH_CONTEXT_* */
     uint32_t n, n_open;
     struct hearth_request *request;    /* guarded by the worker's lock for who does not write it */
     bool started, failed, read;

@@ -18,7 +18,8 @@
  *   "options"      the settings of src/text/sampling.def under their names and second names, with '_' or '-' between words
  *                  ("seed" absent: the front draws one), and
  *                  "stop": [strings], "ban": [phrases], "logit_bias": [[id or text, bias or null for never]],
- *                  "context_policy": "stop"
+ *                  "context_policy": "stop" (absent), "drop" (with messages only), "middle", "shift", "n_keep": tokens
+ *                  (-1: all): as HEARTH_CONTEXT_* and n_keep of hearth.h; what is left out is told by a warning
  *   "n"            completions (1)
  *   "logprobs"     how many of the likeliest beside each token (absent: none); "logprobs_after": bool, after the samplers
  *   "no_cache"     bool; "want_ids": bool: text events have the tokens

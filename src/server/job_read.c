@@ -177,6 +177,7 @@ static const struct read_row extra[] = {
     { "stop", READ_STRS, offsetof(struct answer_options, stop), 0, 0 },
     { "ban", READ_STRS, offsetof(struct answer_options, ban), 0, 0 },
     { "context_policy", READ_STR, offsetof(struct answer_options, context_policy), 0, 0 },
+    { "n_keep", READ_I32, offsetof(struct answer_options, n_keep), -1, 1 << 24 },
 };
 
 static int read_option(struct answer_options *o, struct fields *f, const char *key, const struct json *v, struct err *err)

@@ -37,6 +37,7 @@ struct answer_options {
     struct read_strs breakers, stop, ban;
     const struct json *logit_bias;                     /* checked: [[id or text, number, null or false], ...] */
     const char *context_policy;
+    int32_t n_keep;                                    /* of a prompt that is cut; -1: all */
     bool has_seed;
 };
 /* out->sampler holds the defaults.  options may be NULL.  Release it, also after a failure. */

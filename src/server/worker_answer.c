@@ -19,6 +19,18 @@ static void out_of_memory(struct generation *g)
     fail(g, NULL, &(struct err){ ERR_NOMEM, "out of memory for the answer" });
 }
 
+/* Nothing is left out in silence. */
+static void tell_cut(struct generation *g, uint32_t i, const struct hearth_cut *cut)
+{
+    struct buf *b = &g->line;
+    buf_clear(b);
+    buf_printf(b, "{\"event\":\"warning\",\"i\":%u,\"text\":\"", i);
+    if (cut->n_messages) buf_printf(b, "%zu messages of %zu tokens", cut->n_messages, cut->n);
+    else buf_printf(b, "%zu tokens, from number %zu on,", cut->n, cut->from);
+    buf_puts(b, " did not fit into the context and were left out\"}");
+    task_event_text(g->t, b);
+}
+
 static void start(struct generation *g, const struct hearth_event *ev)
 {
     struct buf *b = &g->line;
@@ -30,10 +42,14 @@ static void start(struct generation *g, const struct hearth_event *ev)
     t->times.queue = g->slot - g->submitted;
     t->times.prompt = g->first_token - g->slot;
     g->n_kept = ev->n_kept;
+    g->n_ids = ev->n_prompt;                                   /* fewer when it was cut */
     buf_clear(b);
     buf_printf(b, "{\"event\":\"start\",\"prompt_tokens\":%zu,\"cached_tokens\":%u,\"seed\":%llu,\"model\":%s}", g->n_ids,
                g->n_kept, (unsigned long long)g->o.sampler.seed, t->loaded->about);
     task_event_text(t, b);
+    struct hearth_cut cut = { 0 };
+    if (g->chat) hearth_chat_cut(g->chat, &cut);
+    if (cut.n) tell_cut(g, 0, &cut);
 }
 
 /* The last completion has ended. */
@@ -249,6 +265,10 @@ bool answer_event(void *arg, const struct hearth_event *ev)
     if (ev->id >= 0 && g->o.max_tokens) {
         start(g, ev);
         if (ev->finish != HEARTH_FINISH_END) add_token(g, a, ev);
+    }
+    if (ev->cut && !ev->error) {
+        start(g, ev);
+        tell_cut(g, ev->completion, ev->cut);
     }
     if (ev->n_back) take_back(a, ev->n_back);
     if (ev->finish) {

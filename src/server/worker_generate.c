@@ -202,24 +202,51 @@ static int read_choice(const struct json *choice, struct hearth_chat_request *r,
     return wrong(err, "tool_choice must be auto, none, required, or an object with a name");
 }
 
+static uint32_t most_tokens(const struct answer_options *o)
+{
+    /* No token at all: the prompt is read, and what one more would say is dropped. */
+    return o->max_tokens < 0 ? 0 : o->max_tokens ? (uint32_t)o->max_tokens : 1;
+}
+
+static int open_chat(struct generation *g, const struct hearth_chat_request *r, struct err *err)
+{
+    struct hearth_error e;
+    struct hearth_chat_request with = *r;
+    struct task *t = g->t;
+    if (hearth_chat_open(&g->chat, t->loaded->model, r, &e) < 0) {
+        int rc = err_of_hearth(err, &e);
+        if (rc == ERR_NOTFOUND) t->kind = t->loaded->info.has_template ? "invalid" : "unsupported";
+        return rc;
+    }
+    hearth_chat_ids(g->chat, &g->n_ids);
+    if (g->context != HEARTH_CONTEXT_DROP || g->n_ids < t->loaded->n_ctx) return 0;
+    /* Only what does not fit is cut, and then so that an answer has room. */
+    hearth_chat_close(g->chat);
+    g->chat = NULL;
+    with.context = HEARTH_CONTEXT_DROP;
+    with.room = hearth_context_room(t->loaded->n_ctx, most_tokens(&g->o));
+    if (hearth_chat_open(&g->chat, t->loaded->model, &with, &e) < 0) {
+        int rc = err_of_hearth(err, &e);
+        if (rc == ERR_LIMIT) t->kind = "context";
+        return rc;
+    }
+    hearth_chat_ids(g->chat, &g->n_ids);
+    return 0;
+}
+
 static int chat_prompt(struct generation *g, struct err *err)
 {
     const struct generate_fields *f = &g->f;
     bool bad = false;
     char *messages = text_of(f->messages, &bad), *tools = text_of(f->tools, &bad), *documents = text_of(f->documents, &bad),
          *variables = text_of(f->variables, &bad);
-    struct hearth_error e;
     struct hearth_chat_request r = { .messages_json = messages, .tools = tools, .documents = documents, .variables = variables,
                                      .think_budget = f->think_budget, .continues = f->continues, .one_call = !f->parallel_calls,
                                      .form = g->form.kind, .form_text = g->form.text, .n_form_text = g->form.n };
     int rc = r.think = think_of(f->think, err);
     if (rc >= 0) rc = read_choice(f->tool_choice, &r, err);
     if (bad) rc = err_set(err, ERR_NOMEM, "out of memory for the messages");
-    if (rc == 0 && hearth_chat_open(&g->chat, g->t->loaded->model, &r, &e) < 0) {
-        rc = err_of_hearth(err, &e);
-        if (rc == ERR_NOTFOUND) g->t->kind = g->t->loaded->info.has_template ? "invalid" : "unsupported";
-    }
-    if (rc == 0) hearth_chat_ids(g->chat, &g->n_ids);
+    if (rc == 0) rc = open_chat(g, &r, err);
     mem_free(messages);
     mem_free(tools);
     mem_free(documents);
@@ -228,6 +255,20 @@ static int chat_prompt(struct generation *g, struct err *err)
 }
 
 /* ---- the job ---- */
+
+static int read_context(struct generation *g, struct err *err)
+{
+    static const char *const name[] = { "stop", "drop", "middle", "shift" };
+    _Static_assert(HEARTH_CONTEXT_STOP == 0 && HEARTH_CONTEXT_SHIFT == 3, "the words are in the order of HEARTH_CONTEXT_");
+    const char *word = g->o.context_policy;
+    g->context = HEARTH_CONTEXT_STOP;
+    while (word && g->context <= HEARTH_CONTEXT_SHIFT && strcmp(name[g->context], word) != 0) g->context++;
+    if (g->context > HEARTH_CONTEXT_SHIFT)
+        return err_set(err, ERR_ARG, "options.context_policy must be one of stop, drop, middle, shift, not \"%.40s\"", word);
+    if (g->context == HEARTH_CONTEXT_DROP && !g->f.messages)
+        return wrong(err, "options.context_policy: drop is about messages; a prompt can be cut by middle or shift");
+    return 0;
+}
 
 /* Everything that can be wrong with a job without looking at its model. */
 static int read_fields(struct generation *g, struct err *err)
@@ -245,9 +286,7 @@ static int read_fields(struct generation *g, struct err *err)
     rc = answer_options_read(&g->o, f->options, err);
     answer_options_release(&g->o);
     if (rc == 0) rc = read_form(g, err);
-    if (rc == 0 && g->o.context_policy && strcmp(g->o.context_policy, "stop") != 0)
-        rc = err_set(err, ERR_UNSUPPORTED, "options.context_policy: there is no \"%.40s\"", g->o.context_policy);
-    return rc;
+    return rc == 0 ? read_context(g, err) : rc;
 }
 
 /* ---- requests ---- */
@@ -261,12 +300,18 @@ static uint64_t short_hash(const char *s)
     return v;
 }
 
+/* Whether the engine does, which knows it as a part of the request. */
+static bool cuts_prompt(const struct generation *g)
+{
+    return g->context == HEARTH_CONTEXT_MIDDLE || g->context == HEARTH_CONTEXT_SHIFT;
+}
+
 static int check_room(struct generation *g, struct err *err)
 {
     const struct loaded *l = g->t->loaded;
     if (l->info.encoder) return err_set(err, ERR_UNSUPPORTED, "%s makes embeddings only; it cannot answer", l->info.path);
     if (!g->n_ids) return wrong(err, "the prompt is empty");
-    if (g->n_ids < l->n_ctx) return 0;
+    if (g->n_ids < l->n_ctx || cuts_prompt(g)) return 0;
     g->t->kind = "context";
     return err_set(err, ERR_LIMIT, "the prompt has %zu tokens, which leaves no room for an answer in the context of %u", g->n_ids,
                    l->n_ctx);
@@ -292,9 +337,9 @@ static void set_request(struct generation *g, struct hearth_request_options *r)
         .ban = o->ban.s, .n_ban = o->ban.n, .min_tokens = o->min_tokens > 0 ? (uint32_t)o->min_tokens : 0,
         .every_token = g->f.logprobs >= 0, .n_completions = g->n, .sampler = &o->sampler, .priority = t->head.priority,
         .user = short_hash(t->head.user), .cache_salt = short_hash(t->head.salt), .no_cache = g->f.no_cache,
+        .context = cuts_prompt(g) ? g->context : HEARTH_CONTEXT_STOP, .n_keep = o->n_keep < 0 ? UINT32_MAX : (uint32_t)o->n_keep,
         .event = answer_event, .said = answer_said, .read = answer_read, .arg = g };
-    /* No token at all: the prompt is read, and what one more would say is dropped. */
-    r->max_tokens = o->max_tokens < 0 ? 0 : o->max_tokens ? (uint32_t)o->max_tokens : 1;
+    r->max_tokens = most_tokens(o);
     if (t->deadline) r->deadline_ms = now < t->deadline ? (uint32_t)((t->deadline - now) / 1000000) + 1 : 1;
 }
 
