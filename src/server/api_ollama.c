@@ -127,6 +127,17 @@ static int only_load(struct ollama *own, struct json *job, struct err *err)
     return api_set_str(job, "op", own->unload ? "unload" : "load") ? 0 : api_nomem(err);
 }
 
+/* With Ollama the oldest messages go unless told otherwise. */
+static int put_truncate(const struct json *body, struct json *job, struct err *err)
+{
+    bool truncate = true;
+    int rc = api_bool(body, "truncate", &truncate, err);
+    struct json *options = json_get(job, "options");
+    if (rc < 0 || !truncate || json_get(options, "context_policy")) return rc;
+    if (!options && json_put(job, "options", json_new_object())) options = json_get(job, "options");
+    return options && api_set_str(options, "context_policy", "drop") ? 0 : api_nomem(err);
+}
+
 static int common(struct api_call *c, const struct json *body, struct json *job, struct err *err)
 {
     struct ollama *own = c->own;
@@ -143,6 +154,7 @@ static int common(struct api_call *c, const struct json *body, struct json *job,
     } else if (rc == 0) {
         rc = own->generate ? put_prompt(body, job, err) : put_chat(body, job, err);
         if (rc == 0) rc = api_options(body, job, err);
+        if (rc == 0 && !own->generate) rc = put_truncate(body, job, err);
         if (rc == 0) rc = put_logprobs(own, body, job, err);
     }
     json_free(options);
