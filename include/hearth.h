@@ -498,6 +498,9 @@ HEARTH_API int hearth_sampler_set_grammar(struct hearth_sampler *s, const struct
 /* 1: the answer is complete, nothing may follow; 0: it goes on; or the error because of which hearth_sampler_pick gave -1. */
 HEARTH_API int hearth_sampler_grammar_state(struct hearth_sampler *s, const struct hearth_session *session,
                                             struct hearth_error *e);
+/* The same of the text without its last `back` tokens, as hearth_sampler_pick_at sees it. */
+HEARTH_API int hearth_sampler_grammar_state_at(struct hearth_sampler *s, const struct hearth_session *session, size_t back,
+                                               struct hearth_error *e);
 /* The tokens that must come next, as far as there is no choice: they can be appended in one step, without picking.  At most
  * `most` are given; *n may become 0. */
 HEARTH_API int hearth_sampler_forced(struct hearth_sampler *s, const struct hearth_session *session, int32_t *ids, size_t most,

@@ -1,6 +1,7 @@
 /* structured_cli_test.c - hearth run held to a form, with the model that is inside the program. */
 #include "tests/program_files.h"
 
+#include "base/json.h"
 #include "tests/grammar.h"
 
 static const char *write_file(const char *name, const char *text)
@@ -56,6 +57,45 @@ static void answers_have_the_form(void **unused)
     }
 }
 
+/* An answer with wrong guesses behind its end, of a model that must not end by itself, has the form and ends. */
+static void expect_guessed(struct result *r, struct grammar *g)
+{
+    struct json *j = NULL;
+    program_expect(r, 0);
+    assert_int_equal(json_parse(&j, r->out, strlen(r->out), NULL), 0);
+    expect_form(json_str(json_get(j, "text"), NULL), g);
+    assert_string_equal(json_str(json_get(j, "finish_reason"), NULL), "stop");
+    assert_true(json_int(json_get(j, "right_tokens")) > 2);
+    assert_true(json_int(json_get(j, "guessed_tokens")) > json_int(json_get(j, "right_tokens")));
+    json_free(j);
+    program_free(r);
+}
+
+#define GUESSING(guess, ...) \
+    PROGRAM(NULL, "run", "spark", "--temp", "0", "--json", "--speculate", guess, "--ignore-end", __VA_ARGS__, "Hello")
+
+static void complete_answers_end_among_guesses(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    static const char schema[] = "{\"type\":\"integer\",\"minimum\":100000000000000,\"maximum\":999999999999999}";
+    struct grammar *g;
+    struct result r;
+    for (int n = 20; n < 23; n++) {
+        char form[24];
+        snprintf(form, sizeof form, "([ab]c){%d}", n);
+        r = GUESSING("8", "--regex", form);
+        assert_int_equal(grammar_from_regex(&g, form, strlen(form), NULL), 0);
+        expect_guessed(&r, g);
+        r = GUESSING("8", "--regex", form, "--logprobs", "0");
+        assert_int_equal(grammar_from_regex(&g, form, strlen(form), NULL), 0);
+        expect_guessed(&r, g);
+    }
+    r = GUESSING("6", "--schema", write_file("form.json", schema), "--logit-bias", "1=20");
+    assert_int_equal(grammar_from_schema(&g, schema, sizeof schema - 1, NULL), 0);
+    expect_guessed(&r, g);
+}
+
 static void mistakes_are_explained(void **unused)
 {
     (void)unused;
@@ -94,6 +134,10 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(answers_have_the_form), cmocka_unit_test(mistakes_are_explained) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_have_the_form),
+        cmocka_unit_test(complete_answers_end_among_guesses),
+        cmocka_unit_test(mistakes_are_explained),
+    };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

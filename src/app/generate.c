@@ -184,16 +184,15 @@ static int pick(struct loop *l, struct hearth_error *e)
     int32_t id;
     int rc;
     if (g->chat && hearth_chat_next(g->chat, &id)) return (rc = keep_logprobs(l, id, e)) < 0 ? rc : add_token(l, id, e);
-    bool held = l->held && !l->ahead;          /* behind guesses the sampler looks at the text without them */
-    rc = held ? hearth_sampler_grammar_state(l->sampler, g->session, e) : 0;
+    rc = l->held ? hearth_sampler_grammar_state_at(l->sampler, g->session, l->ahead, e) : 0;
     if (rc) return rc < 0 ? rc : end_answer(l, e);
-    if (held && g->n_logprobs < 0) {
+    if (l->held && !l->ahead && g->n_logprobs < 0) {
         size_t n;
         rc = take_forced(l, &n, e);
         if (rc != GOES_ON || n) return rc;
     }
     id = hearth_sampler_pick_at(l->sampler, g->session, l->ahead);
-    if (id < 0 && l->held && (rc = hearth_sampler_grammar_state(l->sampler, g->session, e)) < 0) return rc;
+    if (id < 0 && l->held && (rc = hearth_sampler_grammar_state_at(l->sampler, g->session, l->ahead, e)) < 0) return rc;
     if (id < 0 || hearth_token_is_end(g->model, id)) return end_answer(l, e);
     rc = keep_logprobs(l, id, e);
     return rc < 0 ? rc : add_token(l, id, e);

@@ -187,11 +187,11 @@ static int follow(struct held *h, const int32_t *ids, size_t n)
     return rc;
 }
 
-static int follow_session(struct held *h, const struct hearth_session *session)
+static int follow_session(struct held *h, const struct hearth_session *session, size_t back)
 {
     size_t n;
     const int32_t *ids = hearth_session_ids(session, &n);
-    return follow(h, ids, n);
+    return follow(h, ids, back < n ? n - back : 0);
 }
 
 const float *held_logits(struct held *h, const int32_t *ids, size_t n, const float *logits)
@@ -225,13 +225,19 @@ bool held_allows(struct held *h, int32_t id)
     return false;
 }
 
-int hearth_sampler_grammar_state(struct hearth_sampler *s, const struct hearth_session *session, struct hearth_error *e)
+int hearth_sampler_grammar_state_at(struct hearth_sampler *s, const struct hearth_session *session, size_t back,
+                                    struct hearth_error *e)
 {
     struct held *h = s->held;
     if (!h) return 0;
-    if (!h->err.code && follow_session(h, session) == 0) return matcher_is_done(h->matcher);
+    if (!h->err.code && follow_session(h, session, back) == 0) return matcher_is_done(h->matcher);
     if (e) memcpy(e, &h->err, sizeof *e);
     return h->err.code;
+}
+
+int hearth_sampler_grammar_state(struct hearth_sampler *s, const struct hearth_session *session, struct hearth_error *e)
+{
+    return hearth_sampler_grammar_state_at(s, session, 0, e);
 }
 
 int hearth_sampler_forced(struct hearth_sampler *s, const struct hearth_session *session, int32_t *ids, size_t most, size_t *n,
@@ -241,7 +247,7 @@ int hearth_sampler_forced(struct hearth_sampler *s, const struct hearth_session 
     struct ids found = { 0 };
     *n = 0;
     if (!h) return 0;
-    int rc = follow_session(h, session);
+    int rc = follow_session(h, session, 0);
     if (rc < 0) {
         if (e) memcpy(e, &h->err, sizeof *e);
         return rc;

@@ -103,6 +103,10 @@ static void choices_and_triggers(void **unused)
     char *text = answer(m, s, p, 5, false);
     assert_true(!strcmp(text, "yes") || !strcmp(text, "no"));
     hearth_free(text);
+    /* A guess behind the whole answer is no part of it. */
+    assert_int_equal(hearth_session_append(s, &(int32_t){ 'x' }, 1, &e), 0);
+    assert_int_equal(hearth_sampler_grammar_state_at(p, s, 1, &e), 1);
+    assert_int_equal(hearth_sampler_grammar_state(p, s, &e), HEARTH_EARG);
     /* Behind a text: free before it, except the end. */
     assert_int_equal(hearth_session_sync(s, ids, 5, &e), 0);
     assert_int_equal(hearth_sampler_set_grammar(p, g, 5, "</t>", &e), 0);
