@@ -460,6 +460,8 @@ static void a_storm_of_requests(void **state)
     uint32_t kind[LIVE] = { 0 }, x = 7;
     bool whole[LIVE] = { false };
     for (uint32_t k = 0; k < 16; k++) want[k] = alone(m, k, 0);
+    struct hearth_memory before, after;
+    hearth_model_memory(m, &before);
     while (os_now_ns() < end || total < 60) {
         x = x * 1664525u + 1013904223u;
         uint32_t i = (x >> 8) % LIVE, k = (x >> 16) % 16;
@@ -500,6 +502,8 @@ static void a_storm_of_requests(void **state)
     print_message("# %llu requests, %llu compared\n", (unsigned long long)total, (unsigned long long)good);
     assert_true(good > 10);
     check_idle(m, g);
+    hearth_model_memory(m, &after);                /* the cache was what grew: without it the spare memory is what it was */
+    assert_true(after.kv_reserved <= before.kv_reserved);
     hearth_engine_close(g);
     hearth_model_close(m);
 }
