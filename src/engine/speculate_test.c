@@ -92,11 +92,12 @@ static void guesses_change_nothing(void **state)
     (void)state;
     size_t guessed = 0, right = 0;
     for (size_t i = 0; i < N_MODEL; i++) {
-        struct hearth_model *m = open_model(i, NULL, 2);
+        struct hearth_model *m = open_model(i, NULL, 1 + i % 2);
         struct hearth_model_info info;
         struct hearth_session_options o = { .n_ctx = 256, .n_logits = GUESS + 1 };
         hearth_model_info(m, &info);
         for (int kind = 0; kind < 5; kind++) {
+            if (i != 1 && kind != (int)i % 5) continue;        /* all samplers with one model, one with each other */
             struct hearth_session *a, *b;
             struct hearth_error e;
             struct told plain, guess;
@@ -117,7 +118,7 @@ static void guesses_change_nothing(void **state)
         hearth_model_close(m);
     }
     print_message("# %zu guessed, %zu right\n", guessed, right);
-    assert_true(right > 100 && guessed > right + 100);         /* both happen often */
+    assert_true(right > 60 && guessed > right + 60);           /* both happen often */
 }
 
 /* Another model guesses: itself, one of windows, one with states, of which most guesses are wrong. */
