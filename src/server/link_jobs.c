@@ -97,7 +97,7 @@ static bool shorten(struct link_job *j)
     return true;
 }
 
-/* Under the lock.  false: it cannot be sent. */
+/* Under the lock.  false: it cannot be sent.  One that a dying process does not take any more waits for the next. */
 static bool send_job(struct link *l, struct link_job *j)
 {
     for (uint32_t i = 0; i < j->n_told; i++) {
@@ -105,7 +105,7 @@ static bool send_job(struct link *l, struct link_job *j)
         j->told[i].seen_hash = HASH_START;
     }
     j->sent = shorten(j) && frames_send(l->frames, j->id, j->text, j->n, true);
-    return j->sent;
+    return j->sent || frames_lost(l->frames);
 }
 
 void link_jobs_send(struct link *l)
@@ -118,10 +118,7 @@ void link_jobs_send(struct link *l)
         for (at = &l->job; l->ready && *at && !failed; at = failed ? at : &(*at)->next) {
             struct link_job *j = *at;
             if (j->sent || j->cancelled || (suspect && j->n_deaths >= SUSPECT)) continue;
-            if (!send_job(l, j)) {
-                if (frames_lost(l->frames)) break;         /* the next process gets it */
-                failed = take_out(l, at);
-            }
+            if (!send_job(l, j)) failed = take_out(l, at);
             suspect = suspect || j->n_deaths >= SUSPECT;
         }
         lock_give(&l->lock);
@@ -355,7 +352,7 @@ int link_submit(struct link *l, struct json *job, link_event_fn *fn, void *arg, 
             *l->last = j;
             l->last = &j->next;
             l->n_jobs++;
-            full = l->ready && !send_job(l, j) && !frames_lost(l->frames);      /* lost: the next process gets it */
+            full = l->ready && !send_job(l, j);
             if (full) take_out(l, find(l, j->id));
         }
         lock_give(&l->lock);
