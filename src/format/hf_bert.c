@@ -2,7 +2,6 @@
  * classifier that ranks.  Their layers are in the table of hf_tensor.c.  Source: models spec. */
 #include <string.h>
 
-#include "base/ck.h"
 #include "format/hf_impl.h"
 
 static bool classifies(const struct hf *h)
@@ -65,8 +64,8 @@ static int modern(struct hf *h)
     if (every != 3) return hf_unsupported(h, "global_attn_every_n_layers other than 3");
     if (hf_is_true(h, "norm_bias") || hf_is_true(h, "attention_bias") || hf_is_true(h, "mlp_bias"))
         return hf_unsupported(h, "a ModernBERT with biases");
-    if (classifies(h) && only(h, "classifier_pooling", "mean") < 0) return h->err ? h->err->code : ERR_UNSUPPORTED;
     if (classifies(h) && !json_get(h->text, "classifier_pooling")) return hf_unsupported(h, "classifier_pooling other than mean");
+    if (classifies(h) && (rc = only(h, "classifier_pooling", "mean")) < 0) return rc;
     hf_put_f32(h, "rope.freq_base", (float)global);
     hf_put_f32(h, "rope.freq_base_swa", (float)local);
     return hf_copy_u32(h, "local_attention", "attention.sliding_window");
@@ -138,21 +137,11 @@ int hf_pooling(struct hf *h)
 /* A vector or table as float32, without its first rows. */
 static int floats(struct hf *h, const struct st_tensor *t, const char *name, uint32_t skip)
 {
-    enum dtype type;
-    uint64_t row, n;
-    if (t->n_dims < 1 || t->n_dims > 2 || !hf_float_type(t->type, &type) || t->shape[0] <= skip || !t->shape[t->n_dims - 1])
-        return hf_bad_tensor(h, t, ERR_UNSUPPORTED, "a table of this type and shape is not supported");
-    row = t->n_dims == 2 ? t->shape[1] : 1;
-    if (!ck_mul(t->shape[0] - skip, row, &n)) return hf_bad_tensor(h, t, ERR_LIMIT, "too large");
-    float *x = hf_add_vector(h, name, n);
-    if (!x) return ERR_NOMEM;
-    for (uint64_t i = 0; i < n; i++) x[i] = hf_number(t->data, type, skip * row + i);
-    if (t->n_dims == 1) return 0;
-    struct gguf_tensor *out = &h->tensor[h->n_tensors - 1];
-    out->n_dims = 2;
-    out->ne[0] = row;
-    out->ne[1] = t->shape[0] - skip;
-    return 0;
+    if (t->n_dims < 1 || t->n_dims > 2 || t->shape[0] <= skip || !t->shape[t->n_dims - 1])
+        return hf_bad_tensor(h, t, ERR_UNSUPPORTED, "a table of this shape is not supported");
+    uint64_t rows = t->shape[0] - skip, row = t->n_dims == 2 ? t->shape[1] : 1;
+    const uint64_t table[2] = { row, rows }, vector[2] = { rows, 1 };
+    return hf_add_numbers(h, t, name, skip * row, t->n_dims == 2 ? table : vector, NULL);
 }
 
 /* name: without the model's prefix, which classifiers are outside of. */

@@ -125,6 +125,8 @@ int hf_rope(struct hf *h);
 int hf_tensors(struct hf *h);
 /* A vector of n float32 in the arena, under a GGUF name. */
 float *hf_add_vector(struct hf *h, const char *name, uint64_t n);
+/* The numbers of t from `first` on as float32 in the arena, as ne[1] rows of ne[0] (a vector: 1 row); *out (may be NULL). */
+int hf_add_numbers(struct hf *h, const struct st_tensor *t, const char *name, uint64_t first, const uint64_t ne[2], float **out);
 /* An error about a tensor. */
 int hf_bad_tensor(struct hf *h, const struct st_tensor *t, int code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

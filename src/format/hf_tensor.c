@@ -207,16 +207,32 @@ float hf_number(const uint8_t *p, enum dtype t, uint64_t i)
     return f;
 }
 
+int hf_add_numbers(struct hf *h, const struct st_tensor *t, const char *name, uint64_t first, const uint64_t ne[2], float **out)
+{
+    enum dtype type;
+    uint64_t n;
+    if (!hf_float_type(t->type, &type))
+        return hf_bad_tensor(h, t, ERR_UNSUPPORTED, "type %s is not supported for a vector", st_type_name(t->type));
+    if (!ck_mul(ne[0], ne[1], &n)) return hf_bad_tensor(h, t, ERR_LIMIT, "too large");
+    float *x = hf_add_vector(h, name, n);
+    if (!x) return ERR_NOMEM;
+    for (uint64_t i = 0; i < n; i++) x[i] = hf_number(t->data, type, first + i);
+    struct gguf_tensor *added = &h->tensor[h->n_tensors - 1];
+    added->n_dims = t->n_dims > 1 ? 2 : 1;
+    added->ne[0] = ne[0];
+    added->ne[1] = ne[1];
+    if (out) *out = x;
+    return 0;
+}
+
 /* A norm or bias: a copy in float32, as the arithmetic wants it. */
 static int vector(struct build *b, const struct st_tensor *t, const char *name, float plus)
 {
-    enum dtype type;
+    float *x;
     if (t->n_dims != 1 || !t->shape[0]) return hf_bad_tensor(b->h, t, ERR_FORMAT, "must have one dimension");
-    if (!hf_float_type(t->type, &type))
-        return hf_bad_tensor(b->h, t, ERR_UNSUPPORTED, "type %s is not supported for a vector", st_type_name(t->type));
-    float *x = hf_add_vector(b->h, name, t->shape[0]);
-    if (!x) return ERR_NOMEM;
-    for (uint64_t i = 0; i < t->shape[0]; i++) x[i] = hf_number(t->data, type, i) + plus;
+    int rc = hf_add_numbers(b->h, t, name, 0, (uint64_t[]){ t->shape[0], 1 }, &x);
+    if (rc < 0) return rc;
+    for (uint64_t i = 0; i < t->shape[0]; i++) x[i] += plus;
     use(b, t);
     return 0;
 }
@@ -224,34 +240,26 @@ static int vector(struct build *b, const struct st_tensor *t, const char *name, 
 /* What a state is multiplied by is e^(-e^x) to the power of the step; GGUF has -e^x. */
 static int decay(struct build *b, const struct st_tensor *t, const char *name)
 {
-    int rc = vector(b, t, name, 0);
+    float *x;
+    if (t->n_dims != 1 || !t->shape[0]) return hf_bad_tensor(b->h, t, ERR_FORMAT, "must have one dimension");
+    int rc = hf_add_numbers(b->h, t, name, 0, (uint64_t[]){ t->shape[0], 1 }, &x);
     if (rc < 0) return rc;
-    struct gguf_tensor *out = &b->h->tensor[b->h->n_tensors - 1];
-    float *x = (float *)(uintptr_t)out->data;
-    for (uint64_t i = 0; i < out->ne[0]; i++) x[i] = (float)-det_exp((double)x[i]);
+    for (uint64_t i = 0; i < t->shape[0]; i++) x[i] = (float)-det_exp((double)x[i]);
+    use(b, t);
     return 0;
 }
 
 /* A depth-wise convolution [channels][1][taps], or [channels][taps][1]: a copy in float32. */
 static int convolution(struct build *b, const struct st_tensor *t, const char *name)
 {
-    enum dtype type;
     uint64_t n;
+    float *x;
     if (t->n_dims != 3 || !t->shape[0] || (t->shape[1] != 1 && t->shape[2] != 1) || !ck_mul(t->shape[1], t->shape[2], &n) ||
         !n || n > 64)
         return hf_bad_tensor(b->h, t, ERR_FORMAT, "must be [channels, 1, taps]");
-    if (!hf_float_type(t->type, &type))
-        return hf_bad_tensor(b->h, t, ERR_UNSUPPORTED, "type %s is not supported for a convolution", st_type_name(t->type));
-    if (!ck_mul(t->shape[0], n, &n)) return hf_bad_tensor(b->h, t, ERR_LIMIT, "too large");
-    float *x = hf_add_vector(b->h, name, n);
-    if (!x) return ERR_NOMEM;
-    struct gguf_tensor *out = &b->h->tensor[b->h->n_tensors - 1];
-    out->n_dims = 2;
-    out->ne[0] = n / t->shape[0];
-    out->ne[1] = t->shape[0];
-    for (uint64_t i = 0; i < n; i++) x[i] = hf_number(t->data, type, i);
-    use(b, t);
-    return 0;
+    int rc = hf_add_numbers(b->h, t, name, 0, (uint64_t[]){ n, t->shape[0] }, &x);
+    if (rc == 0) use(b, t);
+    return rc;
 }
 
 /* A matrix, or a stack of them, in place. */
