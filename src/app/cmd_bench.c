@@ -2,7 +2,6 @@
 
 #include "app/bench.h"
 #include "app/command.h"
-#include "app/rope.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/os.h"
@@ -29,7 +28,7 @@ static const struct opt row[] = {
     { "kv-type", "kv", 0, OPT_STR, "T,...", "f16", "how keys and values are kept: f16, f32, bf16, q8_0, q4_0, or q8_0/q4_0",
       NULL, AT(kv), 0, 0 },
     ADAPTER_ROWS(AT),
-    ROPE_ROWS(AT),
+#include "app/rope.inc"
     { "repeat", NULL, 'r', OPT_U32, "N", "5", "how often each test is measured", NULL, AT(repeat), 1, BENCH_MAX_REPEAT },
     { "format", NULL, 0, OPT_CHOICE, "table|json|csv|markdown", "table", "how the results are printed", NULL, AT(format), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "the same as --format json", NULL, AT(json), 0, 0 },

@@ -3,7 +3,6 @@
 #include "app/adapters.h"
 #include "app/command.h"
 #include "app/model_name.h"
-#include "app/rope.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/hash.h"
@@ -33,7 +32,7 @@ static const struct opt row[] = {
       "rows.f32", AT(out), 0, 0 },
     { "hash", NULL, 0, OPT_FLAG, NULL, NULL, "print a 64-bit FNV-1a hash of the rows", NULL, AT(hash), 0, 0 },
     ADAPTER_ROWS(AT),
-    ROPE_ROWS(AT),
+#include "app/rope.inc"
     { "ctx", NULL, 'c', OPT_U32, "N", "as many as needed", "tokens that the context can hold", NULL, AT(ctx), 1, 1 << 24 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f32", "how keys (and values) are kept", NULL,
       AT(kv), 0, 0 },

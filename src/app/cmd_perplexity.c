@@ -5,7 +5,6 @@
 #include "app/corpus.h"
 #include "app/model_name.h"
 #include "app/progress.h"
-#include "app/rope.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/json.h"
@@ -25,7 +24,7 @@ static const struct opt row[] = {
     { "kl-base", NULL, 0, OPT_STR, "MODEL", NULL, "compare with this model: divergence, same most likely token", NULL,
       AT(base), 0, 0 },
     ADAPTER_ROWS(AT),
-    ROPE_ROWS(AT),
+#include "app/rope.inc"
     { "ctx", NULL, 'c', OPT_U32, "N", "512", "tokens of a chunk; the second half of each is scored", "512", AT(ctx), 8, 1 << 20 },
     { "chunks", NULL, 0, OPT_U32, "N", "all", "at most so many", NULL, AT(chunks), 1, 1 << 30 },
     { "kv-type", "kv", 0, OPT_CHOICE, "auto|f16|f32|bf16|q8_0|q4_0", "f16", "how keys (and values) are kept", NULL,

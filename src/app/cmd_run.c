@@ -64,7 +64,7 @@ static const struct opt row[] = {
     { "speculate", NULL, 0, OPT_STR, "auto|off|N", "auto", "guess tokens from what was said before, check several at once",
       NULL, AT(speculate), 0, 0 },
     ADAPTER_ROWS(AT),
-    ROPE_ROWS(AT),
+#include "app/rope.inc"
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print one JSON object with answer, counts and times", NULL, AT(json), 0, 0 },
     { "logprobs", NULL, 0, OPT_I32, "N", "none", "with --json: the log-probability of each token and of the N likeliest", NULL,
       AT(logprobs), 0, MAX_LOGPROBS },

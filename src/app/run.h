@@ -6,7 +6,6 @@
 #include "app/args.h"
 #include "app/generate.h"
 #include "app/infill.h"
-#include "app/rope.h"
 #include "app/run_model.h"
 #include "hearth.h"
 

@@ -36,15 +36,9 @@ static const struct read_row load_row[] = {
     { "kv_type_v", READ_STR, AT(kv_type_v), 0, 0 },
     { "adapters", READ_ARRAY, AT(adapters), 0, 0 },
     { "rope_scaling", READ_STR, AT(scaling), 0, 0 },
-    { "rope_scale", READ_F32, AT(rope.factor), 1e-3, 1e6 },
-    { "rope_freq_base", READ_F32, AT(rope.base), 1, 1e12 },
-    { "rope_orig_ctx", READ_U32, AT(rope.original_ctx), 1, 1 << 28 },
-    { "yarn_attn_factor", READ_F32, AT(rope.attn_factor), 1e-3, 1e3 },
-    { "yarn_ext_factor", READ_F32, AT(rope.ext_factor), 1e-3, 1 },
-    { "yarn_beta_fast", READ_F32, AT(rope.beta_fast), 1e-3, 1e6 },
-    { "yarn_beta_slow", READ_F32, AT(rope.beta_slow), 1e-3, 1e6 },
-    { "llama3_low_freq", READ_F32, AT(rope.low_freq_factor), 1e-3, 1e6 },
-    { "llama3_high_freq", READ_F32, AT(rope.high_freq_factor), 1e-3, 1e6 },
+#define ROPE(option, name, alias, kind, value, fallback, help, field, min, max) { name, READ_##kind, AT(rope.field), min, max },
+#include "engine/rope.def"
+#undef ROPE
 };
 
 static const struct read_row adapter_row[] = {
