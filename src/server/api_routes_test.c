@@ -1,32 +1,15 @@
 /* api_routes_test.c - the dialects over real sockets, with an engine that is none: that each endpoint is where it should be, and
  * answers in its own form.  What jobs and answers are is api_test.c's. */
-#include "tests/fake_link.h"
-#include "tests/http_client.h"
+#include "tests/served.h"
 
 #include "base/mem.h"
-#include "server/server.h"
-
-static struct link *fake;
-static struct server *server;
-static int port;
 
 static int start(void **unused)
 {
     (void)unused;
-    static const struct link_options none;
-    struct server_options o = { .listen = { "127.0.0.1:0" } };
-    struct err e = { 0 };
+    struct server_options o = { 0 };
     setenv("HEARTH_MODELS", "/nonexistent/hearth", 1);
-    if (link_open(&fake, &none, &e) < 0 || server_open(&server, &o, fake, &e) < 0) fail_msg("%s", e.msg);
-    port = atoi(strrchr(server_url(server, 0), ':') + 1);
-    return 0;
-}
-
-static int stop(void **unused)
-{
-    (void)unused;
-    server_close(server);
-    link_close(fake);
+    served_open(&o);
     return 0;
 }
 
@@ -202,4 +185,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(llama),
     cmocka_unit_test(lmstudio),
 };
-int main(void) { return cmocka_run_group_tests(tests, start, stop); }
+int main(void) { return cmocka_run_group_tests(tests, start, served_close); }

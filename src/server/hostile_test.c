@@ -1,6 +1,5 @@
 /* hostile_test.c - what a server meets that anybody can reach: malformed, ambiguous and endless requests, and who may do what. */
-#include "tests/fake_link.h"
-#include "tests/http_client.h"
+#include "tests/served.h"
 
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -8,11 +7,7 @@
 
 #include "base/mem.h"
 #include "server/keys.h"
-#include "server/server.h"
 
-static struct link *fake;
-static struct server *server;
-static int port;
 static char dir[64];
 
 static void answer(struct exchange *x)
@@ -34,20 +29,8 @@ static const struct route routes[] = {
 
 static void open_with(struct server_options *o)
 {
-    struct err e = { 0 };
     o->routes = routes;
-    if (!o->listen[0]) o->listen[0] = "127.0.0.1:0";
-    assert_int_equal(link_open(&fake, NULL, &e), 0);
-    if (server_open(&server, o, fake, &e) < 0) fail_msg("%s", e.msg);
-    port = atoi(strrchr(server_url(server, 0), ':') + 1);
-}
-
-static int end(void **unused)
-{
-    (void)unused;
-    server_close(server);
-    link_close(fake);
-    return 0;
+    served_open(o);
 }
 
 static int begin(void **unused)
@@ -468,7 +451,7 @@ static void tls(void **unused)
     unlink(key);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
+#define T(f) cmocka_unit_test_setup_teardown(f, begin, served_close)
 int main(void)
 {
     const char *tmp = getenv("TMPDIR");

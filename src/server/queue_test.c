@@ -1,16 +1,11 @@
 /* queue_test.c - many clients at once: the queue, its limits and deadlines, the end of the server, metrics and the log. */
-#include "tests/fake_link.h"
-#include "tests/http_client.h"
+#include "tests/served.h"
 
 #include <time.h>
 
 #include "base/mem.h"
 #include "server/keys.h"
-#include "server/server.h"
 
-static struct link *fake;
-static struct server *server;
-static int port;
 static char logged[1 << 16];
 static size_t n_logged;
 
@@ -53,24 +48,11 @@ static void on_log(void *arg, const char *line, size_t n)
 
 static void open_with(struct server_options *o)
 {
-    struct err e = { 0 };
     o->routes = routes;
     o->log = on_log;
-    if (!o->listen[0]) o->listen[0] = "127.0.0.1:0";
     memset(logged, 0, sizeof logged);
     n_logged = 0;
-    assert_int_equal(link_open(&fake, NULL, &e), 0);
-    if (server_open(&server, o, fake, &e) < 0) fail_msg("%s", e.msg);
-    port = atoi(strrchr(server_url(server, 0), ':') + 1);
-}
-
-static int end(void **unused)
-{
-    (void)unused;
-    server_close(server);
-    link_close(fake);
-    server = NULL;
-    return 0;
+    served_open(o);
 }
 
 static int begin(void **unused)
@@ -176,7 +158,7 @@ static void one_key_does_not_starve_another(void **unused)
     fputs(file.data, f);
     fclose(f);
     buf_release(&file);
-    end(NULL);
+    served_close(NULL);
     struct server_options o = { .key_file = path, .limits = { .running = 2, .queued = 100 } };
     open_with(&o);
     enum { N = 40 };
@@ -234,7 +216,7 @@ static void draining_lets_streams_finish(void **unused)
     int late = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(late, (struct sockaddr *)&a, sizeof a), -1);
     close(late);
-    end(NULL);
+    served_close(NULL);
     struct server_options o = { 0 };
     open_with(&o);
     int endless = ask("{\"silent\":true}", "");
@@ -252,7 +234,7 @@ static void draining_lets_streams_finish(void **unused)
 static void what_is_counted_and_logged(void **unused)
 {
     (void)unused;
-    end(NULL);
+    served_close(NULL);
     struct server_options o = { .trace = true, .log_json = true };
     open_with(&o);
     client_expect(answer(ask("{\"max_tokens\":3,\"prompt\":\"SECRET\"}", "X-Request-Id: my-id.1\r\n")), 200,
@@ -294,7 +276,7 @@ static void what_is_counted_and_logged(void **unused)
 static void hundreds_of_streams(void **unused)
 {
     (void)unused;
-    end(NULL);
+    served_close(NULL);
     struct server_options o = { .limits = { .running = 16, .queued = 1000 } };
     open_with(&o);
     enum { N = 300 };
@@ -305,7 +287,7 @@ static void hundreds_of_streams(void **unused)
     assert_int_equal(atomic_load(&fake->n_over), N);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
+#define T(f) cmocka_unit_test_setup_teardown(f, begin, served_close)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

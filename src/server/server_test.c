@@ -1,15 +1,11 @@
 /* server_test.c - the front over real sockets, with an engine that is none. */
-#include "tests/fake_link.h"
-#include "tests/http_client.h"
+#include "tests/served.h"
 
 #include <time.h>
 
 #include "base/mem.h"
 #include "server/http_impl.h"
 
-static struct link *fake;
-static struct server *server;
-static int port;
 static _Atomic uint64_t sunk, gone_at, released;
 
 static void pause_ms(int ms) { nanosleep(&(struct timespec){ 0, ms * 1000000L }, NULL); }
@@ -143,13 +139,8 @@ static const struct route routes[] = {
 
 static void open_with(struct server_options *o)
 {
-    struct err e = { 0 };
     o->routes = routes;
-    if (!o->listen[0]) o->listen[0] = "127.0.0.1:0";
-    assert_int_equal(link_open(&fake, NULL, &e), 0);
-    if (server_open(&server, o, fake, &e) < 0) fail_msg("%s", e.msg);
-    const char *colon = strrchr(server_url(server, 0), ':');
-    port = atoi(colon + 1);
+    served_open(o);
 }
 
 static int begin(void **unused)
@@ -157,14 +148,6 @@ static int begin(void **unused)
     (void)unused;
     struct server_options o = { 0 };
     open_with(&o);
-    return 0;
-}
-
-static int end(void **unused)
-{
-    (void)unused;
-    server_close(server);
-    link_close(fake);
     return 0;
 }
 
@@ -502,7 +485,7 @@ static void closing_with_work_left(void **unused)
     open_with(&o);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
+#define T(f) cmocka_unit_test_setup_teardown(f, begin, served_close)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
