@@ -2,23 +2,11 @@
  * tell the same as reading the whole answer at once. */
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "hearth.h"
-#include "tests/testing.h"
-#include "tests/tiny_model.h"
+#include "tests/tiny_chat.h"
 
-static char path[] = "/tmp/hearth-tools-XXXXXX";
-static struct hearth_model *model;
-
-static const char template[] =
-    "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>"
-    "{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>{\"name\": \"{{ c.function.name }}\", "
-    "\"arguments\": {{ c.function.arguments | tojson }}}</tool_call>{% endfor %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking %}<think>\n{% endif %}{% endif %}";
 static const char tools[] =
     "[{\"type\":\"function\",\"function\":{\"name\":\"get\",\"parameters\":{\"type\":\"object\",\"properties\":{"
     "\"city\":{\"enum\":[\"Ulm\",\"Bonn\"]},\"n\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},"
@@ -28,26 +16,6 @@ static const char tools[] =
 static const char form[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[1,2]}},\"required\":[\"a\"],"
     "\"additionalProperties\":false}";
 static const struct hearth_chat_message hi[] = { { .role = "user", .content = "hi" } };
-
-static int open_all(void **state)
-{
-    (void)state;
-    struct hearth_error e;
-    int fd = mkstemp(path);
-    if (fd < 0) return -1;
-    close(fd);
-    if (tiny_model(path, (struct tiny){ .arch = "llama", .type = DT_Q8_0, .chat = template }) < 0) return -1;
-    if (hearth_model_open(&model, path, NULL, &e) == 0) return 0;
-    fprintf(stderr, "%s\n", e.message);
-    return -1;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    hearth_model_close(model);
-    return unlink(path);
-}
 
 /* ---- what is said ---- */
 
