@@ -49,12 +49,7 @@ INLINE void pair_columns(const __m256i *lo, const __m256i *hi, __m256i *v)
     UNROLL for (int j = 0; j < 2; j++, v += 4) {
         __m256i w[4];
         UNROLL for (int i = 0; i < 4; i++) w[i] = j ? _mm256_unpackhi_epi16(lo[i], hi[i]) : _mm256_unpacklo_epi16(lo[i], hi[i]);
-        __m256i a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
-        __m256i c = _mm256_unpacklo_epi32(w[2], w[3]), d = _mm256_unpackhi_epi32(w[2], w[3]);
-        v[0] = _mm256_unpacklo_epi64(a, c);
-        v[1] = _mm256_unpackhi_epi64(a, c);
-        v[2] = _mm256_unpacklo_epi64(b, d);
-        v[3] = _mm256_unpackhi_epi64(b, d);
+        x86_transpose4(w, v);
     }
 }
 

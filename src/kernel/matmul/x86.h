@@ -38,6 +38,17 @@ INLINE __m256i twice(__m128i bytes)
 
 INLINE __m128i upper_half(__m128i v) { return _mm_srli_si128(v, 8); }
 
+/* In each half: word k of w[i] becomes word i of v[k]. */
+INLINE void x86_transpose4(const __m256i *w, __m256i *v)
+{
+    __m256i a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
+    __m256i c = _mm256_unpacklo_epi32(w[2], w[3]), d = _mm256_unpackhi_epi32(w[2], w[3]);
+    v[0] = _mm256_unpacklo_epi64(a, c);
+    v[1] = _mm256_unpackhi_epi64(a, c);
+    v[2] = _mm256_unpacklo_epi64(b, d);
+    v[3] = _mm256_unpackhi_epi64(b, d);
+}
+
 /* v[row] of 8 numbers of 32 bits becomes v[number] of 8 rows. */
 INLINE void x86_transpose8(__m256i *v)
 {
@@ -263,12 +274,7 @@ INLINE void words_of_rows(const uint8_t *p, size_t stride, __m256i *v)
 {
     __m256i w[4];
     UNROLL for (size_t k = 0; k < 4; k++) w[k] = load256(p + k * stride);
-    __m256i a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
-    __m256i c = _mm256_unpacklo_epi32(w[2], w[3]), d = _mm256_unpackhi_epi32(w[2], w[3]);
-    v[0] = _mm256_unpacklo_epi64(a, c);
-    v[1] = _mm256_unpackhi_epi64(a, c);
-    v[2] = _mm256_unpacklo_epi64(b, d);
-    v[3] = _mm256_unpackhi_epi64(b, d);
+    x86_transpose4(w, v);
 }
 
 INLINE void codes_gptq4(const uint8_t *p, size_t stride, const uint8_t *zero, int8_t *out, size_t step)
