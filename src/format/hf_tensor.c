@@ -140,6 +140,16 @@ static const struct module { const char *hf, *gguf; enum kind kind; unsigned nee
 };
 enum { N_MODULE = sizeof modules / sizeof *modules };
 
+/* What belongs to no layer, by its whole name in both worlds; the output matrix is looked for elsewhere. */
+static const struct module tops[] = {
+    { "embed_tokens.weight", "token_embd.weight", LINEAR, 0, 0 },
+    { "norm.weight", "output_norm.weight", NORM, 0, 0 },
+    { "embedding_norm.weight", "token_embd_norm.weight", PLAIN_NORM, HF_CONV, 0 },
+    { "embed_tokens_per_layer.weight", "per_layer_token_embd.weight", LINEAR, HF_GEMMA4, 0 },
+    { "per_layer_model_projection.weight", "per_layer_model_proj.weight", LINEAR, HF_GEMMA4, 0 },
+    { "per_layer_projection_norm.weight", "per_layer_proj_norm.weight", PLAIN_NORM, HF_GEMMA4, 0 },
+};
+
 struct build {
     struct hf *h;
     const char *prefix;                     /* of the text model */
@@ -490,14 +500,11 @@ static int text_tensor(struct build *b, const struct st_tensor *t)
 {
     const char *s = t->name + b->n_prefix, *rest;
     uint32_t il;
-    if (!strcmp(s, "embed_tokens.weight")) return whole_matrix(b, t, "token_embd.weight");
-    if (!strcmp(s, "norm.weight")) return vector(b, t, "output_norm.weight", plus(b->h));
-    if (b->h->family->flags & HF_GEMMA4) {
-        if (!strcmp(s, "embed_tokens_per_layer.weight")) return whole_matrix(b, t, "per_layer_token_embd.weight");
-        if (!strcmp(s, "per_layer_model_projection.weight")) return whole_matrix(b, t, "per_layer_model_proj.weight");
-        if (!strcmp(s, "per_layer_projection_norm.weight")) return vector(b, t, "per_layer_proj_norm.weight", 0);
+    for (size_t i = 0; i < sizeof tops / sizeof *tops; i++) {
+        const struct module *m = &tops[i];
+        if ((b->h->family->flags & m->need) != m->need || strcmp(s, m->hf) != 0) continue;
+        return m->kind == LINEAR ? whole_matrix(b, t, m->gguf) : vector(b, t, m->gguf, m->kind == NORM ? plus(b->h) : 0);
     }
-    if (!strcmp(s, "embedding_norm.weight") && b->h->family->flags & HF_CONV) return vector(b, t, "token_embd_norm.weight", 0);
     if (!(rest = after_layer(s, &il))) return 0;
     /* Layers behind the last guess further tokens; the buffers of rotary positions are computed here. */
     if (il >= b->h->n_layer || !strcmp(rest, "self_attn.rotary_emb.inv_freq")) {
