@@ -183,7 +183,7 @@ const struct route routes_llama[] = {
     ROW("POST", "/v1/reranking", ROLE_INFER, BODY_JSON, rerank, NULL),
     ROW("GET", "/props", ROLE_INFER, BODY_NONE, props, "what the server's own model is"),
     ROW("GET", "/slots", ROLE_INFER, BODY_NONE, slots, "answers that are being written"),
-    ROW("POST", "/slots/{id}", ROLE_MANAGE, BODY_JSON, slot, "saves, restores or forgets a text"),
+    ROW("POST", "/slots/{id}", ROLE_MANAGE, BODY_JSON, slot, "answers 501: there are no slots to save, restore or erase"),
     ROW("GET", "/lora-adapters", ROLE_INFER, BODY_NONE, adapters, NULL),
     ROW("POST", "/lora-adapters", ROLE_MANAGE, BODY_JSON, adapters_set, NULL),
     ROW("GET", "/models", ROLE_INFER, BODY_NONE, models, "the models of this machine, with their states"),
