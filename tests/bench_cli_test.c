@@ -128,7 +128,9 @@ static void synth_leaves_nothing_when_stopped(void **unused)
 static void check_stat(const struct json *j, double most)
 {
     double median = json_num(json_get(j, "median")), min = json_num(json_get(j, "min")), max = json_num(json_get(j, "max"));
+    double first = json_num(json_get(j, "first")), last = json_num(json_get(j, "last"));
     if (!(min > 0 && min <= median && median <= max && max < most)) fail_msg("%g, %g, %g", min, median, max);
+    if (!(min <= first && first <= max && min <= last && last <= max)) fail_msg("%g, %g of %g, %g", first, last, min, max);
 }
 
 static void check_result(const struct json *j, const char *test, int64_t tokens, int64_t depth, int64_t batch)

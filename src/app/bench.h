@@ -32,7 +32,8 @@ struct bench_plan {
     uint64_t seed;
 };
 
-struct bench_stat { double median, min, max; };
+/* first, last: medians of the first and the last quarter of the repetitions: whether it slows down. */
+struct bench_stat { double median, min, max, first, last; };
 
 /* PARALLEL: decoding through the engine that serves many, sampling included. */
 enum bench_kind { BENCH_PREFILL, BENCH_DECODE, BENCH_PARALLEL };

@@ -107,6 +107,8 @@ static struct json *json_stat(struct bench_stat s, double factor)
     bool ok = json_put(j, "median", json_new_real(s.median * factor));
     ok = json_put(j, "min", json_new_real(s.min * factor)) && ok;
     ok = json_put(j, "max", json_new_real(s.max * factor)) && ok;
+    ok = json_put(j, "first", json_new_real(s.first * factor)) && ok;
+    ok = json_put(j, "last", json_new_real(s.last * factor)) && ok;
     if (ok) return j;
     json_free(j);
     return NULL;

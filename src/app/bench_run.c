@@ -27,17 +27,30 @@ static void add_sample(struct samples *s, double x)
     s->v[s->n++] = x;
 }
 
-/* Sorts; forgets them. */
+/* Sorts n samples; returns their median. */
+static double median_of(double *v, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        double x = v[i];
+        size_t k = i;
+        for (; k > 0 && v[k - 1] > x; k--) v[k] = v[k - 1];
+        v[k] = x;
+    }
+    return (v[n / 2] + v[(n - 1) / 2]) / 2;
+}
+
+/* Forgets them. */
 static struct bench_stat take_stat(struct samples *s)
 {
     struct bench_stat r = { 0 };
-    for (size_t i = 1; i < s->n; i++) {
-        double x = s->v[i];
-        size_t k = i;
-        for (; k > 0 && s->v[k - 1] > x; k--) s->v[k] = s->v[k - 1];
-        s->v[k] = x;
+    if (s->n) {
+        size_t quarter = (s->n + 3) / 4;
+        r.first = median_of(s->v, quarter);
+        r.last = median_of(s->v + s->n - quarter, quarter);
+        r.median = median_of(s->v, s->n);
+        r.min = s->v[0];
+        r.max = s->v[s->n - 1];
     }
-    if (s->n) r = (struct bench_stat){ (s->v[s->n / 2] + s->v[(s->n - 1) / 2]) / 2, s->v[0], s->v[s->n - 1] };
     mem_free(s->v);
     *s = (struct samples){ 0 };
     return r;
