@@ -63,8 +63,10 @@ EDIT_LIBS  := -ledit
 TEST_LIBS  := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 TEST_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka 2>/dev/null)
 
+# A warning is an error, but not for who only wants to use it, with a compiler that came later: ./run and ./test.
+WERROR ?= 1
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
-        -Wwrite-strings -Wvla -Wundef -Wformat=2 -Werror
+        -Wwrite-strings -Wvla -Wundef -Wformat=2 $(if $(WERROR),-Werror)
 # Sanitizers: unrolled kernels with checks take minutes to optimise, and gcc warns of what its own checks do.
 OPT  := $(if $(SAN),-Og $(if $(CCTAG),,-Wno-maybe-uninitialized),-O2)
 CPPFLAGS += -Isrc -Iinclude -Ibuild/gen -D_DEFAULT_SOURCE -DHEARTH_VERSION='"$(VERSION)"' $(PKG_CFLAGS)

@@ -19,6 +19,9 @@ quietly()
 
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
+# Who only wants to use it may have a compiler that came later and warns of more.
+[ -n "${CI:-}" ] || export WERROR=
+
 # ---- Debian, Ubuntu ----
 
 installed() { dpkg-query -W -f='${Status}' "$1" 2> /dev/null | grep -q 'ok installed'; }

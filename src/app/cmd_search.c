@@ -66,8 +66,8 @@ static void put_table(const struct search_result *r, struct buf *out)
         table_cell(&t, text);
         table_cell(&t, params.data ? params.data : "");
         table_cell(&t, h->arch);
-        fmt_into(text, sizeof text, h->context ? "%u" : "", h->context);
-        table_cell(&t, text);
+        fmt_into(text, sizeof text, "%u", h->context);
+        table_cell(&t, h->context ? text : "");
         fmt_into(text, sizeof text, "%llu", (unsigned long long)h->downloads);
         table_cell(&t, text);
         fmt_into(text, sizeof text, "%llu", (unsigned long long)h->likes);

@@ -35,6 +35,8 @@ static int nomem(const struct peft *p)
 }
 
 static int bad(const struct peft *p, const struct st_tensor *t, int code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+static int bad(const struct peft *p, const struct st_tensor *t, int code, const char *fmt, ...)
 {
     char text[256];
     va_list ap;

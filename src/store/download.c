@@ -10,7 +10,7 @@
 #include "store/fetch.h"
 
 enum { PIECE = DOWNLOAD_PIECE, HEAD = 24, MAX_WORKERS = 8, SPAN = 64, ATTEMPTS = 3 };
-static const char magic[8] = "HEARTHMP";
+static const char magic[8] = { 'H', 'E', 'A', 'R', 'T', 'H', 'M', 'P' };
 
 struct job {
     const struct download *d;
