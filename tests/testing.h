@@ -14,6 +14,9 @@
 
 #include <cmocka.h>
 
+/* cmocka does not say it everywhere, and compilers then warn of what follows a fail_msg. */
+void _fail(const char *const file, const int line) __attribute__((noreturn));
+
 #include "base/env.h"
 #include "base/os.h"
 

@@ -132,8 +132,8 @@ static void header_bombs_are_refused(void **unused)
     size_t n = 16 << 20;
     char *bomb = malloc(n);
     for (int kind = 0; kind < 4; kind++) {
-        size_t k = (size_t)sprintf(bomb, kind == 2 ? "GET /" : kind == 3 ? "" : "GET /t HTTP/1.1\r\nHost: localhost:%d\r\nX: ",
-                                   port);
+        size_t k = kind == 3 ? 0 : kind == 2 ? (size_t)sprintf(bomb, "GET /")
+                 : (size_t)sprintf(bomb, "GET /t HTTP/1.1\r\nHost: localhost:%d\r\nX: ", port);
         if (kind == 1) for (; k < 2000000; k += 8) memcpy(bomb + k, "\r\nA: b  ", 8);
         else for (; k < 2000000; k++) bomb[k] = 'a';
         k += (size_t)sprintf(bomb + k, "\r\n\r\n");
