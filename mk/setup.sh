@@ -65,7 +65,7 @@ setup_tests()
 {
     have apt-get && have dpkg-query || return 0
     [ "$(id -u)" -eq 0 ] || have sudo || return 0
-    apt_need python3-jsonschema
+    apt_need python3-jsonschema haproxy
 }
 
 # ---- macOS ----

@@ -62,6 +62,7 @@ struct api_call {
     /* what the events said */
     struct api_choice *choice;
     size_t n;
+    bool stored;                       /* the answer can be asked for later, as "resp_" and the id */
     bool flag;                         /* one thing that a dialect keeps: log-probabilities, packed numbers */
     int64_t prompt_tokens, cached_tokens, answer_tokens, reasoning_tokens;
     struct json *model_info, *done;    /* of the start and of the done event, or NULL */

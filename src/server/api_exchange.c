@@ -55,6 +55,14 @@ void api_submit(struct exchange *x, struct api_call *c, struct json *job)
     exchange_submit(x, job, on_event);
 }
 
+/* So that what stands between several servers and their clients knows which of them has it. */
+static void name_answer(struct exchange *x, const struct api_call *c)
+{
+    char id[sizeof c->id + 8];
+    fmt_into(id, sizeof id, "resp_%s", c->id);
+    exchange_set_header(x, "X-Response-Id", id);
+}
+
 void api_handle(struct exchange *x, const struct api_form *form)
 {
     struct err e = { 0 };
@@ -71,6 +79,7 @@ void api_handle(struct exchange *x, const struct api_form *form)
         c->model = c->own_model;
     }
     if (rc == 0) {
+        if (c->stored) name_answer(x, c);
         api_submit(x, c, job);
         return;
     }

@@ -98,6 +98,7 @@ static int chat_job(struct api_call *c, const struct json *body, struct json *jo
     own->messages = json_new_array();
     if (!*c->model) rc = err_set(err, ERR_ARG, "model is required");
     if (rc == 0) rc = api_bool(body, "store", &own->store, err);
+    c->stored = own->store;
     if (rc == 0) rc = api_str(body, "previous_response_id", &own->previous, err);
     if (rc == 0 && own->previous) rc = api_recall(c, own->previous, own->messages, err);
     if (rc == 0) rc = put_input(own, json_get(body, "input"), err);

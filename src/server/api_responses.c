@@ -224,6 +224,7 @@ static int response_job(struct api_call *c, const struct json *body, struct json
     own->store = true;
     own->closed = true;
     rc = api_bool(body, "store", &own->store, err);
+    c->stored = own->store;
     if (rc == 0) rc = api_str(body, "previous_response_id", &own->previous, err);
     if (rc == 0) rc = conversation(c, own, body, err);
     if (rc == 0) rc = put_messages(own, body, job, err);

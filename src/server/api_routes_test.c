@@ -71,6 +71,11 @@ static void stored_answers(void **unused)
     char path[128], body[256], id[64];
     char *got = ask("POST", "/v1/responses", "{\"input\":\"hi\",\"max_output_tokens\":1}");
     assert_int_equal(sscanf(strstr(got, "\"id\":\"") + 6, "%60[a-z0-9_]", id), 1);
+    snprintf(path, sizeof path, "X-Response-Id: %s\r\n", id);
+    assert_non_null(strstr(got, path));
+    free(got);
+    got = ask("POST", "/v1/responses", "{\"input\":\"hi\",\"max_output_tokens\":1,\"store\":false}");
+    assert_null(strstr(got, "X-Response-Id"));
     free(got);
     snprintf(path, sizeof path, "/v1/responses/%s", id);
     snprintf(body, sizeof body, "{\"input\":\"more\",\"previous_response_id\":\"%s\",\"max_output_tokens\":1}", id);

@@ -17,7 +17,8 @@ static bool our_host(const struct guard *g, const char *text)
 {
     struct uri_host h, ours;
     if (!uri_host(&h, text)) return false;
-    if (!strcmp(h.name, "localhost") || !strcmp(h.name, "127.0.0.1") || !strcmp(h.name, "::1")) return our_port(g, h.port);
+    bool here = !strcmp(h.name, "localhost") || !strcmp(h.name, "127.0.0.1") || !strcmp(h.name, "::1");
+    if (here && our_port(g, h.port)) return true;
     for (size_t i = 0; i < g->n_names; i++)
         if (uri_host(&ours, g->name[i]) && !strcmp(ours.name, h.name) && (!ours.port || ours.port == h.port)) return true;
     return false;

@@ -76,13 +76,16 @@ static void hosts_and_addresses(void **unused)
 static void who_may_call(void **unused)
 {
     (void)unused;
-    static const struct guard g = { .name = { "my.box", "10.0.0.5:11434" }, .n_names = 2, .port = { 11434 }, .n_ports = 1,
+    static const struct guard g = { .name = { "my.box", "10.0.0.5:11434", "localhost:8443" }, .n_names = 3,
+                                    .port = { 11434 }, .n_ports = 1,
                                     .origin = { "http://localhost:3000", "app://obsidian.md" }, .n_origins = 2 };
     static const struct { int status; struct guard_request r; } row[] = {
         { 0, { .host = "localhost:11434" } },
         { 0, { .host = "127.0.0.1:11434" } },
         { 0, { .host = "[::1]:11434" } },
         { 0, { .host = "LOCALHOST:11434" } },
+        { 0, { .host = "localhost:8443" } },
+        { 403, { .host = "127.0.0.1:8443" } },
         { 0, { .host = "my.box" } },
         { 0, { .host = "my.box:8080" } },
         { 0, { .host = "10.0.0.5:11434" } },
