@@ -10,6 +10,7 @@
 static atomic_uint_fast64_t n_alloc;
 static atomic_int_fast64_t fail_in = -1;
 static _Thread_local int64_t thread_bytes;
+static atomic_int_fast64_t all_bytes;
 
 static bool may_allocate(void)
 {
@@ -21,9 +22,15 @@ static bool may_allocate(void)
     return true;
 }
 
+static void count(int64_t bytes)
+{
+    thread_bytes += bytes;
+    atomic_fetch_add_explicit(&all_bytes, bytes, memory_order_relaxed);
+}
+
 static void *counted(void *p)
 {
-    thread_bytes += (int64_t)os_heap_bytes(p);
+    count((int64_t)os_heap_bytes(p));
     return p;
 }
 
@@ -39,13 +46,13 @@ void *mem_resize(void *p, size_t n, size_t size)
     if (!may_allocate()) return NULL;
     size_t bytes = n * size, old = os_heap_bytes(p);
     void *q = realloc(p, bytes ? bytes : 1);
-    if (q) thread_bytes -= (int64_t)old;
+    if (q) count(-(int64_t)old);
     return q ? counted(q) : NULL;
 }
 
 void mem_free(void *p)
 {
-    thread_bytes -= (int64_t)os_heap_bytes(p);
+    count(-(int64_t)os_heap_bytes(p));
     free(p);
 }
 
@@ -69,6 +76,7 @@ void *mem_new_aligned(size_t bytes, size_t align)
 void mem_free_aligned(void *p) { mem_free(p); }
 
 int64_t mem_thread_bytes(void) { return thread_bytes; }
+int64_t mem_bytes(void) { return atomic_load(&all_bytes); }
 
 uint64_t mem_count(void) { return atomic_load(&n_alloc); }
 void mem_fail_after(int64_t n) { atomic_store(&fail_in, n); }

@@ -2,8 +2,8 @@
  *
  * All memory is zeroed at birth.  Sizes are checked for overflow; failure returns NULL and is the caller's to
  * report (ERR_NOMEM).  Threads: any.
- * The counter and the fault hook exist for tests ("decoding allocates nothing", "the n-th allocation fails"); they
- * are the one piece of process-wide mutable state in the core, and atomic; the bytes are each thread's own. */
+ * The counters and the fault hook exist for tests ("decoding allocates nothing", "nothing grows", "the n-th allocation
+ * fails"); they are the one piece of process-wide mutable state in the core, and atomic. */
 #ifndef HEARTH_BASE_MEM_H
 #define HEARTH_BASE_MEM_H
 
@@ -22,6 +22,7 @@ void  mem_free_aligned(void *p);
 /* Bytes that this thread has allocated and not freed; what others free stays in it.  The difference of two calls is what the code
  * between them has left behind. */
 int64_t  mem_thread_bytes(void);
+int64_t  mem_bytes(void);             /* of all threads */
 uint64_t mem_count(void);             /* allocations since the process began */
 void     mem_fail_after(int64_t n);   /* the n-th allocation from now fails, and all after it; < 0: never */
 

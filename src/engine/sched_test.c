@@ -447,65 +447,103 @@ static void running_out_of_memory_ends_one_request(void **state)
 /* Random arrivals, cancels and callers that go away, for so many seconds (the program's argument). */
 static uint64_t storm_s = 1;
 
+enum { LIVE = 96, KINDS = 16 };
+
+struct storm {
+    struct hearth_model *m;
+    struct hearth_engine *g;
+    struct hearth_request *r[LIVE];
+    struct answer a[LIVE], want[KINDS];
+    uint32_t kind[LIVE], x;
+    bool whole[LIVE];
+    uint64_t total, good;
+};
+
+static void storm_end(struct storm *w, uint32_t i)
+{
+    if (w->x >> 28 < 5) {
+        w->whole[i] = false;
+        hearth_request_cancel(w->r[i]);
+    }
+    int finish = hearth_request_wait(w->r[i]);
+    if (w->whole[i]) {
+        assert_int_equal(finish, HEARTH_FINISH_LENGTH);
+        check_same(&w->a[i], &w->want[w->kind[i]], 0);
+        w->good++;
+    }
+    hearth_request_close(w->r[i]);
+    w->r[i] = NULL;
+}
+
+static void storm_begin(struct storm *w, uint32_t i, uint32_t k)
+{
+    int32_t text[N + 40];
+    struct hearth_sampler_options so;
+    struct hearth_error e;
+    const uint32_t x = w->x;
+    memset(&w->a[i], 0, sizeof w->a[i]);
+    struct hearth_request_options o = request(k, text, &so, &w->a[i]);
+    w->kind[i] = k, w->whole[i] = true;
+    o.user = k % 3, o.priority = (int)(x >> 30), o.cache_salt = k % 2, o.no_cache = x >> 29 == 1;
+    if (x >> 26 == 7) o.deadline_ms = 1, w->whole[i] = false;
+    if (x >> 26 == 9) w->a[i].stop_after = 2, w->whole[i] = false;
+    if (x >> 27 == 3) o.n_completions = 3;
+    int rc = hearth_request_submit(&w->r[i], w->g, &o, &e);
+    if (rc < 0 && rc != HEARTH_ELIMIT) fail_msg("%s", e.message);
+    w->total++;
+    /* A caller that goes away without waiting: its answer's memory stays. */
+    if (w->r[i] && x >> 26 == 11) hearth_request_wait(w->r[i]);
+}
+
+/* Bytes on the heap when nothing runs and nothing is remembered, without the spare memory for keys and values. */
+static int64_t storm_rest(struct storm *w, struct hearth_memory *mem)
+{
+    check_idle(w->m, w->g);
+    hearth_model_memory(w->m, mem);
+    return mem_bytes() - (int64_t)mem->kv_reserved;
+}
+
+static void storm(struct storm *w, double seconds, uint64_t least)
+{
+    const uint64_t end = os_now_ns() + (uint64_t)(seconds * 1e9);
+    while (os_now_ns() < end || w->total < least) {
+        w->x = w->x * 1664525u + 1013904223u;
+        const uint32_t i = (w->x >> 8) % LIVE;
+        if (w->r[i]) storm_end(w, i);
+        else storm_begin(w, i, (w->x >> 16) % KINDS);
+    }
+    for (int i = 0; i < LIVE; i++) {
+        if (!w->r[i]) continue;
+        if (i % 2) hearth_request_cancel(w->r[i]);
+        hearth_request_wait(w->r[i]);
+        hearth_request_close(w->r[i]);
+        w->r[i] = NULL;
+    }
+}
+
 static void a_storm_of_requests(void **state)
 {
     (void)state;
-    enum { LIVE = 96 };
-    uint64_t end = os_now_ns() + storm_s * UINT64_C(1000000000), total = 0, good = 0;
-    struct hearth_model *m = open_model(3, NULL, 1);
-    struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ .max_running = 64, .max_queued = 64 });
-    struct hearth_request *r[LIVE] = { NULL };
-    static struct answer a[LIVE];
-    static struct answer want[16];
-    uint32_t kind[LIVE] = { 0 }, x = 7;
-    bool whole[LIVE] = { false };
-    for (uint32_t k = 0; k < 16; k++) want[k] = alone(m, k, 0);
+    static struct storm w;
     struct hearth_memory before, after;
-    hearth_model_memory(m, &before);
-    while (os_now_ns() < end || total < 60) {
-        x = x * 1664525u + 1013904223u;
-        uint32_t i = (x >> 8) % LIVE, k = (x >> 16) % 16;
-        if (r[i]) {
-            if (x >> 28 < 5) whole[i] = false, hearth_request_cancel(r[i]);
-            int finish = hearth_request_wait(r[i]);
-            if (whole[i]) {
-                assert_int_equal(finish, HEARTH_FINISH_LENGTH);
-                check_same(&a[i], &want[kind[i]], 0);
-                good++;
-            }
-            hearth_request_close(r[i]);
-            r[i] = NULL;
-            continue;
-        }
-        int32_t text[N + 40];
-        struct hearth_sampler_options so;
-        struct hearth_error e;
-        memset(&a[i], 0, sizeof a[i]);
-        struct hearth_request_options o = request(k, text, &so, &a[i]);
-        kind[i] = k, whole[i] = true;
-        o.user = k % 3, o.priority = (int)(x >> 30), o.cache_salt = k % 2, o.no_cache = x >> 29 == 1;
-        if (x >> 26 == 7) o.deadline_ms = 1, whole[i] = false;
-        if (x >> 26 == 9) a[i].stop_after = 2, whole[i] = false;
-        if (x >> 27 == 3) o.n_completions = 3;
-        int rc = hearth_request_submit(&r[i], g, &o, &e);
-        if (rc < 0 && rc != HEARTH_ELIMIT) fail_msg("%s", e.message);
-        total++;
-        /* A caller that goes away without waiting: its answer's memory stays. */
-        if (r[i] && x >> 26 == 11) hearth_request_wait(r[i]);
-    }
-    for (int i = 0; i < LIVE; i++) {
-        if (!r[i]) continue;
-        if (i % 2) hearth_request_cancel(r[i]);
-        hearth_request_wait(r[i]);
-        hearth_request_close(r[i]);
-    }
-    print_message("# %llu requests, %llu compared\n", (unsigned long long)total, (unsigned long long)good);
-    assert_true(good > 10);
-    check_idle(m, g);
-    hearth_model_memory(m, &after);                /* the cache was what grew: without it the spare memory is what it was */
+    struct hearth_engine_stats s;
+    w = (struct storm){ .m = open_model(3, NULL, 1), .x = 7 };
+    w.g = open_engine(w.m, (struct hearth_engine_options){ .max_running = 64, .max_queued = 64 });
+    for (uint32_t k = 0; k < KINDS; k++) w.want[k] = alone(w.m, k, 0);
+    storm(&w, (double)storm_s / 5, 30);              /* tables find their size */
+    const int64_t heap = storm_rest(&w, &before);
+    storm(&w, (double)storm_s * 4 / 5, 60);
+    const int64_t grown = storm_rest(&w, &after) - heap;
+    hearth_engine_stats(w.g, &s);
+    print_message("# %llu requests, %llu compared; pages in use %llu, then %llu; slots %u; spare KB %llu, then %llu; heap %+lld "
+                  "bytes\n", (unsigned long long)w.total, (unsigned long long)w.good, (unsigned long long)before.n_pages,
+                  (unsigned long long)after.n_pages, s.n_running, (unsigned long long)before.kv_reserved >> 10,
+                  (unsigned long long)after.kv_reserved >> 10, (long long)grown);
+    assert_true(w.good > 10);
     assert_true(after.kv_reserved <= before.kv_reserved);
-    hearth_engine_close(g);
-    hearth_model_close(m);
+    assert_in_range(grown + (1 << 20), 0, (1 << 20) + (16 << 10));
+    hearth_engine_close(w.g);
+    hearth_model_close(w.m);
 }
 
 struct reading { uint32_t n, done[64], total; struct answer a; };
