@@ -48,7 +48,12 @@ struct hearth_engine_options {     /* zero-initialise; an encoder's engine looks
     uint32_t max_queued;           /* requests that wait; more are refused (HEARTH_ELIMIT); 0: 512 */
     uint32_t budget_ms;            /* how much longer a step may take for the sake of new prompts; 0: 100 */
     int kv_type, kv_type_v;        /* HEARTH_KV_* */
+    int speculate;                 /* guesses of the next tokens, which change nothing but the time: 0: as many as pay, which is
+                                      measured all the time; n: always so many; or HEARTH_SPECULATE_OFF */
+    struct hearth_model *draft;    /* a small model with the same tokens that guesses where the text itself gives no guess and one
+                                      answer is written; outlives the engine.  NULL: none */
 };
+#define HEARTH_SPECULATE_OFF (-1)
 /* m must outlive the engine, and may be used otherwise meanwhile. */
 HEARTH_API int hearth_engine_open(struct hearth_engine **out, struct hearth_model *m, const struct hearth_engine_options *o,
                                   struct hearth_error *e);
@@ -147,6 +152,7 @@ struct hearth_engine_stats {
     uint64_t n_steps, n_prompt_tokens, n_answer_tokens;
     uint64_t n_preempted;          /* completions that gave their pages to others and were evaluated again */
     uint64_t n_texts;              /* texts that were embedded, documents that were ranked */
+    uint64_t n_guessed, n_right;   /* tokens that were evaluated ahead; those that proved right */
 };
 HEARTH_API void hearth_engine_stats(struct hearth_engine *g, struct hearth_engine_stats *out);
 

@@ -56,9 +56,10 @@ static void stream_release(struct stream *x)
     seq_release(&x->s.q);
     engine_adapt_release(&x->s.adaption);
     stream_close_answer(x);
-    mem_free(x->s.logits);
+    stream_close_guesses(x);
+    mem_free(x->logits);
     mem_free(x->text);
-    x->s.logits = NULL;
+    x->s.logits = x->logits = NULL;
     x->text = NULL;
 }
 
@@ -256,9 +257,11 @@ int hearth_engine_open(struct hearth_engine **out, struct hearth_model *m, const
     g->variant = &m->variant[q.key.variant];
     g->last = &g->first;
     atomic_store(&g->refs, 1);
-    rc = open_plans(g, err);
+    rc = guesses_open(g, err);
+    if (rc == 0) rc = open_plans(g, err);
     if (rc == 0) rc = os_thread_start(&g->thread, serve, g, err);
     if (rc < 0) {
+        guesses_close(g);
         engine_drop(g);
         return rc;
     }
@@ -274,6 +277,7 @@ void hearth_engine_close(struct hearth_engine *g)
     lock_give(&g->lock);
     wake(g);
     os_thread_join(g->thread);
+    guesses_close(g);
     engine_drop(g);
 }
 

@@ -10,8 +10,10 @@
 #include "engine/embed.h"
 #include "engine/engine.h"
 #include "engine/rerank.h"
+#include "engine/speculate.h"
 
-enum { MAX_RUNNING = 256 };
+/* More answers at once make batches that guesses would only lengthen. */
+enum { MAX_RUNNING = 256, MOST_GUESSING = 8, GUESS_ROWS = MOST_GUESSING + HEARTH_MAX_DRAFT };
 
 enum stream_state { STREAM_WAITS, STREAM_FORKS, STREAM_RUNS, STREAM_PAUSES, STREAM_ENDED };
 
@@ -44,6 +46,11 @@ struct stream {
     enum stream_state state;
     bool begun, ready;                /* its prefix was looked for; its logits are there */
     struct hearth_session s;          /* its sequence and logits, as samplers see them */
+    float *logits;                    /* its own row */
+    struct hearth_speculator *guesser;        /* NULL: none is used */
+    struct hearth_session *draft;     /* of the engine's other model, or NULL */
+    float *rows;                      /* of the last step, when that had guesses */
+    uint32_t ahead;                   /* guesses behind the text; in the sequence, those that are not decided */
     struct hearth_sampler *sampler;
     struct hearth_chat *chat;         /* its reader, or NULL */
     struct hearth_decoder *decoder;   /* NULL: nobody wants its text */
@@ -102,6 +109,8 @@ struct hearth_engine {
     struct hearth_request *dead;      /* all their streams have ended */
     bool ended;                       /* a stream has: one that pauses may go on */
     double plain_ns, token_ns;        /* a step that only writes; what a token of a prompt adds */
+    float *rows;                      /* [GUESS_ROWS][n_vocab]; NULL: nothing is guessed */
+    struct pace pace[MOST_GUESSING + 1];      /* by the number of answers */
     bool texts_wait;
     double text_ns;                   /* what a token of a text to embed takes */
     struct embed_room room;
@@ -156,6 +165,23 @@ void sched_step(struct hearth_engine *g);
 uint32_t sched_budget(const struct hearth_engine *g, double ns);
 /* The types of a stream's keys and values: a score's are exact. */
 void sched_types(const struct hearth_request *r, enum dtype out[2]);
+/* Tokens of its text that are not evaluated. */
+static inline uint32_t stream_pending(const struct stream *x) { return x->n_text - x->s.q.n; }
+
+/* ---- sched_guess.c ---- */
+
+/* Checks and takes what the options say; a failure leaves nothing. */
+int  guesses_open(struct hearth_engine *g, struct err *err);
+void guesses_close(struct hearth_engine *g);
+int  stream_open_guesses(struct stream *x, struct err *err);
+void stream_close_guesses(struct stream *x);
+/* Before a step, without the model's lock: writes guesses behind the texts, where they are likely to pay. */
+void guesses_make(struct hearth_engine *g);
+/* They will not be evaluated after all. */
+void guesses_forget(struct hearth_engine *g);
+/* Has the tokens given that come behind the text (give: those of one place; *goes_on: more may follow), for as long as they are
+ * what was guessed.  Returns how many; adds the right guesses to *right. */
+uint32_t guesses_check(struct stream *x, uint32_t (*give)(struct stream *x, bool *goes_on), uint32_t *right);
 
 /* ---- sched_text.c ---- */
 

@@ -35,13 +35,14 @@ int stream_open(struct stream *x, struct err *err)
     rc = seq_open(&x->s.q, &m->pool, &q, err);
     if (rc < 0) return rc;
     x->text = mem_new_array(int32_t, x->n_max);
-    x->s.logits = mem_new_array(float, m->h.n_vocab);
-    if (!x->text || !x->s.logits) return err_set(err, ERR_NOMEM, "out of memory for an answer");
+    x->s.logits = x->logits = mem_new_array(float, m->h.n_vocab);
+    if (!x->text || !x->logits) return err_set(err, ERR_NOMEM, "out of memory for an answer");
     if (r->kind == REQUEST_SCORE) return 0;
     memcpy(x->text, r->prompt, r->n_prompt * sizeof *x->text);
     x->n_text = r->n_prompt;
     x->cut = r->cut;
-    return stream_open_answer(x, err);
+    rc = stream_open_guesses(x, err);
+    return rc < 0 ? rc : stream_open_answer(x, err);
 }
 
 /* Gives its pages to others; it goes on from the cache, or from its beginning. */
@@ -90,18 +91,25 @@ static void resume(struct hearth_engine *g)
 struct tick {
     struct stream *of[MAX_RUNNING];   /* whose the items are */
     uint32_t n, n_plain, n_new;       /* items; those that write; tokens of prompts */
+    uint32_t n_guessed, n_right, n_rows;
 };
-
-static uint32_t pending(const struct stream *x) { return x->n_text - x->s.q.n; }
 
 static void add(struct hearth_engine *g, struct tick *s, struct stream *x, uint32_t n)
 {
-    bool last = n == pending(x);
+    bool last = n == stream_pending(x);
     struct seq *q = &x->s.q;
     g->m->item[s->n] = (struct eval_item){ .q = q, .ids = x->text + q->n, .n = n, .logits = x->s.logits, .n_logits = last,
                                            .save_at = n > 1 || !last ? seq_save_at(q, x->n_text - 1) : 0,
                                            .adapt = &x->s.adaption.set };
     s->of[s->n++] = x;
+    if (!x->ahead) return;
+    struct eval_item *it = &g->m->item[s->n - 1];
+    it->logits = x->rows = g->rows + (size_t)s->n_rows * g->m->h.n_vocab;
+    it->n_logits = 1 + x->ahead;
+    it->n += x->ahead;
+    it->save_at = 0;
+    s->n_rows += 1 + x->ahead;
+    s->n_guessed += x->ahead;
 }
 
 uint32_t sched_budget(const struct hearth_engine *g, double ns)
@@ -136,14 +144,14 @@ static int plan_step(struct hearth_engine *g, struct tick *s, struct err *err)
         struct stream *x = g->run[i];
         int rc = x->state == STREAM_RUNS ? begin(x, err) : 0;
         if (rc < 0) return rc;
-        if (x->state == STREAM_RUNS && x->n_answer && pending(x) == 1) add(g, s, x, 1);
+        if (x->state == STREAM_RUNS && x->n_answer && stream_pending(x) == 1) add(g, s, x, 1);
     }
     s->n_plain = s->n;
     uint32_t left = chunk_of(g, s);
     for (uint32_t k = 0; k < g->n_run && left; k++) {
         struct stream *x = g->run[(g->turn + k) % g->n_run];
-        if (x->state != STREAM_RUNS || (x->n_answer && pending(x) == 1)) continue;
-        uint32_t n = pending(x) < left ? pending(x) : left;
+        if (x->state != STREAM_RUNS || (x->n_answer && stream_pending(x) == 1)) continue;
+        uint32_t n = stream_pending(x) < left ? stream_pending(x) : left;
         add(g, s, x, n);
         left -= n;
         s->n_new += n;
@@ -168,6 +176,8 @@ static int evaluate(struct hearth_engine *g, const struct tick *s, struct err *e
 static void learn(struct hearth_engine *g, const struct tick *s, double ns)
 {
     const double keep = 0.75;
+    if (!s->n_new && s->n_plain <= MOST_GUESSING) pace_learn(&g->pace[s->n_plain], s->n_guessed, ns);
+    if (s->n_guessed) return;
     if (!s->n_new) {
         g->plain_ns = g->plain_ns > 0 ? keep * g->plain_ns + (1 - keep) * ns : ns;
         return;
@@ -267,17 +277,18 @@ static bool take_token(struct stream *x, int32_t id, bool picked)
     return said == SAID;
 }
 
-static uint32_t give_tokens(struct stream *x)
+/* The tokens that come next at the place whose logits there are. */
+static uint32_t give_tokens(struct stream *x, bool *goes_on)
 {
     struct err err = { 0 };
     int32_t ids[MOST_FORCED];
     bool forced;
     int finish;
     uint32_t room = x->n_max - x->n_text, n, i = 0;
-    x->ready = false;
     n = stream_next(x, ids, room < MOST_FORCED ? room : MOST_FORCED, &forced, &finish, &err);
     if (!n) stream_end(x, finish, -1, err.code ? (const struct hearth_error *)(const void *)&err : NULL);
-    while (i < n && take_token(x, ids[i++], !forced)) {}
+    *goes_on = n > 0;
+    while (i < n && *goes_on) *goes_on = take_token(x, ids[i++], !forced);
     return i;
 }
 
@@ -287,7 +298,7 @@ static void tell_read(const struct hearth_engine *g, bool begun)
     for (uint32_t i = 0; i < g->n_run; i++) {
         const struct stream *x = g->run[i];
         const struct hearth_request *r = x->r;
-        if (r->o.read && x->index == 0 && x->state == STREAM_RUNS && x->begun == begun && !x->n_answer && pending(x))
+        if (r->o.read && x->index == 0 && x->state == STREAM_RUNS && x->begun == begun && !x->n_answer && stream_pending(x))
             r->o.read(r->o.arg, begun ? x->s.q.n : 0, r->n_prompt);
     }
 }
@@ -298,20 +309,32 @@ static void count(struct hearth_engine *g, const struct tick *s, uint32_t answer
     g->stats.n_steps++;
     g->stats.n_prompt_tokens += s->n_new;
     g->stats.n_answer_tokens += answers;
+    g->stats.n_guessed += s->n_guessed;
+    g->stats.n_right += s->n_right;
     lock_give(&g->lock);
+}
+
+static int compute(struct hearth_engine *g, struct tick *s, struct err *err)
+{
+    s->n = s->n_plain = s->n_new = s->n_guessed = s->n_right = s->n_rows = 0;
+    int rc = plan_step(g, s, err);
+    return rc < 0 ? rc : evaluate(g, s, err);
 }
 
 void sched_step(struct hearth_engine *g)
 {
     struct tick s;
     struct err err = { 0 };
-    s.n = s.n_plain = s.n_new = 0;
     resume(g);
     tell_read(g, false);
+    guesses_make(g);
     lock_take(&g->m->lock);
     uint64_t start = os_now_ns();
-    int rc = plan_step(g, &s, &err);
-    if (rc == 0) rc = evaluate(g, &s, &err);
+    int rc = compute(g, &s, &err);
+    if (rc < 0) {
+        guesses_forget(g);                                    /* nobody gives way for what is only likely */
+        if (s.n_guessed) rc = compute(g, &s, &err);
+    }
     for (uint32_t i = 0; i < s.n; i++) {
         const struct eval_item *it = &g->m->item[i];
         s.of[i]->ready = it->n_logits && it->at == it->n;
@@ -326,9 +349,12 @@ void sched_step(struct hearth_engine *g)
     }
     uint32_t answers = 0;
     for (uint32_t i = 0, n = g->n_run; i < n; i++) {
-        if (!g->run[i]->ready || g->run[i]->state != STREAM_RUNS) continue;
-        if (g->run[i]->r->kind == REQUEST_SCORE) question_answer(g->run[i]);
-        else answers += give_tokens(g->run[i]);
+        struct stream *x = g->run[i];
+        bool goes_on;
+        if (!x->ready || x->state != STREAM_RUNS) continue;
+        x->ready = false;
+        if (x->r->kind == REQUEST_SCORE) question_answer(x);
+        else answers += x->ahead ? guesses_check(x, give_tokens, &s.n_right) : give_tokens(x, &goes_on);
     }
     count(g, &s, answers);
     if (rc < 0) make_room(g, &err);

@@ -3,54 +3,126 @@
  * A guess costs time when it is evaluated and saves a step for each token that proves right.  What is likely to prove right is
  * learned without evaluating anything: each token that is chosen is compared with what would have been guessed, by how long the
  * text before agreed.  What a step of several tokens costs is measured when one is taken, and assumed to be high before. */
+#include "engine/speculate.h"
+
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/os.h"
-#include "engine/engine.h"
 #include "text/ngram.h"
 
 /* DRAFTED: guesses of another model.  When these do not pay they are tried again now and then, for texts change. */
-enum { N_MATCH = 4, DRAFTED = N_MATCH, N_KIND, TRY_AGAIN = 100, FIRST_DRAFT = 3, N_COST = HEARTH_MAX_DRAFT + 2 };
+enum { N_MATCH = 4, DRAFTED = N_MATCH, N_KIND, TRY_AGAIN = 100, FIRST_DRAFT = 3 };
 
 struct hearth_speculator {
     struct ngram ngram;
-    bool possible;                    /* the session can go back */
+    bool possible;                    /* the model can go back */
     uint32_t limit;                   /* longest guess; fixed: always as long as it can be */
     bool fixed;
     double right[N_KIND];             /* chance that the next guessed token is right, by agreement */
-    double cost[N_COST];              /* time of a step by tokens, in steps of one; 0: not seen */
-    double step_ns;                   /* a step of one token */
+    struct pace pace;                 /* of the session's own steps */
     int32_t guess[HEARTH_MAX_DRAFT];  /* [n_guess] how the text would go on at `at` */
     size_t n_guess, at;
     int kind;                         /* of these guesses */
     const struct hearth_model *m;
     struct hearth_session *draft;     /* borrowed, or NULL */
+    bool ask;                         /* what was looked for last is the other model's to say */
     double draft_ns;                  /* a guess of it takes; 0: not seen */
     uint32_t idle;                    /* steps since it was last asked */
 };
 
+/* ---- what steps cost ---- */
+
+void pace_learn(struct pace *p, uint32_t k, double ns)
+{
+    if (k > HEARTH_MAX_DRAFT || !(ns > 0)) return;
+    if (k && p->step_ns > 0) {
+        double c = ns / p->step_ns;
+        if (c < 1) c = 1;
+        p->cost[k] += (p->cost[k] > 0 ? 0.3 : 1) * (c - p->cost[k]);
+    } else if (!k) {
+        p->step_ns += (p->step_ns > 0 ? 0.2 : 1) * (ns - p->step_ns);
+        /* What was dear once, perhaps while the machine did something else, is tried again some day. */
+        for (uint32_t i = 1; i <= HEARTH_MAX_DRAFT; i++)
+            if (p->cost[i] > 1) p->cost[i] -= (p->cost[i] - 1) / 2048;
+    }
+}
+
+double pace_cost(const struct pace *p, uint32_t n_answers, uint32_t k)
+{
+    if (!k) return 1;
+    if (p->cost[k] > 0) return p->cost[k];
+    double known = 1;
+    const double slope = 0.3 / n_answers;
+    uint32_t at = 0;
+    for (uint32_t i = 1; i <= HEARTH_MAX_DRAFT; i++) {
+        if (!(p->cost[i] > 0)) continue;
+        if (i > k && p->cost[i] < known + slope * (i - at))    /* a longer one was cheaper than the guess */
+            return known + (p->cost[i] - known) * (k - at) / (i - at);
+        if (i < k) {
+            known = p->cost[i];
+            at = i;
+        }
+    }
+    return known + slope * (k - at);
+}
+
+enum { MOST_OFFERS = 64 };
+
+void offers_share(const struct pace *p, uint32_t n_answers, const struct offer *o, uint32_t n, uint32_t most, uint32_t *k)
+{
+    double chance[MOST_OFFERS], tokens = n_answers, extra = 0, best = 1.1 * n_answers;
+    uint32_t try[MOST_OFFERS] = { 0 }, total = 0;
+    if (n > MOST_OFFERS) n = MOST_OFFERS;
+    for (uint32_t i = 0; i < n; i++) chance[i] = o[i].right;
+    for (uint32_t i = 0; i < n; i++)
+        for (k[i] = 0; k[i] < o[i].least && k[i] < o[i].most && total < most; total++) k[i]++;
+    if (total) return;
+    while (total < most) {
+        uint32_t next = n;
+        for (uint32_t i = 0; i < n; i++)
+            if (try[i] < o[i].most && (next == n || chance[i] > chance[next])) next = i;
+        if (next == n) return;
+        try[next]++;
+        tokens += chance[next];
+        extra += o[next].each;
+        chance[next] *= o[next].right;
+        double rate = tokens / (pace_cost(p, n_answers, ++total) + extra);
+        if (!(rate > best)) continue;
+        best = rate;
+        memcpy(k, try, n * sizeof *k);
+    }
+}
+
+/* ---- opening ---- */
+
 static int kind_of(size_t match) { return match <= 2 ? 0 : match <= 4 ? 1 : match <= 8 ? 2 : 3; }
+
+int speculator_new(struct hearth_speculator **out, const struct hearth_model *m, uint32_t n_max, uint32_t limit,
+                   uint32_t n_draft, struct err *err)
+{
+    *out = NULL;
+    if (n_draft > HEARTH_MAX_DRAFT)
+        return err_set(err, ERR_ARG, "guesses of %u tokens are too long; at most %d", n_draft, HEARTH_MAX_DRAFT);
+    struct hearth_speculator *p = mem_new(1, sizeof *p);
+    if (!p || !ngram_open(&p->ngram, n_max)) {
+        mem_free(p);
+        return err_set(err, ERR_NOMEM, "out of memory for guesses");
+    }
+    p->m = m;
+    p->possible = !m->variant[V_TEXT].graph->n_state && limit;
+    p->fixed = n_draft != 0;
+    p->limit = n_draft && n_draft < limit ? n_draft : limit;
+    if (p->limit > HEARTH_MAX_DRAFT) p->limit = HEARTH_MAX_DRAFT;
+    for (int i = 0; i < N_KIND; i++) p->right[i] = 0.2 + 0.15 * i;     /* of another model's guesses 0.8 */
+    *out = p;
+    return 0;
+}
 
 int hearth_speculator_open(struct hearth_speculator **out, const struct hearth_session *s, uint32_t n_draft,
                            struct hearth_error *e)
 {
-    *out = NULL;
-    if (n_draft > HEARTH_MAX_DRAFT)
-        return err_set(err_of(e), ERR_ARG, "guesses of %u tokens are too long; at most %d", n_draft, HEARTH_MAX_DRAFT);
-    struct hearth_speculator *p = mem_new(1, sizeof *p);
-    if (!p || !ngram_open(&p->ngram, s->q.n_max)) {
-        mem_free(p);
-        return err_set(err_of(e), ERR_NOMEM, "out of memory for guesses");
-    }
-    p->m = s->m;
-    p->possible = !s->m->variant[V_TEXT].graph->n_state && s->n_logits > 1;
-    p->fixed = n_draft != 0;
-    p->limit = n_draft ? n_draft : HEARTH_MAX_DRAFT;
-    if (p->limit > s->n_logits - 1) p->limit = s->n_logits - 1;
-    for (int i = 0; i < N_KIND; i++) p->right[i] = 0.2 + 0.15 * i;     /* of another model's guesses 0.8 */
-    *out = p;
-    return 0;
+    return speculator_new(out, s->m, s->q.n_max, s->n_logits - 1, n_draft, err_of(e));
 }
 
 void hearth_speculator_close(struct hearth_speculator *p)
@@ -60,41 +132,35 @@ void hearth_speculator_close(struct hearth_speculator *p)
     mem_free(p);
 }
 
-/* What a step of T tokens costs: as measured, else between its measured neighbours or a high guess. */
-static double cost(const struct hearth_speculator *p, uint32_t T)
+int speculator_fits(const struct hearth_model *m, const struct hearth_model *d, struct err *err)
 {
-    if (T <= 1) return 1;
-    if (p->cost[T] > 0) return p->cost[T];
-    double known = 1, slope = 0.3;
-    uint32_t at = 1;
-    for (uint32_t k = 2; k < N_COST; k++) {
-        if (!(p->cost[k] > 0)) continue;
-        if (k > T && p->cost[k] < known + slope * (k - at))    /* a longer one was cheaper than the guess */
-            return known + (p->cost[k] - known) * (T - at) / (k - at);
-        if (k < T) {
-            known = p->cost[k];
-            at = k;
-        }
+    const struct tokenizer *a = m->tokenizer, *b = d->tokenizer;
+    if (d->h.bidirectional)
+        return err_set(err, ERR_ARG, "%s makes embeddings, not text; it cannot guess for %s", gguf_path(d->gguf),
+                       gguf_path(m->gguf));
+    if (d->h.n_vocab < m->h.n_vocab)
+        return err_set(err, ERR_ARG, "%s has %u tokens, %s only %u; it cannot guess for it", gguf_path(m->gguf), m->h.n_vocab,
+                       gguf_path(d->gguf), d->h.n_vocab);
+    for (int32_t i = 0; i < tokenizer_n_vocab(a); i++) {
+        size_t n = 0, k = 0;
+        const char *s = tokenizer_text(a, i, &n), *t = i < tokenizer_n_vocab(b) ? tokenizer_text(b, i, &k) : NULL;
+        if (!s == !t && n == k && (!s || !memcmp(s, t, n))) continue;
+        return err_set(err, ERR_ARG, "token %d of %s is another than that of %s; it cannot guess for it", i, gguf_path(d->gguf),
+                       gguf_path(m->gguf));
     }
-    return known + slope * (T - at);
+    return 0;
 }
 
-/* The length that gives the most tokens for its time, when each guess costs `each` steps to make; 0: plain steps do. */
-static uint32_t best_length(const struct hearth_speculator *p, double right, double each, uint32_t most)
+void speculator_draft_with(struct hearth_speculator *p, struct hearth_session *draft) { p->draft = draft; }
+
+int hearth_speculator_set_draft(struct hearth_speculator *p, struct hearth_session *draft, struct hearth_error *e)
 {
-    uint32_t best = 0;
-    double gain = 1.1, tokens = 1, chance = 1;
-    for (uint32_t k = 1; k <= most; k++) {
-        chance *= right;
-        tokens += chance;
-        double time = cost(p, k + 1) + each * k;
-        if (tokens / time > gain) {
-            gain = tokens / time;
-            best = k;
-        }
-    }
-    return best;
+    int rc = speculator_fits(p->m, draft->m, err_of(e));
+    if (rc == 0) p->draft = draft;
+    return rc;
 }
+
+/* ---- guessing ---- */
 
 /* Compares what was guessed with what came. */
 static void learn(struct hearth_speculator *p, const int32_t *ids, size_t n)
@@ -107,45 +173,49 @@ static void learn(struct hearth_speculator *p, const int32_t *ids, size_t n)
     p->n_guess = 0;
 }
 
-int hearth_speculator_set_draft(struct hearth_speculator *p, struct hearth_session *draft, struct hearth_error *e)
+void speculator_look(struct hearth_speculator *p, const int32_t *ids, size_t n, uint32_t most, struct offer *out)
 {
-    const struct tokenizer *a = p->m->tokenizer, *b = draft->m->tokenizer;
-    if (draft->m->h.n_vocab < p->m->h.n_vocab)
-        return err_set(err_of(e), ERR_ARG, "%s has %u tokens, %s only %u; it cannot guess for it", gguf_path(p->m->gguf),
-                       p->m->h.n_vocab, gguf_path(draft->m->gguf), draft->m->h.n_vocab);
-    for (int32_t i = 0; i < tokenizer_n_vocab(a); i++) {
-        size_t n = 0, k = 0;
-        const char *s = tokenizer_text(a, i, &n), *t = i < tokenizer_n_vocab(b) ? tokenizer_text(b, i, &k) : NULL;
-        if (!s == !t && n == k && (!s || !memcmp(s, t, n))) continue;
-        return err_set(err_of(e), ERR_ARG, "token %d of %s is another than that of %s; it cannot guess for it", i,
-                       gguf_path(draft->m->gguf), gguf_path(p->m->gguf));
-    }
-    p->draft = draft;
-    return 0;
+    size_t match;
+    *out = (struct offer){ 0 };
+    p->ask = false;
+    if (!p->possible || n > p->ngram.cap) return;
+    learn(p, ids, n);
+    ngram_learn(&p->ngram, ids, n);
+    size_t place = ngram_find(&p->ngram, ids, &match);
+    if (!place) return;
+    p->at = n;
+    p->kind = kind_of(match);
+    for (size_t i = 0; i < p->limit; i++) p->guess[i] = place + i < n ? ids[place + i] : p->guess[place + i - n];
+    p->n_guess = p->limit;
+    if (most > p->limit) most = p->limit;
+    *out = (struct offer){ .right = p->right[p->kind], .least = p->fixed ? most : 0, .most = most };
 }
 
-/* How many guesses of the other model pay. */
-static uint32_t draft_length(struct hearth_speculator *p, uint32_t most)
+void speculator_look_further(struct hearth_speculator *p, uint32_t n, uint32_t most, double step_ns, struct offer *out)
 {
-    if (p->fixed) return most;
-    if (!(p->step_ns > 0)) return 0;              /* there is nothing yet to compare with */
-    if (!(p->draft_ns > 0)) return most < FIRST_DRAFT ? most : FIRST_DRAFT;
-    uint32_t k = best_length(p, p->right[DRAFTED], p->draft_ns / p->step_ns, most);
-    if (!k && ++p->idle >= TRY_AGAIN) k = most < 1 ? most : 1;
-    return k;
+    *out = (struct offer){ 0 };
+    const struct hearth_session *d = p->draft;
+    if (!p->possible || !d) return;
+    if (most > p->limit) most = p->limit;
+    if (n + most > d->q.n_max) most = n < d->q.n_max ? d->q.n_max - n : 0;
+    if (!p->fixed && !(step_ns > 0)) return;                  /* there is nothing yet to compare with */
+    p->ask = true;
+    const bool known = p->draft_ns > 0;
+    out->right = p->right[DRAFTED];
+    out->each = known ? p->draft_ns / step_ns : 0;
+    out->most = most;
+    out->least = p->fixed ? most : !known ? FIRST_DRAFT : p->idle >= TRY_AGAIN ? 1 : 0;
 }
 
 /* The likeliest tokens that the other model sees behind the text. */
-static size_t ask_draft(struct hearth_speculator *p, const int32_t *ids, size_t n, int32_t *out, size_t most)
+static size_t ask_draft(struct hearth_speculator *p, const int32_t *ids, size_t n, int32_t *out, size_t k)
 {
     struct hearth_session *d = p->draft;
-    if (most > p->limit) most = p->limit;
-    if (n + most > d->q.n_max) most = n < d->q.n_max ? d->q.n_max - n : 0;
-    size_t k = draft_length(p, (uint32_t)most), i = 0;
     uint64_t start = os_now_ns();
-    if (!k) return 0;
+    size_t i = 0;
     p->idle = 0;
     int rc = hearth_session_sync(d, ids, n, NULL);
+    if (n - hearth_session_n_kept(d) > HEARTH_MAX_DRAFT + 1) start = os_now_ns();     /* a prompt is read once */
     while (rc == 0 && i < k) {
         const float *z = hearth_session_logits(d);
         int32_t best = 0;
@@ -162,32 +232,29 @@ static size_t ask_draft(struct hearth_speculator *p, const int32_t *ids, size_t 
     return p->n_guess = i;
 }
 
-size_t hearth_speculator_draft(struct hearth_speculator *p, const int32_t *ids, size_t n, int32_t *out, size_t most)
+size_t speculator_take(struct hearth_speculator *p, const int32_t *ids, size_t n, uint32_t k, int32_t *out)
 {
-    size_t match;
-    if (!p->possible || n > p->ngram.cap) return 0;
-    learn(p, ids, n);
-    ngram_learn(&p->ngram, ids, n);
-    size_t place = ngram_find(&p->ngram, ids, &match);
-    if (!place) return p->draft ? ask_draft(p, ids, n, out, most) : 0;
-    p->at = n;
-    p->kind = kind_of(match);
-    if (most > p->limit) most = p->limit;
-    for (size_t i = 0; i < p->limit; i++) p->guess[i] = place + i < n ? ids[place + i] : p->guess[place + i - n];
-    p->n_guess = p->limit;
-    uint32_t k = p->fixed ? (uint32_t)most : best_length(p, p->right[p->kind], 0, (uint32_t)most);
-    if (!k && p->draft) return ask_draft(p, ids, n, out, most);
+    if (p->ask && k) return ask_draft(p, ids, n, out, k);
+    p->idle += p->ask;
     for (uint32_t i = 0; i < k; i++) out[i] = p->guess[i];
     return k;
 }
 
+size_t hearth_speculator_draft(struct hearth_speculator *p, const int32_t *ids, size_t n, int32_t *out, size_t most)
+{
+    const uint32_t all = most < HEARTH_MAX_DRAFT ? (uint32_t)most : HEARTH_MAX_DRAFT;
+    struct offer o;
+    uint32_t k;
+    speculator_look(p, ids, n, all, &o);
+    offers_share(&p->pace, 1, &o, 1, all, &k);
+    if (!k && n <= p->ngram.cap) {
+        speculator_look_further(p, (uint32_t)n, all, p->pace.step_ns, &o);
+        offers_share(&p->pace, 1, &o, 1, all, &k);
+    }
+    return speculator_take(p, ids, n, k, out);
+}
+
 void hearth_speculator_timed(struct hearth_speculator *p, size_t n_tokens, uint64_t ns)
 {
-    if (!n_tokens || n_tokens >= N_COST || !ns) return;
-    if (n_tokens == 1) p->step_ns += (p->step_ns > 0 ? 0.2 : 1) * ((double)ns - p->step_ns);
-    else if (p->step_ns > 0) {
-        double c = (double)ns / p->step_ns;
-        if (c < 1) c = 1;
-        p->cost[n_tokens] += (p->cost[n_tokens] > 0 ? 0.3 : 1) * (c - p->cost[n_tokens]);
-    }
+    if (n_tokens && n_tokens <= HEARTH_MAX_DRAFT + 1) pace_learn(&p->pace, (uint32_t)n_tokens - 1, (double)ns);
 }

@@ -1,0 +1,144 @@
+/* sched_guess.c - guesses of the tokens that answers go on with: how many each gets to check in a step, and what comes of them.
+ *
+ * Guesses lie behind the text, and are evaluated with its last token.  Then the stream is shown as it would be had it evaluated
+ * one token after the other: its sequence ends behind the last token that is decided, its logits are the row of that place.  What
+ * picks, reads and tells sees nothing else, so that answers are those of plain steps.  While a prompt is read nothing is guessed:
+ * such a step is long enough. */
+#include "base/mem.h"
+#include "engine/sched.h"
+
+/* ---- engines and streams ---- */
+
+int guesses_open(struct hearth_engine *g, struct err *err)
+{
+    const struct hearth_model *m = g->m;
+    const int want = g->o.speculate;
+    if (want < HEARTH_SPECULATE_OFF || want > HEARTH_MAX_DRAFT)
+        return err_set(err, ERR_ARG, "guesses of %d tokens are asked for; at most %d", want, HEARTH_MAX_DRAFT);
+    if (g->o.draft == m) return err_set(err, ERR_ARG, "%s: a model cannot guess for itself", gguf_path(m->gguf));
+    int rc = g->o.draft ? speculator_fits(m, g->o.draft, err) : 0;
+    if (rc < 0 || want == HEARTH_SPECULATE_OFF || m->h.bidirectional || m->variant[V_TEXT].graph->n_state) return rc;
+    const int64_t before = mem_thread_bytes();
+    g->rows = mem_new((size_t)GUESS_ROWS * m->h.n_vocab, sizeof *g->rows);
+    engine_heap(g->m, before);
+    return g->rows ? 0 : err_set(err, ERR_NOMEM, "out of memory for %d rows of logits", GUESS_ROWS);
+}
+
+void guesses_close(struct hearth_engine *g)
+{
+    const int64_t before = mem_thread_bytes();
+    mem_free(g->rows);
+    engine_heap(g->m, before);
+    g->rows = NULL;
+}
+
+int stream_open_guesses(struct stream *x, struct err *err)
+{
+    const struct hearth_request *r = x->r;
+    const struct hearth_engine *g = r->g;
+    if (!g->rows) return 0;
+    int rc = speculator_new(&x->guesser, g->m, x->n_max, HEARTH_MAX_DRAFT, (uint32_t)g->o.speculate, err);
+    if (rc < 0 || !g->o.draft) return rc;
+    struct hearth_session_options o = { .n_ctx = x->n_max, .kv_type = g->o.kv_type, .kv_type_v = g->o.kv_type_v,
+                                        .no_cache = r->o.no_cache, .cache_salt = r->o.cache_salt };
+    const uint32_t most = g->o.draft->h.n_position;
+    if (most && most < o.n_ctx) o.n_ctx = most;
+    rc = hearth_session_open(&x->draft, g->o.draft, &o, (struct hearth_error *)(void *)err);
+    if (rc == 0) speculator_draft_with(x->guesser, x->draft);
+    return rc;
+}
+
+void stream_close_guesses(struct stream *x)
+{
+    hearth_speculator_close(x->guesser);
+    hearth_session_close(x->draft);
+    x->guesser = NULL;
+    x->draft = NULL;
+}
+
+/* ---- before a step ---- */
+
+/* Those that will write in the next step, when that is all that it does; 0 else, or when they are too many. */
+static uint32_t writers(struct hearth_engine *g, struct stream **of)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct stream *x = g->run[i];
+        if (x->state != STREAM_RUNS) continue;
+        if (!x->begun || !x->n_answer || stream_pending(x) != 1 || n == MOST_GUESSING) return 0;
+        of[n++] = x;
+    }
+    return n;
+}
+
+/* What a guess may make a step of several answers longer is what a prompt may. */
+static uint32_t affordable(const struct hearth_engine *g, uint32_t n)
+{
+    const struct pace *p = &g->pace[n];
+    uint32_t most = HEARTH_MAX_DRAFT;
+    while (n > 1 && most && (pace_cost(p, n, most) - 1) * p->step_ns > g->o.budget_ms * 1e6) most--;
+    return most;
+}
+
+void guesses_make(struct hearth_engine *g)
+{
+    struct stream *of[MOST_GUESSING];
+    struct offer o[MOST_GUESSING];
+    uint32_t k[MOST_GUESSING], most[MOST_GUESSING], n = g->rows ? writers(g, of) : 0;
+    if (!n) return;
+    const uint32_t all = affordable(g, n);
+    for (uint32_t i = 0; i < n; i++) {
+        most[i] = of[i]->n_max - of[i]->n_text;
+        if (most[i]) most[i]--;                               /* the row of the last gives a token, too */
+        speculator_look(of[i]->guesser, of[i]->text, of[i]->n_text, most[i], &o[i]);
+    }
+    offers_share(&g->pace[n], n, o, n, all, k);
+    /* Another model reads what the answer has read, step by step: with several answers the batch is full enough. */
+    if (n == 1 && !k[0]) {
+        speculator_look_further(of[0]->guesser, of[0]->n_text, most[0], g->pace[1].step_ns, o);
+        offers_share(&g->pace[1], 1, o, 1, all, k);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct stream *x = of[i];
+        x->ahead = (uint32_t)speculator_take(x->guesser, x->text, x->n_text, k[i], x->text + x->n_text);
+    }
+}
+
+void guesses_forget(struct hearth_engine *g)
+{
+    for (uint32_t i = 0; i < g->n_run; i++) g->run[i]->ahead = 0;
+}
+
+/* ---- behind a step ---- */
+
+/* The row `i` of those that were evaluated, as the logits of the text that ends there. */
+static void show(struct stream *x, uint32_t i) { x->s.logits = x->rows + (size_t)i * x->s.m->h.n_vocab; }
+
+/* Wrong guesses leave the sequence. */
+static void drop(struct stream *x)
+{
+    const uint32_t n = x->ahead;
+    x->ahead = 0;
+    x->s.logits = x->logits;
+    x->s.q.n += n;
+    if (n && !seq_drop(&x->s.q, n)) x->begun = false;         /* it begins again from the nearest place */
+}
+
+uint32_t guesses_check(struct stream *x, uint32_t (*give)(struct stream *x, bool *goes_on), uint32_t *right)
+{
+    uint32_t n = 0, row = 0;
+    bool goes_on = true;
+    struct seq *q = &x->s.q;
+    q->n -= x->ahead;
+    show(x, 0);
+    for (;;) {
+        n += give(x, &goes_on);
+        if (x->state == STREAM_ENDED) return n;               /* with its sequence */
+        if (!goes_on || !x->begun) break;
+        for (; x->ahead && q->n < x->n_text && q->ids[q->n] == x->text[q->n]; q->n++, x->ahead--, row++) ++*right;
+        if (q->n < x->n_text) break;
+        show(x, row);
+    }
+    drop(x);
+    return n;
+}
