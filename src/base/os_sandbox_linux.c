@@ -107,14 +107,14 @@ static int install(struct filter *f, unsigned flags)
 
 /* What computing, files and threads need. */
 static const unsigned short compute_call[] = {
-    SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_close, SYS_fstat, SYS_newfstatat,
-    SYS_statx, SYS_statfs, SYS_fstatfs, SYS_getdents64, SYS_faccessat, SYS_readlinkat, SYS_getcwd, SYS_ftruncate, SYS_fallocate,
-    SYS_fsync, SYS_fdatasync, SYS_renameat2, SYS_unlinkat, SYS_mkdirat, SYS_utimensat, SYS_flock, SYS_fadvise64, SYS_fcntl,
-    SYS_ppoll, SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_msync, SYS_mincore, SYS_membarrier, SYS_futex, SYS_sched_yield,
-    SYS_sched_getaffinity, SYS_set_robust_list, SYS_set_tid_address, SYS_gettid, SYS_getpid, SYS_getppid, SYS_exit,
-    SYS_exit_group, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_restart_syscall, SYS_nanosleep,
-    SYS_clock_nanosleep, SYS_clock_gettime, SYS_clock_getres, SYS_getrandom, SYS_getrusage, SYS_sysinfo, SYS_uname, SYS_getuid,
-    SYS_geteuid, SYS_getgid, SYS_getegid, SYS_recvfrom, SYS_getcpu, SYS_gettimeofday, SYS_renameat,
+    SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_close, SYS_fstat,
+    SYS_newfstatat, SYS_statx, SYS_statfs, SYS_fstatfs, SYS_getdents64, SYS_faccessat, SYS_readlinkat, SYS_getcwd,
+    SYS_fsync, SYS_fdatasync, SYS_flock, SYS_fadvise64, SYS_ppoll, SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk,
+    SYS_msync, SYS_mincore, SYS_membarrier, SYS_futex, SYS_sched_yield, SYS_sched_getaffinity, SYS_set_robust_list,
+    SYS_set_tid_address, SYS_gettid, SYS_getpid, SYS_getppid, SYS_exit, SYS_exit_group, SYS_rt_sigaction,
+    SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_restart_syscall, SYS_nanosleep, SYS_clock_nanosleep,
+    SYS_clock_gettime, SYS_clock_getres, SYS_getrandom, SYS_getrusage, SYS_sysinfo, SYS_uname, SYS_getuid, SYS_geteuid,
+    SYS_getgid, SYS_getegid, SYS_recvfrom, SYS_getcpu, SYS_gettimeofday,
 #ifdef SYS_rseq
     SYS_rseq,
 #endif
@@ -122,9 +122,40 @@ static const unsigned short compute_call[] = {
     SYS_faccessat2,
 #endif
 #ifdef SYS_open                        /* x86-64 has older forms of some */
-    SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_rename, SYS_unlink, SYS_mkdir, SYS_rmdir, SYS_poll, SYS_time,
+    SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_poll, SYS_time,
 #endif
 };
+
+/* What changes files, for who has a folder for that. */
+static const unsigned short write_call[] = {
+    SYS_ftruncate, SYS_fallocate, SYS_renameat, SYS_renameat2, SYS_unlinkat, SYS_mkdirat, SYS_utimensat,
+#ifdef SYS_open
+    SYS_rename, SYS_unlink, SYS_mkdir, SYS_rmdir,
+#endif
+};
+
+static void threads_only(struct filter *f)
+{
+    WHEN(BPF_JEQ, SYS_clone, 4);
+    LOAD(ARG(0));
+    WHEN(BPF_JSET, CLONE_THREAD, 1);
+    RETURN(SECCOMP_RET_ALLOW);
+    RETURN(REFUSE(EPERM));
+    when(f, 435 /* clone3, whose flags lie in memory: the C library then takes clone */, REFUSE(ENOSYS));
+}
+
+/* Descriptors and locks of its own.  Not who is sent a signal when a socket has something, and which signal: any process of the
+ * user, SIGKILL. */
+static void own_fcntl_only(struct filter *f)
+{
+    WHEN(BPF_JEQ, SYS_fcntl, 6);
+    LOAD(ARG(1));
+    UNLESS(BPF_JGT, F_SETLKW, 1);
+    RETURN(SECCOMP_RET_ALLOW);
+    WHEN(BPF_JEQ, F_DUPFD_CLOEXEC, 1);
+    RETURN(SECCOMP_RET_ALLOW);
+    RETURN(REFUSE(EPERM));
+}
 
 static int restrict_compute(bool writes)
 {
@@ -133,6 +164,7 @@ static int restrict_compute(bool writes)
     unsigned to_write = writes ? 0 : O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
     begin(f);
     for (size_t i = 0; i < sizeof compute_call / sizeof *compute_call; i++) when(f, compute_call[i], SECCOMP_RET_ALLOW);
+    for (size_t i = 0; writes && i < sizeof write_call / sizeof *write_call; i++) when(f, write_call[i], SECCOMP_RET_ALLOW);
     allow_without_bits(f, SYS_openat, 2, to_write, EACCES);
 #ifdef SYS_open
     allow_without_bits(f, SYS_open, 1, to_write, EACCES);
@@ -143,12 +175,8 @@ static int restrict_compute(bool writes)
     allow_with(f, SYS_prctl, 0, PR_SET_NAME);
     allow_with(f, SYS_prlimit64, 2, 0);                        /* asks, sets nothing */
     allow_with(f, SYS_tgkill, 0, (uint64_t)getpid());          /* abort() */
-    WHEN(BPF_JEQ, SYS_clone, 4);                               /* threads only */
-    LOAD(ARG(0));
-    WHEN(BPF_JSET, CLONE_THREAD, 1);
-    RETURN(SECCOMP_RET_ALLOW);
-    RETURN(REFUSE(EPERM));
-    when(f, 435 /* clone3, whose flags lie in memory: the C library then takes clone */, REFUSE(ENOSYS));
+    own_fcntl_only(f);
+    threads_only(f);
     when(f, SYS_ioctl, REFUSE(ENOTTY));
     RETURN(REFUSE(EPERM));
     return install(f, 0);
@@ -160,7 +188,23 @@ static const unsigned short serve_call[] = {
     SYS_process_vm_writev, SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, SYS_unshare, SYS_setns, SYS_mount, SYS_umount2,
     SYS_pivot_root, SYS_chroot, SYS_keyctl, SYS_add_key, SYS_request_key, SYS_init_module, SYS_finit_module, SYS_kexec_load,
     425 /* io_uring_setup */, 426 /* io_uring_enter */, 427 /* io_uring_register */, 434 /* pidfd_open */, 438 /* pidfd_getfd */,
+    428 /* open_tree */, 429 /* move_mount */, 430 /* fsopen */, 432 /* fsmount */, 433 /* fspick */, 442 /* mount_setattr */,
+    SYS_open_by_handle_at,
+#ifdef SYS_fork
+    SYS_fork, SYS_vfork,
+#endif
 };
+
+/* Pairs of datagram sockets could send to every socket that has a name: the address of sendmsg lies in memory. */
+static void stream_pairs_only(struct filter *f)
+{
+    WHEN(BPF_JEQ, SYS_socketpair, 5);
+    LOAD(ARG(1));
+    add(f, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf));       /* without its flags */
+    WHEN(BPF_JEQ, SOCK_STREAM, 1);
+    RETURN(SECCOMP_RET_ALLOW);
+    RETURN(REFUSE(EPERM));
+}
 
 static int restrict_serve(void)
 {
@@ -169,6 +213,11 @@ static int restrict_serve(void)
     begin(f);
     for (size_t i = 0; i < sizeof serve_call / sizeof *serve_call; i++) when(f, serve_call[i], REFUSE(EPERM));
     allow_with(f, SYS_sendto, 4, 0);
+    /* A listening socket that was shut down may be connected by data that are sent with an address. */
+    allow_without_bits(f, SYS_sendmsg, 2, MSG_FASTOPEN, EPERM);
+    allow_without_bits(f, SYS_sendmmsg, 3, MSG_FASTOPEN, EPERM);
+    stream_pairs_only(f);
+    threads_only(f);
     RETURN(SECCOMP_RET_ALLOW);
     return install(f, SECCOMP_FILTER_FLAG_TSYNC);
 }
@@ -179,8 +228,9 @@ static int restrict_serve(void)
 struct ruleset { uint64_t files, net, scoped; };
 struct __attribute__((packed)) beneath { uint64_t allowed; int32_t fd; };
 enum { CREATE = 444, ADD_RULE = 445, RESTRICT = 446, BENEATH = 1 };
-enum { MAY_WRITE = 1 << 1, MAY_READ = 1 << 2, MAY_LIST = 1 << 3, MAY_REMOVE = 1 << 5, MAY_MAKE_FOLDER = 1 << 7, MAY_MAKE = 1 << 8,
-       MAY_REFER = 1 << 13, MAY_TRUNCATE = 1 << 14 };
+enum { MAY_WRITE = 1 << 1, MAY_READ = 1 << 2, MAY_LIST = 1 << 3, MAY_REMOVE = 1 << 5, MAY_MAKE_DEVICE = 1 << 6 | 1 << 11,
+       MAY_MAKE_FOLDER = 1 << 7, MAY_MAKE = 1 << 8, MAY_REFER = 1 << 13, MAY_TRUNCATE = 1 << 14 };
+enum { NET_BIND = 1, NET_CONNECT = 2, SCOPE_SOCKETS = 1, SCOPE_SIGNALS = 2 };
 
 static uint64_t known_rights(int abi)
 {
@@ -201,23 +251,49 @@ static void allow_path(int ruleset, const char *path, uint64_t rights)
     close(fd);
 }
 
+static int landlock_version(void) { return (int)syscall(CREATE, NULL, 0, 1); }
+
+static int new_ruleset(int abi, struct ruleset r)
+{
+    if (abi < 6) r.scoped = 0;
+    if (abi < 4) r.net = 0;
+    return (int)syscall(CREATE, &r, abi >= 6 ? sizeof r : abi >= 4 ? 16 : 8, 0);
+}
+
+/* Takes the descriptor. */
+static int enter(int ruleset)
+{
+    int rc = syscall(RESTRICT, ruleset, 0) == 0 ? 0 : -1;
+    close(ruleset);
+    return rc;
+}
+
 static int restrict_files(const struct sandbox *s)
 {
     static const char *const always[] = { "/proc/meminfo", "/proc/self/cgroup", "/sys/devices/system/cpu", "/sys/fs/cgroup" };
-    int abi = (int)syscall(CREATE, NULL, 0, 1);
+    int abi = landlock_version();
     if (abi < 1) return -1;
     uint64_t known = known_rights(abi);
-    struct ruleset r = { known, abi >= 4 ? 3 : 0, abi >= 6 ? 3 : 0 };
-    int fd = (int)syscall(CREATE, &r, abi >= 6 ? sizeof r : abi >= 4 ? 16 : 8, 0);
+    int fd = new_ruleset(abi, (struct ruleset){ known, NET_BIND | NET_CONNECT, SCOPE_SOCKETS | SCOPE_SIGNALS });
     if (fd < 0) return -1;
     for (size_t i = 0; i < sizeof always / sizeof *always; i++) allow_path(fd, always[i], MAY_READ | MAY_LIST);
     for (size_t i = 0; i < s->n_read; i++) allow_path(fd, s->read[i], MAY_READ | MAY_LIST);
     if (s->write)
         allow_path(fd, s->write, (MAY_READ | MAY_LIST | MAY_WRITE | MAY_REMOVE | MAY_MAKE | MAY_MAKE_FOLDER | MAY_REFER |
                                   MAY_TRUNCATE) & known);
-    int rc = syscall(RESTRICT, fd, 0) == 0 ? 0 : -1;
-    close(fd);
-    return rc;
+    return enter(fd);
+}
+
+/* Whatever a set of rules forbids, who is inside can trace nobody outside, which /proc/PID/mem and its like ask for as well.
+ * Moving between folders is forbidden by any, hence the only rule; the first version had none for it. */
+bool sandbox_apart(void)
+{
+    int abi = landlock_version();
+    if (SANITIZED || abi < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return false;
+    int fd = new_ruleset(abi, (struct ruleset){ MAY_REFER | MAY_MAKE_DEVICE, NET_CONNECT, SCOPE_SOCKETS });
+    if (fd < 0) return false;
+    allow_path(fd, "/", MAY_REFER);
+    return enter(fd) == 0;
 }
 
 /* ---- all of it ---- */
@@ -234,7 +310,13 @@ int sandbox_compute(const struct sandbox *s, unsigned *reached, struct err *err)
     tzset();                                                   /* local time, later without a file */
     sandbox_keep_secrets();
     if (SANITIZED) return 0;
-    if (s->data_limit && setrlimit(RLIMIT_DATA, &(struct rlimit){ s->data_limit, s->data_limit }) < 0)
+    struct rlimit r = { RLIM_INFINITY, RLIM_INFINITY };
+    if (s->data_limit) {
+        getrlimit(RLIMIT_DATA, &r);
+        if (r.rlim_max > s->data_limit) r.rlim_max = s->data_limit;            /* a lower one cannot be raised */
+        r.rlim_cur = r.rlim_max;
+    }
+    if (s->data_limit && setrlimit(RLIMIT_DATA, &r) < 0)
         return err_set(err, ERR_IO, "cannot limit the memory of this process: %s", strerror(errno));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return 0;
     if (restrict_files(s) == 0) *reached |= SANDBOX_FILES;

@@ -21,6 +21,8 @@ int sandbox_serve(unsigned *reached, struct err *err)
     return 0;
 }
 
+bool sandbox_apart(void) { return false; }
+
 bool sandbox_try(unsigned reached, struct buf *out)
 {
     (void)reached, (void)out;

@@ -27,6 +27,10 @@ int sandbox_compute(const struct sandbox *s, unsigned *reached, struct err *err)
 /* For a process that serves connections which others open: it may accept them, but opens none and starts no programs.
  * Threads that are already there give it up too. */
 int sandbox_serve(unsigned *reached, struct err *err);
+/* From here on this process, the threads that it starts and what comes of them can neither trace nor look into processes that are
+ * not inside with them, whoever owns those, nor connect over TCP; files are as before.  Without it the process of proc_keep could
+ * be made to do what this one has given up.  false: this system or this build cannot do it. */
+bool sandbox_apart(void);
 
 /* Tries to leave: what comes of each is appended as "socket: Operation not permitted" and so on, with "; " between.  true: all
  * was refused.  Files are tried only where the sandbox says so. */

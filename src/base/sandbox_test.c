@@ -1,12 +1,16 @@
 /* sandbox_test.c - what a process can and cannot do once it has shut itself in.  Each test works in a child, which says what
  * came out by its exit code. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -89,6 +93,10 @@ static int no_way_out(void)
     CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
     void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(p != MAP_FAILED && mprotect(p, 4096, PROT_READ | PROT_EXEC) < 0);
+    /* Whoever owns a socket is sent the signal of its choice when something comes. */
+    CHECK(fcntl(0, F_SETOWN, getppid()) < 0 && errno == EPERM);
+    CHECK(fcntl(0, F_SETSIG, SIGKILL) < 0 && errno == EPERM);
+    CHECK(fcntl(0, F_GETFL) >= 0);
     return 0;
 }
 static void a_computing_process_cannot_get_out(void **unused) { (void)unused; in_child(no_way_out); }
@@ -121,6 +129,10 @@ static int no_writing(void)
     CHECK(open_in("models/file", O_RDONLY) == 0);
     CHECK(open_in("cache/file", O_WRONLY) == EACCES);
     CHECK(open_in("cache/new", O_CREAT | O_RDWR) == EACCES);
+    /* Also where files are not guarded by themselves: the calls are refused before anybody looks at the file. */
+    CHECK(unlink("/nowhere/file") < 0 && errno == EPERM);
+    CHECK(rename("/nowhere/file", "/nowhere/other") < 0 && errno == EPERM);
+    CHECK(mkdir("/nowhere/folder", 0700) < 0 && errno == EPERM);
     return 0;
 }
 static void without_a_folder_nothing_is_written(void **unused) { (void)unused; in_child(no_writing); }
@@ -168,6 +180,21 @@ static int limit(void)
 }
 static void memory_has_a_limit(void **unused) { (void)unused; in_child(limit); }
 
+/* A limit that is there already, and lower, stays. */
+static int lower_limit(void)
+{
+    unsigned reached;
+    struct rlimit r = { 128 << 20, 128 << 20 };
+    struct sandbox s = { .data_limit = (uint64_t)1 << 40 };
+    CHECK(setrlimit(RLIMIT_DATA, &r) == 0);
+    if (getuid() == 0) CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+    CHECK(sandbox_compute(&s, &reached, NULL) == 0);
+    if (!reached) return NOT_REACHED;
+    CHECK(os_pages_new(256 << 20) == NULL);
+    return 0;
+}
+static void a_lower_limit_stays(void **unused) { (void)unused; in_child(lower_limit); }
+
 static void spin(void *arg)
 {
     _Atomic int *state = arg;
@@ -205,9 +232,76 @@ static int serving(void)
     state = 1;
     os_thread_join(t);
     CHECK(state == 2);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pipefd) == 0);
+    /* One of datagrams could send to any socket that has a name. */
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pipefd) < 0 && errno == EPERM);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pipefd) < 0 && errno == EPERM);
+    CHECK(fork() < 0 && errno == EPERM);
+    CHECK(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0) < 0 && errno == EPERM);
+    CHECK(os_thread_start(&t, count, NULL, NULL) == 0);
+    os_thread_join(t);
     return 0;
 }
 static void a_serving_process_cannot_dial(void **unused) { (void)unused; in_child(serving); }
+
+/* A socket that no longer listens can be connected anew, by the data that are sent with it. */
+static int dialled(bool shut_in)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, b = a;
+    socklen_t n = sizeof a;
+    unsigned reached = SANDBOX_OUTBOUND;
+    char byte[] = "z";
+    struct iovec part = { byte, 1 };
+    struct mmsghdr two = { .msg_hdr = { .msg_name = &b, .msg_namelen = n, .msg_iov = &part, .msg_iovlen = 1 } };
+    int l = socket(AF_INET, SOCK_STREAM, 0), other = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(l >= 0 && bind(l, (struct sockaddr *)&a, n) == 0 && listen(l, 4) == 0);
+    CHECK(other >= 0 && bind(other, (struct sockaddr *)&b, n) == 0 && listen(other, 4) == 0);
+    CHECK(getsockname(other, (struct sockaddr *)&b, &n) == 0);
+    if (shut_in) CHECK(sandbox_serve(&reached, NULL) == 0);
+    if (!(reached & SANDBOX_OUTBOUND)) return NOT_REACHED;
+    CHECK(shutdown(l, SHUT_RDWR) == 0);
+    if (!shut_in) return sendmsg(l, &two.msg_hdr, MSG_FASTOPEN) == 1 && accept(other, NULL, NULL) >= 0 ? 0 : NOT_REACHED;
+    CHECK(sendmsg(l, &two.msg_hdr, MSG_FASTOPEN) < 0 && errno == EPERM);
+    CHECK(sendmmsg(l, &two, 1, MSG_FASTOPEN) < 0 && errno == EPERM);
+    return 0;
+}
+static int would_dial(void) { return dialled(false); }
+static int does_not_dial(void) { return dialled(true); }
+static void a_listener_is_not_made_to_dial(void **unused)
+{
+    (void)unused;
+    in_child(does_not_dial);
+    in_child(would_dial);                                      /* this is what was prevented */
+}
+
+/* The process that was forked before stands for those that may still do what this one has given up. */
+static int other_memory(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
+    int fd = open(path, O_RDWR);
+    if (fd >= 0) close(fd);
+    return fd;
+}
+
+static int apart(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) for (;;) pause();
+    bool could = other_memory(pid) >= 0, inside = sandbox_apart();
+    bool can = other_memory(pid) >= 0;
+    char a[512], b[512];
+    snprintf(a, sizeof a, "%s/other/file", dir);
+    snprintf(b, sizeof b, "%s/cache/moved", dir);
+    bool moves = rename(a, b) == 0 && rename(b, a) == 0, kills = kill(pid, SIGKILL) == 0;
+    CHECK(waitpid(pid, NULL, 0) == pid);
+    if (!could || !inside) return NOT_REACHED;
+    CHECK(!can);
+    CHECK(moves && kills);                                     /* all else goes on */
+    CHECK(other_memory(getpid()) >= 0);
+    return 0;
+}
+static void a_process_apart_looks_into_no_other(void **unused) { (void)unused; in_child(apart); }
 
 static int alone(void)
 {
@@ -227,7 +321,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(without_a_folder_nothing_is_written),
     cmocka_unit_test(threads_and_memory_are_there),
     cmocka_unit_test(memory_has_a_limit),
+    cmocka_unit_test(a_lower_limit_stays),
     cmocka_unit_test(a_serving_process_cannot_dial),
+    cmocka_unit_test(a_listener_is_not_made_to_dial),
+    cmocka_unit_test(a_process_apart_looks_into_no_other),
     cmocka_unit_test(a_network_that_leads_nowhere),
 };
 int main(void) { return cmocka_run_group_tests(tests, setup, NULL); }
