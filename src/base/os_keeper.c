@@ -14,6 +14,7 @@
 #include "base/lock.h"
 #include "base/os_proc.h"
 #include "base/proc.h"
+#include "base/sandbox.h"
 
 enum { MAX_BYTES = 16384, MAX_ARGS = 32 };
 struct question { int32_t pid; uint32_t n; };      /* pid: has it ended?  0: start one, whose arguments are n bytes */
@@ -74,7 +75,8 @@ static bool read_head(int from, struct question *q, int *fd)
 {
     union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control;
     struct iovec part = { q, sizeof *q };
-    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
+                        .msg_controllen = CMSG_LEN(sizeof(int)) };     /* CMSG_SPACE has room for two */
     ssize_t n;
     *fd = -1;
     while ((n = recvmsg(from, &m, 0)) < 0 && errno == EINTR) { }
@@ -96,8 +98,9 @@ static void start(const char *program, const char *const *words, char *args, siz
 {
     char *argv[MAX_ARGS + 2] = { (char *)(uintptr_t)"hearth" }, self[4096];
     size_t k = 1;
-    for (size_t at = 0; at < n && k <= MAX_ARGS; at += strlen(args + at) + 1) argv[k++] = args + at;
-    if (!n || args[n - 1] || k > MAX_ARGS || fd < 0 || !is_word(words, args) || (!program && !os_self_path(self, sizeof self))) {
+    bool whole = n && !args[n - 1];                    /* first: nobody says that the last argument ends */
+    for (size_t at = 0; whole && at < n && k <= MAX_ARGS; at += strlen(args + at) + 1) argv[k++] = args + at;
+    if (!whole || k > MAX_ARGS || fd < 0 || !is_word(words, args) || (!program && !os_self_path(self, sizeof self))) {
         a->error = EPERM;
         return;
     }
@@ -142,12 +145,14 @@ int proc_keep(const char *program, const char *const *words, struct err *err)
     if (pid == 0) {
         close(fd[0]);
         proc_begin("hearth-keeper");
+        sandbox_keep_secrets();                        /* nor may others write to its memory */
         keep(fd[1], program, words);
         _exit(0);
     }
     close(fd[1]);
     keeper.fd = fd[0];
     keeper.program = program;
+    sandbox_apart();
     return 0;
 }
 

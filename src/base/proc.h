@@ -42,7 +42,8 @@ void proc_free(struct proc *p);                                      /* kills it
 
 /* From here on other processes are started by a small one that this call makes, so that this one can give up starting programs
  * (sandbox_serve).  It starts only `program` (NULL: this one), with one of these words (NULL at the end) as the first argument,
- * and ends with this process.  Before the first thread, once. */
+ * and ends with this process, which can no longer look into it or into what it starts (sandbox_apart, where the system can do
+ * that).  Before the first thread, once. */
 int  proc_keep(const char *program, const char *const *words, struct err *err);
 
 /* In the child: what lists of processes call it, at most 15 bytes; and it is killed when the thread that started it ends, where

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -123,6 +124,41 @@ static void waking_ends_waiting(void **unused)
     chan_close(c);
 }
 
+/* Questions as nobody would ask them who had not taken over the process: it answers, or ends, and starts nothing. */
+static int odd_questions(int fd)
+{
+    static char text[16384];
+    struct { int32_t pid; uint32_t n; } q = { 0, sizeof text };
+    int32_t answer[4];
+    memset(text, 'a', sizeof text);                            /* arguments that never end */
+    if (send(fd, &q, sizeof q, 0) != sizeof q || send(fd, text, sizeof text, 0) != sizeof text) return 10;
+    if (recv(fd, answer, sizeof answer, MSG_WAITALL) != sizeof answer || answer[0] != -1 || answer[1] != EPERM) return 11;
+    q.n = 0;
+    if (send(fd, &q, sizeof q, 0) != sizeof q || recv(fd, answer, sizeof answer, MSG_WAITALL) != sizeof answer) return 12;
+    if (answer[0] != -1 || answer[1] != EPERM) return 13;
+    return 0;
+}
+
+static int asked_oddly(void)
+{
+    static const char *const words[] = { "engine", NULL };
+    struct err e;
+    int fd = open("/dev/null", O_RDONLY);                      /* the number that the question's end will have */
+    close(fd);
+    return proc_keep(script, words, &e) < 0 ? 1 : odd_questions(fd);
+}
+
+static void a_keeper_checks_what_it_is_asked(void **unused)
+{
+    (void)unused;
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) _exit(asked_oddly());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 /* A process that can start nothing any more has others started, but only what was agreed. */
 static int kept(void)
 {
@@ -159,5 +195,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(freeing_kills),
     cmocka_unit_test(waking_ends_waiting),
     cmocka_unit_test(a_keeper_starts_others),
+    cmocka_unit_test(a_keeper_checks_what_it_is_asked),
 };
 int main(void) { return cmocka_run_group_tests(tests, setup, teardown); }
