@@ -5,6 +5,8 @@
 #include <time.h>
 #include <utime.h>
 
+#include "store/download.h"
+
 enum { BIG = 40 * (1 << 20) + 12345 };
 
 static struct server server;
@@ -535,6 +537,41 @@ static void hostile_manifests(void **state)
     assert_int_equal(atomic_load(&server.state->bytes) > 0, 1);
 }
 
+static bool give_up(void *arg, uint64_t done)
+{
+    (void)done;
+    return --*(int *)arg > 0;
+}
+
+/* A file whose digest nobody told is kept by who fetched it; another that fetches the same waits, and cannot put less in its
+ * place. */
+static void two_fetch_one_without_a_digest(void **state)
+{
+    (void)state;
+    wipe();
+    char url[128], path[512], to[512], found[SHA256_HEX + 1];
+    struct err e = { 0 };
+    int patience = 3;
+    snprintf(url, sizeof url, "%s/cdn/model", registry);
+    snprintf(path, sizeof path, "%s", in_dir("own/blobs/x"));
+    snprintf(to, sizeof to, "%s", blob(model_hex, ""));
+    assert_int_equal(fs_make_folders(in_dir("own/blobs"), &e), 0);
+    struct download a = { .url = url, .path = path, .size = n_model }, b = a;
+    if (download_run(&a, found, &e) < 0) fail_msg("%s", e.msg);
+    assert_string_equal(found, model_hex);
+    b.progress = give_up;
+    b.arg = &patience;
+    assert_int_equal(download_run(&b, found, &e), ERR_CANCELLED);
+    assert_int_equal(download_keep(&a, to, &e), 0);
+    expect_blob(model_hex);
+    b.progress = NULL;
+    if (download_run(&b, found, &e) < 0) fail_msg("%s", e.msg);
+    assert_true(os_file_exists(in_dir("own/blobs/x.part")));
+    assert_int_equal(download_keep(&b, to, &e), 0);
+    expect_blob(model_hex);
+    assert_false(os_file_exists(in_dir("own/blobs/x.part")) || os_file_exists(in_dir("own/blobs/x.part.map")));
+}
+
 /* Files whose digests are right and whose contents are lies: fetched, kept apart, never a crash. */
 static void hostile_models(void **state)
 {
@@ -569,6 +606,7 @@ int main(void)
         cmocka_unit_test(removed_when_asked),
         cmocka_unit_test(killed_at_any_time), cmocka_unit_test(half_written_pieces_are_seen),
         cmocka_unit_test(several_pullers_share), cmocka_unit_test(removing_while_pulling),
+        cmocka_unit_test(two_fetch_one_without_a_digest),
         cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),
         cmocka_unit_test(hostile_manifests), cmocka_unit_test(hostile_models),
     };

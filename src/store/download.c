@@ -448,14 +448,6 @@ static int lock_part(struct job *j, bool *done, struct err *err)
     }
 }
 
-static int finish(struct job *j, const char *path, struct err *err)
-{
-    int rc = fs_file_publish(j->part, j->part_path, path, true, err);
-    if (rc < 0) return rc;
-    os_file_remove(j->map_path);
-    return 0;
-}
-
 static void job_release(struct job *j)
 {
     fs_file_close(j->map);
@@ -473,11 +465,22 @@ static char *joined(const char *a, const char *b)
     return buf_take(&s);
 }
 
-int download_run(const struct download *d, char found[SHA256_HEX + 1], struct err *err)
+static int publish(const struct download *d, struct fs_file *part, const char *path, struct err *err)
+{
+    char *from = joined(d->path, ".part"), *map = joined(d->path, ".part.map");
+    int rc = from && map ? fs_file_publish(part, from, path, true, err) : err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    if (rc == 0) os_file_remove(map);
+    mem_free(from);
+    mem_free(map);
+    return rc;
+}
+
+int download_run(struct download *d, char found[SHA256_HEX + 1], struct err *err)
 {
     struct job j = { .d = d, .n = d->size / PIECE + (d->size % PIECE != 0) };
     char mine[SHA256_HEX + 1];
     bool done = false;
+    download_leave(d);
     j.part_path = joined(d->path, ".part");
     j.map_path = joined(d->path, ".part.map");
     j.sum = mem_new_array(uint64_t, (size_t)j.n);
@@ -489,28 +492,36 @@ int download_run(const struct download *d, char found[SHA256_HEX + 1], struct er
         rc = fs_file_open(&j.map, j.map_path, FS_WRITE, err);
         if (rc == 0) rc = read_map(&j, err);
         if (rc == 0) rc = fetch_all(&j, mine, err);
-        if (rc == 0 && d->digest) rc = finish(&j, d->path, err);
+        if (rc == 0 && d->digest) rc = publish(d, j.part, d->path, err);
+    }
+    if (rc == 0 && !d->digest) {
+        d->part = j.part;
+        j.part = NULL;
     }
     if (rc == 0 && found) fmt_into(found, SHA256_HEX + 1, "%s", done ? d->digest : mine);
     job_release(&j);
     return rc;
 }
 
-int download_keep(const struct download *d, const char *path, struct err *err)
+void download_leave(struct download *d)
 {
-    struct job j = { .d = d, .part_path = joined(d->path, ".part"), .map_path = joined(d->path, ".part.map") };
-    int rc = j.part_path && j.map_path ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", path);
-    if (rc == 0) rc = fs_file_open(&j.part, j.part_path, FS_WRITE, err);
-    if (rc == 0) rc = finish(&j, path, err);
-    job_release(&j);
+    fs_file_close(d->part);
+    d->part = NULL;
+}
+
+int download_keep(struct download *d, const char *path, struct err *err)
+{
+    int rc = publish(d, d->part, path, err);
+    download_leave(d);
     return rc;
 }
 
-void download_drop(const struct download *d)
+void download_drop(struct download *d)
 {
     char *part = joined(d->path, ".part"), *map = joined(d->path, ".part.map");
     if (map) os_file_remove(map);                               /* first: a part without a map is fetched again */
     if (part) os_file_remove(part);
     mem_free(part);
     mem_free(map);
+    download_leave(d);
 }

@@ -15,6 +15,8 @@
 #include "base/err.h"
 #include "base/sha256.h"
 
+struct fs_file;
+
 enum { DOWNLOAD_PIECE = 1 << 20 };
 
 struct download {
@@ -26,14 +28,18 @@ struct download {
     /* From the calling thread: bytes that are there.  False ends the download (ERR_CANCELLED), which can be resumed. */
     bool (*progress)(void *arg, uint64_t done);
     void *arg;
+    struct fs_file *part;                  /* download_run's: what came without a digest */
 };
 
-/* Without a digest the file stays PATH.part until download_keep.  found may be NULL when a digest is given. */
-int download_run(const struct download *d, char found[SHA256_HEX + 1], struct err *err);
+/* Without a digest the file stays PATH.part, for which others wait, until one of the calls below.  found may be NULL when a
+ * digest is given. */
+int  download_run(struct download *d, char found[SHA256_HEX + 1], struct err *err);
 /* Gives a file that came without a digest its name. */
-int download_keep(const struct download *d, const char *path, struct err *err);
+int  download_keep(struct download *d, const char *path, struct err *err);
 /* Forgets what came without a digest. */
-void download_drop(const struct download *d);
+void download_drop(struct download *d);
+/* Leaves it as it is, for whoever comes to go on with.  When there is none, nothing happens. */
+void download_leave(struct download *d);
 /* Bytes that are there already of an unfinished download; 0 when there is none. */
 uint64_t download_done(const char *path);
 

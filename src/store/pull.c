@@ -87,7 +87,7 @@ static bool on_progress(void *arg, uint64_t done)
 }
 
 /* What came without a SHA-256 is compared with git's name for it, where the hub says one.  *again: it came out wrong. */
-static int check_git(struct pull *p, const struct pull_item *it, const struct download *d, bool *again, struct err *err)
+static int check_git(struct pull *p, const struct pull_item *it, struct download *d, bool *again, struct err *err)
 {
     char part[STORE_PATH + 8], found[GIT_HEX + 1];
     *again = false;
@@ -119,10 +119,11 @@ static int fetch_item(struct pull *p, struct pull_item *it, struct err *err)
         if (rc < 0 || d.digest) return rc;
         rc = check_git(p, it, &d, &again, err);
     }
-    if (rc < 0) return rc;
-    fmt_into(it->layer.digest, sizeof it->layer.digest, "%s", found);
-    if (!store_blob_path(p->store, blob, found)) return err_set(err, ERR_LIMIT, "the path of the store is too long");
-    return download_keep(&d, blob, err);
+    if (rc == 0 && !store_blob_path(p->store, blob, found)) rc = err_set(err, ERR_LIMIT, "the path of the store is too long");
+    if (rc == 0) fmt_into(it->layer.digest, sizeof it->layer.digest, "%s", found);
+    if (rc == 0) return download_keep(&d, blob, err);
+    download_leave(&d);
+    return rc;
 }
 
 static int fetch_items(struct pull *p, struct err *err)
