@@ -360,6 +360,37 @@ static void blobs_that_are_uploaded(void **state)
     assert_int_equal(n_left, 0);
 }
 
+/* Between looking and removing another model may have come that needs the same file. */
+static void what_came_meanwhile_keeps_its_files(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    struct store s;
+    struct found_list l;
+    struct removal r = { 0 };
+    struct err e = { 0 };
+    char name[128];
+    expect(PROGRAM(NULL, "pull", "far"), 0, NULL, NULL);
+    assert_int_equal(store_open(&s, &e), 0);
+    assert_int_equal(store_find_ours(&s, &l, &e), 0);
+    assert_int_equal(l.n, 1);
+    expect(PROGRAM(NULL, "cp", "far", "me/near"), 0, NULL, NULL);
+    if (store_remove(&s, &l, 0, &r, &e) < 0) fail_msg("%s", e.msg);
+    found_release(&l);
+    snprintf(name, sizeof name, "own/blobs/sha256-%s", hex);
+    assert_true(os_file_exists(in_dir(name)));
+    expect(PROGRAM(NULL, "verify", "me/near"), 0, NULL, NULL);
+    /* A manifest that is damaged by now may need it as well. */
+    assert_int_equal(store_find_ours(&s, &l, &e), 0);
+    assert_int_equal(l.n, 1);
+    store_text("own/manifests/registry.ollama.ai/library/odd/latest", "{");
+    assert_int_equal(store_remove(&s, &l, 0, &r, &e), ERR_FORMAT);
+    assert_true(os_file_exists(in_dir(name)) && os_file_exists(l.v[0].manifest));
+    found_release(&l);
+    store_close(&s);
+}
+
 static void hosts_that_requests_may_name(void **state)
 {
     (void)state;
@@ -388,7 +419,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(run_fetches), cmocka_unit_test(made_by_a_modelfile), cmocka_unit_test(refused_modelfiles),
         cmocka_unit_test(copied), cmocka_unit_test(verified), cmocka_unit_test(cleaned_up_when_told),
-        cmocka_unit_test(blobs_that_are_uploaded), cmocka_unit_test(hosts_that_requests_may_name),
+        cmocka_unit_test(blobs_that_are_uploaded), cmocka_unit_test(what_came_meanwhile_keeps_its_files),
+        cmocka_unit_test(hosts_that_requests_may_name),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

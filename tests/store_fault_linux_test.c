@@ -260,22 +260,14 @@ static void write_out(struct disk *d, const char *root)
     }
 }
 
-static void power_is_lost(void **state)
+/* The power goes after each of the recorded calls from `first` on; how often the model was there then, of how many times. */
+static size_t lose_power(size_t first, size_t *runs)
 {
-    (void)state;
-    NEED_PROC();
-    struct err e = { 0 };
     static struct disk d;
-    size_t there = 0, runs = 0;
-    wipe();
-    fault_watch(in_dir("own"), 0, 0);
-    fault_record(true);
-    assert_int_equal(pull(&e), 0);
-    fault_record(false);
-    fault_watch("", 0, 0);
-    assert_true(fault.n > 10);
-    for (size_t upto = 0; upto <= fault.n; upto++)
-        for (uint64_t seed = 0; seed < 8; seed++, runs++) {
+    size_t there = 0;
+    *runs = 0;
+    for (size_t upto = first; upto <= fault.n; upto++)
+        for (uint64_t seed = 0; seed < 8; seed++, ++*runs) {
             d = (struct disk){ .seed = 1000 * upto + seed };
             play(&d, upto);
             write_out(&d, in_dir("lost"));
@@ -290,7 +282,52 @@ static void power_is_lost(void **state)
                 unlink(path);
             }
         }
+    return there;
+}
+
+static bool folder_synced(const char *path)
+{
+    for (size_t i = 0; i < fault.n; i++)
+        if (fault.event[i].op == OP_SYNC_FOLDER && !strcmp(fault.event[i].path, path)) return true;
+    return false;
+}
+
+static int remove_model(struct err *e)
+{
+    struct store s;
+    struct found_list l;
+    struct removal r = { 0 };
+    int rc = store_open(&s, e);
+    if (rc == 0) rc = store_find_ours(&s, &l, e);
+    assert_true(rc == 0 && l.n == 1);
+    rc = store_remove(&s, &l, 0, &r, e);
+    found_release(&l);
+    store_close(&s);
+    return rc;
+}
+
+static void power_is_lost(void **state)
+{
+    (void)state;
+    NEED_PROC();
+    struct err e = { 0 };
+    size_t runs;
+    wipe();
+    fault_watch(in_dir("own"), 0, 0);
+    fault_record(true);
+    assert_int_equal(pull(&e), 0);
+    size_t first = fault.n;
+    assert_true(first > 10);
+    size_t there = lose_power(0, &runs);
     assert_true(runs >= 150 && there >= 8 && there < runs / 2);
+    /* A folder that is new is in the one above it for good. */
+    assert_true(folder_synced("") && folder_synced("/manifests") && folder_synced("/manifests/registry.ollama.ai"));
+    assert_true(folder_synced("/manifests/registry.ollama.ai/library"));
+    if (remove_model(&e) < 0) fail_msg("%s", e.msg);
+    fault_record(false);
+    fault_watch("", 0, 0);
+    there = lose_power(first, &runs);
+    assert_true(there && there < runs);
 }
 
 /* ---- allocations ---- */

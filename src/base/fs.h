@@ -23,7 +23,7 @@ int  fs_list(const char *folder, fs_entry_fn *fn, void *arg, struct err *err);
 typedef int fs_file_fn(void *arg, const char *name, const struct fs_info *info, struct err *err);
 int  fs_list_files(const char *folder, fs_file_fn *fn, void *arg, struct err *err);
 
-int  fs_make_folders(const char *path, struct err *err);             /* with all above it */
+int  fs_make_folders(const char *path, struct err *err);             /* with all above it, for good */
 int  fs_sync_folder(const char *path, struct err *err);              /* names in it survive a loss of power */
 int  fs_link_relative(const char *target, const char *path, struct err *err);   /* a symbolic link; an older one is replaced */
 bool fs_remove_folder(const char *path);                             /* only an empty one */

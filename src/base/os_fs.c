@@ -89,23 +89,6 @@ int fs_list_files(const char *folder, fs_file_fn *fn, void *arg, struct err *err
     return fs_list(folder, file_entry, &(struct files){ folder, fn, arg }, err);
 }
 
-int fs_make_folders(const char *path, struct err *err)
-{
-    char *p = mem_strdup(path, strlen(path));
-    if (!p) return err_set(err, ERR_NOMEM, "%s: out of memory", path);
-    int rc = 0;
-    for (char *at = p + 1; rc == 0; at++) {
-        if (*at && *at != '/') continue;
-        char old = *at;
-        *at = 0;
-        if (mkdir(p, 0777) < 0 && errno != EEXIST && errno != EISDIR)
-            rc = err_set(err, ERR_IO, "%s: cannot make the folder: %s", p, strerror(errno));
-        if (!(*at = old)) break;
-    }
-    mem_free(p);
-    return rc;
-}
-
 int fs_sync_folder(const char *path, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -119,16 +102,40 @@ int fs_sync_folder(const char *path, struct err *err)
     return rc;
 }
 
+/* The folder in which path lies. */
+static int sync_above(const char *path, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? mem_strdup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".", 1);
+    if (!folder) return err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    int rc = fs_sync_folder(folder, err);
+    mem_free(folder);
+    return rc;
+}
+
+int fs_make_folders(const char *path, struct err *err)
+{
+    char *p = mem_strdup(path, strlen(path));
+    if (!p) return err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    int rc = 0;
+    for (char *at = p + 1; rc == 0; at++) {
+        if (*at && *at != '/') continue;
+        char old = *at;
+        *at = 0;
+        if (mkdir(p, 0777) == 0) rc = sync_above(p, err);
+        else if (errno != EEXIST && errno != EISDIR)
+            rc = err_set(err, ERR_IO, "%s: cannot make the folder: %s", p, strerror(errno));
+        if (!(*at = old)) break;
+    }
+    mem_free(p);
+    return rc;
+}
+
 /* And syncs the folder of `to`. */
 static int rename_file(const char *from, const char *to, struct err *err)
 {
-    const char *slash = strrchr(to, '/');
-    char *folder = slash ? mem_strdup(to, slash == to ? 1 : (size_t)(slash - to)) : mem_strdup(".", 1);
-    if (!folder) return err_set(err, ERR_NOMEM, "%s: out of memory", to);
-    int rc = rename(from, to) < 0 ? err_set(err, ERR_IO, "%s: cannot rename into place: %s", to, strerror(errno)) : 0;
-    if (rc == 0) rc = fs_sync_folder(folder, err);
-    mem_free(folder);
-    return rc;
+    if (rename(from, to) < 0) return err_set(err, ERR_IO, "%s: cannot rename into place: %s", to, strerror(errno));
+    return sync_above(to, err);
 }
 
 int fs_link_relative(const char *target, const char *path, struct err *err)

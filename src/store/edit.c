@@ -26,14 +26,14 @@ static int add_need(struct needs *v, const char *hex, struct err *err)
     return 0;
 }
 
-/* Of all models but l->v[but]; files that lie elsewhere need no blob. */
-static int find_needs(const struct store *s, const struct found_list *l, size_t but, struct needs *v, struct err *err)
+/* Of all models but that of this manifest (NULL: of all); files that lie elsewhere need no blob. */
+static int find_needs(const struct store *s, const struct found_list *l, const char *but, struct needs *v, struct err *err)
 {
     int rc = 0;
     *v = (struct needs){ 0 };
     for (size_t i = 0; rc == 0 && i < l->n; i++) {
         struct manifest m;
-        if (i == but || !l->v[i].ours || !l->v[i].manifest) continue;
+        if (!l->v[i].ours || !l->v[i].manifest || (but && !strcmp(l->v[i].manifest, but))) continue;
         if ((rc = store_read_manifest(l->v[i].manifest, &m, NULL, err)) < 0) break;
         for (size_t k = 0; rc == 0 && k < m.n; k++)
             if (!m.layer[k].path || !strncmp(m.layer[k].path, s->root, strlen(s->root))) rc = add_need(v, m.layer[k].digest, err);
@@ -103,12 +103,13 @@ static void remove_view(const struct store *s, const char *hex)
     fs_remove_folder(v.path);
 }
 
-static int remove_files(struct store *s, const struct found_list *l, size_t at, const struct manifest *m, struct removal *r,
-                        struct err *err)
+/* gone: the manifest that is there no more, though l has it. */
+static int remove_files(struct store *s, const struct found_list *l, const char *gone, const struct manifest *m,
+                        struct removal *r, struct err *err)
 {
     struct needs v;
     char path[STORE_PATH];
-    int rc = find_needs(s, l, at, &v, err);
+    int rc = find_needs(s, l, gone, &v, err);
     for (size_t i = 0; rc == 0 && i < m->n; i++) {
         const struct layer *f = &m->layer[i];
         if (f->path || is_needed(&v, f->digest)) continue;
@@ -120,26 +121,36 @@ static int remove_files(struct store *s, const struct found_list *l, size_t at, 
     return rc;
 }
 
+/* For good, before the files that it names go. */
+static int remove_manifest(const char *path, struct err *err)
+{
+    char folder[STORE_PATH];
+    os_file_remove(path);
+    if (os_file_exists(path)) return err_set(err, ERR_IO, "%s: cannot be removed", path);
+    fmt_into(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    return fs_sync_folder(folder, err);
+}
+
 int store_remove(struct store *s, const struct found_list *l, size_t at, struct removal *r, struct err *err)
 {
     const struct found *f = &l->v[at];
+    struct found_list now = { 0 };
     struct manifest m = { 0 };
     struct fs_file *lock = NULL;
     r->freed = 0;
     r->deferred = false;
     if (!f->ours || !f->manifest)
         return err_set(err, ERR_ARG, "%s belongs to %s; remove it there: %s", f->name, f->owner, f->path);
-    int rc = r->keep ? 0 : check_unread(s, l, err);
-    if (rc < 0) return err_prefix(err, rc, "%s: ", f->name);
-    rc = store_read_manifest(f->manifest, &m, NULL, err);
+    int rc = store_read_manifest(f->manifest, &m, NULL, err);
     if (rc == 0 && !r->keep) rc = store_lock_alone(s, &lock, err);
+    /* Looked at again: until there was the lock, others may have come that need its files. */
+    if (rc == 0 && !r->keep) rc = store_find_ours(s, &now, err);
+    if (rc == 0 && (rc = check_unread(s, &now, err)) < 0) err_prefix(err, rc, "%s: ", f->name);
     r->deferred = rc == 0 && !r->keep && !lock;
-    if (rc == 0) {
-        os_file_remove(f->manifest);
-        if (os_file_exists(f->manifest)) rc = err_set(err, ERR_IO, "%s: cannot be removed", f->manifest);
-    }
-    if (rc == 0 && lock) rc = remove_files(s, l, at, &m, r, err);
+    if (rc == 0) rc = remove_manifest(f->manifest, err);
+    if (rc == 0 && lock) rc = remove_files(s, &now, f->manifest, &m, r, err);
     fs_file_close(lock);
+    found_release(&now);
     manifest_release(&m);
     return rc;
 }
@@ -228,7 +239,7 @@ int store_gc(struct store *s, const struct gc_options *o, struct err *err)
         return err_set(err, ERR_LIMIT, "a model is being added to %s at this moment; try again when that is done", s->root);
     if (rc == 0) rc = store_find_ours(s, &l, err);
     if (rc == 0) rc = check_unread(s, &l, err);
-    if (rc == 0) rc = find_needs(s, &l, SIZE_MAX, &v, err);
+    if (rc == 0) rc = find_needs(s, &l, NULL, &v, err);
     struct sweep w = { .s = s, .o = o, .needs = &v };
     if (rc == 0) rc = sweep(&w, err);
     mem_free(v.hex);
