@@ -223,6 +223,8 @@ static void what_is_wrong_is_said(void **unused)
         { "{\"op\":\"generate\"," HELLO ",\"options\":{\"samplers\":\"xyzzy\"}}", "invalid", "xyzzy" },
         { "{\"op\":\"generate\"," HELLO ",\"options\":{\"stop\":[\"\"]}}", "invalid", "options.stop" },
         { "{\"op\":\"generate\"," HELLO ",\"options\":{\"stop\":\"x\"}}", "invalid", "list of strings" },
+        { "{\"op\":\"generate\"," HELLO ",\"options\":{\"dry_sequence_breaker\":[\"a\\u0000\"]}}", "invalid", "zero byte" },
+        { "{\"op\":\"generate\"," HELLO ",\"options\":{\"dry_sequence_breaker\":[7]}}", "invalid", "a string" },
         { "{\"op\":\"generate\"," HELLO ",\"options\":{\"logit_bias\":[[1]]}}", "invalid", "pair 1" },
         { "{\"op\":\"generate\"," HELLO ",\"options\":{\"logit_bias\":[[1,2],[99999999,1]]}}", "invalid", "pair 2" },
         { "{\"op\":\"generate\"," HELLO ",\"options\":[]}", "invalid", "options must be an object" },
@@ -246,6 +248,9 @@ static void what_is_wrong_is_said(void **unused)
             fail_msg("%s: %s: %s", row[i].job, k.kind, k.message);
         kept_release(&k);
     }
+    struct link_state s;
+    link_state(l, &s);
+    assert_int_equal(s.n_restarts, 0);                         /* and that is all that comes of it */
     struct kept k = { .n_text = 0 };
     struct err e;
     assert_int_equal(submit_job(l, &k, "{}", &e), ERR_ARG);

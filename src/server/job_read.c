@@ -62,7 +62,7 @@ static int read_strs(const struct json *v, const char *name, struct read_strs *o
         return err_set(err, ERR_LIMIT, "%s has %zu strings, at most %d are possible", name, n, READ_MAX_STRS);
     read_strs_release(out);
     if (n && !(out->s = mem_new_array(const char *, n))) return err_set(err, ERR_NOMEM, "out of memory for %s", name);
-    for (; rc == 0 && out->n < n; out->n++) rc = read_str(json_at(v, out->n), name, &out->s[out->n], err);
+    for (; rc == 0 && out->n < n; out->n += rc == 0) rc = read_str(json_at(v, out->n), name, &out->s[out->n], err);
     return rc;
 }
 
@@ -219,7 +219,7 @@ int answer_options_read(struct answer_options *out, const struct json *options, 
     out->max_tokens = f.max_tokens;
     out->min_tokens = f.min_tokens;
     out->breakers = f.breakers;
-    if (f.breakers.n) {
+    if (rc == 0 && f.breakers.n) {
         bool none = f.breakers.n == 1 && !strcmp(f.breakers.s[0], "none");
         out->sampler.dry_breakers = out->breakers.s;
         out->sampler.n_dry_breakers = none ? 0 : f.breakers.n;
