@@ -6,7 +6,7 @@
 #include "base/os.h"
 #include "server/api_put.h"
 
-enum { MAX_CHOICES = 256, MAX_ITEMS = 4096 };
+enum { MAX_CHOICES = 256, MAX_ITEMS = 4096, MAX_ANSWER = 256 << 20 };
 
 struct api_call *api_call_new(const struct api_form *form)
 {
@@ -67,6 +67,7 @@ int api_call_job(struct api_call *c, const struct json *body, struct json **job,
     if (rc == 0 && c->form->stream_type) rc = api_bool(body, "stream", &c->stream, err);
     if (rc == 0 && *c->model && !api_set_str(*job, "model", c->model)) rc = api_nomem(err);
     if (rc == 0) rc = c->form->job(c, body, *job, err);
+    c->answers = rc == 0 && api_is(json_get(*job, "op"), "generate");
     if (rc == 0) return 0;
     json_free(*job);
     *job = NULL;
@@ -147,9 +148,17 @@ static struct api_item *find_call(struct api_choice *a, size_t call)
     return NULL;
 }
 
+/* What an answer holds has a limit, whatever the engine says. */
+static bool has_room(struct api_call *c, size_t bytes)
+{
+    c->bytes += bytes;
+    if (c->bytes > MAX_ANSWER) c->nomem = true;
+    return !c->nomem;
+}
+
 static void take_list(struct api_call *c, struct json **to, const struct json *list)
 {
-    if (json_type(list) != JSON_ARRAY) return;
+    if (json_type(list) != JSON_ARRAY || !has_room(c, 64 * json_len(list))) return;
     if (!*to) *to = json_new_array();
     for (size_t k = 0; k < json_len(list); k++)
         if (!json_push(*to, json_share(json_at(list, k)))) c->nomem = true;
@@ -159,7 +168,7 @@ static void take_piece(struct api_call *c, struct api_event *e)
 {
     struct api_choice *a = e->choice;
     struct api_item *last = a->n ? &a->item[a->n - 1] : NULL;
-    if (!e->n) return;
+    if (!e->n || !has_room(c, e->n)) return;
     if (!last || last->kind != e->kind) {
         last = add_item(c, a, e->kind);
         e->opened = true;
@@ -193,7 +202,7 @@ static void take_call_part(struct api_call *c, struct api_event *e)
     struct api_item *it = find_call(e->choice, e->call);
     if (!it) return;
     e->item = it;
-    if (e->kind == API_ARGUMENTS) {
+    if (e->kind == API_ARGUMENTS && has_room(c, e->n)) {
         buf_put(&it->text, e->text, e->n);
         if (it->text.bad) c->nomem = true;
     } else if (e->kind == API_CALL_END && !it->closed) {
@@ -210,8 +219,8 @@ static void take_end(struct api_call *c, const struct api_event *e)
     size_t n;
     const char *reason = json_str(json_get(e->json, "reason"), NULL), *stop = json_str(json_get(e->json, "stop"), &n);
     fmt_into(a->reason, sizeof a->reason, "%s", reason ? reason : "stop");
-    a->tokens = json_int(json_get(e->json, "tokens"));
-    a->reasoning_tokens = json_int(json_get(e->json, "reasoning_tokens"));
+    a->tokens = api_count(json_get(e->json, "tokens"));
+    a->reasoning_tokens = api_count(json_get(e->json, "reasoning_tokens"));
     a->prompt_tokens = c->prompt_tokens - c->past[0];
     c->reasoning_tokens += a->reasoning_tokens;
     if (stop && n && !a->stop && !(a->stop = mem_strdup(stop, n))) c->nomem = true;
@@ -222,7 +231,19 @@ static void take_counts(struct api_call *c, const struct json *j)
     static const char *const key[] = { "prompt_tokens", "cached_tokens", "answer_tokens" };
     int64_t *const to[] = { &c->prompt_tokens, &c->cached_tokens, &c->answer_tokens };
     for (size_t i = 0; i < 3; i++)
-        if (json_get(j, key[i])) *to[i] = c->past[i] + json_int(json_get(j, key[i]));
+        if (json_get(j, key[i])) *to[i] = c->past[i] + api_count(json_get(j, key[i]));
+}
+
+static void set_failed(struct api_call *c, const char *kind, const char *message)
+{
+    static const char *const known[] = { "invalid", "not_found", "context", "busy", "unsupported", "memory", "engine", "deadline",
+                                         "cancelled" };
+    c->failed = c->over = true;
+    c->kind = "engine";
+    for (size_t i = 0; kind && i < sizeof known / sizeof *known; i++)
+        if (!strcmp(known[i], kind)) c->kind = known[i];
+    c->status = api_status_of_kind(c->kind);
+    fmt_into(c->message, sizeof c->message, "%s", message && *message ? message : "the engine gave no answer");
 }
 
 /* The job is over; whether the call is too. */
@@ -230,6 +251,10 @@ static void take_done(struct api_call *c, const struct json *event)
 {
     struct json *job = NULL;
     struct err e = { 0 };
+    if (c->answers && c->n == c->base) {
+        set_failed(c, "engine", NULL);
+        return;
+    }
     take_counts(c, event);
     c->n_jobs++;
     if (c->form->next && c->form->next(c, &job, &e) == 0 && job) {
@@ -251,19 +276,14 @@ int api_call_next(struct api_call *c, struct json **job, struct err *err)
     return c->form->next(c, job, err);
 }
 
-int64_t api_elapsed_ms(const struct api_call *c) { return c->begun ? (int64_t)((os_now_ns() - c->begun) / 1000000) : 0; }
-
-static void set_failed(struct api_call *c, const char *kind, const char *message)
+int64_t api_count(const struct json *v)
 {
-    static const char *const known[] = { "invalid", "not_found", "context", "busy", "unsupported", "memory", "engine", "deadline",
-                                         "cancelled" };
-    c->failed = c->over = true;
-    c->kind = "engine";
-    for (size_t i = 0; kind && i < sizeof known / sizeof *known; i++)
-        if (!strcmp(known[i], kind)) c->kind = known[i];
-    c->status = api_status_of_kind(c->kind);
-    fmt_into(c->message, sizeof c->message, "%s", message && *message ? message : "the engine gave no answer");
+    const int64_t most = INT64_C(1) << 50;
+    int64_t n = json_int(v);
+    return n < 0 ? 0 : n > most ? most : n;
 }
+
+int64_t api_elapsed_ms(const struct api_call *c) { return c->begun ? (int64_t)((os_now_ns() - c->begun) / 1000000) : 0; }
 
 static void take_in(struct api_call *c, struct api_event *e)
 {

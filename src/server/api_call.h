@@ -55,6 +55,7 @@ struct api_call {
     uint64_t begun;                    /* os_now_ns; 0 in tests: api_elapsed_ms is 0 */
     uint64_t random;                   /* state of api_random */
     bool stream;
+    bool answers;                      /* the job is one that answers, and not done without that */
     struct api_state *state;           /* what was stored earlier, or NULL; with whose: the user */
     const char *user;
     struct buf out;                    /* what is to be written next */
@@ -68,6 +69,7 @@ struct api_call {
     struct json *model_info, *done;    /* of the start and of the done event, or NULL */
     uint64_t started;                  /* when the first piece of an answer came; 0: none yet */
     bool over, failed, nomem;
+    size_t bytes;                      /* about what is kept of them */
     bool more;                         /* the job is over, but not the call: api_call_next */
     size_t n_jobs, base;               /* done; answers of the jobs before this one */
     int64_t past[3];                   /* counts of tokens of the jobs before this one */
@@ -106,6 +108,8 @@ void api_call_event(struct api_call *c, const struct json *event);
 
 /* When c->more: the next job, which is the caller's. */
 int  api_call_next(struct api_call *c, struct json **job, struct err *err);
+/* What the engine counts, tokens or nanoseconds: 0 to 2^50, so that sums of some are numbers as well. */
+int64_t api_count(const struct json *v);
 int64_t api_elapsed_ms(const struct api_call *c);
 
 /* n random letters and digits, NUL added. */

@@ -216,7 +216,7 @@ static const char *done_reason(const struct api_call *c)
     return c->n ? api_openai_finish(&c->choice[0])[0] == 'l' ? "length" : "stop" : "stop";
 }
 
-static int64_t ns(const struct api_call *c, const char *key) { return json_int(json_get(json_get(c->done, "timings"), key)); }
+static int64_t ns(const struct api_call *c, const char *key) { return api_count(json_get(json_get(c->done, "timings"), key)); }
 
 static void put_tail(const struct api_call *c, struct buf *b)
 {
@@ -345,12 +345,12 @@ static int embed_job(struct api_call *c, const struct json *body, struct json *j
 static void embed_whole(struct api_call *c)
 {
     const struct json *vectors = json_get(c->done, "vectors"), *tokens = json_get(c->done, "tokens");
-    int64_t n = 0;
-    for (size_t i = 0; i < json_len(tokens); i++) n += json_int(json_at(tokens, i));
+    uint64_t n = 0;
+    for (size_t i = 0; i < json_len(tokens); i++) n += (uint64_t)api_count(json_at(tokens, i));
     api_put(&c->out, "{'model':%s,'embeddings':", c->model);
     if (vectors) api_put(&c->out, "%j", vectors);
     else buf_puts(&c->out, "[]");
-    api_put(&c->out, ",'total_duration':%d,'load_duration':%d,'prompt_eval_count':%d}",
+    api_put(&c->out, ",'total_duration':%d,'load_duration':%d,'prompt_eval_count':%u}",
             ns(c, "load_ns") + ns(c, "queue_ns") + ns(c, "prompt_ns") + ns(c, "answer_ns"), ns(c, "load_ns"), n);
 }
 

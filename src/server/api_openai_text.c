@@ -259,7 +259,7 @@ static void embed_whole(struct api_call *c)
 {
     const struct json *vectors = json_get(c->done, "vectors"), *tokens = json_get(c->done, "tokens");
     struct buf *b = &c->out;
-    int64_t n = 0;
+    uint64_t n = 0;
     buf_puts(b, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < json_len(vectors); i++) {
         api_put(b, "%r{'object':'embedding','index':%i,'embedding':", i ? "," : "", (int)i);
@@ -267,8 +267,8 @@ static void embed_whole(struct api_call *c)
         else api_put(b, "%j", json_at(vectors, i));
         buf_putc(b, '}');
     }
-    for (size_t i = 0; i < json_len(tokens); i++) n += json_int(json_at(tokens, i));
-    api_put(b, "],'model':%s,'usage':{'prompt_tokens':%d,'total_tokens':%d}}", c->model, n, n);
+    for (size_t i = 0; i < json_len(tokens); i++) n += (uint64_t)api_count(json_at(tokens, i));
+    api_put(b, "],'model':%s,'usage':{'prompt_tokens':%u,'total_tokens':%u}}", c->model, n, n);
 }
 
 const struct api_form api_openai_embedding = { "openai.embedding", "embed", NULL, false, embed_job, NULL, embed_whole, NULL,
