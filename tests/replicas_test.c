@@ -39,7 +39,8 @@ static int try_connect(int port)
 
 static bool there(void)
 {
-    return getenv("PROGRAM") && !getenv("EMULATOR") && !system("PATH=$PATH:/usr/sbin haproxy -v > /dev/null 2>&1");
+    const char *emulator = getenv("EMULATOR");
+    return getenv("PROGRAM") && !(emulator && *emulator) && !system("PATH=$PATH:/usr/sbin haproxy -v > /dev/null 2>&1");
 }
 
 static bool answers(int port)

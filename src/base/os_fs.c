@@ -102,11 +102,16 @@ int fs_sync_folder(const char *path, struct err *err)
     return rc;
 }
 
-/* The folder in which path lies. */
-static int sync_above(const char *path, struct err *err)
+/* The folder in which path lies, the caller's. */
+static char *folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? mem_strdup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".", 1);
+    return slash ? mem_strdup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".", 1);
+}
+
+static int sync_above(const char *path, struct err *err)
+{
+    char *folder = folder_of(path);
     if (!folder) return err_set(err, ERR_NOMEM, "%s: out of memory", path);
     int rc = fs_sync_folder(folder, err);
     mem_free(folder);
@@ -134,8 +139,12 @@ int fs_make_folders(const char *path, struct err *err)
 /* And syncs the folder of `to`. */
 static int rename_file(const char *from, const char *to, struct err *err)
 {
-    if (rename(from, to) < 0) return err_set(err, ERR_IO, "%s: cannot rename into place: %s", to, strerror(errno));
-    return sync_above(to, err);
+    char *folder = folder_of(to);                      /* first: what is renamed is not undone */
+    if (!folder) return err_set(err, ERR_NOMEM, "%s: out of memory", to);
+    int rc = rename(from, to) < 0 ? err_set(err, ERR_IO, "%s: cannot rename into place: %s", to, strerror(errno)) : 0;
+    if (rc == 0) rc = fs_sync_folder(folder, err);
+    mem_free(folder);
+    return rc;
 }
 
 int fs_link_relative(const char *target, const char *path, struct err *err)
