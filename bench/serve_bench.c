@@ -8,107 +8,10 @@
  *   soak      mixed load for S seconds: streams of all lengths, clients that leave, wrong requests.  Every answer to one
  *             prompt must be the same text; memory and open files must not grow.
  * Usage: serve_bench [health | first | decode | streams N | soak S]   (default: the first four, 1000 streams) */
-#include <arpa/inet.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "median.h"
-
-#include "base/hash.h"
-#include "base/net.h"
-#include "base/os.h"
+#include "serve.h"
 
 enum { MAX_STREAMS = 4000, PROMPTS = 8 };
-
-static pid_t server;
-static int port;
-static char dir[64];
-
-static void die(const char *what)
-{
-    fprintf(stderr, "serve_bench: %s\n", what);
-    if (server > 0) kill(server, SIGKILL);
-    exit(1);
-}
-
-/* ---- the server ---- */
-
-static void start_server(void)
-{
-    char log[128], err[128], models[128], text[4096] = "";
-    snprintf(dir, sizeof dir, "/tmp/hearth-serve-XXXXXX");
-    if (!mkdtemp(dir)) die("cannot make a folder");
-    snprintf(log, sizeof log, "%s/log", dir);
-    snprintf(err, sizeof err, "%s/err", dir);
-    snprintf(models, sizeof models, "%s/models", dir);
-    const char *program = getenv("PROGRAM") ? getenv("PROGRAM") : "./hearth";
-    server = fork();
-    if (server == 0) {
-        int fd = open(err, O_WRONLY | O_CREAT, 0600);
-        dup2(fd, 2);
-        setenv("HEARTH_MODELS", models, 1);
-        setenv("HOME", dir, 1);
-        execl(program, program, "serve", "--port", "0", "--log", log, "--max-queued", "4000", "--max-running", "64",
-              (char *)NULL);
-        _exit(126);
-    }
-    for (int i = 0; i < 2000 && !strstr(text, "the engine:"); i++) {
-        usleep(5000);
-        FILE *f = fopen(err, "r");
-        if (!f) continue;
-        text[fread(text, 1, sizeof text - 1, f)] = 0;
-        fclose(f);
-        if (waitpid(server, NULL, WNOHANG) == server) die(text);
-    }
-    const char *at = strstr(text, "http://127.0.0.1:");
-    if (!at) die("the server does not start");
-    port = atoi(at + 17);
-}
-
-static void stop_server(void)
-{
-    char command[128];
-    int status;
-    kill(server, SIGTERM);
-    waitpid(server, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status)) printf("the server ended with status %d\n", status);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    if (system(command) != 0) fprintf(stderr, "%s stays\n", dir);
-}
-
-static long rss_kb(void)
-{
-    char path[64];
-    long size, rss = 0;
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)server);
-    FILE *f = fopen(path, "r");
-    if (!f || fscanf(f, "%ld %ld", &size, &rss) != 2) rss = 0;
-    if (f) fclose(f);
-    return rss * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static int n_files(void)
-{
-    char path[64];
-    int n = 0;
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)server);
-    DIR *d = opendir(path);
-    while (d && readdir(d)) n++;
-    if (d) closedir(d);
-    return n;
-}
 
 /* ---- a client ---- */
 
@@ -120,17 +23,6 @@ struct client {
     int prompt, tokens;
     char buf[16384];
 };
-
-static int connect_to(bool blocks)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die(strerror(errno));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (!blocks) fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
-}
 
 static void ask(struct client *c, int prompt, int tokens)
 {
@@ -367,7 +259,7 @@ int main(int argc, char **argv)
     int rc = 0;
     net_raise_files();
     setvbuf(stdout, NULL, _IOLBF, 0);
-    start_server();
+    start_server((const char *const[]){ "--max-queued", "4000", "--max-running", "64", NULL });
     bool all = !*what;
     if (all || !strcmp(what, "health")) health();
     if (all || !strcmp(what, "first")) first_and_decode(true);

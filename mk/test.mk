@@ -44,6 +44,12 @@ soak-server: $(BUILD)/bench/serve_bench $(PROGRAM)
 	@PROGRAM=./$(PROGRAM) $(BUILD)/bench/serve_bench soak $(SERVER_SECONDS)
 ## make soak-server  the server under mixed load for SERVER_SECONDS (600): same texts, no growth
 
+.PHONY: load-test
+load-test: $(BUILD)/bench/serve_bench $(BUILD)/bench/siege_bench $(PROGRAM)
+	@PROGRAM=./$(PROGRAM) $(BUILD)/bench/serve_bench
+	@PROGRAM=./$(PROGRAM) $(BUILD)/bench/siege_bench all
+## make load-test    what the server adds and what it bears, at full size (three minutes; the numbers are in docs/server.md)
+
 check-style:
 	@tools/selftest
 	@tools/check-layers

@@ -25,10 +25,13 @@ static struct json *out_of(json_t *j) { return (struct json *)(void *)j; }
 /* jansson takes some values as mutable that it only reads or counts. */
 static json_t *loose(const struct json *j) { return (json_t *)(uintptr_t)j; }
 
-/* jansson recurses per level; counting brackets first keeps its stack small and our limit exact. */
-static int check_depth(const char *s, size_t n, struct err *err)
+/* jansson recurses per level; counting brackets first keeps its stack small and our limit exact.  A text of few bytes can have
+ * many values, of which each takes dozens: what they weigh is known before any is made. */
+static int check_shape(const char *s, size_t n, size_t most, struct err *err)
 {
+    enum { STRING = 2, ARRAY = 3, OBJECT = 6 };        /* in numbers, as measured */
     unsigned depth = 0;
+    size_t weight = 0;
     size_t line = 1, start = 0;
     bool quoted = false;
     for (size_t i = 0; i < n; i++) {
@@ -36,7 +39,13 @@ static int check_depth(const char *s, size_t n, struct err *err)
         if (quoted) {
             if (c == '\\') i++;
             else if (c == '"') quoted = false;
-        } else if (c == '"') {
+            continue;
+        }
+        weight += c == ',' ? 1 : c == '"' ? STRING : c == '[' ? ARRAY : c == '{' ? OBJECT : 0;
+        if (weight > most)
+            return err_set(err, ERR_LIMIT, "JSON: line %zu, column %zu: more values than are taken; send less at once", line,
+                           i - start + 1);
+        if (c == '"') {
             quoted = true;
         } else if (c == '\n') {
             line++;
@@ -86,8 +95,13 @@ static void point_large_numbers(const char *s, size_t n, struct buf *out)
 
 int json_parse(struct json **out, const char *text, size_t n, struct err *err)
 {
+    return json_parse_most(out, text, n, SIZE_MAX, err);
+}
+
+int json_parse_most(struct json **out, const char *text, size_t n, size_t most, struct err *err)
+{
     *out = NULL;
-    int rc = check_depth(text, n, err);
+    int rc = check_shape(text, n, most, err);
     if (rc < 0) return rc;
     json_error_t e;
     json_t *j = load(text, n, &e);

@@ -141,6 +141,26 @@ static void depth(void **state)
     free(s);
 }
 
+/* Texts that are about as heavy as ten numbers, and a little more. */
+static void weight(void **state)
+{
+    (void)state;
+    static const struct { const char *text; size_t most; } row[] = {
+        { "[1,2,3,4]", 6 }, { "[\"a,[{\",\"\\\"\"]", 8 }, { "{\"a\":1,\"b\":[]}", 14 }, { "[[],{},1]", 14 }, { "7", 0 },
+        { "\"x\"", 2 },
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct json *j;
+        struct err e;
+        size_t n = strlen(row[i].text);
+        if (json_parse_most(&j, row[i].text, n, row[i].most, &e) < 0) fail_msg("%s: %s", row[i].text, e.msg);
+        json_free(j);
+        if (!row[i].most) continue;
+        assert_int_equal(json_parse_most(&j, row[i].text, n, row[i].most - 1, &e), ERR_LIMIT);
+        assert_null(j);
+    }
+}
+
 static void round_trip(void **state)
 {
     (void)state;
@@ -240,7 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types), cmocka_unit_test(wrong_type_is_harmless), cmocka_unit_test(refusals),
         cmocka_unit_test(large_numbers_are_reals),
-        cmocka_unit_test(depth), cmocka_unit_test(round_trip), cmocka_unit_test(building),
+        cmocka_unit_test(depth), cmocka_unit_test(weight), cmocka_unit_test(round_trip), cmocka_unit_test(building),
         cmocka_unit_test(invalid_utf8_is_replaced), cmocka_unit_test(writing_is_bounded),
     };
     return run_tests(tests);

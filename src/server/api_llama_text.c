@@ -119,7 +119,8 @@ static int rerank_job(struct api_call *c, const struct json *body, struct json *
     if (rc == 0) rc = api_required(body, c->flag ? "texts" : "documents", JSON_ARRAY, &documents, err);
     if (rc == 0 && !json_len(documents)) rc = err_set(err, ERR_ARG, "there are no documents");
     for (size_t i = 0; rc == 0 && i < json_len(documents); i++)
-        if (json_type(json_at(documents, i)) != JSON_STRING) rc = err_set(err, ERR_ARG, "document %zu is no text", i + 1);
+        if (json_type(json_at(documents, i)) != JSON_STRING)
+            rc = err_set(err, ERR_ARG, "%s: entry %zu is no text", c->flag ? "texts" : "documents", i + 1);
     if (rc == 0 && c->flag) rc = api_bool(body, "raw_scores", &raw, err);
     if (rc < 0) return rc;
     bool ok = api_set_copy(job, "query", query) && api_set_copy(job, "documents", documents) &&

@@ -147,7 +147,8 @@ static int common(struct api_call *c, const struct json *body, struct json *job,
     if (rc == 0) rc = api_options(body, options, err);
     bool empty = json_type(text) == JSON_NULL || !api_says(body, own->generate ? "prompt" : "messages");
     if (rc == 0 && empty) {
-        if (json_type(text) == JSON_OBJECT || json_type(text) == JSON_BOOL) rc = err_set(err, ERR_ARG, "the prompt is no text");
+        if (json_type(text) == JSON_OBJECT || json_type(text) == JSON_BOOL)
+            rc = err_set(err, ERR_ARG, own->generate ? "prompt: expected text" : "messages: expected an array");
         if (rc == 0 && (!api_set_copy(job, "load", json_get(options, "load")) ||
                         !api_set_copy(job, "keep_alive", json_get(options, "keep_alive")))) rc = api_nomem(err);
         if (rc == 0) rc = only_load(own, job, err);

@@ -6,7 +6,7 @@
 #include "server/api_put.h"
 
 enum kind { REAL, INT, BOOL, TEXT, TEXTS, OWN };
-enum { MAX_STRINGS = 64, MAX_BIAS = 4096, MAX_TOKENS = 1 << 24 };
+enum { MAX_STRINGS = 64, MAX_BIAS = 4096, MAX_TOKENS = 1 << 24, MAX_SCHEMA = 1 << 20 };
 
 typedef int own_fn(const struct json *v, const char *field, struct json *job, struct err *err);
 
@@ -235,7 +235,7 @@ static int own_schema(const struct json *v, const char *field, struct json *job,
     size_t n;
     const char *s = json_str(v, &n);
     if (s) {
-        int rc = json_parse(&parsed, s, n, err);
+        int rc = json_parse_most(&parsed, s, n, MAX_SCHEMA, err);
         if (rc < 0) return err_prefix(err, ERR_ARG, "%s: ", field);
         v = parsed;
     }

@@ -10,7 +10,10 @@
 
 #include "base/mem.h"
 
-enum { CONNECTION_BYTES = 16 << 10, SMALL_ANSWER = 64 << 10, TICK_MS = 40, REST_MS = 500, BODIES = 16 };
+/* A head must fit into the buffer of its connection, which the library keeps while that is idle: most of what such a one costs.
+ * Where very many connections are allowed, each has less. */
+enum { BUFFERS = 64 << 20, BUFFER_MOST = 16 << 10, BUFFER_LEAST = 7 << 10 };
+enum { SMALL_ANSWER = 64 << 10, TICK_MS = 40, REST_MS = 500, BODIES = 16, JSON_MOST = 1 << 20 };
 
 /* ---- connections ---- */
 
@@ -87,10 +90,10 @@ static bool too_slow(const struct conn *c, const struct server_limits *l, uint64
     struct exchange *x = c->x;
     if (!x) return elapsed(c->since, now) > ms(c->fresh ? l->header_ms : l->idle_ms);
     lock_take(&x->lock);
-    bool slow = false;
+    bool slow = x->gone;                                      /* what is left for it may never be taken */
     if (x->phase == PHASE_BODY) slow = elapsed(x->began, now) > ms(l->body_ms) + x->body_bytes * 1000000;
     else if (x->answer != ANSWER_NONE && !x->suspended && (x->out.len > x->taken || x->ended))
-        slow = elapsed(x->taken_at, now) > ms(l->write_ms);
+        slow = slow || elapsed(x->taken_at, now) > ms(l->write_ms);
     lock_give(&x->lock);
     return slow;
 }
@@ -381,7 +384,8 @@ static enum MHD_Result run(struct exchange *x)
     lock_take(&x->lock);
     bool answered = x->answer != ANSWER_NONE;
     lock_give(&x->lock);
-    if (!answered && x->route->body == BODY_JSON && x->body.len && json_parse(&x->json, x->body.data, x->body.len, &e) < 0) {
+    if (!answered && x->route->body == BODY_JSON && x->body.len &&
+        json_parse_most(&x->json, x->body.data, x->body.len, JSON_MOST, &e) < 0) {
         exchange_fail_err(x, &e);
         answered = true;
     }
@@ -459,11 +463,12 @@ int http_start(struct server *s, struct listener *l, struct err *err)
     unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     if (l->net.local && !l->tls) threads = 1;
     struct MHD_OptionItem option[16];
-    size_t n = 0;
+    size_t n = 0, buffer = BUFFERS / limits.connections;
+    buffer = buffer > BUFFER_MOST ? BUFFER_MOST : buffer < BUFFER_LEAST ? BUFFER_LEAST : buffer;
     if (threads > 1) option[n++] = (struct MHD_OptionItem){ MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)threads, NULL };
     option[n++] = (struct MHD_OptionItem){ MHD_OPTION_CONNECTION_LIMIT, (intptr_t)limits.connections, NULL };
     option[n++] = (struct MHD_OptionItem){ MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)(limits.idle_ms + 999) / 1000 + 1, NULL };
-    option[n++] = (struct MHD_OptionItem){ MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, NULL };
+    option[n++] = (struct MHD_OptionItem){ MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)buffer, NULL };
     option[n++] = (struct MHD_OptionItem){ MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL };
     option[n++] = (struct MHD_OptionItem){ MHD_OPTION_LISTEN_SOCKET, l->net.fd, NULL };
     if (l->tls) {
