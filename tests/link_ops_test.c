@@ -69,6 +69,19 @@ static void tokens_and_text(void **unused)
     json_free(t);
     buf_release(&b);
     buf_release(&job);
+    /* Parts of a character are bytes. */
+    a = done("{\"op\":\"tokenize\",\"model\":\"embedded\",\"special\":false,\"text\":\"\\ud83d\\ude00\"}");
+    size_t whole = 0;
+    for (size_t i = 0; i < json_len(json_get(a, "pieces")); i++) {
+        const struct json *piece = json_at(json_get(a, "pieces"), i);
+        assert_int_equal(json_type(piece), JSON_ARRAY);
+        for (size_t k = 0; k < json_len(piece); k++, whole++)
+            assert_int_equal(json_int(json_at(piece, k)), "\xf0\x9f\x98\x80"[whole] & 0xff);
+    }
+    assert_int_equal(whole, 4);
+    json_free(a);
+    refused("{\"op\":\"generate\",\"model\":\"embedded\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"think\":\"on\","
+            "\"must_think\":true}", "unsupported", "does not support thinking");
     a = done("{\"op\":\"tokenize\",\"model\":\"embedded\",\"text\":\"<|im_end|>\",\"special\":false}");
     t = done("{\"op\":\"tokenize\",\"model\":\"embedded\",\"text\":\"<|im_end|>\",\"special\":false,\"parse\":true}");
     assert_true(json_len(json_get(t, "ids")) <= json_len(json_get(a, "ids")));

@@ -18,8 +18,15 @@ static void error(struct exchange *x, int status, const char *kind, const char *
     buf_release(&b);
 }
 
-static void messages(struct exchange *x) { api_handle(x, &api_anthropic_messages); }
-static void count(struct exchange *x) { api_handle(x, &api_anthropic_count); }
+/* Its clients look for the number of a request under this name. */
+static void handle(struct exchange *x, const struct api_form *form)
+{
+    exchange_set_header(x, "request-id", exchange_id(x));
+    api_handle(x, form);
+}
+
+static void messages(struct exchange *x) { handle(x, &api_anthropic_messages); }
+static void count(struct exchange *x) { handle(x, &api_anthropic_count); }
 
 const struct route routes_anthropic[] = {
     { "POST", "/v1/messages", ROLE_INFER, BODY_JSON, messages, error, NULL, "answers a conversation" },

@@ -79,6 +79,7 @@ void api_handle(struct exchange *x, const struct api_form *form)
         c->model = c->own_model;
     }
     if (rc == 0) {
+        exchange_call(x, c->id);
         if (c->stored) name_answer(x, c);
         api_submit(x, c, job);
         return;

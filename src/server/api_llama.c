@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "server/api_openai.h"
 #include "server/api_options.h"
 #include "server/api_put.h"
 
@@ -91,11 +92,26 @@ static int completion_next(struct api_call *c, struct json **job, struct err *er
     return ok ? 0 : api_nomem(err);
 }
 
+/* What would give another text, or end it elsewhere. */
+static int refuse(const struct json *body, struct err *err)
+{
+    static const struct api_refusal row[] = {
+        { "n_indent", "lines are not held to an indentation" },
+        { "t_max_predict_ms", "an answer is ended by deadline_ms, or max_tokens" },
+        { "t_max_prompt_ms", "an answer is ended by deadline_ms, or max_tokens" },
+        { "grammar_lazy", "a grammar holds from the first token" },
+        { "echo", "only the answer is given" },
+        { "banned_regex", "phrases are banned as they are: ban" },
+    };
+    return api_refuse(body, row, sizeof row / sizeof *row, err);
+}
+
 static int put_common(struct api_call *c, const struct json *body, struct json *job, struct err *err)
 {
     struct llama *own = c->own;
     int64_t probs = 0, n = 1;
-    int rc = api_options(body, job, err);
+    int rc = refuse(body, err);
+    if (rc == 0) rc = api_options(body, job, err);
     if (rc == 0) rc = api_int(body, json_get(body, "n_probs") ? "n_probs" : "logprobs", 0, 64, &probs, err);
     if (rc == 0) rc = api_int(body, json_get(body, "n_cmpl") ? "n_cmpl" : "n", 1, 64, &n, err);
     if (rc == 0) rc = api_bool(body, "post_sampling_probs", &own->after, err);

@@ -6,6 +6,7 @@
 #include "server/api_ask.h"
 #include "server/api_llama.h"
 #include "server/api_models.h"
+#include "server/api_ollama_store.h"
 #include "server/api_openai.h"
 #include "server/api_pull.h"
 #include "server/api_put.h"
@@ -33,18 +34,53 @@ static void template(struct exchange *x) { api_handle(x, &api_llama_template); }
 static void embedding(struct exchange *x) { api_handle(x, &api_llama_embedding); }
 static void rerank(struct exchange *x) { api_handle(x, &api_llama_rerank); }
 
+/* ---- what is being written ---- */
+
+static void control_answer(struct exchange *x, void *own, const struct json *done)
+{
+    (void)own;
+    (void)done;
+    exchange_text(x, 200, "application/json", "{\"success\":true}", 16);
+}
+
+/* Reasoning is cut short, and the answer begins. */
+static void control(struct exchange *x)
+{
+    const char *id = NULL, *action = NULL;
+    struct err e = { 0 };
+    int rc = api_str(exchange_body(x), "id", &id, &e);
+    if (rc == 0) rc = api_str(exchange_body(x), "action", &action, &e);
+    if (rc == 0 && (!action || strcmp(action, "reasoning_end") != 0))
+        rc = err_set(&e, ERR_ARG, "action: only \"reasoning_end\" is known");
+    if (rc == 0 && !id) rc = err_set(&e, ERR_ARG, "id is required");
+    uint64_t number = rc == 0 ? exchange_find_job(x, id) : 0;
+    if (rc == 0 && !number) rc = err_set(&e, ERR_NOTFOUND, "no answer \"%.60s\" is being written", id);
+    struct json *job = json_new_object();
+    if (rc == 0 && !(job && api_set_str(job, "op", "stop_thinking") && api_set_int(job, "job", (int64_t)number)))
+        rc = api_nomem(&e);
+    if (rc == 0) {
+        api_ask(x, &(struct api_question){ .job = job }, control_answer);
+        return;
+    }
+    json_free(job);
+    api_fail(x, &e);
+}
+
 /* ---- the server's own model ---- */
 
 static void props_answer(struct exchange *x, void *own, const struct json *done)
 {
     struct buf b = { 0 };
     (void)own;
-    api_put(&b, "{'default_generation_settings':{'params':{},'n_ctx':%j},'total_slots':1,'model_alias':%j,'model_path':%j,"
+    const char *template = json_str(json_get(done, "chat_template"), NULL);
+    api_put(&b, "{'default_generation_settings':{'params':{},'n_ctx':%j},'total_slots':%d,'model_alias':%j,'model_path':%j,"
                 "'modalities':{'vision':false,'video':false,'audio':false},'endpoint_slots':true,'endpoint_props':false,",
-            json_get(done, "n_ctx"), json_get(done, "name"), json_get(done, "name"));
-    api_put(&b, "'endpoint_metrics':true,'chat_template':%s,'chat_template_caps':{'supports_tools':%b,'supports_tool_calls':%b},"
-                "'bos_token':'','eos_token':'','build_info':'hearth-%r','is_sleeping':false}", "",
-            (int)json_bool(json_get(done, "tools")), (int)json_bool(json_get(done, "tools")), hearth_version());
+            json_get(done, "n_ctx"), (int64_t)server_places(exchange_server(x)), json_get(done, "name"), json_get(done, "name"));
+    api_put(&b, "'endpoint_metrics':true,'ui':false,'chat_template':%s,'chat_template_caps':{'supports_tools':%b,"
+                "'supports_tool_calls':%b},'bos_token':%j,'eos_token':'','build_info':'hearth-%r','is_sleeping':false,"
+                "'cors_proxy_enabled':false}", template ? template : "",
+            (int)json_bool(json_get(done, "tools")), (int)json_bool(json_get(done, "tools")), json_get(done, "bos"),
+            hearth_version());
     api_answer(x, &b);
 }
 
@@ -154,6 +190,15 @@ static void load_or_not(struct exchange *x, const char *op)
 static void load(struct exchange *x) { load_or_not(x, "load"); }
 static void unload(struct exchange *x) { load_or_not(x, "unload"); }
 
+static void remove_one(struct exchange *x)
+{
+    struct err e = { 0 };
+    const char *model = exchange_query(x, "model");
+    int rc = model && *model ? api_ollama_remove(exchange_server(x), model, &e) : err_set(&e, ERR_ARG, "model is required");
+    if (rc == 0) success(x, NULL, NULL);
+    else api_fail(x, &e);
+}
+
 static void download(struct exchange *x)
 {
     const char *model = NULL;
@@ -171,6 +216,7 @@ const struct route routes_llama[] = {
     ROW("POST", "/completion", ROLE_INFER, BODY_JSON, completion, "continues a text"),
     ROW("POST", "/completions", ROLE_INFER, BODY_JSON, completion, NULL),
     ROW("POST", "/chat/completions", ROLE_INFER, BODY_JSON, chat, NULL),
+    ROW("POST", "/v1/chat/completions/control", ROLE_INFER, BODY_JSON, control, "ends the reasoning of an answer"),
     ROW("POST", "/infill", ROLE_INFER, BODY_JSON, infill, "writes what comes between two texts"),
     ROW("POST", "/tokenize", ROLE_INFER, BODY_JSON, tokenize, "a text to tokens"),
     ROW("POST", "/detokenize", ROLE_INFER, BODY_JSON, detokenize, "tokens to a text"),
@@ -188,6 +234,7 @@ const struct route routes_llama[] = {
     ROW("POST", "/lora-adapters", ROLE_MANAGE, BODY_JSON, adapters_set, NULL),
     ROW("GET", "/models", ROLE_INFER, BODY_NONE, models, "the models of this machine, with their states"),
     ROW("POST", "/models", ROLE_MANAGE, BODY_JSON, download, "fetches a model"),
+    ROW("DELETE", "/models", ROLE_MANAGE, BODY_NONE, remove_one, "removes a model"),
     ROW("POST", "/models/load", ROLE_MANAGE, BODY_JSON, load, "loads a model"),
     ROW("POST", "/models/unload", ROLE_MANAGE, BODY_JSON, unload, "unloads a model"),
     { 0 },

@@ -157,6 +157,8 @@ static void load(struct exchange *x)
     int rc = l && all && job ? api_str(body, "model", &model, &e) : api_nomem(&e);
     if (rc == 0 && (!model || !*model)) rc = err_set(&e, ERR_ARG, "model is required");
     if (rc == 0) rc = api_bool(body, "echo_load_config", &echo, &e);
+    if (rc == 0 && api_says(body, "num_experts"))
+        rc = err_set(&e, ERR_UNSUPPORTED, "num_experts: a model is used with as many experts as its file says");
     if (rc == 0) rc = api_options(body, all, &e);
     if (rc == 0 && !(api_set_str(job, "op", "load") && api_set_str(job, "model", model) &&
                      api_set_copy(job, "load", json_get(all, "load")) &&

@@ -156,6 +156,9 @@ static int common(struct api_call *c, const struct json *body, struct json *job,
         rc = own->generate ? put_prompt(body, job, err) : put_chat(body, job, err);
         if (rc == 0) rc = api_options(body, job, err);
         if (rc == 0 && !own->generate) rc = put_truncate(body, job, err);
+        /* Ollama's clients want to hear that a model cannot. */
+        if (rc == 0 && json_get(job, "think") && !api_is(json_get(job, "think"), "off") && !api_set_bool(job, "must_think", true))
+            rc = api_nomem(err);
         if (rc == 0) rc = put_logprobs(own, body, job, err);
     }
     json_free(options);

@@ -42,22 +42,28 @@ static int new_name(const char *text, struct name *out, struct err *err)
 
 /* ---- removing ---- */
 
-void api_ollama_delete(struct exchange *x)
+int api_ollama_remove(struct server *server, const char *name, struct err *err)
 {
     struct store s;
     struct found_list l = { 0 };
     struct removal r = { 0 };
+    size_t at;
+    int rc = store_open(&s, err);
+    if (rc < 0) return rc;
+    rc = find(&s, name, &l, &at, err);
+    if (rc == 0) rc = store_remove(&s, &l, at, &r, err);
+    found_release(&l);
+    store_close(&s);
+    server_models_changed(server);
+    return rc;
+}
+
+void api_ollama_delete(struct exchange *x)
+{
     struct err e = { 0 };
     const char *name;
-    size_t at;
     int rc = wanted_name(exchange_body(x), "model", "name", &name, &e);
-    if (rc == 0 && (rc = store_open(&s, &e)) == 0) {
-        rc = find(&s, name, &l, &at, &e);
-        if (rc == 0) rc = store_remove(&s, &l, at, &r, &e);
-        found_release(&l);
-        store_close(&s);
-        server_models_changed(exchange_server(x));
-    }
+    if (rc == 0) rc = api_ollama_remove(exchange_server(x), name, &e);
     if (rc == 0) exchange_text(x, 200, "text/plain", "", 0);
     else api_fail(x, &e);
 }

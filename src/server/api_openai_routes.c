@@ -87,7 +87,8 @@ static void model(struct exchange *x)
 {
     struct buf b = { 0 };
     struct err e = { 0 };
-    if (api_models_one(exchange_server(x), exchange_param(x, "id"), put_model, &b, &e) == 0) {
+    bool anthropic = exchange_header(x, "anthropic-version") != NULL;
+    if (api_models_one(exchange_server(x), exchange_param(x, "id"), anthropic ? put_anthropic : put_model, &b, &e) == 0) {
         api_answer(x, &b);
         return;
     }

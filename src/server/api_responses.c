@@ -19,6 +19,7 @@ static void release(void *p)
 /* ---- items to messages ---- */
 
 struct conv {
+    struct api_call *c;
     struct json *list;
     struct json *open;                 /* an assistant's message that goes on: calls and text may join it; borrowed from list */
     struct json *why;                  /* reasoning that the next message of the assistant gets */
@@ -99,10 +100,28 @@ static int add_reasoning(struct conv *v, const struct json *item)
     return rc;
 }
 
+static int add_item(struct conv *v, const struct json *item, size_t i);
+
+/* An item of an answer that was stored, by its id; it is no reference itself. */
+static int add_reference(struct conv *v, const struct json *item, size_t i)
+{
+    const char *id = NULL;
+    struct json *found = NULL;
+    int rc = api_str(item, "id", &id, v->err);
+    if (rc < 0) return rc;
+    if (!id || !(found = api_recall_item(v->c, id)))
+        return err_set(v->err, ERR_NOTFOUND, "input: item %zu refers to \"%.60s\", which is not there (any more)", i + 1,
+                       id ? id : "");
+    rc = add_item(v, found, i);
+    json_free(found);
+    return rc;
+}
+
 static int add_item(struct conv *v, const struct json *item, size_t i)
 {
     const struct json *type = json_get(item, "type");
     const char *word = json_str(type, NULL);
+    if (word && !strcmp(word, "item_reference")) return add_reference(v, item, i);
     if (json_type(item) != JSON_OBJECT) return err_set(v->err, ERR_ARG, "input: item %zu is no object", i + 1);
     if (!word || !strcmp(word, "message")) return add_message(v, item, i);
     if (!strcmp(word, "function_call")) return add_call(v, item, i);
@@ -132,7 +151,7 @@ static int items_of(const struct json *input, struct json **out, struct err *err
 
 static int conversation(struct api_call *c, struct response *own, const struct json *body, struct err *err)
 {
-    struct conv v = { .list = own->messages = json_new_array(), .err = err };
+    struct conv v = { .c = c, .list = own->messages = json_new_array(), .err = err };
     int rc = v.list ? items_of(json_get(body, "input"), &own->input, err) : api_nomem(err);
     if (rc == 0 && own->previous) rc = api_recall(c, own->previous, v.list, err);
     for (size_t i = 0; rc == 0 && i < json_len(own->input); i++) rc = add_item(&v, json_at(own->input, i), i);
@@ -190,10 +209,19 @@ static int refuse(const struct json *body, struct err *err)
         { "conversation", "conversations are not kept here; use previous_response_id" },
         { "prompt", "there are no stored prompts here" },
     };
-    int rc = api_refuse(body, row, sizeof row / sizeof *row, err);
-    if (rc == 0 && api_is(json_get(body, "truncation"), "auto"))
-        rc = err_set(err, ERR_UNSUPPORTED, "truncation: no part of a conversation is dropped here; send less, or raise num_ctx");
-    return rc;
+    return api_refuse(body, row, sizeof row / sizeof *row, err);
+}
+
+/* "auto": the oldest messages go when they do not fit. */
+static int put_truncation(const struct json *body, struct json *job, struct err *err)
+{
+    const char *word = NULL;
+    int rc = api_str(body, "truncation", &word, err);
+    if (rc < 0 || !word || !strcmp(word, "disabled")) return rc;
+    if (strcmp(word, "auto") != 0) return err_set(err, ERR_ARG, "truncation: \"%.40s\" is neither auto nor disabled", word);
+    struct json *options = api_object(job, "options");
+    if (json_get(options, "context_policy")) return 0;
+    return options && api_set_str(options, "context_policy", "drop") ? 0 : api_nomem(err);
 }
 
 static int put_options(struct response *own, const struct json *body, struct json *job, struct err *err)
@@ -202,6 +230,7 @@ static int put_options(struct response *own, const struct json *body, struct jso
     int64_t top = 0;
     bool parallel = true;
     int rc = api_options(body, job, err);
+    if (rc == 0) rc = put_truncation(body, job, err);
     if (rc == 0) rc = api_openai_format(json_get(json_get(body, "text"), "format"), "text.format", true, job, err);
     if (rc == 0 && json_type(effort) != JSON_NULL) rc = api_think(effort, "reasoning.effort", job, err);
     if (rc == 0) rc = api_bool(body, "parallel_tool_calls", &parallel, err);

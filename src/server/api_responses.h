@@ -22,6 +22,8 @@ void api_response_fail(struct api_call *c);
 
 /* The conversation that an earlier answer of this user ended is appended to the list. */
 int  api_recall(struct api_call *c, const char *id, struct json *list, struct err *err);
+/* The item of a stored answer of this user; the caller's, or NULL. */
+struct json *api_recall_item(struct api_call *c, const char *id);
 /* Stores this answer under "resp_" and the call's id, with the conversation before it and what was sent. */
 void api_remember(struct api_call *c, const struct json *messages, const struct json *input, const struct buf *object);
 

@@ -52,6 +52,24 @@ int api_recall(struct api_call *c, const char *id, struct json *list, struct err
     return ok ? 0 : api_nomem(err);
 }
 
+/* An item's id is a word for its kind, the 24 letters of the answer, and its place there. */
+struct json *api_recall_item(struct api_call *c, const char *id)
+{
+    enum { LETTERS = 24 };
+    struct api_kept k = { 0 };
+    struct json *found = NULL;
+    char answer[API_STATE_ID];
+    const char *at = strchr(id, '_');
+    if (!at || strlen(at + 1) < LETTERS || !c->state) return NULL;
+    fmt_into(answer, sizeof answer, "resp_%.*s", (int)LETTERS, at + 1);
+    if (!api_state_get(c->state, c->user, answer, &k)) return NULL;
+    const struct json *output = json_get(k.object, "output");
+    for (size_t i = 0; !found && i < json_len(output); i++)
+        if (api_is(json_get(json_at(output, i), "id"), id)) found = json_share(json_at(output, i));
+    api_kept_release(&k);
+    return found;
+}
+
 void api_remember(struct api_call *c, const struct json *messages, const struct json *input, const struct buf *object)
 {
     struct api_kept k = { 0 };
@@ -158,6 +176,8 @@ static void put_object(const struct api_call *c, const char *status, struct buf 
             status);
     if (failed) api_put(b, "{'code':'server_error','message':%s}", c->message);
     else buf_puts(b, "null");
+    if (!strcmp(status, "completed")) api_put(b, ",'completed_at':%d", c->created + api_elapsed_ms(c) / 1000);
+    else buf_puts(b, ",\"completed_at\":null");
     api_put(b, ",'incomplete_details':%r,'model':%s,'output':[", !strcmp(status, "incomplete") ?
             "{\"reason\":\"max_output_tokens\"}" : "null", c->model);
     if (over) put_output(c, b);
@@ -256,7 +276,11 @@ static void close_item(struct api_call *c, enum state state)
     } else {
         begin(c, it->kind == API_TEXT ? "response.output_text.done" : "response.reasoning_text.done");
         put_place(c, k, true);
-        api_put(&c->out, ",'text':%B%r", &it->text, it->kind == API_TEXT ? ",\"logprobs\":[]" : "");
+        api_put(&c->out, ",'text':%B", &it->text);
+        if (it->kind == API_TEXT) {
+            buf_puts(&c->out, ",\"logprobs\":");
+            api_openai_put_logprobs(own->logprobs ? c->choice[0].logprobs : NULL, false, &c->out);
+        }
         end(c);
         part_event(c, "response.content_part.done", k, true);
     }

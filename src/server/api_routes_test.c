@@ -94,11 +94,16 @@ static void anthropic(void **unused)
     (void)unused;
     static const struct expect row[] = {
         { "POST", "/v1/messages", "{" CHAT "}", "200", "\"type\":\"message\"", "\"text\":\"t0 t1 \"" },
+        { "POST", "/v1/messages", "{" CHAT "}", "200", "\r\nrequest-id: req_", NULL },
         { "POST", "/v1/messages", "{" CHAT ",\"stream\":true}", "200", "event: message_stop\n", "event: content_block_delta\n" },
         { "POST", "/v1/messages", "{\"max_tokens\":1}", " 400 ", "\"type\":\"error\"", "\"request_id\":\"req_" },
         { "POST", "/v1/messages/count_tokens", "{" CHAT "}", "200", "input_tokens", NULL },
     };
     expect_all(row, sizeof row / sizeof *row);
+    char *one = client_call(port, "GET", "/v1/models/spark", NULL, "anthropic-version: 2023-06-01\r\n");
+    client_expect(one, 200, "{\"type\":\"model\",\"id\":\"spark\"");
+    one = client_call(port, "POST", "/v1/messages", "{" CHAT "}", "Content-Encoding: zstd\r\n");
+    client_expect(one, 415, "is not taken; send it as it is");
 }
 
 static void ollama(void **unused)
@@ -141,7 +146,13 @@ static void llama(void **unused)
     static const struct expect row[] = {
         { "POST", "/completion", "{\"prompt\":\"a\",\"n_predict\":2}", "200", "\"content\":\"t0 t1 \"", "\"stop\":true" },
         { "POST", "/completion", "{}", "400", "{\"error\":{\"code\":400,", "invalid_request_error" },
-        { "GET", "/props", NULL, "200", "\"total_slots\":1", NULL },
+        { "GET", "/props", NULL, "200", "\"total_slots\":64", "\"chat_template\":" },
+        { "DELETE", "/models?model=none", NULL, "404", "not_found_error", NULL },
+        { "DELETE", "/models", NULL, "400", "model is required", NULL },
+        { "POST", "/v1/chat/completions/control", "{\"id\":\"chatcmpl-x\",\"action\":\"reasoning_end\"}", "404",
+          "is being written", NULL },
+        { "POST", "/v1/chat/completions/control", "{\"id\":\"x\",\"action\":\"dance\"}", "400", "reasoning_end", NULL },
+        { "POST", "/completion", "{\"prompt\":\"a\",\"n_indent\":4}", "400", "n_indent", NULL },
         { "GET", "/slots", NULL, "200", "[{\"id\":0", NULL },
         { "POST", "/slots/0?action=save", "{\"filename\":\"../x\"}", "400", "filename", NULL },
         { "POST", "/slots/0?action=burn", "{}", "400", "action", NULL },

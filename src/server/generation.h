@@ -12,7 +12,7 @@ enum { MAX_COMPLETIONS = 64, MAX_TOP = 64 };
 struct generate_fields {
     struct task_head head;
     const struct json *messages, *tools, *documents, *variables, *prompt, *infill, *tool_choice, *format, *options;
-    bool continues, add_bos, parallel_calls, logprobs_after, no_cache, want_ids, progress;
+    bool continues, add_bos, parallel_calls, logprobs_after, no_cache, want_ids, progress, must_think;
     const char *think;
     uint32_t think_budget, n;
     int32_t logprobs;                  /* < 0: none */

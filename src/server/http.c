@@ -240,6 +240,7 @@ static void check_head(struct exchange *x, const char *version)
     struct err e = { 0 };
     struct server_limits l = server_limits(x->s);
     const char *length = exchange_header(x, "Content-Length");
+    const char *packed = exchange_header(x, "Content-Encoding");
     bool other = false, coded = exchange_header(x, "Transfer-Encoding") != NULL;
     char why[400];
     x->expects = number(length);
@@ -265,6 +266,9 @@ static void check_head(struct exchange *x, const char *version)
         fmt_into(why, sizeof why, "the body has %llu bytes; at most %llu are taken", (unsigned long long)x->expects,
                  (unsigned long long)limit);
         exchange_fail(x, 413, "too_large", why);
+    } else if (json && packed && !name_equal(packed, "identity")) {
+        fmt_into(why, sizeof why, "a body with the Content-Encoding \"%.40s\" is not taken; send it as it is", packed);
+        exchange_fail(x, 415, "invalid", why);
     } else if (atomic_load(&x->s->life) >= LIFE_DRAINING && x->route->role != ROLE_NONE)
         exchange_fail(x, 503, "draining", "the server is shutting down");
 }

@@ -79,6 +79,10 @@ void exchange_end(struct exchange *x);                                      /* o
 typedef void exchange_event_fn(struct exchange *x, const struct json *event, bool last);
 bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn);
 uint64_t exchange_job(const struct exchange *x);                            /* the link's number of the job, 0: none */
+/* The id by which clients call this answer, without a word before it ("chatcmpl-"); and the job of another request of the same
+ * key whose answer is called so, with whatever word before it.  0: none. */
+void     exchange_call(struct exchange *x, const char *id);
+uint64_t exchange_find_job(struct exchange *x, const char *id);
 
 /* For work that is no job: the exchange lives until exchange_release, which must come once.  gone (may be NULL) is called
  * once, on some thread, when the client goes away before that; exchange_gone tells it too. */

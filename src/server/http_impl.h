@@ -46,6 +46,7 @@ struct exchange {
     struct uri uri;
     const struct route *route;
     const char *conversation;      /* under which its stream is kept, or NULL */
+    const char *called;            /* what its client calls the answer, or NULL */
     const char *user, *origin;     /* origin: a listed one that may read the answer */
     char id[X_ID + 1];
     enum phase phase;

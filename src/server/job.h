@@ -14,7 +14,7 @@
  *   "infill"       {"prefix", "suffix", "name", "repo", "files": [{"name", "text"}]}
  *   "tool_choice"  "none", "auto", "required" or {"name": ...}; "parallel_calls": bool (true)
  *   "format"       {"type": "json" | "schema" | "grammar" | "regex" | "choices", "schema": ..., "text": ..., "choices": [...]}
- *   "think"        "off", "on", "low", "medium", "high"; "think_budget": tokens
+ *   "think"        "off", "on", "low", "medium", "high"; "think_budget": tokens; "must_think": bool, an error where it cannot
  *   "options"      the settings of src/text/sampling.def under their names and second names, with '_' or '-' between words
  *                  ("seed" absent: the front draws one), and
  *                  "stop": [strings], "ban": [phrases], "logit_bias": [[id or text, bias or null for never]],
@@ -40,7 +40,7 @@
  *
  * op "embed": "input": [strings or ids], "pooling", "normalise", "truncate", "dims" -> "vectors", "tokens": [...]
  * op "rerank": "query", "documents": [strings], "instruction", "logits" -> "scores": [...], "tokens"
- * op "tokenize": "text", "special", "parse" -> "ids", "pieces"     op "detokenize": "ids", "special" -> "text"
+ * op "tokenize": "text", "special", "parse" -> "ids", "pieces" (texts, or bytes)   op "detokenize": "ids", "special" -> "text"
  * op "template": as generate with messages -> "prompt": string, "ids"
  * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), without loading weights for long
  * op "load": (with "pin") and "unload" -> {}

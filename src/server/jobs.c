@@ -13,6 +13,25 @@ uint64_t exchange_job(const struct exchange *x)
     return job;
 }
 
+void exchange_call(struct exchange *x, const char *id) { x->called = arena_strdup(&x->arena, id, strlen(id)); }
+
+uint64_t exchange_find_job(struct exchange *x, const char *id)
+{
+    struct server *s = x->s;
+    size_t n = strlen(id);
+    uint64_t job = 0;
+    lock_take(&s->conns.lock);
+    for (const struct conn *c = s->conns.first; c && !job; c = c->next) {
+        if (!c->x || c->x == x) continue;
+        lock_take(&c->x->lock);
+        size_t k = c->x->job && c->x->called ? strlen(c->x->called) : 0;
+        if (k && k <= n && !strcmp(c->x->called, id + n - k) && !strcmp(c->x->user, x->user)) job = c->x->job;
+        lock_give(&c->x->lock);
+    }
+    lock_give(&s->conns.lock);
+    return job;
+}
+
 static struct exchange *exchange_of(struct ticket *t)
 {
     return (struct exchange *)(void *)((char *)t - offsetof(struct exchange, ticket));

@@ -434,6 +434,7 @@ int server_reload(struct server *s, const struct server_limits *limits, struct e
 }
 
 const char *server_url(const struct server *s, size_t i) { return i < s->n_listen ? s->listen[i].url : NULL; }
+uint32_t server_places(struct server *s) { return server_limits(s).running; }
 struct link *server_link(struct server *s) { return s->link; }
 const struct server_options *server_options(const struct server *s) { return &s->o; }
 struct api_state *server_answers(struct server *s) { return s->answers; }

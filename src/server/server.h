@@ -63,6 +63,7 @@ int  server_reload(struct server *s, const struct server_limits *limits, struct 
 /* What it listens on, for people: "http://127.0.0.1:11434"; NULL past the end.  Port 0 was chosen by the system. */
 const char *server_url(const struct server *s, size_t i);
 
+uint32_t server_places(struct server *s);      /* jobs that the engine may have at once */
 struct link *server_link(struct server *s);
 const struct server_options *server_options(const struct server *s);
 struct api_state *server_answers(struct server *s);    /* what dialects have stored */

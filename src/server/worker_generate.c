@@ -19,6 +19,7 @@ static const struct read_row row[] = {
     { "parallel_calls", READ_FLAG, AT(parallel_calls), 0, 0 },
     { "format", READ_OBJECT, AT(format), 0, 0 },
     { "think", READ_STR, AT(think), 0, 0 },
+    { "must_think", READ_FLAG, AT(must_think), 0, 0 },
     { "think_budget", READ_U32, AT(think_budget), 0, 1 << 24 },
     { "options", READ_OBJECT, AT(options), 0, 0 },
     { "n", READ_U32, AT(n), 1, MAX_COMPLETIONS },
@@ -244,6 +245,8 @@ static int chat_prompt(struct generation *g, struct err *err)
                                      .think_budget = f->think_budget, .continues = f->continues, .one_call = !f->parallel_calls,
                                      .form = g->form.kind, .form_text = g->form.text, .n_form_text = g->form.n };
     int rc = r.think = think_of(f->think, err);
+    if (rc > HEARTH_THINK_OFF && f->must_think && !g->t->loaded->info.reasons)
+        rc = err_set(err, ERR_UNSUPPORTED, "\"%s\" does not support thinking", g->t->loaded->info.name);
     if (rc >= 0) rc = read_choice(f->tool_choice, &r, err);
     if (bad) rc = err_set(err, ERR_NOMEM, "out of memory for the messages");
     if (rc == 0) rc = open_chat(g, &r, err);

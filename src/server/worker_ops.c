@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "server/worker_impl.h"
 
 static int no_memory(struct err *err) { return err_set(err, ERR_NOMEM, "out of memory for the answer"); }
@@ -54,10 +55,35 @@ static int unload_run(struct task *t, struct err *err)
     return rc < 0 && rc != ERR_NOTFOUND ? rc : nothing_to_say(t, err);         /* one that is not there need not go */
 }
 
-static int describe(struct task *t, const struct hearth_model_info *i, uint32_t n_ctx, struct err *err)
+/* Whether it has tokens for what comes before and behind a gap. */
+static bool fills_in(const struct hearth_model *m)
 {
+    struct hearth_error e;
+    int32_t *ids;
+    size_t n;
+    if (hearth_fim_prompt(m, &(struct hearth_fim){ .prefix = "a", .suffix = "b" }, &ids, &n, &e) < 0) return false;
+    hearth_free(ids);
+    return true;
+}
+
+static bool put_bos(const struct hearth_model *m, struct json *o)
+{
+    struct hearth_error e;
+    int32_t bos = hearth_token_bos(m);
+    char *text = NULL;
+    size_t n = 0;
+    if (bos >= 0 && hearth_detokenize(m, &bos, 1, true, &text, &n, &e) < 0) n = 0;
+    bool ok = json_put(o, "bos", json_new_str(text ? text : "", n));
+    hearth_free(text);
+    return ok;
+}
+
+static int describe(struct task *t, const struct hearth_model *m, uint32_t n_ctx, struct err *err)
+{
+    struct hearth_model_info info, *i = &info;
+    hearth_model_info(m, i);
     struct json *o = json_new_object();
-    bool ok = models_describe(i, n_ctx, o);
+    bool ok = models_describe(i, n_ctx, o) && json_put(o, "infill", json_new_bool(fills_in(m))) && put_bos(m, o);
     if (ok && i->chat_template) ok = json_put(o, "chat_template", json_new_str(i->chat_template, i->n_chat_template));
     return answer(t, o, ok, err);
 }
@@ -74,14 +100,14 @@ static int info_run(struct task *t, struct err *err)
     if (rc < 0) return rc;
     if (models_is_ready(t->w->models, f.model)) {
         rc = models_take(t->w->models, t, 0, err);
-        return rc < 0 ? rc : describe(t, &t->loaded->info, t->loaded->n_ctx, err);
+        return rc < 0 ? rc : describe(t, t->loaded->model, t->loaded->n_ctx, err);
     }
     struct hearth_model_options mo = { .threads = 1, .kv_limit = 1 << 20 };
     rc = strcmp(f.model, "embedded") ? hearth_model_open(&m, f.model, &mo, &e) : hearth_model_open_embedded(&m, &mo, &e);
     if (rc == HEARTH_EFORMAT || rc == HEARTH_EIO) t->kind = "engine";
     if (rc < 0) return err_of_hearth(err, &e);
     hearth_model_info(m, &info);
-    rc = describe(t, &info, models_n_ctx(t->w, &info, 0), err);
+    rc = describe(t, m, models_n_ctx(t->w, &info, 0), err);
     hearth_model_close(m);
     return rc;
 }
@@ -131,7 +157,11 @@ static int put_tokens(struct task *t, const int32_t *ids, size_t n, struct buf *
         size_t len;
         if (hearth_detokenize(t->loaded->model, &ids[i], 1, true, &text, &len, &e) < 0) return err_of_hearth(err, &e);
         if (i) buf_putc(b, ',');
-        json_write_str(text, len, b);
+        if (utf8_valid(text, len)) json_write_str(text, len, b);
+        else {
+            for (size_t k = 0; k < len; k++) buf_printf(b, "%s%u", k ? "," : "[", (unsigned)(unsigned char)text[k]);
+            buf_putc(b, ']');
+        }
         hearth_free(text);
     }
     buf_puts(b, "]");

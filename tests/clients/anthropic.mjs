@@ -47,6 +47,22 @@ test('a tool that must be called', async () => {
     assert.equal(next.role, 'assistant');
 });
 
+test('a tool and thinking, by a stream', async () => {
+    const blocks = [], events = [];
+    const stream = client.messages.stream({ model, max_tokens: 400, temperature: 0, tools: [weather], tool_choice: { type: 'any', disable_parallel_tool_use: true },
+        thinking: { type: 'enabled', budget_tokens: 64 }, messages: [{ role: 'user', content: 'What is the weather in Paris?' }] });
+    stream.on('contentBlock', (block) => blocks.push(block));
+    stream.on('streamEvent', (e) => events.push(e));
+    const final = await stream.finalMessage();
+    assert.equal(final.stop_reason, 'tool_use');
+    assert.deepEqual(blocks.map((b) => b.type), final.content.map((b) => b.type));
+    const open = events.filter((e) => e.type === 'content_block_start').map((e) => e.index);
+    assert.deepEqual(open, open.map((_, i) => i));
+    assert.deepEqual(events.filter((e) => e.type === 'content_block_stop').map((e) => e.index), open);
+    assert.ok(events.some((e) => e.type === 'content_block_delta' && e.delta.type === 'input_json_delta'));
+    assert.equal(events.find((e) => e.type === 'message_delta').usage.output_tokens, final.usage.output_tokens);
+});
+
 test('tokens and models', async () => {
     const few = await client.messages.countTokens({ model, messages });
     const more = await client.messages.countTokens({ model, messages, system: 'Be short.' });
@@ -54,6 +70,9 @@ test('tokens and models', async () => {
     const ids = [];
     for await (const m of client.models.list()) ids.push(m.id);
     assert.ok(ids.includes(model));
+    const one = await client.models.retrieve(model);
+    assert.equal(one.type, 'model');
+    assert.match((await client.messages.create({ model, messages, max_tokens: 1 }))._request_id, /^req_/);
 });
 
 test('what is refused', async () => {

@@ -52,6 +52,18 @@ test('tools in the request', async () => {
     assert.ok(answer.done);
 });
 
+test('thinking, log-probabilities, a stream in a form', async () => {
+    assert.match((await refused(client.chat({ model, messages, think: true }))).message, /does not support thinking/);
+    assert.ok((await client.chat({ model, messages, think: false, options })).message.content.length > 0);
+    let text = '';
+    for await (const part of await client.chat({ model, messages, format: shape, stream: true, options: { seed: 1, num_predict: 200 } }))
+        text += part.message.content;
+    assert.ok(Number.isInteger(JSON.parse(text).age));
+    const one = await client.generate({ model, prompt: 'Hello!', logprobs: true, top_logprobs: 2, options });
+    assert.ok(one.logprobs.length > 0 && one.logprobs[0].top_logprobs.length === 2);
+    assert.ok((await client.show({ model })).capabilities.every((c) => ['completion', 'tools', 'insert'].includes(c)));
+});
+
 test('embeddings', async () => {
     const many = await client.embed({ model, input: ['a fire', 'the hearth'] });
     assert.equal(many.embeddings.length, 2);

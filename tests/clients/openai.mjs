@@ -65,6 +65,40 @@ test('several answers, stop and log-probabilities', async () => {
     assert.equal(cut.choices[0].finish_reason, 'stop');
 });
 
+test('streams of several answers with log-probabilities and usage', async () => {
+    const ask = { model, messages, n: 2, seed: 5, max_completion_tokens: 5, temperature: 0.8, logprobs: true, top_logprobs: 3 };
+    const whole = await client.chat.completions.create(ask);
+    const text = ['', ''], tokens = [[], []];
+    let usage, before = 0;
+    for await (const chunk of await client.chat.completions.create({ ...ask, stream: true, stream_options: { include_usage: true } })) {
+        if (chunk.usage) usage = chunk.usage;
+        else before++;
+        for (const c of chunk.choices) {
+            text[c.index] += c.delta.content ?? '';
+            for (const t of c.logprobs?.content ?? []) tokens[c.index].push(t);
+        }
+    }
+    assert.ok(usage && before > 2);
+    whole.choices.forEach((c, i) => {
+        assert.equal(text[i], c.message.content);
+        assert.deepEqual(tokens[i], c.logprobs.content);
+        assert.ok(tokens[i].every((t) => t.top_logprobs.length === 3 && Array.isArray(t.bytes)));
+    });
+    assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
+});
+
+test('a bias, and what ends an answer', async () => {
+    const ask = { model, messages, temperature: 0, max_completion_tokens: 3, logprobs: true };
+    const plain = await client.chat.completions.create(ask);
+    const { tokens: [first] } = (await json('POST', '/tokenize', { content: plain.choices[0].logprobs.content[0].token })).body;
+    const other = await client.chat.completions.create({ ...ask, logit_bias: { [first]: -100 } });
+    assert.notEqual(other.choices[0].logprobs.content[0].token, plain.choices[0].logprobs.content[0].token);
+    assert.equal((await client.chat.completions.create({ ...ask, ignore_eos: true })).choices[0].finish_reason, 'length');
+    assert.equal((await refused(client.chat.completions.create({ ...ask, logit_bias: { '-1': 3, '99999999': 1 } }))).status, 400);
+    assert.equal((await refused(client.chat.completions.create({ ...ask, logprobs: false, top_logprobs: 2 }))).status, 400);
+    assert.equal((await refused(client.chat.completions.create({ ...ask, modalities: ['audio'], audio: { voice: 'a', format: 'mp3' } }))).status, 400);
+});
+
 test('a tool that must be called', async () => {
     const ask = { model, messages: [{ role: 'user', content: 'What is the weather in Paris?' }], tools: [weather],
                   tool_choice: { type: 'function', function: { name: 'weather' } }, parallel_tool_calls: false, max_tokens: 400,
@@ -146,6 +180,33 @@ test('a tool by responses', async () => {
     const call = answer.output.find((item) => item.type === 'function_call');
     assert.equal(call.name, 'weather');
     assert.equal(typeof JSON.parse(call.arguments).city, 'string');
+});
+
+test('a conversation with a tool, by streams of responses', async () => {
+    const { name, description, parameters } = weather.function;
+    const tools = [{ type: 'function', name, description, parameters, strict: true }];
+    const ask = { model, tools, temperature: 0, max_output_tokens: 400, parallel_tool_calls: false };
+    const begun = client.responses.stream({ ...ask, input: 'What is the weather in Paris?', tool_choice: { type: 'function', name } });
+    const types = [];
+    begun.on('event', (e) => types.push(e.type));
+    const first = await begun.finalResponse();
+    const call = first.output.find((item) => item.type === 'function_call');
+    assert.equal(typeof JSON.parse(call.arguments).city, 'string');
+    for (const type of ['response.output_item.added', 'response.function_call_arguments.delta', 'response.function_call_arguments.done',
+                        'response.output_item.done']) assert.ok(types.includes(type), type);
+    const second = await client.responses.stream({ ...ask, previous_response_id: first.id, tool_choice: 'none', max_output_tokens: 8,
+        input: [{ type: 'function_call_output', call_id: call.call_id, output: 'sunny' }] }).finalResponse();
+    assert.ok(second.usage.input_tokens > first.usage.input_tokens);
+    const said = second.output.find((item) => item.type === 'message');
+    const third = await client.responses.create({ ...ask, tools: [], max_output_tokens: 4, truncation: 'auto',
+        include: ['message.output_text.logprobs'], top_logprobs: 2,
+        input: [{ role: 'user', content: 'Before:' }, { type: 'item_reference', id: said.id }, { role: 'user', content: 'And?' }] });
+    assert.ok(third.output.at(-1).content[0].logprobs.length > 0);
+    const shaped = await client.responses.create({ model, input: 'Who?', max_output_tokens: 200, temperature: 0,
+        text: { format: { type: 'json_schema', name: 'person', strict: true, schema: shape } } });
+    assert.ok(Number.isInteger(JSON.parse(shaped.output_text).age));
+    assert.equal((await refused(client.responses.create({ model, input: 'a', tools: [{ type: 'web_search' }] }))).status, 400);
+    assert.equal((await client.responses.inputItems.list(second.id)).data[0].type, 'function_call_output');
 });
 
 test('what is refused', async () => {

@@ -78,13 +78,19 @@ test('llama-server: tokens and templates', async () => {
     const { tokens } = (await json('POST', '/tokenize', { content })).body;
     assert.equal((await json('POST', '/detokenize', { tokens })).body.content, content);
     const pieces = (await json('POST', '/tokenize', { content, with_pieces: true })).body.tokens;
+    assert.deepEqual((await json('POST', '/tokenize', { content: '\u{1f600}', with_pieces: true })).body.tokens.flatMap((t) => t.piece),
+                     [0xf0, 0x9f, 0x98, 0x80]);
     assert.equal(pieces.map((t) => t.piece).join(''), content);
     const { prompt } = (await json('POST', '/apply-template', { messages: [{ role: 'user', content: 'needle' }] })).body;
     assert.match(prompt, /needle/);
 });
 
 test('llama-server: about itself', async () => {
-    assert.ok((await json('GET', '/props')).body.default_generation_settings.n_ctx > 0);
+    const props = (await json('GET', '/props')).body;
+    assert.ok(props.default_generation_settings.n_ctx > 0);
+    assert.match(props.chat_template, /messages/);
+    for (const [field, value] of Object.entries({ n_indent: 2, t_max_predict_ms: 5, grammar_lazy: true, echo: true }))
+        assert.match((await json('POST', '/completion', { prompt: 'a', n_predict: 1, [field]: value })).body.error.message, new RegExp(field));
     assert.ok((await json('GET', '/models')).body.data.some((m) => m.id === model));
     assert.equal((await json('GET', '/health')).body.status, 'ok');
     const vectors = (await json('POST', '/embedding', { content: ['a', 'b'] })).body;
