@@ -225,9 +225,9 @@ HEARTH_API int hearth_model_needs(const char *path, const struct hearth_needs_op
 
 /* ---- past texts in files ---- */
 
-/* Writes what the session's text took to evaluate to a file of this folder, for later processes with the same model; removes the
- * files that were used longest ago when all have more than `limit` bytes (0: any number).  Models with recurrent layers: up to
- * their last saved state. */
+/* Writes what the session's text took to evaluate to a file of this folder, for later processes with the same model; removes
+ * files of texts that this one begins with, and those that were used longest ago when all have more than `limit` bytes (0: any
+ * number).  Models with recurrent layers: up to their last saved state. */
 HEARTH_API int hearth_cache_save(struct hearth_session *s, const char *folder, uint64_t limit, struct hearth_error *e);
 /* Brings the file of this folder whose text has most in common with ids into the model's cache, where hearth_session_sync of s
  * finds it; *found: that many tokens.  Other models' files are passed over; a damaged one is removed and nothing found. */

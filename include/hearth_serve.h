@@ -52,6 +52,11 @@ struct hearth_engine_options {     /* zero-initialise; an encoder's engine looks
                                       measured all the time; n: always so many; or HEARTH_SPECULATE_OFF */
     struct hearth_model *draft;    /* a small model with the same tokens that guesses where the text itself gives no guess and one
                                       answer is written; outlives the engine.  NULL: none */
+    /* A folder for past texts, as of hearth_cache_save; NULL: none.  Texts of at least 256 tokens are written there when nobody
+     * has gone on from them for 5 seconds, and when the engine is closed; prompts of that length which the cache does not know
+     * are looked for there before they get a slot.  Salts keep users apart, no_cache keeps a text out. */
+    const char *kv_files;
+    uint64_t kv_files_limit;       /* bytes of all files; those that were used longest ago go; 0: 8 GiB */
 };
 #define HEARTH_SPECULATE_OFF (-1)
 /* m must outlive the engine, and may be used otherwise meanwhile. */
@@ -153,6 +158,8 @@ struct hearth_engine_stats {
     uint64_t n_preempted;          /* completions that gave their pages to others and were evaluated again */
     uint64_t n_texts;              /* texts that were embedded, documents that were ranked */
     uint64_t n_guessed, n_right;   /* tokens that were evaluated ahead; those that proved right */
+    uint64_t n_files_saved, n_files_found;    /* texts that were written to files; prompts that files had something of */
+    uint64_t n_file_errors;        /* files that could not be written or read */
 };
 HEARTH_API void hearth_engine_stats(struct hearth_engine *g, struct hearth_engine_stats *out);
 

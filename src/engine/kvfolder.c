@@ -135,6 +135,32 @@ static int trim(const char *folder, uint64_t limit, const char *keep, struct err
     }
 }
 
+struct older { const char *folder, *keep; const struct kvfile_head *head; const int32_t *ids; };
+
+/* A text that goes on in the one that was saved is found there. */
+static int remove_older(void *arg, const char *name, const struct fs_info *info, struct err *err)
+{
+    const struct older *o = arg;
+    struct buf path = { 0 };
+    struct os_map map;
+    struct kvfile f;
+    (void)info, (void)err;
+    if (!is_ours(name) || !strcmp(name, o->keep)) return 0;
+    buf_printf(&path, "%s/%s", o->folder, name);
+    if (!path.bad && os_map_open(&map, path.data, NULL) == 0) {
+        bool older = kvfile_parse(&f, map.data, map.size, name, NULL) == 0 && f.head.n < o->head->n;
+        struct kvfile_head same = *o->head;
+        same.n = f.head.n;
+        same.window_from = f.head.window_from;
+        older = older && !memcmp(&same, &f.head, sizeof same);
+        for (uint32_t i = 0; older && i < f.head.n; i++) older = kvfile_id(&f, i) == o->ids[i];
+        os_map_close(&map);
+        if (older) os_file_remove(path.data);
+    }
+    buf_release(&path);
+    return 0;
+}
+
 int hearth_cache_save(struct hearth_session *s, const char *folder, uint64_t limit, struct hearth_error *e)
 {
     struct err *err = err_of(e);
@@ -150,6 +176,8 @@ int hearth_cache_save(struct hearth_session *s, const char *folder, uint64_t lim
     int rc = path.bad ? err_set(err, ERR_NOMEM, "out of memory") : 0;
     if (rc == 0 && os_file_exists(path.data)) os_file_touch(path.data);
     else if (rc == 0) rc = write_text(s, &h, path.data, err);
+    if (rc == 0 && !h.bytes[KV_WINDOW] && !h.bytes[KV_STATE])
+        rc = fs_list_files(folder, remove_older, &(struct older){ folder, name, &h, s->q.ids }, err);
     if (rc == 0 && limit) rc = trim(folder, limit, name, err);
     buf_release(&path);
     return rc;

@@ -134,7 +134,8 @@ static bool same_load(const struct hearth_load *a, const struct hearth_load *b)
         x->kv_limit != y->kv_limit || x->cache_limit != y->cache_limit ||
         memcmp(&x->rope, &y->rope, sizeof x->rope) || p->n_ctx != q->n_ctx || p->max_running != q->max_running ||
         p->max_queued != q->max_queued || p->budget_ms != q->budget_ms || p->kv_type != q->kv_type ||
-        p->kv_type_v != q->kv_type_v)
+        p->kv_type_v != q->kv_type_v || p->speculate != q->speculate || p->draft != q->draft ||
+        !same_text(p->kv_files, q->kv_files) || p->kv_files_limit != q->kv_files_limit)
         return false;
     for (size_t i = 0; i < a->n_adapters; i++)
         if (!same_text(a->adapters[i].path, b->adapters[i].path) || a->adapters[i].scale != b->adapters[i].scale) return false;
@@ -157,6 +158,7 @@ static struct entry *entry_new(const struct hearth_load *l)
     e->load.name = copy_text(&e->arena, l->name, &ok);
     e->load.path = copy_text(&e->arena, l->path, &ok);
     e->load.model.cpu = copy_text(&e->arena, l->model.cpu, &ok);
+    e->load.engine.kv_files = copy_text(&e->arena, l->engine.kv_files, &ok);
     e->load.model.chat_template = copy_text(&e->arena, l->model.chat_template, &ok);
     struct hearth_load_adapter *a = arena_new(&e->arena, struct hearth_load_adapter, l->n_adapters + 1);
     for (size_t i = 0; a && i < l->n_adapters; i++)

@@ -88,6 +88,7 @@ static void end_one(struct stream *x, int finish, int32_t id, const struct heart
     event.stop = finish == HEARTH_FINISH_STOP ? stream_stop(x) : NULL;
     event.error = e;
     if (tells) r->o.event(r->o.arg, &event);
+    files_keep(x);
     stream_release(x);
     x->state = STREAM_ENDED;
     r->g->ended = true;
@@ -137,7 +138,7 @@ static struct hearth_request **next_request(struct hearth_engine *g)
     struct hearth_request **best = NULL;
     uint32_t fewest = 0;
     for (struct hearth_request **at = &g->first; *at; at = &(*at)->next) {
-        if (best && (*at)->o.priority < (*best)->o.priority) continue;
+        if ((*at)->looking || (best && (*at)->o.priority < (*best)->o.priority)) continue;
         uint32_t n = running_of(g, (*at)->o.user);
         if (best && (*at)->o.priority == (*best)->o.priority && n >= fewest) continue;
         best = at;
@@ -259,8 +260,10 @@ int hearth_engine_open(struct hearth_engine **out, struct hearth_model *m, const
     atomic_store(&g->refs, 1);
     rc = guesses_open(g, err);
     if (rc == 0) rc = open_plans(g, err);
+    if (rc == 0) rc = files_open(g, err);
     if (rc == 0) rc = os_thread_start(&g->thread, serve, g, err);
     if (rc < 0) {
+        files_close(g);
         guesses_close(g);
         engine_drop(g);
         return rc;
@@ -277,6 +280,7 @@ void hearth_engine_close(struct hearth_engine *g)
     lock_give(&g->lock);
     wake(g);
     os_thread_join(g->thread);
+    files_close(g);
     guesses_close(g);
     engine_drop(g);
 }
@@ -368,8 +372,11 @@ int request_enqueue(struct hearth_request **out, struct hearth_request *r, struc
 {
     struct hearth_engine *g = r->g;
     *out = r;
+    const bool looks = files_may_have(r);
     lock_take(&g->lock);
+    r->looking = looks;
     int rc = append(g, r, err);
+    if (rc == 0 && looks) files_look(g);      /* with the lock held: the engine does not close meanwhile */
     lock_give(&g->lock);
     if (rc == 0) {
         wake(g);
@@ -378,6 +385,16 @@ int request_enqueue(struct hearth_request **out, struct hearth_request *r, struc
     *out = NULL;
     request_drop(r);
     return rc;
+}
+
+void engine_looked(struct hearth_request *r)
+{
+    struct hearth_engine *g = r->g;
+    lock_take(&g->lock);
+    r->looking = false;
+    lock_give(&g->lock);
+    wake(g);
+    request_drop(r);
 }
 
 static int make(struct hearth_request *r, const struct hearth_request_options *o, struct err *err)

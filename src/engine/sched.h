@@ -1,5 +1,6 @@
 /* sched.h - inside the engine that serves many: what sched.c (requests, the queue, the thread), sched_step.c (one step of
- * answers), sched_say.c (what an answer may be, and what it says) and sched_text.c (embeddings and scores) share.
+ * answers), sched_guess.c (guesses of tokens), sched_say.c (what an answer may be, and what it says), sched_files.c (past texts
+ * on disk) and sched_text.c (embeddings and scores) share.
  *
  * A stream is one completion.  It waits with its request, runs in a slot, and ends.  Its text is what is to be evaluated, and
  * what of that is evaluated lies in its sequence; without pages it pauses, and begins again when there are some.
@@ -86,6 +87,7 @@ struct hearth_request {
     struct stream *stream;            /* [o.n_completions] */
     uint32_t n_left;                  /* streams that have not ended */
     int finish;                       /* of the first */
+    bool looking;                     /* its past is looked for in files: it has no slot yet; guarded by the engine's lock */
     struct hearth_request *next;      /* in the queue, or among the dead */
 };
 
@@ -95,6 +97,7 @@ struct hearth_engine {
     enum dtype type[2];
     struct variant *variant;
     struct os_thread *thread;
+    struct files *files;              /* past texts on disk, or NULL */
     _Atomic uint32_t refs, wake;
     struct lock lock;                 /* guards the next six */
     struct hearth_request *first;     /* the queue, in order of arrival */
@@ -136,6 +139,8 @@ int  request_streams(struct hearth_request *r, uint32_t n_max, struct err *err);
 /* Gives it to the engine; *out is set before the first event can name it.  It is released after a failure. */
 int  request_enqueue(struct hearth_request **out, struct hearth_request *r, struct err *err);
 void request_drop(struct hearth_request *r);
+/* Its past was looked for; takes a reference away. */
+void engine_looked(struct hearth_request *r);
 
 /* ---- sched_say.c ---- */
 
@@ -159,6 +164,8 @@ const char *stream_stop(const struct stream *x);
 
 /* Takes a slot's memory.  An error leaves the stream to be ended. */
 int  stream_open(struct stream *x, struct err *err);
+/* Where texts of a request are found; with the model's lock held. */
+void stream_key(const struct hearth_request *r, struct prefix_key *out);
 /* One step of all that run: evaluates, picks, calls back. */
 void sched_step(struct hearth_engine *g);
 /* How many tokens of `ns` each may be added to a step of answers. */
@@ -182,6 +189,17 @@ void guesses_forget(struct hearth_engine *g);
 /* Has the tokens given that come behind the text (give: those of one place; *goes_on: more may follow), for as long as they are
  * what was guessed.  Returns how many; adds the right guesses to *right. */
 uint32_t guesses_check(struct stream *x, uint32_t (*give)(struct stream *x, bool *goes_on), uint32_t *right);
+
+/* ---- sched_files.c ---- */
+
+int  files_open(struct hearth_engine *g, struct err *err);
+/* Behind the engine's own thread: writes what is not written yet. */
+void files_close(struct hearth_engine *g);
+/* Whether a request that is to be queued has to be looked for, with the engine's lock held or not; and that one waits for it. */
+bool files_may_have(const struct hearth_request *r);
+void files_look(struct hearth_engine *g);
+/* The stream has ended, and still has its sequence. */
+void files_keep(const struct stream *x);
 
 /* ---- sched_text.c ---- */
 

@@ -15,23 +15,29 @@ void sched_types(const struct hearth_request *r, enum dtype out[2])
     for (int i = 0; i < 2; i++) out[i] = r->kind == REQUEST_SCORE ? DT_F32 : r->g->type[i];
 }
 
+void stream_key(const struct hearth_request *r, struct prefix_key *out)
+{
+    const struct hearth_engine *g = r->g;
+    enum dtype type[2];
+    sched_types(r, type);
+    *out = (struct prefix_key){ .salt = r->o.cache_salt, .type = { (uint32_t)type[0], (uint32_t)type[1] },
+                                .adapters = r->o.adapters ? r->adaption.key : g->m->adaption.key,
+                                .variant = (uint32_t)(g->variant - g->m->variant) };
+}
+
 int stream_open(struct stream *x, struct err *err)
 {
     const struct hearth_request *r = x->r;
     const struct hearth_engine *g = r->g;
     struct hearth_model *m = g->m;
-    enum dtype type[2];
-    sched_types(r, type);
-    struct seq_options q = { .n_max = x->n_max, .alone = r->o.no_cache,
-                             .key = { .salt = r->o.cache_salt, .type = { (uint32_t)type[0], (uint32_t)type[1] },
-                                      .variant = (uint32_t)(g->variant - m->variant) } };
+    struct seq_options q = { .n_max = x->n_max, .alone = r->o.no_cache };
     x->s = (struct hearth_session){ .m = m, .variant = g->variant, .n_logits = 1, .n_rows = 1 };
     lock_take(&m->lock);
     int rc = engine_adapt_copy(&x->s.adaption, r->o.adapters ? &r->adaption : &m->adaption, err);
     if (rc == 0) engine_adapt_room(m, &x->s.adaption);
+    stream_key(r, &q.key);
     lock_give(&m->lock);
     if (rc < 0) return rc;
-    q.key.adapters = x->s.adaption.key;
     rc = seq_open(&x->s.q, &m->pool, &q, err);
     if (rc < 0) return rc;
     x->text = mem_new_array(int32_t, x->n_max);
