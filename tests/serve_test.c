@@ -181,6 +181,38 @@ static void wrong_settings_are_explained(void **unused)
     }
 }
 
+/* How many tokens of a long prompt a server that has just begun need not evaluate. */
+static int cached_by(const char *salt, const char *mb)
+{
+    char body[3000], *at = body + sprintf(body, "{\"model\":\"spark\",\"max_tokens\":4,\"temperature\":0,\"prompt\":\"%s", salt);
+    for (int i = 0; i < 85; i++) at += sprintf(at, " %d", i * 7919 % 1000);
+    strcpy(at, "\"}");
+    struct serving s = SERVE("--kv-files", mb);
+    char *answer = client_call(s.port, "POST", "/v1/completions", body, "Content-Type: application/json\r\n");
+    at = strstr(answer, "\"cached_tokens\":");
+    if (client_status(answer) != 200 || !at) fail_msg("%s", answer);
+    int n = atoi(at + 16);
+    free(answer);
+    assert_int_equal(stop(&s, SIGTERM), 0);
+    return n;
+}
+
+static void texts_outlive_the_server(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    char files[300];
+    struct result r = PROGRAM(NULL, "version");
+    bool spark = strstr(r.out, "spark") != NULL;
+    program_free(&r);
+    if (!spark) skip();                                       /* built without the embedded model */
+    assert_int_equal(cached_by("a", "0"), 0);
+    snprintf(files, sizeof files, "%s/kv", in_dir("models"));
+    assert_int_equal(rmdir(files), 0);                        /* nothing is written unless it was asked for */
+    assert_int_equal(cached_by("a", "64"), 0);
+    assert_true(cached_by("a", "64") > 250);
+}
+
 static int make_dir(void **unused)
 {
     (void)unused;
@@ -201,7 +233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_answers_and_ends), cmocka_unit_test(keys_and_limits_change_while_it_runs),
-        cmocka_unit_test(wrong_settings_are_explained),
+        cmocka_unit_test(texts_outlive_the_server), cmocka_unit_test(wrong_settings_are_explained),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

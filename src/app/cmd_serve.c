@@ -23,8 +23,8 @@ struct fields {
     bool insecure_no_key, any_content_type, trace, trace_text, no_sandbox;
     int log_format;
     uint32_t max_running, max_queued, max_per_key, max_body_mb, max_connections, deadline_s, drain_s;
-    uint32_t ctx, threads, parallel, memory_mb;
-    int32_t keep_alive;
+    uint32_t ctx, threads, parallel, memory_mb, kv_files_mb;
+    int32_t keep_alive, speculate;
 };
 
 #define AT(field) offsetof(struct fields, field)
@@ -62,6 +62,10 @@ static const struct opt row[] = {
       100000000 },
     { "keep-alive", NULL, 0, OPT_I32, "SECONDS", "300", "how long an unused model stays in memory; -1: for ever", NULL,
       AT(keep_alive), -1, 100000000 },
+    { "kv-files", NULL, 0, OPT_U32, "MB", "none", "keep long past texts in files of so many MB, to go on from after a restart",
+      NULL, AT(kv_files_mb), 0, 100000000 },
+    { "speculate", NULL, 0, OPT_I32, "N", "as many as pay", "guessed tokens that are checked at once; -1: none", NULL,
+      AT(speculate), -1, 15 },
     { "log", NULL, 0, OPT_STR, "FILE", "the state folder", "where lines about requests go; - is standard error", NULL, AT(log),
       0, 0 },
     { "log-format", NULL, 0, OPT_CHOICE, "text|json", "text", "of those lines", NULL, AT(log_format), 0, 0 },
@@ -256,6 +260,7 @@ static int begin(struct serving *v, const struct fields *f, const char *model, s
     if (rc == 0) rc = find_folders(l, model, cache, &e);
     struct link_options lo = { .memory_limit = (uint64_t)f->memory_mb << 20, .max_running = f->parallel, .threads = f->threads,
                                .n_ctx = f->ctx, .keep_alive_s = f->keep_alive, .folders = l->v, .n_folders = l->n,
+                               .cache_bytes = (uint64_t)f->kv_files_mb << 20, .speculate = f->speculate,
                                .cache_folder = cache->data, .no_sandbox = f->no_sandbox, .note = note, .note_arg = v };
     if (rc == 0) rc = fill(&o, f, model, &l->arena, &e);
     if (rc == 0) rc = server_check(&o, &e);

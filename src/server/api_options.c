@@ -341,6 +341,8 @@ static const struct row row[] = {
     { { "num_ctx n_ctx context_length", "load", "tokens that the context holds" }, "num_ctx", INT, 1, 1 << 24, NULL },
     { { "num_batch n_batch eval_batch_size", "load", "tokens of a prompt in one step" }, "num_batch", INT, 1, 1 << 20, NULL },
     { { "num_thread n_threads", "load", "processor threads" }, "num_thread", INT, 0, 256, NULL },
+    { { "speculate", "load", "guessed tokens that are checked at once; 0: as many as pay; -1: none" }, "speculate", INT, -1, 15,
+      NULL },
     { { "kv_type cache_type_k", "load", "how keys are kept: f16, bf16, f32, q8_0, q4_0" }, "kv_type", TEXT, 0, 0, NULL },
     { { "kv_type_v cache_type_v", "load", "how values are kept" }, "kv_type_v", TEXT, 0, 0, NULL },
     OWN_ROW("keep_alive ttl", "", api_keep_alive, "how long the model stays loaded: seconds, \"10m\", -1 for ever, 0 not at all"),

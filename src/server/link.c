@@ -9,7 +9,7 @@
 #include "server/link_impl.h"
 
 #define NS_PER_S UINT64_C(1000000000)
-enum { MANY_DEATHS = 6, MINUTE_S = 60, PAUSE_S = 10, LAST_WAIT_MS = 3000, TICK_MS = 20 };
+enum { MANY_DEATHS = 6, MINUTE_S = 60, PAUSE_S = 10, LAST_WAIT_MS = 3000, SAVE_WAIT_MS = 20000, TICK_MS = 20 };
 
 void link_note(const struct link *l, const char *fmt, ...)
 {
@@ -40,6 +40,8 @@ static bool put_settings(const struct link_options *o, struct buf *out)
          json_put(j, "max_running", json_new_int(o->max_running)) && json_put(j, "max_queued", json_new_int(o->max_queued)) &&
          json_put(j, "threads", json_new_int(o->threads)) && json_put(j, "n_ctx", json_new_int(o->n_ctx)) &&
          json_put(j, "keep_alive_s", json_new_int(o->keep_alive_s)) && json_put(j, "no_sandbox", json_new_bool(o->no_sandbox));
+    ok = ok && json_put(j, "cache_bytes", json_new_int((int64_t)o->cache_bytes)) &&
+         json_put(j, "speculate", json_new_int(o->speculate));
     if (ok && o->cache_folder) ok = json_put(j, "cache_folder", json_new_str(o->cache_folder, strlen(o->cache_folder)));
     if (ok) json_write(j, false, out);
     json_free(j);
@@ -202,7 +204,8 @@ static void end_process(struct link *l)
     l->proc = NULL;
     lock_give(&l->lock);
     frames_close(frames);                              /* by this it knows that it is to end */
-    if (proc) wait_for_end(proc, &end, LAST_WAIT_MS);
+    const unsigned ms = l->o.cache_bytes ? SAVE_WAIT_MS : LAST_WAIT_MS;        /* texts that are not written yet are then */
+    if (proc) wait_for_end(proc, &end, ms);
     proc_free(proc);
 }
 

@@ -24,6 +24,8 @@ struct link_options {              /* zero-initialise; borrowed until link_close
                                       that is not there when the process starts cannot be read later.  "/x/y.gguf": that file */
     uint32_t n_folders;
     const char *cache_folder;      /* of saved keys and values, made when missing; NULL: none */
+    uint64_t cache_bytes;          /* that its files may have; 0: none are written */
+    int32_t speculate;             /* as of hearth_engine_options, where a job's "load" does not say */
     bool no_sandbox;
     const char *program;           /* NULL: this one */
     void (*note)(void *arg, const char *line);     /* what belongs into a log: starts, deaths, what was sent again; or NULL */

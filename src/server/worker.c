@@ -312,6 +312,8 @@ static const struct read_row option_row[] = {
     { "keep_alive_s", READ_I64, offsetof(struct worker_options, keep_alive_s), -1, 1e10 },
     { "folders", READ_STRS, offsetof(struct worker_options, folders), 0, 0 },
     { "cache_folder", READ_STR, offsetof(struct worker_options, cache_folder), 0, 0 },
+    { "cache_bytes", READ_U64, offsetof(struct worker_options, cache_bytes), 0, 9e18 },
+    { "speculate", READ_I32, offsetof(struct worker_options, speculate), HEARTH_SPECULATE_OFF, HEARTH_MAX_DRAFT },
     { "no_sandbox", READ_FLAG, offsetof(struct worker_options, no_sandbox), 0, 0 },
 };
 

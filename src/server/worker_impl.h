@@ -28,6 +28,8 @@ struct worker_options {
     int64_t keep_alive_s;
     struct read_strs folders;
     const char *cache_folder;
+    uint64_t cache_bytes;
+    int32_t speculate;
     bool no_sandbox;
 };
 

@@ -22,6 +22,7 @@ struct models {
 
 struct load_fields {
     uint32_t num_ctx, num_batch, num_thread;
+    int32_t speculate;
     const char *kv_type, *kv_type_v, *scaling;
     const struct json *adapters;
     struct hearth_rope_options rope;
@@ -32,6 +33,7 @@ static const struct read_row load_row[] = {
     { "num_ctx", READ_U32, AT(num_ctx), 8, 1 << 24 },
     { "num_batch", READ_U32, AT(num_batch), 1, 1 << 20 },      /* the scheduler chooses; it does not change answers */
     { "num_thread", READ_U32, AT(num_thread), 0, 256 },
+    { "speculate", READ_I32, AT(speculate), HEARTH_SPECULATE_OFF, HEARTH_MAX_DRAFT },
     { "kv_type", READ_STR, AT(kv_type), 0, 0 },
     { "kv_type_v", READ_STR, AT(kv_type_v), 0, 0 },
     { "adapters", READ_ARRAY, AT(adapters), 0, 0 },
@@ -58,12 +60,12 @@ static int word_of(const char *word, const char *what, const char *const *list, 
     return err_set(err, ERR_ARG, "load.%s: there is no \"%.40s\"", what, word);
 }
 
+/* f holds what is meant where the wish says nothing. */
 static int read_load(const struct json *wish, struct load_fields *f, struct hearth_load *l, struct err *err)
 {
     static const char *const kv[] = { "auto", "f16", "f32", "bf16", "q8_0", "q4_0", NULL };
     static const char *const scaling[] = { "file", "none", "linear", "ntk", "yarn", "llama3", "longrope", NULL };
     _Static_assert(HEARTH_KV_Q4_0 == 5 && HEARTH_ROPE_LONGROPE == 6, "the words are in the order of the numbers");
-    *f = (struct load_fields){ 0 };
     if (!wish) return 0;
     int rc = read_object(wish, "load", &(struct read_table){ load_row, sizeof load_row / sizeof *load_row }, f, err);
     if (rc == 0) rc = word_of(f->kv_type, "kv_type", kv, &l->engine.kv_type, err);
@@ -212,16 +214,19 @@ int models_take(struct models *s, struct task *t, int pin, struct err *err)
 {
     const struct worker_options *o = &s->w->o;
     const char *path = t->head.model;
-    struct load_fields f;
+    struct load_fields f = { .speculate = o->speculate };
     struct hearth_load load = { .name = path, .keep_ms = keep_of(t->head.keep_alive), .pin = pin };
     struct hearth_error e;
     struct json *parsed = NULL;
     if (!path) return err_set(err, ERR_ARG, "a job needs \"model\"");
     load.path = strcmp(path, "embedded") ? path : NULL;
-    load.engine = (struct hearth_engine_options){ .max_running = o->max_running, .max_queued = o->max_queued };
+    load.engine = (struct hearth_engine_options){ .max_running = o->max_running, .max_queued = o->max_queued,
+                                                  .kv_files = o->cache_bytes ? o->cache_folder : NULL,
+                                                  .kv_files_limit = o->cache_bytes };
     int rc = read_load(t->head.load, &f, &load, err);
     load.model = (struct hearth_model_options){ .threads = f.num_thread ? f.num_thread : o->threads, .rope = f.rope };
     load.engine.n_ctx = f.num_ctx ? f.num_ctx : o->n_ctx;
+    load.engine.speculate = f.speculate;
     if (rc == 0) rc = read_adapters(s, path, f.adapters, &load, &parsed, err);
     struct loaded *l = rc == 0 ? mem_new(1, sizeof *l) : NULL;
     if (rc == 0 && !l) rc = err_set(err, ERR_NOMEM, "out of memory for a model");
