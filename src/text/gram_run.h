@@ -10,6 +10,7 @@
 #define HEARTH_TEXT_GRAM_RUN_H
 
 #include "text/gram.h"
+#include "text/vocab.h"
 
 enum {
     GRUN_BYTES = 24 << 20,
@@ -19,17 +20,17 @@ enum {
 };
 
 struct gstack { uint32_t q, count, up, pass, depth; };
-/* matcher.c: characters that are plain text at each of the next 2^k places, and where so many of them lead. */
-enum { GFAR = 5 };
-struct gfar { uint64_t set[GFAR][2]; uint32_t to[GFAR]; unsigned n; };      /* the first n are known */
+/* mask.c: characters that are plain text at each of the next 2^k places, and where so many of them lead. */
+enum { GFAR = 7 };
+struct gfar { struct vocab_set set[GFAR]; uint32_t to[GFAR]; unsigned n; };     /* the first n are known */
 
 struct gconfig {
     struct gfar *far;           /* NULL: nothing is known */
     uint32_t *next;             /* [n_classes], NULL until asked for; GRAM_NONE: not known yet */
     uint32_t at, n;             /* its stacks, in the pool */
-    uint32_t chain;             /* matcher.c: where plain text leads */
+    uint32_t chain;             /* mask.c: where plain text leads; GRAM_NONE: there is none */
     uint32_t mask;              /* matcher.c: which mask is its + 1; 0: none */
-    uint64_t absorbs[2];        /* matcher.c: the characters of plain text */
+    struct vocab_set absorbs;   /* mask.c: the characters of plain text */
     bool ends, known;           /* known: chain and absorbs are */
 };
 

@@ -70,7 +70,7 @@ struct builder {
         uint32_t node;
         uint8_t utf8;
         unsigned bit;                   /* its own character */
-        struct vocab_set path, below;
+        struct vocab_set below;
     } open[MAX_BYTES + 1];
 };
 
@@ -93,7 +93,7 @@ static bool close_to(struct builder *b, unsigned depth)
             x->below = v->n_sets++ & VOCAB_UNKNOWN;
         }
         vocab_set_add(above, b->open[b->depth].bit);
-        for (int w = 0; w < 2; w++) above->w[w] |= below->w[w];
+        for (size_t w = 0; w < sizeof above->w / sizeof *above->w; w++) above->w[w] |= below->w[w];
         if (x->deepest > up->deepest) up->deepest = x->deepest;
     }
     return true;
@@ -111,17 +111,14 @@ static bool open_node(struct builder *b, uint8_t byte, uint32_t token)
     }
     const struct vocab_node *up = &v->node[b->open[b->depth].node];
     unsigned before = b->open[b->depth].utf8, after = utf8_next(before, byte);
-    unsigned bit = after == BROKEN || byte < 2 ? VOCAB_BAD : byte < 0x80 ? byte : VOCAB_MANY;
+    unsigned bit = after == BROKEN ? VOCAB_BAD : before == WHOLE ? vocab_class(byte) : b->open[b->depth].bit;
     struct vocab_node x = { .token = token, .below = VOCAB_UNKNOWN, .whole = after == WHOLE, .byte = byte,
                             .depth = (uint8_t)(b->depth + 1), .chars = (uint8_t)(up->chars + (before == WHOLE)) };
     x.deepest = x.chars;
-    struct vocab_set path = b->open[b->depth].path;
-    vocab_set_add(&path, bit);
     b->depth++;
     b->open[b->depth].node = v->n_nodes;
     b->open[b->depth].utf8 = (uint8_t)after;
     b->open[b->depth].bit = bit;
-    b->open[b->depth].path = path;
     b->open[b->depth].below = (struct vocab_set){ { 0 } };
     v->node[v->n_nodes++] = x;
     return true;
@@ -141,13 +138,103 @@ static bool make_trie(struct vocab *v, const struct sorted *s)
         while (b.depth < s[i].n)
             if (!open_node(&b, s[i].s[b.depth], i)) return false;
         v->order[i] = s[i].id;
-        v->of[s[i].id] = b.open[b.depth].path;
-        v->chars[s[i].id] = v->node[b.open[b.depth].node].chars;
     }
     if (!close_to(&b, 0)) return false;
     v->node[0].end = v->n_nodes;
     v->node[v->n_nodes] = (struct vocab_node){ .token = v->n_order, .end = v->n_nodes };
     return true;
+}
+
+/* ---- characters by their place ---- */
+
+/* The class of the character that begins at byte *i of a token, which moves behind it; VOCAB_CLASSES at the end. */
+static unsigned next_class(const uint8_t *s, size_t n, size_t *i)
+{
+    if (*i >= n) return VOCAB_CLASSES;
+    unsigned class = vocab_class(s[*i]), state = WHOLE;
+    do state = utf8_next(state, s[(*i)++]);
+    while (state != WHOLE && state != BROKEN && *i < n);
+    return state == BROKEN ? VOCAB_BAD : class;
+}
+
+static bool is_bad(const uint8_t *s, size_t n)
+{
+    unsigned c = 0;
+    for (size_t i = 0; c < VOCAB_BAD;) c = next_class(s, n, &i);
+    return c == VOCAB_BAD;
+}
+
+/* Counts what is to be listed, then (fill) lists it. */
+static void list_one(struct vocab *v, uint32_t rank, bool fill)
+{
+    int32_t id = v->order[rank];
+    const uint8_t *s = v->bytes + v->at[id];
+    size_t n = v->at[id + 1] - v->at[id], i = 0;
+    unsigned c;
+    struct vocab_long x = { .rank = rank };
+    if (is_bad(s, n)) {
+        if (fill) v->bad[v->n_bad] = rank;
+        v->n_bad++;
+        return;
+    }
+    for (; (c = next_class(s, n, &i)) != VOCAB_CLASSES; x.chars++) {
+        vocab_set_add(&x.of, c);
+        if (x.chars >= VOCAB_NEAR) continue;
+        uint32_t *at = &v->begin[x.chars * VOCAB_CLASSES + c + 1];
+        if (fill) v->place[(*at)++] = rank;
+        else (*at)++;
+        vocab_set_add(&v->present[x.chars], c);
+    }
+    if (x.chars <= VOCAB_NEAR) return;
+    if (fill) v->longer[v->n_longer] = x;
+    v->n_longer++;
+}
+
+enum { LISTS = VOCAB_NEAR * VOCAB_CLASSES };
+
+static bool cut_lists(struct vocab *v)
+{
+    uint32_t most = 0, lo = 0, hi = 0;
+    for (uint32_t i = 1; i < v->n_nodes; i = v->node[i].end) {
+        const uint32_t from = v->node[i + 1].token, to = v->node[v->node[i].end].token;
+        if (!v->node[i].whole || to - from <= most) continue;
+        most = to - from;
+        v->largest = i;
+        lo = from;
+        hi = to;
+    }
+    v->inner = mem_new_array(uint32_t, 2 * LISTS);
+    for (uint32_t i = 0; v->inner && i < LISTS; i++) {
+        const uint32_t *a = v->place + v->begin[i], *z = v->place + v->begin[i + 1];
+        v->inner[2 * i] = (uint32_t)(vocab_from(a, z, lo) - v->place);
+        v->inner[2 * i + 1] = (uint32_t)(vocab_from(a, z, hi) - v->place);
+        v->weight[i % VOCAB_CLASSES] += (uint64_t)(z - a);
+    }
+    return v->inner != NULL;
+}
+
+static bool list_places(struct vocab *v)
+{
+    v->begin = mem_new_array(uint32_t, LISTS + 2);
+    v->text = mem_new_array(uint64_t, v->n_words);
+    if (!v->begin || !v->text) return false;
+    for (uint32_t rank = 0; rank < v->n_order; rank++) {
+        v->text[v->order[rank] >> 6] |= (uint64_t)1 << (v->order[rank] & 63);
+        list_one(v, rank, false);
+    }
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < LISTS; i++) {              /* begin[i + 1]: where list i begins, for filling moves it on */
+        uint32_t many = v->begin[i + 1];
+        v->begin[i + 1] = n;
+        n += many;
+    }
+    v->place = mem_new_array(uint32_t, (size_t)n + 1);
+    v->bad = mem_new_array(uint32_t, (size_t)v->n_bad + 1);
+    v->longer = mem_new_array(struct vocab_long, (size_t)v->n_longer + 1);
+    if (!v->place || !v->bad || !v->longer) return false;
+    v->n_bad = v->n_longer = 0;
+    for (uint32_t rank = 0; rank < v->n_order; rank++) list_one(v, rank, true);
+    return cut_lists(v);
 }
 
 int vocab_open(struct vocab **out, const struct tokenizer *t, int32_t n_vocab, struct err *err)
@@ -162,14 +249,11 @@ int vocab_open(struct vocab **out, const struct tokenizer *t, int32_t n_vocab, s
     size_t n = (size_t)v->n_vocab + 1;
     struct sorted *s = mem_new_array(struct sorted, n);
     v->order = mem_new_array(int32_t, n);
-    v->of = mem_new_array(struct vocab_set, n);
-    v->chars = mem_new_array(uint8_t, n);
-    bool ok = rc == 0 && s && v->order && v->of && v->chars;
+    bool ok = rc == 0 && s && v->order;
     for (int32_t id = 0; ok && id < v->n_vocab; id++)
         if (v->at[id + 1] > v->at[id]) s[v->n_order++] = (struct sorted){ v->bytes + v->at[id], v->at[id + 1] - v->at[id], id };
-    for (int32_t id = 0; ok && id < v->n_vocab; id++) vocab_set_add(&v->of[id], VOCAB_BAD);       /* unless it is found below */
     if (ok) qsort(s, v->n_order, sizeof *s, by_bytes);
-    if (ok) ok = make_trie(v, s);
+    ok = ok && make_trie(v, s) && list_places(v);
     mem_free(s);
     if (!ok) {
         vocab_close(v);
@@ -185,8 +269,12 @@ void vocab_close(struct vocab *v)
     mem_free(v->node);
     mem_free(v->order);
     mem_free(v->set);
-    mem_free(v->of);
-    mem_free(v->chars);
+    mem_free(v->text);
+    mem_free(v->bad);
+    mem_free(v->place);
+    mem_free(v->begin);
+    mem_free(v->inner);
+    mem_free(v->longer);
     mem_free(v->at);
     mem_free(v->bytes);
     mem_free(v->ends);

@@ -4,14 +4,9 @@
 
 #include "base/mem.h"
 #include "text/gram_run.h"
+#include "text/mask.h"
 
-enum {
-    MASKS = 256,                /* masks that are kept */
-    BASES = 24,                 /* ... of plain tokens */
-    FAR = 16                    /* plain text is followed for so many characters */
-};
-
-struct base { struct vocab_set plain; unsigned chars; uint32_t used; uint64_t *bits; };
+enum { MASKS = 256 };           /* that are kept */
 
 /* A text that is looked for; fail[k]: the longest border of its first k bytes. */
 struct mark { char *s; size_t n; uint8_t *fail; };
@@ -28,8 +23,7 @@ struct shared {
     uint32_t armed;             /* the config behind the trigger */
     uint64_t *mask[MASKS];
     uint32_t of[MASKS], next;   /* the config of each; where the next goes */
-    struct base base[BASES];
-    uint32_t clock;
+    struct masks make;
     uint64_t *waiting;          /* mask while waiting */
     struct matcher *first;      /* all clones */
 };
@@ -44,10 +38,6 @@ struct matcher {
     size_t n_past, at;
 };
 
-static bool in(const uint64_t *mask, int32_t id) { return mask[id >> 6] >> (id & 63) & 1; }
-static void put(uint64_t *mask, int32_t id) { mask[id >> 6] |= (uint64_t)1 << (id & 63); }
-static void take(uint64_t *mask, int32_t id) { mask[id >> 6] &= ~((uint64_t)1 << (id & 63)); }
-
 static int limit(const struct grun *r, struct err *err)
 {
     if (r->rc == ERR_NOMEM) return err_set(err, ERR_NOMEM, "out of memory for the grammar");
@@ -56,244 +46,7 @@ static int limit(const struct grun *r, struct err *err)
                    GRUN_BYTES >> 20);
 }
 
-/* ---- plain text ----
- *
- * Of a config in the middle of a string nearly every character leads to one and the same config.  Those characters are its
- * plain text: a subtree of the trie that has only such characters needs no walk. */
-
-/* The config to which every byte lo..hi leads from c; GRAM_NONE when they differ or none may come. */
-static uint32_t all_lead(struct grun *r, uint32_t c, unsigned lo, unsigned hi)
-{
-    const uint8_t *class_of = r->g->class_of;
-    uint32_t to = grun_byte(r, c, (uint8_t)lo);
-    for (unsigned b = lo + 1; b <= hi; b++)
-        if (class_of[b] != class_of[b - 1] && grun_byte(r, c, (uint8_t)b) != to) return GRAM_NONE;
-    return to == GRUN_DEAD ? GRAM_NONE : to;
-}
-
-/* Where every character of several bytes leads from c; GRAM_NONE when they differ. */
-static uint32_t many_lead(struct grun *r, uint32_t c)
-{
-    static const struct { uint8_t from, to, lo, hi, rest; } row[] = {
-        { 0xc2, 0xdf, 0x80, 0xbf, 0 }, { 0xe0, 0xe0, 0xa0, 0xbf, 1 }, { 0xe1, 0xec, 0x80, 0xbf, 1 }, { 0xed, 0xed, 0x80,
-            0x9f, 1 },
-        { 0xee, 0xef, 0x80, 0xbf, 1 }, { 0xf0, 0xf0, 0x90, 0xbf, 2 }, { 0xf1, 0xf3, 0x80, 0xbf, 2 }, { 0xf4, 0xf4, 0x80,
-            0x8f, 2 },
-    };
-    uint32_t result = GRAM_NONE;
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        uint32_t to = all_lead(r, c, row[i].from, row[i].to);
-        if (to != GRAM_NONE) to = all_lead(r, to, row[i].lo, row[i].hi);
-        for (unsigned k = 0; k < row[i].rest && to != GRAM_NONE; k++) to = all_lead(r, to, 0x80, 0xbf);
-        if (to == GRAM_NONE || (i && to != result)) return GRAM_NONE;
-        result = to;
-    }
-    return result;
-}
-
-static void learn(struct grun *r, uint32_t c)
-{
-    static const uint8_t likely[] = "ae0 -";
-    uint32_t to[128], best = GRAM_NONE;
-    unsigned most = 0;
-    for (unsigned b = 2; b < 128; b++) to[b] = grun_byte(r, c, (uint8_t)b);
-    to[VOCAB_MANY] = many_lead(r, c);
-    to[VOCAB_BAD] = GRAM_NONE;
-    for (unsigned i = 0; i < sizeof likely; i++) {          /* its last byte stands for MANY */
-        uint32_t t = to[likely[i]];
-        unsigned same = 0;
-        if (t == GRUN_DEAD || t == GRAM_NONE || t == best) continue;
-        for (unsigned b = 0; b < 128; b++) same += to[b] == t;
-        if (same > most) {
-            most = same;
-            best = t;
-        }
-    }
-    struct gconfig *x = &r->config[c];
-    x->known = true;
-    x->chain = best;
-    x->absorbs[0] = x->absorbs[1] = 0;
-    for (unsigned b = 0; b < 128 && best != GRAM_NONE; b++)
-        if (to[b] == best) x->absorbs[b >> 6] |= (uint64_t)1 << (b & 63);
-}
-
-static struct vocab_set plain_of(struct grun *r, uint32_t c)
-{
-    if (!r->config[c].known) learn(r, c);
-    return (struct vocab_set){ { r->config[c].absorbs[0], r->config[c].absorbs[1] } };
-}
-
-/* What is known of the next 2^k characters; NULL: no memory, or no plain text. */
-static const struct gfar *far_of(struct grun *r, uint32_t c, unsigned k)
-{
-    if (c == GRAM_NONE) return NULL;
-    if (!r->config[c].known) learn(r, c);
-    struct gfar *f = r->config[c].far;
-    if (!f) {
-        if (!(f = arena_new(&r->rows, struct gfar, 1))) return NULL;
-        f->n = 1;
-        f->set[0][0] = r->config[c].absorbs[0];
-        f->set[0][1] = r->config[c].absorbs[1];
-        f->to[0] = r->config[c].chain;
-        r->config[c].far = f;
-    }
-    for (; f->n <= k; f->n++) {
-        const struct gfar *next = far_of(r, f->to[f->n - 1], f->n - 1);
-        for (int w = 0; w < 2; w++) f->set[f->n][w] = next ? f->set[f->n - 1][w] & next->set[f->n - 1][w] : 0;
-        f->to[f->n] = next ? next->to[f->n - 1] : GRAM_NONE;
-    }
-    return f;
-}
-
-/* Whether any n characters of this set can follow c, and are plain text there.  May say no of more than 16, or near the end. */
-static bool can_take(struct grun *r, uint32_t c, const struct vocab_set *s, unsigned n)
-{
-    unsigned k = 0;
-    while (1u << k < n) k++;
-    if (r->config[c].known && r->config[c].chain == c) k = 0;               /* for ever */
-    const struct gfar *f = k < GFAR ? far_of(r, c, k) : NULL;
-    return f && !(s->w[0] & ~f->set[k][0]) && !(s->w[1] & ~f->set[k][1]);
-}
-
-/* The mask of tokens that consist of up to `chars` characters of this set. */
-static const uint64_t *base_mask(struct shared *s, const struct vocab_set *plain, unsigned chars)
-{
-    const struct vocab *v = s->v;
-    struct base *b = &s->base[0];
-    for (struct base *x = s->base; x < s->base + BASES; x++) {
-        if (x->bits && x->chars == chars && !memcmp(&x->plain, plain, sizeof *plain)) {
-            x->used = ++s->clock;
-            return x->bits;
-        }
-        if (x->used < b->used) b = x;
-    }
-    if (!b->bits && !(b->bits = mem_new_array(uint64_t, v->n_words))) return NULL;
-    memset(b->bits, 0, v->n_words * sizeof *b->bits);
-    for (int32_t id = 0; id < v->n_vocab; id++)
-        b->bits[id >> 6] |= (uint64_t)(v->chars[id] <= chars && vocab_set_within(&v->of[id], plain)) << (id & 63);
-    b->plain = *plain;
-    b->chars = chars;
-    b->used = ++s->clock;
-    return b->bits;
-}
-
-/* ---- a mask ---- */
-
-static void put_tokens(const struct vocab *v, uint64_t *mask, uint32_t from, uint32_t to)
-{
-    for (uint32_t i = from; i < to; i++) put(mask, v->order[i]);
-}
-
-/* Whether no character of this set can follow the config to which n characters lead from c. */
-static bool closed(struct grun *r, uint32_t c, const struct vocab_set *s, unsigned n)
-{
-    while (n--) c = r->config[c].chain;
-    for (unsigned b = 2; b < 256; b++)
-        if (vocab_set_has(s, b < 128 ? b : VOCAB_MANY) && grun_byte(r, c, (uint8_t)b) != GRUN_DEAD) return false;
-    return true;
-}
-
-/* Tokens whose bytes can follow c, by walking the trie; those of up to `chars` characters of `plain` are in the mask already
- * (chars 0: none are); all: and longer ones of these characters cannot follow. */
-static void walk(struct shared *s, uint32_t c, uint64_t *mask, const struct vocab_set *plain, unsigned chars, bool all)
-{
-    struct grun *r = &s->run;
-    const struct vocab *v = s->v;
-    const struct vocab_node *node = v->node;
-    const uint8_t *class_of = s->g->class_of;
-    struct { uint32_t config; bool plain; const uint32_t *row; } at[256];
-    at[0].config = c;
-    at[0].plain = chars;
-    at[0].row = grun_row(r, c);
-    for (uint32_t i = 1; i < v->n_nodes && !r->rc;) {
-        const struct vocab_node *x = &node[i];
-        unsigned up = x->depth - 1u;
-        unsigned bit = x->byte >= 0x80 ? VOCAB_MANY : x->byte < 2 ? VOCAB_BAD : x->byte;
-        bool is_plain = at[up].plain && vocab_set_has(plain, bit);
-        if (is_plain && (all || x->deepest <= chars) &&
-            (x->below != VOCAB_UNKNOWN ? vocab_set_within(&v->set[x->below], plain) : x->whole && x->end == i + 1)) {
-            i = x->end;
-            continue;
-        }
-        uint32_t to = at[up].row[class_of[x->byte]];
-        if (to == GRAM_NONE) to = grun_step(r, at[up].config, class_of[x->byte]);
-        if (to == GRUN_DEAD) {
-            i = x->end;
-            continue;
-        }
-        if (x->below != VOCAB_UNKNOWN) {
-            const struct vocab_set *below = &v->set[x->below];
-            unsigned n = (unsigned)(x->deepest - x->chars);
-            if (x->whole && can_take(r, to, below, n)) {
-                put_tokens(v, mask, x->token, node[x->end].token);
-                i = x->end;
-                continue;
-            }
-        }
-        put_tokens(v, mask, x->token, node[i + 1].token);
-        if (x->end > i + 1) {
-            at[x->depth].config = to;
-            at[x->depth].plain = is_plain;
-            at[x->depth].row = r->config[to].next;
-            if (!at[x->depth].row && !(at[x->depth].row = grun_row(r, to))) return;
-        }
-        i++;
-    }
-}
-
-/* What the <token>s of the grammar add. */
-static void add_symbols(struct shared *s, uint32_t c, uint64_t *mask)
-{
-    const struct vocab *v = s->v;
-    for (uint32_t k = 0; k < s->g->n_tokens; k++) {
-        if (grun_token(&s->run, c, k) == GRUN_DEAD) continue;
-        if (!s->g->token[k].negated) {
-            if (!in(v->ends, s->token[k])) put(mask, s->token[k]);
-            continue;
-        }
-        for (int32_t id = 0; id < v->n_vocab; id++)
-            if (id != s->token[k] && !in(v->ends, id)) put(mask, id);
-    }
-}
-
-static unsigned size_of(const struct vocab_set *s)
-{
-    return (unsigned)__builtin_popcountll(s->w[0]) + (unsigned)__builtin_popcountll(s->w[1]);
-}
-
-/* The characters that are plain text all along from c, and how many of them can follow: as many as may be without losing most of
- * the set. */
-static unsigned common_plain(struct grun *r, uint32_t c, struct vocab_set *plain)
-{
-    *plain = plain_of(r, c);
-    unsigned n = size_of(plain), i = 0, least = n - n / 4;
-    for (struct vocab_set all = *plain; n && i < FAR; i++) {
-        struct vocab_set here = plain_of(r, c);
-        for (int w = 0; w < 2; w++) all.w[w] &= here.w[w];
-        if (size_of(&all) < least) break;
-        *plain = all;
-        if (r->config[c].chain == c) return 255;
-        c = r->config[c].chain;
-    }
-    return i;
-}
-
-static int make_mask(struct shared *s, uint32_t c, uint64_t *mask)
-{
-    struct grun *r = &s->run;
-    const struct vocab *v = s->v;
-    struct vocab_set plain;
-    unsigned far = common_plain(r, c, &plain);
-    const uint64_t *base = far ? base_mask(s, &plain, far) : NULL;
-    if (base) memcpy(mask, base, v->n_words * sizeof *mask);
-    else memset(mask, 0, v->n_words * sizeof *mask);
-    if (!grun_row(r, c)) return r->rc;
-    walk(s, c, mask, &plain, base ? far : 0, base && far < FAR && closed(r, c, &plain, far));
-    if (r->config[c].ends)
-        for (uint32_t w = 0; w < v->n_words; w++) mask[w] |= v->ends[w];
-    if (grun_wants_tokens(r, c)) add_symbols(s, c, mask);
-    return r->rc;
-}
+/* ---- masks ---- */
 
 static void forget_masks(struct shared *s)
 {
@@ -331,7 +84,7 @@ static int mask_of(struct shared *s, uint32_t c, const uint64_t **mask, struct e
         if (!s->mask[k - 1] && !(s->mask[k - 1] = mem_new_array(uint64_t, s->v->n_words)))
             return err_set(err, ERR_NOMEM, "out of memory for a mask of tokens");
         s->of[k - 1] = GRAM_NONE;
-        if (make_mask(s, c, s->mask[k - 1]) < 0) return limit(&s->run, err);
+        if (masks_make(&s->make, c, s->token, s->mask[k - 1]) < 0) return limit(&s->run, err);
         s->of[k - 1] = c;
         s->run.config[c].mask = k;
     }
@@ -446,7 +199,7 @@ static int waiting_mask(struct matcher *m, const uint64_t **mask)
         bytes_of(s, s->crossing.id[i], &p, &n, &b);
         struct position to = advance(s, m->now, p, n);
         if (!to.armed || to.config != GRUN_DEAD) continue;
-        take(s->waiting, s->crossing.id[i]);
+        mask_take(s->waiting, s->crossing.id[i]);
         all = false;
     }
     *mask = all ? NULL : s->waiting;
@@ -475,7 +228,7 @@ static void shared_free(struct shared *s)
 {
     grun_close(&s->run);
     for (unsigned i = 0; i < MASKS; i++) mem_free(s->mask[i]);
-    for (unsigned i = 0; i < BASES; i++) mem_free(s->base[i].bits);
+    masks_close(&s->make);
     ids_release(&s->crossing);
     mem_free(s->token);
     mark_release(&s->trigger);
@@ -535,6 +288,7 @@ static int prepare(struct shared *s, const struct matcher_options *o, struct err
     s->never = o->never;
     int rc = grun_open(&s->run, s->g) < 0 ? limit(&s->run, err) : find_tokens(s, err);
     if (rc < 0) return rc;
+    if (masks_open(&s->make, &s->run, s->v) < 0) return nomem(err);
     if (!mark_init(&s->trigger, o->trigger) || !mark_init(&s->open, o->skip_open) || !mark_init(&s->close, o->skip_close))
         return nomem(err);
     if (!s->trigger.n) return 0;
@@ -618,7 +372,7 @@ static bool follow(struct matcher *m, int32_t id, struct position *to)
     const struct vocab *v = s->v;
     *to = m->now;
     if (id < 0 || id >= v->n_vocab || m->now.ended || s->run.rc) return false;
-    if (in(v->ends, id)) {
+    if (mask_has(v->ends, id)) {
         to->ended = true;
         return matcher_may_end(m);
     }
