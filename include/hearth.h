@@ -69,7 +69,8 @@ struct hearth_model_options {      /* zero-initialise: every zero is the default
     uint64_t kv_limit;             /* bytes that keys and values of all texts may take; 0: 3/4 of what the weights leave free */
     uint64_t cache_limit;          /* of these, what past texts may keep to be gone on from; 0: a quarter, or HEARTH_CACHE_NONE */
     struct hearth_rope_options rope;
-    const char *chat_template;     /* Jinja, in the place of the file's own; NULL: that */
+    const char *chat_template;     /* Jinja or Go's language, in the place of the file's own; NULL: that */
+    const char *spare_template;    /* the same, but only where the file has none of its own that can be used */
 };
 #define HEARTH_CACHE_NONE UINT64_MAX
 

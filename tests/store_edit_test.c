@@ -7,8 +7,39 @@
 
 static struct server server;
 static char hex[SHA256_HEX + 1], manifest[512], base[64];
-static char *model;
-static size_t n_model;
+static char *model, *mute, *talks;         /* the model, without a chat template, with one of its own */
+static size_t n_model, n_mute, n_talks;
+static const char published[] = "{{ if .Prompt }}<{{ .Prompt }}>{{ end }}{{ .Response }}";
+
+/* The same model with another chat template. */
+static char *talking_model(const char *chat, size_t *n)
+{
+    char *text;
+    assert_int_equal(tiny_model(in_dir("talks.gguf"), (struct tiny){ .arch = "llama", .type = DT_F16, .seed = 5,
+      .chat = chat }), 0);
+    assert_int_equal(os_read_file(in_dir("talks.gguf"), 64 << 20, &text, n, NULL), 0);
+    return text;
+}
+
+/* A layer of a template of Go beside a model's file, as a registry has it. */
+static void publish(const char *name, const char *file, size_t size, const char *text)
+{
+    static char list[2][1024];
+    static int at;
+    char path[128], digest[SHA256_HEX + 1], file_hex[SHA256_HEX + 1];
+    char *m = list[at++];
+    sha256_bytes(file, size, file_hex, NULL);
+    sha256_bytes(text, strlen(text), digest, NULL);
+    snprintf(m, sizeof list[0], "{\"schemaVersion\":2,\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\","
+             "\"digest\":\"sha256:%s\",\"size\":%zu},{\"mediaType\":\"application/vnd.ollama.image.template\","
+             "\"digest\":\"sha256:%s\",\"size\":%zu}]}", file_hex, size, digest, strlen(text));
+    snprintf(path, sizeof path, "/v2/library/%s/manifests/latest", name);
+    server_add(&server, path, m, strlen(m));
+    snprintf(path, sizeof path, "/v2/library/%s/blobs/sha256:%s", name, digest);
+    server_add(&server, path, text, strlen(text));
+    snprintf(path, sizeof path, "/v2/library/%s/blobs/sha256:%s", name, file_hex);
+    server_add(&server, path, file, size);
+}
 
 static int setup(void **state)
 {
@@ -28,6 +59,10 @@ static int setup(void **state)
     snprintf(large, sizeof large, "{\"schemaVersion\":2,\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\","
              "\"digest\":\"sha256:%.63s0\",\"size\":12000000000}]}", hex);
     server_add(&server, "/v2/library/vast/manifests/latest", large, strlen(large));
+    mute = talking_model("", &n_mute);
+    talks = talking_model("{% for m in messages %}({{ m.content }}){% endfor %}", &n_talks);
+    publish("plain", mute, n_mute, published);
+    publish("talks", talks, n_talks, published);
     server_start(&server);
     store_file("mine.gguf", model, n_model);
     return 0;
@@ -38,6 +73,8 @@ static int teardown(void **state)
     (void)state;
     server_stop(&server);
     mem_free(model);
+    mem_free(mute);
+    mem_free(talks);
     return store_home_remove();
 }
 
@@ -165,13 +202,71 @@ static void made_by_a_modelfile(void **state)
     expect(PROGRAM(NULL, "show", "briefer", "--parameters"), 0, "\"temperature\":0.0", NULL);
 }
 
+/* How many tokens the prompt of "hello" has, and the answer to it. */
+static void answer_of(const char *name, char text[256], int64_t *tokens)
+{
+    struct result r = PROGRAM(NULL, "run", name, "-n", "3", "--temp", "0", "--json", "hello");
+    program_expect(&r, 0);
+    struct json *j = parsed(r.out);
+    snprintf(text, 256, "%s", json_str(json_get(j, "text"), NULL));
+    *tokens = json_int(json_get(j, "prompt_tokens"));
+    json_free(j);
+    program_free(&r);
+}
+
+static void check_prompt(const char *name, const char *prompt)
+{
+    char got[256], want[256];
+    int64_t n;
+    answer_of(name, got, &n);
+    struct result r = PROGRAM(NULL, "run", in_dir("mine.gguf"), "--no-template", "-n", "3", "--temp", "0", "--json", prompt);
+    program_expect(&r, 0);
+    struct json *j = parsed(r.out);
+    snprintf(want, sizeof want, "%s", json_str(json_get(j, "text"), NULL));
+    assert_int_equal(n, json_int(json_get(j, "prompt_tokens")));
+    assert_string_equal(got, want);
+    json_free(j);
+    program_free(&r);
+}
+
+static void templates_of_go(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    /* That of a Modelfile is always used. */
+    store_text("Modelfile", "FROM ./mine.gguf\nTEMPLATE \"\"\"{{ range .Messages }}[{{ .Role }}]{{ .Content }}{{ end }}\"\"\"\n");
+    expect(PROGRAM(NULL, "create", "go", "-f", in_dir("Modelfile")), 0, "made", NULL);
+    check_prompt("go", "[user]hello");
+    expect(PROGRAM(NULL, "show", "go", "--template"), 0, "{{ range .Messages }}", NULL);
+    struct result r = PROGRAM(NULL, "show", "go", "--modelfile");
+    program_expect(&r, 0);
+    program_contains(r.out, "TEMPLATE {{ range .Messages }}");
+    assert_null(strstr(r.out, "#"));
+    program_free(&r);
+    /* One that was published helps out. */
+    expect(PROGRAM(NULL, "pull", "plain"), 0, NULL, NULL);
+    check_prompt("plain", "<hello>");
+    expect(PROGRAM(NULL, "show", "plain", "--modelfile"), 0, "# It came with the model.", NULL);
+    /* The file's own is the better one, unless a Modelfile says otherwise. */
+    expect(PROGRAM(NULL, "pull", "talks"), 0, NULL, NULL);
+    check_prompt("talks", "(hello)");
+    store_text("Modelfile", "FROM talks\nSYSTEM x\n");
+    expect(PROGRAM(NULL, "create", "heir", "-f", in_dir("Modelfile")), 0, NULL, NULL);
+    check_prompt("heir", "(x)(hello)");
+    store_text("Modelfile", "FROM talks\nTEMPLATE {{ .Prompt }}!{{ .Response }}\n");
+    expect(PROGRAM(NULL, "create", "wilful", "-f", in_dir("Modelfile")), 0, NULL, NULL);
+    check_prompt("wilful", "hello!");
+}
+
 static void refused_modelfiles(void **state)
 {
     (void)state;
     NEED_PROGRAM();
     wipe();
     static const char *const row[][2] = {
-        { "FROM ./mine.gguf\nTEMPLATE \"{{ .Prompt }}\"", "line 2: TEMPLATE is written in Go's language" },
+        { "FROM ./mine.gguf\nTEMPLATE \"{{ if .Prompt }}\"", "line 2: TEMPLATE: template: line 1, column 17: this bloc"
+          "k has no end" },
         { "FROM ./mine.gguf\nTEMPLATE \"{% if %}\"", "line 2: TEMPLATE: " },
         { "FROM ./mine.gguf\nPARAMETER temprature 1", "did you mean temperature?" },
         { "FROM ./mine.gguf\nADAPTER nothing.gguf", "No such file" },
@@ -417,7 +512,8 @@ static void hosts_that_requests_may_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(run_fetches), cmocka_unit_test(made_by_a_modelfile), cmocka_unit_test(refused_modelfiles),
+        cmocka_unit_test(run_fetches), cmocka_unit_test(made_by_a_modelfile), cmocka_unit_test(templates_of_go),
+          cmocka_unit_test(refused_modelfiles),
         cmocka_unit_test(copied), cmocka_unit_test(verified), cmocka_unit_test(cleaned_up_when_told),
         cmocka_unit_test(blobs_that_are_uploaded), cmocka_unit_test(what_came_meanwhile_keeps_its_files),
         cmocka_unit_test(hosts_that_requests_may_name),

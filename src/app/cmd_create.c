@@ -63,13 +63,10 @@ static int add_from(struct making *m, const char *value, struct err *err)
     return rc;
 }
 
-/* Templates of Go are Ollama's own; a template that cannot be compiled would only fail later. */
+/* A template that cannot be compiled would only fail later. */
 static int add_template(struct making *m, const char *value, struct err *err)
 {
     struct template *t;
-    if (template_is_go(value))
-        return err_set(err, ERR_UNSUPPORTED, "TEMPLATE is written in Go's language of templates ({{ .Prompt }}), which "
-                       "Hearth does not run: write it in Jinja ({{ messages }}), or leave it out, and the model's own is used");
     int rc = *value ? template_compile(&t, value, strlen(value), err) : 0;
     if (rc < 0) return err_prefix(err, rc, "TEMPLATE: ");
     if (*value) template_free(t);
@@ -198,7 +195,7 @@ const struct command command_row_create = {
              "  FROM qwen3:4b                    a name, a GGUF file or a folder; it is used where it lies, nothing is copied\n"
              "  PARAMETER temperature 0.7        a setting; PARAMETER stop may be repeated\n"
              "  SYSTEM \"\"\"You are brief.\"\"\"      what it is told about its role; \"\"\" for texts of several lines\n"
-             "  TEMPLATE \"\"\"...\"\"\"               a chat template in Jinja, in the place of the model's own\n"
+             "  TEMPLATE \"\"\"...\"\"\"               a chat template, in the place of the model's own\n"
              "  ADAPTER ./lora.gguf              a LoRA: a GGUF file or a folder of PEFT\n"
              "  MESSAGE user Hello               messages with which every chat begins\n"
              "  LICENSE \"\"\"...\"\"\"\n",

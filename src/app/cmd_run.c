@@ -236,8 +236,8 @@ static int take_adapters(struct runner *r, struct err *err)
 static int open_runner(struct runner *r, const char *path, struct hearth_error *e)
 {
     uint64_t start = os_now_ns();
-    struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu, .rope = r->o.rope,
-                                       .chat_template = run_model_template(&r->from) };
+    struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu, .rope = r->o.rope };
+    run_model_template(&r->from, &mo);
     int rc = path ? hearth_model_open(&r->model, path, &mo, e) : hearth_model_open_embedded(&r->model, &mo, e);
     if (rc < 0) return rc;
     hearth_model_info(r->model, &r->info);

@@ -6,6 +6,7 @@
 #include "app/settings.h"
 #include "app/term.h"
 #include "base/os.h"
+#include "text/template.h"
 
 void run_model_release(struct run_model *m)
 {
@@ -96,10 +97,11 @@ int run_model_get(struct run_model *m, const char *operand, const struct run_get
 
 /* ---- what it brings ---- */
 
-const char *run_model_template(const struct run_model *m)
+void run_model_template(const struct run_model *m, struct hearth_model_options *o)
 {
     const char *t = m->parts.template;
-    return t && *t && !template_is_go(t) ? t : NULL;
+    bool first = t && (m->parts.own_template || !template_is_go(t, strlen(t)));
+    if (t && *t) *(first ? &o->chat_template : &o->spare_template) = t;
 }
 
 int run_model_begin(const struct run_model *m, struct dialog *d, struct err *err)

@@ -21,8 +21,9 @@ struct run_model {
 int  run_model_get(struct run_model *m, const char *operand, const struct run_get *how, struct err *err);
 int  run_model_embedded(struct run_model *m, const struct run_get *how, struct err *err);      /* the one inside the program */
 void run_model_release(struct run_model *m);
-/* The template that is to take the place of the file's own, or NULL. */
-const char *run_model_template(const struct run_model *m);
+/* Sets the template that came with the model: that of a Modelfile, and any in Jinja, takes the place of the file's own; one in
+ * Go's language that was published with it only helps out. */
+void run_model_template(const struct run_model *m, struct hearth_model_options *o);
 /* The system message and the messages with which a chat with this model begins. */
 int  run_model_begin(const struct run_model *m, struct dialog *d, struct err *err);
 

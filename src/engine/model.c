@@ -107,23 +107,36 @@ static int check_types(const struct hearth_model *m, struct err *err)
     return 0;
 }
 
-static int open_template(struct hearth_model *m, const char *own, struct err *err)
+static int given_template(struct hearth_model *m, const char *text, struct err *err)
+{
+    struct err why = { 0 };
+    m->tmpl_text = arena_strdup(&m->arena, text, strlen(text));
+    m->tmpl_n = strlen(text);
+    if (!m->tmpl_text) return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
+    if (template_compile(&m->tmpl, m->tmpl_text, m->tmpl_n, &why) == 0) return 0;
+    return err_set(err, why.code, "the chat template that was given: %s", why.msg);
+}
+
+/* The one that was given, the file's, the spare one, what the vocabulary tells. */
+static int open_template(struct hearth_model *m, const struct hearth_model_options *o, struct err *err)
 {
     struct gguf_str s;
     struct err why = { 0 };
     const char *usual;
+    if (o && o->chat_template) return given_template(m, o->chat_template, err);
+    bool own = gguf_get_str(m->gguf, "tokenizer.chat_template", &s) && s.n;
     if (own) {
-        const char *copy = arena_strdup(&m->arena, own, strlen(own));
-        if (!copy) return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
-        s = (struct gguf_str){ copy, strlen(copy) };
-    } else if (!gguf_get_str(m->gguf, "tokenizer.chat_template", &s)) {
-        if (chat_default_template(m->tokenizer, &usual, NULL) < 0) return 0;
-        s = (struct gguf_str){ usual, strlen(usual) };
+        m->tmpl_text = s.s;
+        m->tmpl_n = s.n;
+        if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) return 0;
     }
-    m->tmpl_text = s.s;
-    m->tmpl_n = s.n;
-    if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) return 0;
-    if (own) return err_set(err, why.code, "the chat template that was given: %s", why.msg);
+    if (o && o->spare_template) return given_template(m, o->spare_template, err);
+    if (!own) {
+        if (chat_default_template(m->tokenizer, &usual, NULL) < 0) return 0;
+        m->tmpl_text = usual;
+        m->tmpl_n = strlen(usual);
+        if (template_compile(&m->tmpl, usual, m->tmpl_n, &why) == 0) return 0;
+    }
     m->tmpl_error = mem_strdup(why.msg, strlen(why.msg));
     return m->tmpl_error ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
 }
@@ -217,7 +230,7 @@ static int open_rest(struct hearth_model *m, const struct hearth_model_options *
     m->rope = rope;
     int rc = read_model(m, &rope, err);
     if (rc == 0) rc = tokenizer_open(&m->tokenizer, m->gguf, err);
-    if (rc == 0) rc = open_template(m, o ? o->chat_template : NULL, err);
+    if (rc == 0) rc = open_template(m, o, err);
     if (rc == 0) rc = open_batch(m, err);
     m->ops = &device_cpu;
     if (rc == 0) rc = m->ops->open(&m->device, &dev, err);

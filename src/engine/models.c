@@ -131,7 +131,7 @@ static bool same_load(const struct hearth_load *a, const struct hearth_load *b)
     const struct hearth_engine_options *p = &a->engine, *q = &b->engine;
     if (!same_text(a->path, b->path) || a->n_adapters != b->n_adapters || x->threads != y->threads ||
         !same_text(x->cpu, y->cpu) || !same_text(x->chat_template, y->chat_template) ||
-        x->kv_limit != y->kv_limit || x->cache_limit != y->cache_limit ||
+        !same_text(x->spare_template, y->spare_template) || x->kv_limit != y->kv_limit || x->cache_limit != y->cache_limit ||
         memcmp(&x->rope, &y->rope, sizeof x->rope) || p->n_ctx != q->n_ctx || p->max_running != q->max_running ||
         p->max_queued != q->max_queued || p->budget_ms != q->budget_ms || p->kv_type != q->kv_type ||
         p->kv_type_v != q->kv_type_v || p->speculate != q->speculate || p->draft != q->draft ||
@@ -160,6 +160,7 @@ static struct entry *entry_new(const struct hearth_load *l)
     e->load.model.cpu = copy_text(&e->arena, l->model.cpu, &ok);
     e->load.engine.kv_files = copy_text(&e->arena, l->engine.kv_files, &ok);
     e->load.model.chat_template = copy_text(&e->arena, l->model.chat_template, &ok);
+    e->load.model.spare_template = copy_text(&e->arena, l->model.spare_template, &ok);
     struct hearth_load_adapter *a = arena_new(&e->arena, struct hearth_load_adapter, l->n_adapters + 1);
     for (size_t i = 0; a && i < l->n_adapters; i++)
         a[i] = (struct hearth_load_adapter){ copy_text(&e->arena, l->adapters[i].path, &ok), l->adapters[i].scale };

@@ -163,6 +163,22 @@ int hearth_chat_prompt(const struct hearth_model *m, const struct hearth_message
 
 static struct fim_text fim_text(const char *s) { return (struct fim_text){ s ? s : "", s ? strlen(s) : 0 }; }
 
+/* By a template of Go that knows how: it was given to the model, so it counts more than the vocabulary. */
+static int template_fim(const struct hearth_model *m, const struct hearth_fim *f, struct ids *out, struct err *err)
+{
+    const char *prefix = f->prefix ? f->prefix : "", *suffix = f->suffix ? f->suffix : "";
+    struct chat_request r = { .template = m->tmpl, .tokenizer = m->tokenizer };
+    struct json *vars = json_new_object();
+    struct buf text = { 0 };
+    bool ok = vars && json_put(vars, "prompt", json_new_str(prefix, strlen(prefix))) &&
+              json_put(vars, "suffix", json_new_str(suffix, strlen(suffix)));
+    int rc = ok ? chat_render(&r, vars, NULL, &text, err) : err_set(err, ERR_NOMEM, "out of memory, or the text is not UTF-8");
+    if (rc == 0) rc = chat_encode(m->tokenizer, &text, out, err);
+    json_free(vars);
+    buf_release(&text);
+    return rc;
+}
+
 int hearth_fim_prompt(const struct hearth_model *m, const struct hearth_fim *f, int32_t **ids, size_t *n_ids,
                       struct hearth_error *e)
 {
@@ -175,7 +191,8 @@ int hearth_fim_prompt(const struct hearth_model *m, const struct hearth_fim *f, 
     if (!file) return err_set(err, ERR_NOMEM, "out of memory for the prompt");
     for (size_t i = 0; i < f->n_file; i++) file[i] = (struct fim_file){ fim_text(f->file[i].name), fim_text(f->file[i].text) };
     struct fim_request r = { fim_text(f->prefix), fim_text(f->suffix), file, f->n_file, fim_text(f->name), fim_text(f->repo) };
-    int rc = fim_prompt(m->tokenizer, &fim, &r, &v, err);
+    bool told = template_fills(m->tmpl) && f->prefix && *f->prefix && f->suffix && *f->suffix && !f->n_file;
+    int rc = told ? template_fim(m, f, &v, err) : fim_prompt(m->tokenizer, &fim, &r, &v, err);
     if (rc < 0) rc = err_prefix(err, rc, "%s: ", gguf_path(m->gguf));
     mem_free(file);
     return give_ids(&v, rc, ids, n_ids, err);

@@ -183,7 +183,7 @@ static void drop(struct create *c, enum layer_kind kind)
 
 int create_text(struct create *c, enum layer_kind kind, const char *text, struct err *err)
 {
-    struct layer l = { .kind = kind, .type = layer_type(kind) };
+    struct layer l = { .kind = kind, .type = layer_type(kind), .own = kind == LAYER_TEMPLATE };
     if (kind != LAYER_LICENSE || !text || !*text) drop(c, kind);
     if (!text || !*text) return 0;
     l.size = strlen(text);

@@ -7,6 +7,7 @@
 
 #define TITLE "org.opencontainers.image.title"
 #define PATH  "hearth.path"
+#define OWN   "hearth.own"
 
 static const struct { enum layer_kind kind; const char *type; } type_of[] = {
     { LAYER_CONFIG, "application/vnd.docker.container.image.v1+json" },
@@ -112,6 +113,7 @@ static int read_layer(struct layer *l, const struct json *j, bool outside, struc
     l->kind = kind_of(l->type);
     l->title = text_of(notes, TITLE);
     l->path = text_of(notes, PATH);
+    l->own = !outside && json_bool(json_get(notes, OWN));
     if (l->title && !name_is_safe_path(l->title, NAME_FILE))
         return err_set(err, ERR_FORMAT, "the title \"%.100s\" is not a plain path", l->title);
     if (l->path && (outside || *l->path != '/'))
@@ -179,18 +181,16 @@ static void put_layer(const struct layer *l, struct buf *out)
     buf_puts(out, "{\"mediaType\":");
     put_str(l->type, out);
     buf_printf(out, ",\"digest\":\"sha256:%s\",\"size\":%llu", l->digest, (unsigned long long)l->size);
-    if (l->title || l->path) {
-        buf_puts(out, ",\"annotations\":{");
-        if (l->title) {
-            buf_puts(out, "\"" TITLE "\":");
-            put_str(l->title, out);
-        }
-        if (l->path) {
-            buf_puts(out, l->title ? ",\"" PATH "\":" : "\"" PATH "\":");
-            put_str(l->path, out);
-        }
-        buf_putc(out, '}');
+    const char *before = ",\"annotations\":{";
+    const struct { const char *name, *value; } note[] = { { TITLE, l->title }, { PATH, l->path } };
+    for (size_t i = 0; i < 2; i++) {
+        if (!note[i].value) continue;
+        buf_printf(out, "%s\"%s\":", before, note[i].name);
+        put_str(note[i].value, out);
+        before = ",";
     }
+    if (l->own) buf_printf(out, "%s\"" OWN "\":true", before);
+    if (l->title || l->path || l->own) buf_putc(out, '}');
     buf_putc(out, '}');
 }
 

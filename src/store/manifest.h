@@ -29,6 +29,7 @@ struct layer {
     const char *type;                      /* its media type */
     const char *title;                     /* file name, or NULL */
     const char *path;                      /* where the file lies when it is not in the store, or NULL */
+    bool own;                              /* a text that was written here, not by who published the model */
 };
 
 struct manifest {

@@ -246,8 +246,9 @@ int modelfile_write(const char *model_path, const struct parts *p, struct buf *o
     for (size_t i = 0; rc == 0 && i < p->n_adapter; i++) rc = put_value("ADAPTER", "", p->adapter[i], out, err);
     if (rc == 0 && p->params) rc = put_settings(p->params, out, err);
     if (rc == 0 && p->template) {
-        if (template_is_go(p->template)) buf_puts(out, "# Its TEMPLATE is in Go's language, and left out.\n");
-        else rc = put_value("TEMPLATE", "", p->template, out, err);
+        if (!p->own_template) buf_puts(out, "# It came with the model.  One in Go's language is only used where the fi"
+          "le has none.\n");
+        rc = put_value("TEMPLATE", "", p->template, out, err);
     }
     if (rc == 0 && p->system) rc = put_value("SYSTEM", "", p->system, out, err);
     if (rc == 0 && p->messages) rc = put_messages(p->messages, out, err);

@@ -2,7 +2,7 @@
  *
  *   FROM qwen3:4b                 a name, a GGUF file, a folder; needed
  *   PARAMETER temperature 0.7     a setting (params.h); `stop` may be repeated
- *   TEMPLATE """..."""            a chat template (Jinja)
+ *   TEMPLATE """..."""            a chat template (Jinja or Go's language)
  *   SYSTEM You are brief.         ADAPTER ./lora.gguf         LICENSE """..."""
  *   MESSAGE user Hello            with what a chat begins; roles system, user, assistant
  *

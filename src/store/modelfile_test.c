@@ -1,4 +1,4 @@
-/* modelfile_test.c - the grammar of Modelfiles, and what counts as a template of Go. */
+/* modelfile_test.c - the grammar of Modelfiles. */
 #include "tests/testing.h"
 
 #include <string.h>
@@ -67,21 +67,6 @@ static void what_is_wrong(void **state)
     }
 }
 
-static void languages_of_templates(void **state)
-{
-    (void)state;
-    static const char *const go[] = { "{{ .Prompt }}", "{{- if .System }}x{{ end }}", "a{{range .Messages}}",
-                                      "{{ $x := 1 }}", "{{end}}",
-                                      "{{-   else }}", "{{/* remark */}}", "{{ json .Tools }}", "{{ messages }}{{ .X }}" };
-    static const char *const jinja[] = { "{{ messages }}", "{% if x %}{{ x }}{% endif %}", "{{ '.x' }}", "no template", "{{",
-                                         "{{ end_of }}",
-                                         "{{ end.x }}", "{{ range(3) }}", "{{ ifx }}", "{{ json(x) }}", "{{-bos_token }}" };
-    for (size_t i = 0; i < sizeof go / sizeof *go; i++)
-        if (!template_is_go(go[i])) fail_msg("not taken for Go: %s", go[i]);
-    for (size_t i = 0; i < sizeof jinja / sizeof *jinja; i++)
-        if (template_is_go(jinja[i])) fail_msg("taken for Go: %s", jinja[i]);
-}
-
 static void settings(void **state)
 {
     (void)state;
@@ -114,7 +99,7 @@ static void settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_word), cmocka_unit_test(what_is_wrong), cmocka_unit_test(languages_of_templates),
+        cmocka_unit_test(every_word), cmocka_unit_test(what_is_wrong),
         cmocka_unit_test(settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

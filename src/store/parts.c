@@ -17,22 +17,6 @@ bool store_layer_path(const char *manifest, const struct layer *l, char dst[STOR
     return true;
 }
 
-bool template_is_go(const char *text)
-{
-    static const char *const word[] = { "if", "range", "end", "else", "with", "define", "template", "block", "break",
-                                        "continue", "slice", "json", "currentDate" };
-    for (const char *p = text; (p = strstr(p, "{{")) != NULL;) {
-        p += 2;
-        p += *p == '-';
-        p += strspn(p, " \t\r\n");
-        size_t n = strcspn(p, " \t\r\n(}.-");
-        if ((*p == '.' && p[1] != '}') || *p == '$' || !strncmp(p, "/*", 2)) return true;
-        for (size_t i = 0; i < sizeof word / sizeof *word; i++)
-            if (strlen(word[i]) == n && !memcmp(p, word[i], n) && !strchr(".(", p[n])) return true;
-    }
-    return false;
-}
-
 static int read_text(struct parts *p, const char *path, const char **out, struct err *err)
 {
     char *text;
@@ -88,8 +72,10 @@ int store_parts(const struct found *f, struct parts *out, struct err *err)
     char path[STORE_PATH];
     int rc = store_read_manifest(f->manifest, &m, NULL, err);
     if (rc < 0) return rc;
-    for (size_t i = 0; rc == 0 && i < m.n; i++)
+    for (size_t i = 0; rc == 0 && i < m.n; i++) {
         if (store_layer_path(f->manifest, &m.layer[i], path)) rc = add_part(out, m.layer[i].kind, path, err);
+        if (m.layer[i].kind == LAYER_TEMPLATE) out->own_template = m.layer[i].own;
+    }
     manifest_release(&m);
     if (rc < 0) parts_release(out);
     return rc < 0 ? err_prefix(err, rc, "%s: ", f->name) : 0;

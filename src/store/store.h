@@ -100,6 +100,7 @@ enum { PARTS_ADAPTERS = 16, PARTS_LICENSES = 16, PARTS_TEXT = 4 << 20 };
 struct parts {
     struct arena arena;
     const char *system, *template, *config;
+    bool own_template;                     /* the template is of a Modelfile, not of who published the model */
     const char *params;                    /* a JSON object of settings (params.h) */
     const char *messages;                  /* a JSON array of {"role", "content"} with which a chat begins */
     const char *license[PARTS_LICENSES], *adapter[PARTS_ADAPTERS];   /* adapters: paths of files, or of folders of PEFT */
@@ -108,8 +109,6 @@ struct parts {
 };
 int  store_parts(const struct found *f, struct parts *out, struct err *err);     /* of a model without a manifest: nothing */
 void parts_release(struct parts *p);
-/* Whether a text is a template of Go, as Ollama's models bring one, and not Jinja: what Hearth does not run. */
-bool template_is_go(const char *text);
 /* Where the file of a layer lies, of a manifest at that path. */
 bool store_layer_path(const char *manifest, const struct layer *l, char dst[STORE_PATH]);
 

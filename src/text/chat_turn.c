@@ -20,6 +20,12 @@ void chat_style_find(const struct template *tp, const char *source, size_t n, st
     buf_putc(&known, '\n');
     chat_caps(tp, &out->caps, &known);
     dialect_find(known.data ? known.data : "", known.len, &out->dialect);
+    if (template_is_go(source, n)) {
+        out->says_effort = mentions(source, n, ".ThinkLevel");
+        out->says_thinking = mentions(source, n, ".Think") || mentions(source, n, ".IsThinkSet");
+        buf_release(&known);
+        return;
+    }
     out->says_effort = mentions(source, n, "reasoning_effort");
     out->says_budget = mentions(source, n, "thinking_budget");
     out->says_thinking = mentions(source, n, "enable_thinking") || mentions(source, n, "thinking is defined") ||

@@ -1,8 +1,12 @@
-/* template.h - Jinja, as far as chat templates use it, with budgets.
+/* template.h - chat templates, in Jinja or in Go's language (as Ollama's models bring them), with budgets.
  *
- * Behaves as Python jinja2 with trim_blocks and lstrip_blocks on, loop controls, and the globals that
+ * Jinja behaves as Python jinja2 with trim_blocks and lstrip_blocks on, loop controls, and the globals that
  * transformers gives to chat templates (raise_exception, strftime_now, range, namespace, dict, tojson as
  * json.dumps(ensure_ascii=False)).
+ * Go behaves as text/template with the functions and the data of Ollama: from the same variables it gets .Messages, .Tools and
+ * .System (or turn by turn .System, .Prompt and .Response), .Think, .ThinkLevel and .IsThinkSet (of enable_thinking and
+ * reasoning_effort), or .Prompt and .Suffix (of prompt and suffix); other variables under their own names.  It always ends where
+ * the assistant is to speak.
  * Threads: a compiled template is immutable, any thread; rendering keeps all its state on its own. */
 #ifndef HEARTH_TEXT_TEMPLATE_H
 #define HEARTH_TEXT_TEMPLATE_H
@@ -16,6 +20,9 @@
 #include "base/json.h"
 
 struct template;
+
+/* Whether a text is a template of Go, and not of Jinja. */
+bool template_is_go(const char *source, size_t n);
 
 /* Text that came from outside and must stay recognisable: strings of the variables (values and keys) go through
  * `mark`, which appends s[n] with TOKENIZER_BARRIER bytes in it, or returns false: nothing to mark.  The template
@@ -41,6 +48,8 @@ struct template_limits {            /* 0 = the default */
  * *out is the caller's (template_free). */
 int  template_compile(struct template **out, const char *source, size_t n, struct err *err);
 void template_free(struct template *t);
+/* Whether it is one of Go that fills in the middle: it reads .Suffix. */
+bool template_fills(const struct template *t);
 
 /* Appends the text; vars is an object whose members are the template's variables.  ERR_ARG with the template's own
  * message for raise_exception; ERR_LIMIT when a budget is spent; ERR_FORMAT for other errors, with line and column. */

@@ -24,7 +24,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         from = from || m.v[i].word == WORD_FROM;
         plain = plain && !strstr(m.v[i].value, "\"\"\"") && (!*m.v[i].value || m.v[i].value[strlen(m.v[i].value) - 1] != '"');
         buf_printf(&text, "%s %s \"\"\"%s\"\"\"\n", modelfile_word(m.v[i].word), m.v[i].key, m.v[i].value);
-        template_is_go(m.v[i].value);
     }
     check(from);
     if (plain && text.len < MODELFILE_MAX) {
