@@ -129,9 +129,10 @@ static int make_grammar(struct asked *a, const struct hearth_chat_request *r, co
         .name = r->tool_choice == HEARTH_TOOLS_ONE ? r->tool_name : NULL, .one_call = r->one_call,
         .form = (enum turn_form)r->form, .text = r->form_text, .n_text = r->n_form_text,
         .in_reasoning = a->turn.in_reasoning, .in_text = a->turn.in_text, .no_reasoning = r->think == HEARTH_THINK_OFF,
-        .begun = a->turn.in_text ? last_text(messages) : NULL,
+        .begun = a->turn.in_text ? last_text(messages) : NULL, .cache = &a->m->grammars,
     };
     int rc = turn_grammar(&q, &a->plan, err);
+    if (a->plan.kept) engine_grew(a->m, a->plan.kept);
     if (rc < 0 || !a->plan.grammar) return rc;
     struct grammar *g = a->plan.grammar;
     a->plan.grammar = NULL;

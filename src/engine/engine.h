@@ -14,6 +14,7 @@
 #include "text/chat.h"
 #include "text/sampler.h"
 #include "text/chat_turn.h"
+#include "text/gram_cache.h"
 #include "text/matcher.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
@@ -73,6 +74,7 @@ struct hearth_model {
     uint64_t weights;                 /* bytes of the file */
     _Atomic int64_t heap;             /* bytes that it has there; engine_heap */
     struct vocab *vocab;              /* for grammars, made when first needed; guarded by the lock */
+    struct gram_cache grammars;       /* has a lock of its own, taken last */
     struct adaption adaption;         /* what sessions begin with */
     uint32_t adapt_rank;              /* what adapted plans have room for */
     struct lock lock;                 /* one evaluation at a time; guards everything below */
@@ -130,6 +132,7 @@ int engine_model_open(struct hearth_model **out, const char *path, const struct 
                       struct opening *how, struct err *err);
 /* What was allocated (or freed) for the model since `before` = mem_thread_bytes(), by this thread, belongs to its memory. */
 void engine_heap(struct hearth_model *m, int64_t before);
+void engine_grew(struct hearth_model *m, int64_t more);         /* by so many bytes */
 
 /* What is known of the template, found out when first asked for (it is rendered some twenty times). */
 const struct chat_style *engine_style(struct hearth_model *m);

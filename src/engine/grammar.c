@@ -78,21 +78,33 @@ static int from_list(struct grammar **out, const char *text, size_t n, struct er
     return rc;
 }
 
+static int compile(struct grammar **g, int kind, const char *text, size_t n, struct err *err)
+{
+    switch (kind) {
+    case HEARTH_GRAMMAR_GBNF: return grammar_from_gbnf(g, text, n, err);
+    case HEARTH_GRAMMAR_SCHEMA: return grammar_from_schema(g, text, n, err);
+    case HEARTH_GRAMMAR_REGEX: return grammar_from_regex(g, text, n, err);
+    case HEARTH_GRAMMAR_JSON: return grammar_from_json(g, true, err);
+    case HEARTH_GRAMMAR_CHOICES: return from_list(g, text, n, err);
+    default: return err_set(err, ERR_ARG, "there is no kind %d of grammar", kind);
+    }
+}
+
 int hearth_grammar_open(struct hearth_grammar **out, struct hearth_model *m, int kind, const char *text, size_t n,
                         struct hearth_error *e)
 {
     struct err *err = err_of(e);
     struct grammar *g = NULL;
-    int rc;
+    struct buf key = { 0 }, none = { 0 };
     *out = NULL;
-    switch (kind) {
-    case HEARTH_GRAMMAR_GBNF: rc = grammar_from_gbnf(&g, text, n, err); break;
-    case HEARTH_GRAMMAR_SCHEMA: rc = grammar_from_schema(&g, text, n, err); break;
-    case HEARTH_GRAMMAR_REGEX: rc = grammar_from_regex(&g, text, n, err); break;
-    case HEARTH_GRAMMAR_JSON: rc = grammar_from_json(&g, true, err); break;
-    case HEARTH_GRAMMAR_CHOICES: rc = from_list(&g, text, n, err); break;
-    default: rc = err_set(err, ERR_ARG, "there is no kind %d of grammar", kind);
+    buf_printf(&key, "form %d ", kind);
+    if (text) buf_put(&key, text, n);
+    int rc = 0;
+    if (!gram_cache_get(&m->grammars, &key, &g, &none)) {
+        rc = compile(&g, kind, text, n, err);
+        if (rc == 0) engine_grew(m, gram_cache_put(&m->grammars, &key, g, &none));
     }
+    buf_release(&key);
     return rc < 0 ? rc : engine_grammar(out, m, g, err);
 }
 

@@ -241,7 +241,11 @@ static int open_rest(struct hearth_model *m, const struct hearth_model_options *
 
 void engine_heap(struct hearth_model *m, int64_t before)
 {
-    int64_t more = mem_thread_bytes() - before;
+    engine_grew(m, mem_thread_bytes() - before);
+}
+
+void engine_grew(struct hearth_model *m, int64_t more)
+{
     atomic_fetch_add(&m->heap, more);
     budget_add(m->budget, more);
     budget_settle(m->budget);
@@ -354,6 +358,7 @@ void hearth_model_close(struct hearth_model *m)
     engine_adapt_release(&m->adaption);
     template_free(m->tmpl);
     mem_free(m->tmpl_error);
+    gram_cache_release(&m->grammars);
     vocab_close(m->vocab);
     tokenizer_close(m->tokenizer);
     gguf_close(m->gguf);

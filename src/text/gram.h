@@ -13,6 +13,7 @@
 #ifndef HEARTH_TEXT_GRAM_H
 #define HEARTH_TEXT_GRAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/arena.h"
@@ -221,6 +222,7 @@ struct gstate {
 struct gcount { uint32_t start, min, max; };        /* start: first state of what is repeated */
 
 struct grammar {
+    _Atomic uint32_t more;      /* references but one */
     struct gstate *state;
     struct dfa_edge *edge;      /* label: set of bytes, first state of the frame that is called, or token */
     struct gcount *count;

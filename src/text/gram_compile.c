@@ -250,9 +250,17 @@ int gram_compile(struct gram *g, uint32_t root, struct grammar **out)
     return 0;
 }
 
+struct grammar *grammar_share(struct grammar *g)
+{
+    if (g) atomic_fetch_add(&g->more, 1);
+    return g;
+}
+
+size_t grammar_bytes(const struct grammar *g) { return g ? sizeof *g + g->arena.total : 0; }
+
 void grammar_free(struct grammar *g)
 {
-    if (!g) return;
+    if (!g || atomic_fetch_sub(&g->more, 1)) return;
     arena_release(&g->arena);
     mem_free(g);
 }

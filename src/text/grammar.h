@@ -31,6 +31,9 @@ int grammar_from_choices(struct grammar **out, const char *const *choice, size_t
 int grammar_from_schema(struct grammar **out, const char *schema, size_t n, struct err *err);
 /* Any JSON value, or any JSON object. */
 int grammar_from_json(struct grammar **out, bool object_only, struct err *err);
-void grammar_free(struct grammar *g);       /* NULL is fine */
+/* One reference more, which is returned; g may be NULL. */
+struct grammar *grammar_share(struct grammar *g);
+size_t grammar_bytes(const struct grammar *g);
+void grammar_free(struct grammar *g);       /* gives a reference back; NULL is fine */
 
 #endif

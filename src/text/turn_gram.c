@@ -1,5 +1,6 @@
 #include "text/turn_gram.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -289,6 +290,23 @@ static void wait_for_calls(const struct turn_gram *q, struct turn_plan *out)
                                          .skipping = q->in_reasoning };
 }
 
+/* How the grammar is used: `waits` for calls, or counts at once or behind the reasoning. */
+static void use(const struct turn_gram *q, bool waits, struct turn_plan *out)
+{
+    if (waits) {
+        wait_for_calls(q, out);
+        return;
+    }
+    out->always = true;
+    if (q->in_reasoning && !q->dialect->channels) {
+        out->always = false;
+        out->how.trigger = q->dialect->think_close;
+    } else if (q->in_text && q->begun) {
+        buf_puts(&out->begun, q->begun);
+        out->how.begun = out->begun.data;
+    }
+}
+
 static int plan(struct make *m, struct turn_plan *out, struct err *err)
 {
     const struct turn_gram *q = m->q;
@@ -301,28 +319,79 @@ static int plan(struct make *m, struct turn_plan *out, struct err *err)
     if (calls && (rc = probe_tools(m, out, err)) < 0) return rc;
     if (!form && (q->choice != TURN_REQUIRED || q->in_text)) {
         if (!out->trigger.len) return 0;
-        wait_for_calls(q, out);
+        use(q, true, out);
         if (q->choice == TURN_NONE) return grammar_from_json(&out->grammar, true, err);
         return compile(m, true, false, out, err);
     }
-    out->always = true;
-    if (q->in_reasoning && !q->dialect->channels) {
-        out->always = false;
-        out->how.trigger = q->dialect->think_close;
-    } else if (q->in_text && q->begun) {
-        buf_puts(&out->begun, q->begun);
-        out->how.begun = out->begun.data;
-    }
+    use(q, false, out);
     return compile(m, calls, form, out, err);
+}
+
+/* ---- plans that are kept ---- */
+
+static void put_part(struct buf *b, const char *s, size_t n)
+{
+    buf_printf(b, "%zu ", n);
+    buf_put(b, s, n);
+}
+
+/* All that a plan is made of, but for what the answer begins with. */
+static void put_key(const struct turn_gram *q, struct buf *key)
+{
+    const struct dialect *d = q->dialect;
+    const char *const mark[] = { d->think_open, d->think_close, d->skip[0], d->skip[1], d->skip[2], d->skip[3], q->name };
+    buf_printf(key, "turn %d %d %d %d %d %d %d ", q->choice, q->one_call, q->form, q->text != NULL, q->in_reasoning, q->in_text,
+               q->no_reasoning);
+    buf_printf(key, "%p %d ", (const void *)d->form, d->channels);
+    for (size_t i = 0; i < sizeof mark / sizeof *mark; i++) {
+        buf_putc(key, mark[i] ? '+' : '-');
+        if (mark[i]) put_part(key, mark[i], strlen(mark[i]));
+    }
+    if (q->text) put_part(key, q->text, q->n_text);
+    if (q->tools) json_write(q->tools, false, key);
+}
+
+static void keep(const struct turn_gram *q, const struct buf *key, struct turn_plan *out)
+{
+    struct buf text = { 0 };
+    buf_putc(&text, out->how.trigger && out->how.trigger == out->trigger.data ? 'w' : 'a');
+    buf_printf(&text, "%zu", out->trigger.len);
+    buf_putc(&text, 0);
+    buf_put(&text, out->trigger.data, out->trigger.len);
+    buf_put(&text, out->notes.data, out->notes.len);
+    out->kept = gram_cache_put(q->cache, key, out->grammar, &text);
+    buf_release(&text);
+}
+
+static bool kept(const struct turn_gram *q, const struct buf *key, struct turn_plan *out)
+{
+    struct buf text = { 0 };
+    if (!gram_cache_get(q->cache, key, &out->grammar, &text) || text.bad) {
+        grammar_free(out->grammar);
+        out->grammar = NULL;
+        buf_release(&text);
+        return false;
+    }
+    size_t n = strtoul(text.data + 1, NULL, 10), at = strlen(text.data) + 1;
+    buf_put(&out->trigger, text.data + at, n);
+    buf_put(&out->notes, text.data + at + n, text.len - at - n);
+    use(q, *text.data == 'w', out);
+    buf_release(&text);
+    return true;
 }
 
 int turn_grammar(const struct turn_gram *q, struct turn_plan *out, struct err *err)
 {
     struct make m = { .q = q };
+    struct buf key = { 0 };
     *out = (struct turn_plan){ 0 };
-    int rc = plan(&m, out, err);
+    if (q->cache && (q->text || q->tools)) put_key(q, &key);
+    const bool known = key.len && kept(q, &key, out);
+    int rc = known ? 0 : plan(&m, out, err);
     if (rc == 0 && (out->trigger.bad || out->begun.bad || out->notes.bad))
         rc = err_set(err, ERR_NOMEM, "out of memory for the form of the answer");
+    if (rc == 0 && key.len && !known && out->grammar) keep(q, &key, out);
+    buf_release(&key);
     json_free(m.form);
     mem_free(m.object_only);
     return rc;

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "text/answer.h"
+#include "text/gram_cache.h"
 #include "text/grammar.h"
 #include "text/matcher.h"
 #include "text/tokenizer.h"
@@ -29,6 +30,7 @@ struct turn_gram {                     /* all borrowed for the call */
     bool in_reasoning, in_text;        /* where the prompt ends (chat_turn.h) */
     bool no_reasoning;                 /* the answer has none */
     const char *begun;                 /* in_text: the text so far */
+    struct gram_cache *cache;          /* of this tokenizer, or NULL */
 };
 
 struct turn_plan {
@@ -36,6 +38,7 @@ struct turn_plan {
     struct matcher_options how;        /* for matcher_open; its strings live as long as the plan */
     struct buf trigger, begun, notes;  /* notes: lines for people, about tools whose arguments are only promised to be objects */
     bool always;                       /* it counts from the beginning: reasoning, too, is part of it */
+    int64_t kept;                      /* by how many bytes the cache grew */
 };
 /* ERR_NOTFOUND when the named tool is not there, ERR_ARG, ERR_FORMAT, ERR_UNSUPPORTED, ERR_LIMIT with what is wrong.  A tool that
  * says "strict" is refused when its schema cannot be kept.  Only turn_plan_release follows failure. */
