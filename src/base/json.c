@@ -95,7 +95,7 @@ static void point_large_numbers(const char *s, size_t n, struct buf *out)
 
 int json_parse(struct json **out, const char *text, size_t n, struct err *err)
 {
-    return json_parse_most(out, text, n, SIZE_MAX, err);
+    return json_parse_most(out, text, n, JSON_MOST_VALUES, err);
 }
 
 int json_parse_most(struct json **out, const char *text, size_t n, size_t most, struct err *err)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 
 static struct json *parse(const char *s)
 {
@@ -161,6 +162,21 @@ static void weight(void **state)
     }
 }
 
+/* What other processes and hubs send has a limit as well. */
+static void a_small_text_is_not_a_large_value(void **state)
+{
+    (void)state;
+    const size_t n = (size_t)JSON_MOST_VALUES / 7 * 3 + 100;
+    char *text = mem_new(n + 1, 1);
+    struct json *j;
+    struct err e;
+    text[0] = '[';
+    for (size_t i = 1; i + 3 < n; i += 3) memcpy(text + i, "{},", 3);
+    assert_int_equal(json_parse(&j, text, n, &e), ERR_LIMIT);
+    assert_non_null(strstr(e.msg, "more values than are taken"));
+    mem_free(text);
+}
+
 static void round_trip(void **state)
 {
     (void)state;
@@ -260,7 +276,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types), cmocka_unit_test(wrong_type_is_harmless), cmocka_unit_test(refusals),
         cmocka_unit_test(large_numbers_are_reals),
-        cmocka_unit_test(depth), cmocka_unit_test(weight), cmocka_unit_test(round_trip), cmocka_unit_test(building),
+        cmocka_unit_test(depth), cmocka_unit_test(weight), cmocka_unit_test(a_small_text_is_not_a_large_value),
+        cmocka_unit_test(round_trip), cmocka_unit_test(building),
         cmocka_unit_test(invalid_utf8_is_replaced), cmocka_unit_test(writing_is_bounded),
     };
     return run_tests(tests);

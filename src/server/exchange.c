@@ -235,7 +235,9 @@ bool exchange_started(const struct exchange *x)
 
 void exchange_stream(struct exchange *x, const char *type)
 {
-    bool keeps = x->conversation && x->fn && !exchange_started(x);
+    lock_take(&x->lock);
+    bool keeps = x->conversation && x->fn && x->answer == ANSWER_NONE;
+    lock_give(&x->lock);
     uint64_t r = keeps ? replay_begin(&x->s->replays, x, x->conversation, !strcmp(type, "text/event-stream")) : 0;
     lock_take(&x->lock);
     if (r) x->replay = r;

@@ -384,8 +384,8 @@ static enum MHD_Result take_body(struct exchange *x, const char *data, size_t *n
 static enum MHD_Result run(struct exchange *x)
 {
     struct err e = { 0 };
-    x->phase = PHASE_RUN;
     lock_take(&x->lock);
+    x->phase = PHASE_RUN;
     bool answered = x->answer != ANSWER_NONE;
     lock_give(&x->lock);
     if (!answered && x->route->body == BODY_JSON && x->body.len &&
