@@ -97,6 +97,15 @@ static void add_hub(void)
         snprintf(path, sizeof path, "/u/%s/resolve/%s/model.safetensors", repo, at);
         server_add(&server, path, model, n_model);
     }
+    static char split[512];
+    snprintf(split, sizeof split, "[{\"type\":\"file\",\"path\":\"s-00001-of-00002.gguf\",\"size\":9,\"lfs\":{\"oid\":\"%s\","
+             "\"size\":%zu}},{\"type\":\"file\",\"path\":\"s-00002-of-00002.gguf\",\"size\":9,\"lfs\":{\"oid\":\"%s\","
+             "\"size\":%d}}]", model_hex, n_model, big_hex, BIG);
+    server_add(&server, "/api/models/u/split", commit, strlen(commit));
+    snprintf(path, sizeof path, "/api/models/u/split/tree/%s?recursive=true", at);
+    server_add(&server, path, split, strlen(split));
+    snprintf(path, sizeof path, "/u/split/resolve/%s/s-00001-of-00002.gguf", at);
+    server_add(&server, path, model, n_model);
     static const char evil[] = "[{\"type\":\"file\",\"path\":\"../../x.gguf\",\"size\":9}]";
     server_add(&server, "/api/models/u/evil", commit, strlen(commit));
     snprintf(path, sizeof path, "/api/models/u/evil/tree/%s?recursive=true", at);
@@ -338,6 +347,198 @@ static void removed_when_asked(void **state)
     assert_false(is_kept());
     assert_false(os_file_exists(blob(big_hex, "")));
     expect_blob(model_hex);                                      /* the other model needs it */
+}
+
+/* ---- here already ---- */
+
+static void clear_home(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s/home'", dir);
+    assert_int_equal(system(command), 0);
+}
+
+#define LMSTUDIO "home/.lmstudio/models/pub/repo/any.gguf"
+
+/* Only the small files came. */
+static void expect_not_fetched(void)
+{
+    assert_in_range(atomic_load(&server.state->bytes), 0, n_model + 16384);
+    assert_false(os_file_exists(blob(big_hex, "")));
+}
+
+static void equal_files_are_used(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    char *other = malloc(BIG);
+    memcpy(other, big, BIG);
+    other[BIG / 2] ^= 1;
+    store_file("home/.cache/llama.cpp/same-size.gguf", other, BIG);
+    store_file(LMSTUDIO, big, BIG);
+    struct result r = PROGRAM(NULL, "pull", "big");
+    program_expect(&r, 0);
+    program_contains(r.err, in_dir(LMSTUDIO));
+    program_contains(r.err, "(lmstudio)");
+    program_free(&r);
+    expect_not_fetched();
+    r = PROGRAM(NULL, "list", "--paths");
+    char line[300];
+    snprintf(line, sizeof line, "big:latest\t%s\n", in_dir(LMSTUDIO));
+    program_contains(r.out, line);
+    program_free(&r);
+    r = PROGRAM(NULL, "pull", "big", "--json");
+    program_expect(&r, 0);
+    program_contains(r.out, "\"fetched\":0,\"in_place\":0");
+    program_free(&r);
+    expect_not_fetched();
+    /* It is somebody else's: removing the model leaves it, and when it goes the model is fetched. */
+    r = PROGRAM(NULL, "rm", "big");
+    program_expect(&r, 0);
+    program_free(&r);
+    assert_true(os_file_exists(in_dir(LMSTUDIO)));
+    r = PROGRAM(NULL, "pull", "big");
+    program_expect(&r, 0);
+    program_free(&r);
+    unlink(in_dir(LMSTUDIO));
+    r = PROGRAM(NULL, "inspect", "big");
+    program_expect(&r, 1);
+    program_contains(r.err, in_dir(LMSTUDIO));
+    program_contains(r.err, "`hearth pull big:latest` fetches it");
+    program_free(&r);
+    pull_big(0, NULL);
+    /* The user may want a copy of her own. */
+    wipe();
+    store_file(LMSTUDIO, big, BIG);
+    r = PROGRAM(NULL, "pull", "big", "--own");
+    program_expect(&r, 0);
+    program_free(&r);
+    expect_blob(big_hex);
+    /* A name that lies: the file is read, and not used. */
+    wipe();
+    clear_home();
+    snprintf(line, sizeof line, "home/.ollama/models/blobs/sha256-%s", big_hex);
+    store_file(line, other, BIG);
+    store_text("home/.ollama/models/manifests/registry.ollama.ai/library/big/latest", manifest);
+    pull_big(0, NULL);
+    clear_home();
+    free(other);
+}
+
+/* Of a model of two files one is somebody else's: both are found under their names. */
+static void one_part_is_here(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    store_file(LMSTUDIO, big, BIG);
+    struct result r = PROGRAM(NULL, "pull", "hf.co/u/split");
+    program_expect(&r, 0);
+    program_free(&r);
+    expect_not_fetched();
+    r = PROGRAM(NULL, "gc", "--remove");
+    program_expect(&r, 0);
+    program_free(&r);
+    r = PROGRAM(NULL, "list", "--paths");
+    char *path = strchr(r.out, '\t') + 1;
+    path[strcspn(path, "\n")] = 0;
+    struct stat st;
+    program_contains(path, "/s-00001-of-00002.gguf");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, n_model);
+    memcpy(strstr(path, "-00001-"), "-00002-", 7);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, BIG);
+    struct result gone = PROGRAM(NULL, "rm", "hf.co/u/split");
+    program_expect(&gone, 0);
+    assert_false(fs_is_link(path));
+    assert_true(os_file_exists(in_dir(LMSTUDIO)));
+    program_free(&gone);
+    program_free(&r);
+    clear_home();
+}
+
+/* ---- gone bad ---- */
+
+static void flip(const char *path, long at)
+{
+    assert_int_equal(chmod(path, 0644), 0);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    fseek(f, at, SEEK_SET);
+    int c = fgetc(f);
+    fseek(f, at, SEEK_SET);
+    fputc(c ^ 1, f);
+    fclose(f);
+}
+
+static void repair(const char *name, uint64_t most)
+{
+    uint64_t before = atomic_load(&server.state->bytes);
+    struct result r = PROGRAM(NULL, "verify", "--repair", name);
+    program_expect(&r, 0);
+    program_contains(r.out, "was fetched again and is good");
+    program_free(&r);
+    assert_in_range(atomic_load(&server.state->bytes) - before, 1, most);
+    expect_blob(big_hex);
+}
+
+static void bad_files_are_repaired(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    enum { MB = 1 << 20 };
+    wipe();
+    pull_big(0, NULL);
+    flip(blob(big_hex, ""), 7 * MB + 5);
+    flip(blob(big_hex, ""), BIG - 1);
+    struct result r = PROGRAM(NULL, "verify", "big");
+    program_expect(&r, 1);
+    program_contains(r.out, "`hearth verify --repair big:latest` fetches them again");
+    program_free(&r);
+    repair("big", 2 * MB);                                       /* the first of these pieces and the short last one */
+    assert_int_equal(chmod(blob(big_hex, ""), 0644), 0);
+    assert_int_equal(truncate(blob(big_hex, ""), 38 * MB), 0);
+    repair("big", 3 * MB);
+    unlink(blob(big_hex, ""));
+    repair("big", BIG + 8192);
+    flip(blob(big_hex, ""), 5);
+    unlink(blob(big_hex, ".map"));                               /* nobody knows which piece it is */
+    repair("big", BIG + 8192);
+    /* A model that no registry knows is repaired by another that has the file. */
+    r = PROGRAM(NULL, "cp", "big", "mine");
+    program_expect(&r, 0);
+    program_free(&r);
+    flip(blob(big_hex, ""), 5);
+    repair("mine", MB + 8192);
+    /* Nobody has it: it stays what it is. */
+    flip(blob(big_hex, ""), 5);
+    setenv("HEARTH_REGISTRY", "http://127.0.0.1:1", 1);
+    r = PROGRAM(NULL, "verify", "--repair", "big");
+    program_expect(&r, 1);
+    program_contains(r.out, "cannot be fetched again: ");
+    program_free(&r);
+    setenv("HEARTH_REGISTRY", registry, 1);
+    assert_true(os_file_exists(blob(big_hex, "")));
+    repair("big", MB + 8192);
+    r = PROGRAM(NULL, "rm", "big", "mine");
+    program_expect(&r, 0);
+    program_free(&r);
+    assert_false(os_file_exists(blob(big_hex, ".map")));
+    /* Files of others are theirs. */
+    wipe();
+    store_file(LMSTUDIO, big, BIG);
+    r = PROGRAM(NULL, "pull", "big");
+    program_expect(&r, 0);
+    program_free(&r);
+    flip(in_dir(LMSTUDIO), 5);
+    r = PROGRAM(NULL, "verify", "--repair", "big");
+    program_expect(&r, 1);
+    program_contains(r.out, "wrong: SHA-256");
+    program_free(&r);
+    expect_not_fetched();
+    clear_home();
 }
 
 /* ---- killed ---- */
@@ -604,6 +805,8 @@ int main(void)
         cmocka_unit_test(from_a_registry), cmocka_unit_test(from_the_hub), cmocka_unit_test(small_files_of_the_hub),
         cmocka_unit_test(from_a_url),
         cmocka_unit_test(removed_when_asked),
+        cmocka_unit_test(equal_files_are_used), cmocka_unit_test(one_part_is_here),
+        cmocka_unit_test(bad_files_are_repaired),
         cmocka_unit_test(killed_at_any_time), cmocka_unit_test(half_written_pieces_are_seen),
         cmocka_unit_test(several_pullers_share), cmocka_unit_test(removing_while_pulling),
         cmocka_unit_test(two_fetch_one_without_a_digest),

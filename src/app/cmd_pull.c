@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/proc.h"
 
-struct fields { const char *registry, *hub; uint32_t jobs, stall; bool json, yes, offline, to_parent; };
+struct fields { const char *registry, *hub; uint32_t jobs, stall; bool json, yes, own, offline, to_parent; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
@@ -21,6 +21,7 @@ static const struct opt row[] = {
     { "jobs", NULL, 'j', OPT_U32, "N", "4", "ranges of a file that are fetched at once", NULL, AT(jobs), 1, 8 },
     { "stall", NULL, 0, OPT_U32, "SECONDS", "30", "a connection that brings under 1 kB/s for so long is given up", NULL,
       AT(stall), 1, 3600 },
+    { "own", NULL, 0, OPT_FLAG, NULL, NULL, "fetch files that other programs have here, too", NULL, AT(own), 0, 0 },
     { "to-parent", NULL, 0, OPT_FLAG, NULL, NULL, "output goes to descriptor 3; how `hearth serve` starts it", NULL,
       AT(to_parent), 0, 0 },
     { "offline", NULL, 0, OPT_FLAG, NULL, NULL, "ask nobody: succeed only when the model is here", NULL, AT(offline), 0, 0 },
@@ -38,8 +39,9 @@ static int report(const struct fields *f, const struct pulling *p, const struct 
     struct buf b = { 0 };
     if (f->json) buf_puts(&b, "{\"status\":\"success\",\"name\":\"");
     name_put_short(kept, &b);                                    /* letters, digits and _.-:/ */
-    if (f->json) buf_printf(&b, "\",\"fetched\":%llu,\"unverified\":%zu}", (unsigned long long)p->missing, unverified);
-    else buf_puts(&b, p->missing ? ": is here" : ": was here already");
+    if (f->json) buf_printf(&b, "\",\"fetched\":%llu,\"in_place\":%zu,\"unverified\":%zu}", (unsigned long long)p->missing,
+                           p->in_place, unverified);
+    else buf_puts(&b, p->missing ? ": is here" : p->in_place ? ": nothing had to be fetched" : ": was here already");
     if (!f->json && p->missing && unverified)
         buf_printf(&b, "; %zu of its files could not be verified: the server does not say their digests", unverified);
     else if (!f->json && p->missing) buf_puts(&b, ", and verified");
@@ -68,8 +70,9 @@ static int run(const struct command *self, int argc, char **argv)
     if (!command_parse(self, argc, argv, (struct command_operands){ 1, 1 }, &f, &p, &rc)) return rc;
     if (f.to_parent && dup2(PROC_FD, STDOUT_FILENO) < 0) return term_fail("--to-parent: descriptor 3 is not open");
     if (f.offline) return offline(p.operand[0]);
-    struct pulling how = { .json = f.json, .yes = f.yes, .o = { .registry = f.registry, .hub = f.hub, .workers = f.jobs,
-                                                                .stall_s = f.stall, .unverified = &unverified } };
+    struct pulling how = { .json = f.json, .quiet = f.to_parent, .yes = f.yes,
+                           .o = { .registry = f.registry, .hub = f.hub, .workers = f.jobs, .stall_s = f.stall, .own = f.own,
+                                  .unverified = &unverified } };
     struct name kept;
     struct err e = { 0 };
     rc = pulling(&how, p.operand[0], &kept, &e);
@@ -84,7 +87,8 @@ const struct command command_row_pull = {
     .summary = "fetch a model, or the rest of it, and verify it by its digests",
     .about = "NAME is qwen3:30b (registry.ollama.ai), hf.co/user/repo[:quantisation or :file] (the Hugging Face Hub; Q4_K_M\n"
              "when none is named), host/namespace/model:tag of another registry, or the https:// URL of a GGUF file.  A\n"
-             "pull that was interrupted goes on where it stood.  HF_TOKEN opens gated models; https_proxy and no_proxy are\n"
+             "pull that was interrupted goes on where it stood.  A file that another program keeps here and that has the same\n"
+             "SHA-256 is not fetched but used where it lies.  HF_TOKEN opens gated models; https_proxy and no_proxy are\n"
              "honoured.\n",
     .example = "qwen3:30b",
     .more = (const char *const[]){ "hearth pull hf.co/Qwen/Qwen3-8B-GGUF:Q4_K_M",

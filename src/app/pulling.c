@@ -93,6 +93,32 @@ static bool progress(void *arg, const char *file, uint64_t done, uint64_t total)
     return !term_closed();
 }
 
+static bool compare(void *arg, uint64_t done, uint64_t total)
+{
+    struct pulling *p = arg;
+    return progress_bytes(&p->reading, done, total);
+}
+
+static void in_place(void *arg, const char *file, const char *path, const char *owner)
+{
+    struct pulling *p = arg;
+    p->reading = (struct progress){ 0 };
+    p->in_place++;
+    term_progress_end();
+    if (p->quiet) return;
+    term_note("hearth: %s is here already (%s): %s has its SHA-256 and is used where it lies; --own fetches it even so",
+              file, strcmp(owner, "hearth") ? owner : "imported", path);
+}
+
+void pulling_tell(struct pulling *p)
+{
+    p->o.planned = planned;
+    p->o.progress = progress;
+    p->o.compare = compare;
+    p->o.in_place = in_place;
+    p->o.arg = p;
+}
+
 int pulling(struct pulling *p, const char *operand, struct name *kept, struct err *err)
 {
     struct store s;
@@ -101,9 +127,7 @@ int pulling(struct pulling *p, const char *operand, struct name *kept, struct er
     if (rc == 0) rc = store_open(&s, err);
     if (rc < 0) return rc;
     p->name = &n;
-    p->o.planned = planned;
-    p->o.progress = progress;
-    p->o.arg = p;
+    pulling_tell(p);
     rc = pull_model(&s, &n, &p->o, &mine, err);
     term_progress_end();
     store_close(&s);

@@ -40,6 +40,8 @@ int  fs_file_write(struct fs_file *f, uint64_t at, const void *p, size_t n, stru
 int  fs_file_resize(struct fs_file *f, uint64_t size, struct err *err);
 /* Its bytes, then its name `to` survive a loss of power; it had the name `from`.  Read-only from then on when protect is set. */
 int  fs_file_publish(struct fs_file *f, const char *from, const char *to, bool protect, struct err *err);
+/* The reverse: the file `from` is called `to` again, and its owner may write to it. */
+int  fs_take_back(const char *from, const char *to, struct err *err);
 bool fs_file_lock(struct fs_file *f);                                /* alone on this file, or false at once */
 bool fs_file_share(struct fs_file *f);                               /* with others who share, or false at once */
 bool fs_file_is(const struct fs_file *f, const char *path);          /* path still names this file */

@@ -264,6 +264,13 @@ int fs_file_publish(struct fs_file *f, const char *from, const char *to, bool pr
     return publish(f->fd, from, to, protect, err);
 }
 
+int fs_take_back(const char *from, const char *to, struct err *err)
+{
+    /* A file system without modes refuses; opening it for writing tells. */
+    if (chmod(from, 0644) < 0 && errno == ENOENT) return err_set(err, ERR_NOTFOUND, "%s: %s", from, strerror(errno));
+    return rename_file(from, to, err);
+}
+
 /* ---- a new file ---- */
 
 struct os_writer { int fd; char *path, *tmp; bool protect; };

@@ -74,8 +74,8 @@ int store_blob_end(struct blob_writer *w, char hex[SHA256_HEX + 1], struct err *
     return rc;
 }
 
-int store_digest(struct store *s, const char *path, char hex[SHA256_HEX + 1], sha256_progress_fn *progress, void *arg,
-                 struct err *err)
+static int digest_of(struct store *s, const char *path, bool again, char hex[SHA256_HEX + 1], sha256_progress_fn *progress,
+                     void *arg, struct err *err)
 {
     const struct found f = { .path = path, .file = "" };
     struct fs_info info, after;
@@ -84,7 +84,7 @@ int store_digest(struct store *s, const char *path, char hex[SHA256_HEX + 1], sh
     if (!fs_info(path, &info)) return err_set(err, ERR_NOTFOUND, "%s: No such file or directory", path);
     if (!info.regular) return err_set(err, ERR_ARG, "%s: not a regular file", path);
     store_facts(s, &f, &x);
-    if (x.digest[0]) {
+    if (x.digest[0] && !again) {
         fmt_into(hex, SHA256_HEX + 1, "%s", x.digest);
         return 0;
     }
@@ -95,4 +95,16 @@ int store_digest(struct store *s, const char *path, char hex[SHA256_HEX + 1], sh
     fmt_into(x.digest, sizeof x.digest, "%s", hex);
     index_put(store_index(s), path, &info, &x);
     return 0;
+}
+
+int store_digest(struct store *s, const char *path, char hex[SHA256_HEX + 1], sha256_progress_fn *progress, void *arg,
+                 struct err *err)
+{
+    return digest_of(s, path, false, hex, progress, arg, err);
+}
+
+int store_digest_again(struct store *s, const char *path, char hex[SHA256_HEX + 1], sha256_progress_fn *progress, void *arg,
+                       struct err *err)
+{
+    return digest_of(s, path, true, hex, progress, arg, err);
 }

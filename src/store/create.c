@@ -288,7 +288,7 @@ int create_end(struct create *c, const struct name *name, struct err *err)
             memmove(c->m.layer + 1, c->m.layer, i * sizeof l);
             c->m.layer[0] = l;
         }
-    int rc = manifest_find(&c->m, LAYER_MODEL)->path ? 0 : store_make_view(c->store, &c->m, err);
+    int rc = store_make_view(c->store, &c->m, err);
     if (rc < 0) return rc;
     manifest_write(&c->m, &text);
     if (text.bad) rc = err_set(err, ERR_NOMEM, "out of memory for the manifest");

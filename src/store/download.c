@@ -465,11 +465,23 @@ static char *joined(const char *a, const char *b)
     return buf_take(&s);
 }
 
+/* The check sums of the pieces stay beside it: with them a file that went bad later is mended, not fetched again. */
+static void publish_map(const struct download *d, const char *from, const char *path)
+{
+    struct fs_file *f = NULL;
+    char *to = d->size > PIECE ? joined(path, ".map") : NULL;
+    int rc = to ? fs_file_open(&f, from, FS_WRITE, NULL) : ERR_NOTFOUND;
+    if (rc == 0) rc = fs_file_publish(f, from, to, false, NULL);
+    if (rc < 0) os_file_remove(from);
+    fs_file_close(f);
+    mem_free(to);
+}
+
 static int publish(const struct download *d, struct fs_file *part, const char *path, struct err *err)
 {
     char *from = joined(d->path, ".part"), *map = joined(d->path, ".part.map");
     int rc = from && map ? fs_file_publish(part, from, path, true, err) : err_set(err, ERR_NOMEM, "%s: out of memory", path);
-    if (rc == 0) os_file_remove(map);
+    if (rc == 0) publish_map(d, map, path);
     mem_free(from);
     mem_free(map);
     return rc;
@@ -524,4 +536,30 @@ void download_drop(struct download *d)
     mem_free(part);
     mem_free(map);
     download_leave(d);
+}
+
+void download_forget(const char *path)
+{
+    char *map = joined(path, ".map");
+    if (map) os_file_remove(map);
+    mem_free(map);
+}
+
+int download_reopen(const char *path, uint64_t size, struct err *err)
+{
+    char *part = joined(path, ".part"), *map = joined(path, ".map"), *part_map = joined(path, ".part.map");
+    struct fs_file *f = NULL;
+    int rc = part && map && part_map ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    if (rc == 0 && os_file_exists(path)) {
+        if (os_file_exists(map)) rc = fs_take_back(map, part_map, err);
+        else os_file_remove(part_map);
+        if (rc == 0) rc = fs_take_back(path, part, err);
+        if (rc == 0) rc = fs_file_open(&f, part, FS_WRITE, err);
+        if (rc == 0 && fs_file_size(f) != size) rc = fs_file_resize(f, size, err);
+    }
+    fs_file_close(f);
+    mem_free(part);
+    mem_free(map);
+    mem_free(part_map);
+    return rc;
 }

@@ -4,7 +4,7 @@
  * kill at any instant, or a loss of power, only what is not certainly there is fetched again: at most the pieces that were
  * under way.  Whoever holds the lock on PATH.part downloads; others wait for it and share the result.  When the SHA-256 of the
  * whole agrees, the file is synced, renamed to PATH and made read-only, and the folder is synced; else it is thrown away and
- * fetched again, three times at most.  A server that cannot do ranges is read from the beginning.
+ * fetched again, three times at most; PATH.map keeps the check sums.  A server that cannot do ranges is read from the beginning.
  * Threads: one call per object; it starts its own. */
 #ifndef HEARTH_STORE_DOWNLOAD_H
 #define HEARTH_STORE_DOWNLOAD_H
@@ -40,6 +40,11 @@ int  download_keep(struct download *d, const char *path, struct err *err);
 void download_drop(struct download *d);
 /* Leaves it as it is, for whoever comes to go on with.  When there is none, nothing happens. */
 void download_leave(struct download *d);
+/* A finished file that went bad, of which `size` bytes are right, becomes an unfinished download: the pieces that are what they
+ * were are not fetched again.  Nothing happens when it is not there. */
+int download_reopen(const char *path, uint64_t size, struct err *err);
+/* Removes what download_reopen would need, of a file that is removed too. */
+void download_forget(const char *path);
 /* Bytes that are there already of an unfinished download; 0 when there is none. */
 uint64_t download_done(const char *path);
 

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/os.h"
+#include "store/download.h"
 #include "store/store.h"
 
 /* ---- what is needed ---- */
@@ -35,8 +36,10 @@ static int find_needs(const struct store *s, const struct found_list *l, const c
         struct manifest m;
         if (!l->v[i].ours || !l->v[i].manifest || (but && !strcmp(l->v[i].manifest, but))) continue;
         if ((rc = store_read_manifest(l->v[i].manifest, &m, NULL, err)) < 0) break;
+        const struct layer *view = manifest_in_place(&m) ? NULL : manifest_find(&m, LAYER_MODEL);      /* has that name */
         for (size_t k = 0; rc == 0 && k < m.n; k++)
-            if (!m.layer[k].path || !strncmp(m.layer[k].path, s->root, strlen(s->root))) rc = add_need(v, m.layer[k].digest, err);
+            if (!m.layer[k].path || &m.layer[k] == view || !strncmp(m.layer[k].path, s->root, strlen(s->root)))
+                rc = add_need(v, m.layer[k].digest, err);
         manifest_release(&m);
     }
     if (v->n) qsort(v->hex, v->n, sizeof *v->hex, by_text);
@@ -112,10 +115,11 @@ static int remove_files(struct store *s, const struct found_list *l, const char 
     int rc = find_needs(s, l, gone, &v, err);
     for (size_t i = 0; rc == 0 && i < m->n; i++) {
         const struct layer *f = &m->layer[i];
-        if (f->path || is_needed(&v, f->digest)) continue;
+        if (is_needed(&v, f->digest)) continue;
         if (f->kind == LAYER_MODEL) remove_view(s, f->digest);
-        if (store_blob_path(s, path, f->digest) && !remove_file(path, &r->freed))
-            rc = err_set(err, ERR_IO, "%s: cannot be removed", path);
+        if (f->path || !store_blob_path(s, path, f->digest)) continue;
+        download_forget(path);
+        if (!remove_file(path, &r->freed)) rc = err_set(err, ERR_IO, "%s: cannot be removed", path);
     }
     mem_free(v.hex);
     return rc;
@@ -177,15 +181,17 @@ static void take(struct sweep *w, enum garbage_kind kind, const char *path, uint
 static int blob_entry(void *arg, const char *name, struct err *err)
 {
     struct sweep *w = arg;
-    char path[STORE_PATH], hex[SHA256_HEX + 1];
+    char path[STORE_PATH], hex[SHA256_HEX + 1], stem[SHA256_HEX + 16];
+    const char *end = name_ends_with(name, ".map") ? name + strlen(name) - 4 : "";       /* what mends a blob goes with it */
     struct fs_info info;
     (void)err;
+    fmt_into(stem, sizeof stem, "%.*s", (int)(*end ? end - name : (long)strlen(name)), name);
     if (!store_path(w->s, path, "blobs", name) || !fs_info(path, &info) || !info.regular) return 0;
     bool part = name_ends_with(name, ".part") || name_ends_with(name, ".part.map");
     if (strstr(name, ".tmp-")) take(w, GARBAGE_TEMPORARY, path, info.size);
     else if (part && w->o->downloads) take(w, GARBAGE_DOWNLOAD, path, info.size);
-    else if (!strncmp(name, "sha256-", 7) && digest_parse(name, hex) && !is_needed(w->needs, hex))
-        take(w, GARBAGE_BLOB, path, info.size);
+    else if (!strncmp(name, "sha256-", 7) && digest_parse(stem, hex) && !is_needed(w->needs, hex))
+        take(w, *end ? GARBAGE_TEMPORARY : GARBAGE_BLOB, path, info.size);
     return 0;
 }
 
@@ -252,73 +258,32 @@ int store_gc(struct store *s, const struct gc_options *o, struct err *err)
 
 struct check { struct store *s; const struct verify_options *o; size_t *bad; };
 
-static int check_file(struct check *c, const char *path, const char *title, const char *want, uint64_t size, struct err *err)
+static int check_file(void *arg, const struct model_file *m, struct err *err)
 {
+    struct check *c = arg;
     char hex[SHA256_HEX + 1] = "";
     struct fs_info info;
     struct facts x = { 0 };
-    struct verified v = { .path = path, .title = title, .want = want, .found = hex, .size = size };
-    bool there = fs_info(path, &info) && info.regular;
+    struct verified v = { .path = m->path, .title = m->title, .want = m->digest, .found = hex, .size = m->size, .ours = m->ours };
+    bool there = fs_info(m->path, &info) && info.regular;
     int rc = 0;
-    if (there && !*want && index_get(store_index(c->s), path, &info, &x)) v.want = x.digest;
+    if (there && !*m->digest && index_get(store_index(c->s), m->path, &info, &x)) v.want = x.digest;
     if (!there) v.state = VERIFY_MISSING;
-    else if (*want && info.size != size) v.state = VERIFY_SIZE;
+    else if (*m->digest && info.size != m->size) v.state = VERIFY_SIZE;
     else {
         v.size = info.size;
-        if ((rc = sha256_file(path, hex, c->o->progress, c->o->arg, err)) < 0) return rc;
+        if ((rc = sha256_file(m->path, hex, c->o->progress, c->o->arg, err)) < 0) return rc;
         v.state = !*v.want ? VERIFY_UNKNOWN : strcmp(v.want, hex) ? VERIFY_WRONG : VERIFY_GOOD;
     }
-    if (v.state == VERIFY_UNKNOWN) rc = store_digest(c->s, path, hex, NULL, NULL, err);       /* the next time there is one */
+    if (v.state == VERIFY_UNKNOWN) rc = store_digest(c->s, m->path, hex, NULL, NULL, err);       /* the next time there is one */
     *c->bad += v.state == VERIFY_WRONG || v.state == VERIFY_SIZE || v.state == VERIFY_MISSING;
     if (c->o->fn) c->o->fn(c->o->arg, &v);
-    return rc;
-}
-
-static const char *base_of(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
-
-struct each { struct check *c; const char *folder; };
-
-static int folder_entry(void *arg, const char *name, struct err *err)
-{
-    struct each *e = arg;
-    char path[STORE_PATH];
-    if (!name_ends_with(name, ".safetensors") || strlen(e->folder) + strlen(name) + 2 > sizeof path) return 0;
-    fmt_into(path, sizeof path, "%s/%s", e->folder, name);
-    return check_file(e->c, path, name, "", 0, err);
-}
-
-/* A model without a manifest: its file, its parts, or the weights of its folder. */
-static int check_plain(struct check *c, const struct found *f, struct err *err)
-{
-    unsigned part, parts;
-    char at[STORE_PATH], number[8];
-    if (os_is_folder(f->path)) return fs_list(f->path, folder_entry, &(struct each){ c, f->path }, err);
-    store_part_of(f->path, &part, &parts);
-    struct fs_info info = { 0 };
-    if (parts == 1) return check_file(c, f->path, base_of(f->path), f->digest, fs_info(f->path, &info) ? info.size : 0, err);
-    int rc = 0;
-    for (unsigned i = 1; rc == 0 && i <= parts; i++) {
-        fmt_into(at, sizeof at, "%s", f->path);
-        fmt_into(number, sizeof number, "%05u", i);
-        memcpy(at + strlen(at) - 19, number, 5);
-        rc = check_file(c, at, base_of(at), "", 0, err);
-    }
     return rc;
 }
 
 int store_verify(struct store *s, const struct found *f, const struct verify_options *o, size_t *bad, struct err *err)
 {
     struct check c = { s, o, bad };
-    struct manifest m;
-    char path[STORE_PATH];
     *bad = 0;
-    if (!f->manifest) return check_plain(&c, f, err);
-    int rc = store_read_manifest(f->manifest, &m, NULL, err);
-    if (rc < 0) return rc;
-    for (size_t i = 0; rc == 0 && i < m.n; i++)
-        if (store_layer_path(f->manifest, &m.layer[i], path))
-            rc = check_file(&c, path, m.layer[i].title ? m.layer[i].title : base_of(path), m.layer[i].digest,
-                            m.layer[i].size, err);
-    manifest_release(&m);
-    return rc;
+    return store_each_file(f, check_file, &c, err);
 }

@@ -17,5 +17,7 @@ struct found_scan { const char *owner; unsigned depth; bool two_levels; };
 int found_folder(struct found_list *l, const char *root, struct found_scan how, struct err *err);
 /* The files of one repository at path, given the name that it has on the Hub. */
 int found_repository(struct found_list *l, const char *path, const char *owner, const char *name, struct err *err);
+/* A link into blobs/ of the Hub's cache has the digest as its name there; for others hex stays as it is. */
+void found_link_digest(const char *path, char hex[SHA256_HEX + 1]);
 
 #endif

@@ -47,7 +47,7 @@ static void add_layers(const struct walk *w, const struct manifest *m, struct fo
     }
     if (f->files < 2 || !f->file) return;
     /* Of a split model the first file is opened; else the folder. */
-    if (manifest_find(m, LAYER_MODEL)->path) {
+    if (manifest_in_place(m)) {
         if (!name_ends_with(path, ".gguf") && strrchr(path, '/')) *strrchr(path, '/') = 0;
         return;
     }
@@ -180,8 +180,7 @@ static bool same_split(const char *a, const char *b)
     return of_a > 1 && of_a == of_b && n == strlen(b) && n > 15 && !memcmp(a, b, n - 19);
 }
 
-/* A link into blobs/ of the Hub's cache has the digest as its name there. */
-static void digest_of_link(const char *path, char hex[SHA256_HEX + 1])
+void found_link_digest(const char *path, char hex[SHA256_HEX + 1])
 {
     struct buf real = { 0 };
     if (fs_is_link(path) && fs_real_path(path, &real) && sha256_is_hex(base_of(real.data), strlen(base_of(real.data))))
@@ -242,7 +241,7 @@ static int add_gguf(struct found_list *l, const struct files *f, size_t i, struc
             like.files++;
         }
     like.broken = like.files < parts;
-    digest_of_link(file->path, like.digest);
+    found_link_digest(file->path, like.digest);
     fmt_into(like.id, sizeof like.id, "%s", like.digest);
     store_quant_of(file->name, quant, sizeof quant);
     if (!like.name) put_stem(file->name, &name);

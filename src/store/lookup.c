@@ -42,12 +42,25 @@ static int missing(const struct found_list *l, const struct name *n, const char 
                    "`hearth list` shows what is here", operand, operand);
 }
 
+static int find_lost(void *arg, const struct model_file *m, struct err *err)
+{
+    struct fs_info info;
+    (void)err;
+    if (!*(char *)arg && (!fs_info(m->path, &info) || info.size != m->size)) fmt_into(arg, STORE_PATH, "%s", m->path);
+    return 0;
+}
+
 static int of_found(const struct found *f, char path[STORE_PATH], struct err *err)
 {
     fmt_into(path, STORE_PATH, "%s", f->path);
     if (!f->broken) return 0;
-    return err_set(err, ERR_NOTFOUND, "%s (%s): a file of it is missing or has another size: %.200s; %s", f->name, f->owner,
-                   f->path, f->ours ? "pull it again" : "the program that keeps it can fetch it again");
+    char lost[STORE_PATH] = "";
+    store_each_file(f, find_lost, lost, NULL);
+    if (f->ours)
+        return err_set(err, ERR_NOTFOUND, "%s: a file of it is missing or has another size: %.300s; `hearth pull %s` fetches it",
+                       f->name, *lost ? lost : f->path, f->name);
+    return err_set(err, ERR_NOTFOUND, "%s (%s): a file of it is missing or has another size: %.300s; the program that keeps it "
+                   "can fetch it again", f->name, f->owner, *lost ? lost : f->path);
 }
 
 int store_lookup(struct store *s, const char *text, struct found_list *l, size_t *at, char path[STORE_PATH], struct err *err)

@@ -88,6 +88,25 @@ const struct layer *manifest_find(const struct manifest *m, enum layer_kind kind
     return NULL;
 }
 
+static size_t folder_len(const char *path) { return strrchr(path, '/') ? (size_t)(strrchr(path, '/') - path) : 0; }
+
+bool manifest_in_place(const struct manifest *m)
+{
+    const struct layer *first = manifest_find(m, LAYER_MODEL);
+    if (!first || !first->path) return false;
+    size_t n = folder_len(first->path), files = 0;
+    bool named = true;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct layer *l = &m->layer[i];
+        if (l->kind != LAYER_MODEL) continue;
+        if (!l->path || folder_len(l->path) != n || memcmp(l->path, first->path, n)) return false;
+        const char *title = l->title ? l->title + (strrchr(l->title, '/') ? folder_len(l->title) + 1 : 0) : NULL;
+        named = named && title && !strcmp(title, l->path + n + 1);
+        files++;
+    }
+    return files == 1 || named;
+}
+
 /* ---- reading ---- */
 
 /* A string without zero bytes, or NULL. */

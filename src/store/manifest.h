@@ -46,6 +46,8 @@ void manifest_release(struct manifest *m);
 struct layer *manifest_add(struct manifest *m, const struct layer *l);
 void manifest_write(const struct manifest *m, struct buf *out);
 const struct layer *manifest_find(const struct manifest *m, enum layer_kind kind);     /* the first, or NULL */
+/* Whether its model files all lie outside the store, in one folder and under their own names: they can be opened there. */
+bool manifest_in_place(const struct manifest *m);
 const char *layer_type(enum layer_kind kind);                                          /* the media type that is written */
 /* "sha256:" and 64 digits, or "sha256-": into hex without them. */
 bool digest_parse(const char *s, char hex[SHA256_HEX + 1]);

@@ -56,12 +56,13 @@ int pull_status_error(const struct pull *p, const char *what, struct err *err)
 static bool item_path(const struct pull *p, const struct pull_item *it, char path[STORE_PATH])
 {
     char key[SHA256_HEX + 1];
+    if (it->layer.path) return strlen(it->layer.path) < STORE_PATH && (fmt_into(path, STORE_PATH, "%s", it->layer.path), true);
     if (it->layer.digest[0]) return store_blob_path(p->store, path, it->layer.digest);
     /* The name of a file whose digest is not known yet comes from where it lies. */
     return sha256_bytes(it->url, strlen(it->url), key, NULL) == 0 && store_blob_path(p->store, path, key);
 }
 
-static bool is_there(const struct pull *p, const struct pull_item *it)
+bool pull_has(const struct pull *p, const struct pull_item *it)
 {
     char path[STORE_PATH];
     struct fs_info info;
@@ -73,7 +74,7 @@ static uint64_t missing_bytes(const struct pull *p)
     uint64_t sum = 0;
     char path[STORE_PATH];
     for (size_t i = 0; i < p->n; i++) {
-        if (is_there(p, &p->item[i]) || !item_path(p, &p->item[i], path)) continue;
+        if (pull_has(p, &p->item[i]) || !item_path(p, &p->item[i], path)) continue;
         uint64_t done = download_done(path);
         sum += p->item[i].layer.size - (done < p->item[i].layer.size ? done : p->item[i].layer.size);
     }
@@ -126,13 +127,15 @@ static int fetch_item(struct pull *p, struct pull_item *it, struct err *err)
     return rc;
 }
 
-static int fetch_items(struct pull *p, struct err *err)
+int pull_items(struct pull *p, struct err *err)
 {
-    int rc = 0;
+    uint64_t missing = missing_bytes(p);
+    int rc = store_check_space(p->store, missing, err);
+    if (rc == 0 && p->o->planned && !p->o->planned(p->o->arg, p->total, missing)) rc = err_set(err, ERR_CANCELLED, "not wanted");
     for (size_t i = 0; rc == 0 && i < p->n; i++) {
         struct pull_item *it = &p->item[i];
         p->file = it->layer.title ? it->layer.title : it->layer.digest;
-        if (!is_there(p, it)) rc = fetch_item(p, it, err);
+        if (!pull_has(p, it)) rc = fetch_item(p, it, err);
         p->before += it->layer.size;
         if (rc == 0 && !pull_alive(p)) rc = err_set(err, ERR_CANCELLED, "interrupted");
     }
@@ -146,8 +149,10 @@ static int write_manifest(struct pull *p, struct err *err)
     struct manifest m = { 0 };
     struct buf text = { 0 };
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < p->n; i++)
+    for (size_t i = 0; rc == 0 && i < p->n; i++) {
+        if (p->item[i].layer.path) p->manifest = NULL;          /* the registry's own does not say where that lies */
         if (!manifest_add(&m, &p->item[i].layer)) rc = err_set(err, ERR_NOMEM, "out of memory for the manifest");
+    }
     if (rc == 0) rc = store_make_view(p->store, &m, err);
     if (rc == 0 && !p->manifest) manifest_write(&m, &text);
     if (rc == 0 && text.bad) rc = err_set(err, ERR_NOMEM, "out of memory for the manifest");
@@ -172,11 +177,17 @@ static int work(struct pull *p, struct err *err)
     if (rc == 0) rc = store_lock_shared(p->store, &p->lock, err);
     if (rc == 0) rc = fetch_open(&p->fetch, err);
     if (rc == 0) rc = pull_plan(p, err);
-    uint64_t missing = rc == 0 ? missing_bytes(p) : 0;
-    if (rc == 0) rc = store_check_space(p->store, missing, err);
-    if (rc == 0 && p->o->planned && !p->o->planned(p->o->arg, p->total, missing)) rc = err_set(err, ERR_CANCELLED, "not wanted");
-    if (rc == 0) rc = fetch_items(p, err);
+    if (rc == 0) rc = pull_in_place(p, err);
+    if (rc == 0) rc = pull_items(p, err);
     return rc == 0 ? write_manifest(p, err) : rc;
+}
+
+void pull_release(struct pull *p)
+{
+    fetch_close(p->fetch);
+    fs_file_close(p->lock);
+    mem_free(p->token);
+    arena_release(&p->arena);
 }
 
 int pull_model(struct store *s, const struct name *n, const struct pull_options *o, struct name *kept, struct err *err)
@@ -184,10 +195,7 @@ int pull_model(struct store *s, const struct name *n, const struct pull_options 
     struct pull p = { .store = s, .o = o, .name = *n };
     int rc = work(&p, err);
     if (kept) *kept = p.name;
-    fetch_close(p.fetch);
-    fs_file_close(p.lock);
-    mem_free(p.token);
-    arena_release(&p.arena);
+    pull_release(&p);
     return rc;
 }
 

@@ -1,7 +1,8 @@
 /* pull.h - fetches a model: asks the registry or hub what it consists of, then the files, then writes the manifest.
  *
  * Nothing is visible before everything is there: blobs first, each checked by its SHA-256, the manifest last.  An interrupted
- * pull goes on where it stood, whenever that is.  Files that are there already are not fetched.
+ * pull goes on where it stood, whenever that is.  Files that are there already are not fetched, and those of other programs that
+ * are equal are used where they lie.
  * Threads: one call per store. */
 #ifndef HEARTH_STORE_PULL_H
 #define HEARTH_STORE_PULL_H
@@ -16,6 +17,11 @@ struct pull_options {
     bool (*planned)(void *arg, uint64_t total, uint64_t missing);
     /* Bytes that are there, of all files; `file` is the one under way.  False ends the pull. */
     bool (*progress)(void *arg, const char *file, uint64_t done, uint64_t total);
+    /* A file is here already, kept by `owner`: it was read, its digest is right, and it is used where it lies.  compare: how far
+     * reading is; false ends the pull.  NULL: nobody is told. */
+    void (*in_place)(void *arg, const char *file, const char *path, const char *owner);
+    sha256_progress_fn *compare;
+    bool own;                              /* fetch it even so */
     void *arg;
     size_t *unverified;                    /* becomes how many files came without anything to compare them with; or NULL */
 };
@@ -52,12 +58,21 @@ int pull_model(struct store *s, const struct name *n, const struct pull_options 
  * registry.ollama.ai or the Hub, or a line of the file `hosts` of the store. */
 bool pull_host_is_known(const struct store *s, const struct name *n);
 
+/* Fetches a blob of a model of ours again that is missing or wrong: from where that model comes, or another of ours that has it.
+ * Of a large one only what is wrong, where that is known.  ERR_NOTFOUND when nobody has it any more. */
+struct bad_blob { char digest[SHA256_HEX + 1]; const char *title; uint64_t size; };
+int  pull_repair(struct store *s, const struct found *f, const struct bad_blob *b, const struct pull_options *o, struct err *err);
+
 /* ---- between the files of the pull ---- */
+int  pull_in_place(struct pull *p, struct err *err);   /* looks for files of others that are equal */
+int  pull_items(struct pull *p, struct err *err);      /* fetches what is missing */
 int  pull_plan(struct pull *p, struct err *err);       /* what the name asks for, of whichever kind it is */
 int  pull_plan_registry(struct pull *p, struct err *err);
 int  pull_plan_hub(struct pull *p, struct err *err);
 int  pull_plan_url(struct pull *p, struct err *err);
 int  pull_add(struct pull *p, const struct layer *l, const char *url, const char *git, struct err *err);      /* git: or NULL */
+bool pull_has(const struct pull *p, const struct pull_item *it);       /* it is in the store, or used where it lies */
+void pull_release(struct pull *p);
 bool pull_alive(void *p);
 /* A sentence for an answer that is an error. */
 int  pull_status_error(const struct pull *p, const char *what, struct err *err);

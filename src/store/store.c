@@ -161,8 +161,8 @@ int store_make_view(const struct store *s, const struct manifest *m, struct err 
     const struct layer *first = manifest_find(m, LAYER_MODEL);
     size_t n = 0;
     for (size_t i = 0; i < m->n; i++) n += m->layer[i].kind == LAYER_MODEL;
-    if (n < 2 || !first->title) return 0;
-    char folder[STORE_PATH], path[STORE_PATH], target[SHA256_HEX + 32];
+    if (n < 2 || !first->title || manifest_in_place(m)) return 0;
+    char folder[STORE_PATH], path[STORE_PATH], blob[SHA256_HEX + 32];
     if (!store_path(s, folder, "views", first->digest)) return err_set(err, ERR_LIMIT, "the path of the store is too long");
     int rc = fs_make_folders(folder, err);
     for (size_t i = 0; rc == 0 && i < m->n; i++) {
@@ -171,8 +171,8 @@ int store_make_view(const struct store *s, const struct manifest *m, struct err 
         if (strlen(folder) + strlen(l->title) + 2 > STORE_PATH)
             return err_set(err, ERR_LIMIT, "%s: the path is too long", l->title);
         fmt_into(path, sizeof path, "%s/%s", folder, base_name(l->title));
-        fmt_into(target, sizeof target, "../../blobs/sha256-%s", l->digest);
-        rc = fs_link_relative(target, path, err);
+        fmt_into(blob, sizeof blob, "../../blobs/sha256-%s", l->digest);
+        rc = fs_link_relative(l->path ? l->path : blob, path, err);
     }
     return rc;
 }

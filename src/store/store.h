@@ -2,7 +2,8 @@
  *
  * Our own lie in one folder (HEARTH_MODELS), in the layout that Ollama uses too:
  *   manifests/HOST/NAMESPACE/MODEL/TAG   what a model consists of (manifest.h); written last
- *   blobs/sha256-HEX                     its files by digest, read-only; HEX.part and .part.map while they come (download.h)
+ *   blobs/sha256-HEX                     its files by digest, read-only; HEX.part and .part.map while they come, HEX.map for
+ *                                        mending them (download.h)
  *   views/HEX/NAME                       links to blobs under their own names, for models that are split into files
  *   headers/                             headers of models that are only judged (header.h), for as long as that takes
  *   presets/NAME.json                    named settings
@@ -73,6 +74,11 @@ int  store_find_in(const char *folder, struct found_list *out, struct err *err);
 void found_release(struct found_list *l);
 /* LM Studio's folder; false when there is none. */
 bool store_lmstudio(char root[STORE_PATH]);
+/* Each file that a model consists of, or is named by.  digest: "" when neither a manifest nor a name says it; size: what it
+ * should have; ours: a blob of our own store. */
+struct model_file { const char *path, *title, *digest; uint64_t size; bool ours; };
+typedef int model_file_fn(void *arg, const struct model_file *m, struct err *err);
+int  store_each_file(const struct found *f, model_file_fn *fn, void *arg, struct err *err);
 /* What the file says of itself, from the index or by reading it. */
 void store_facts(struct store *s, const struct found *f, struct facts *out);
 
@@ -190,15 +196,17 @@ int  store_gc(struct store *s, const struct gc_options *o, struct err *err);
  * digest was when it was last read.  fn is called for each; *bad: how many are wrong or missing.
  * UNKNOWN: there is nothing to compare with. */
 enum verify_state { VERIFY_GOOD, VERIFY_WRONG, VERIFY_SIZE, VERIFY_MISSING, VERIFY_UNKNOWN };
-struct verified { enum verify_state state; const char *path, *title, *want, *found; uint64_t size; };
+struct verified { enum verify_state state; const char *path, *title, *want, *found; uint64_t size; bool ours; };
 struct verify_options {
     void (*fn)(void *arg, const struct verified *v);
     sha256_progress_fn *progress;          /* of the file at work */
     void *arg;                             /* of both */
 };
 int  store_verify(struct store *s, const struct found *f, const struct verify_options *o, size_t *bad, struct err *err);
-/* The digest of a file from the index, or by reading it; then it is in the index. */
+/* The digest of a file from the index, or by reading it; then it is in the index.  again: by reading it in any case. */
 int  store_digest(struct store *s, const char *path, char hex[SHA256_HEX + 1], sha256_progress_fn *progress, void *arg,
                   struct err *err);
+int  store_digest_again(struct store *s, const char *path, char hex[SHA256_HEX + 1], sha256_progress_fn *progress, void *arg,
+                        struct err *err);
 
 #endif
