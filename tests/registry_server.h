@@ -23,12 +23,16 @@
 
 enum { SERVER_ROUTES = 64 };
 
+struct server;
+
 struct route {
     char path[256];
     const void *body;
     size_t n;
     char to[320];                          /* a redirect, when not empty */
     char fields[256];                      /* further lines of the header */
+    /* Answers itself, for all paths that begin like this; or NULL. */
+    void (*answer)(struct server *s, int fd, const char *request);
     bool auth, gated;                      /* wants "Bearer good"; gated: a user's token */
 };
 
@@ -39,6 +43,7 @@ struct server_state {
     _Atomic int no_ranges, wrong_range, longer, shorter, gzip, loop, cut_after, slow, status, downgrade;
     _Atomic int leaked;                    /* a token came to localhost */
     _Atomic int realm;                     /* 1: the token is to be had elsewhere */
+    _Atomic int lie, count;                /* for routes that answer themselves */
     _Atomic uint64_t bytes_per_s;          /* of each connection; 0: as fast as it goes */
 };
 
@@ -170,9 +175,11 @@ static inline void *server_client(void *arg)
         const struct route *r = NULL;
         atomic_fetch_add(&c.s->state->requests, 1);
         for (size_t i = 0; i < c.s->n; i++)
-            if (!strcmp(c.s->route[i].path, path)) r = &c.s->route[i];
+            if (!strcmp(c.s->route[i].path, path) ||
+                (c.s->route[i].answer && !strncmp(c.s->route[i].path, path, strlen(c.s->route[i].path)))) r = &c.s->route[i];
         if (!strncmp(path, "/token", 6)) server_simple(c.fd, 200, "", "{\"token\":\"good\"}");
         else if (!r) server_simple(c.fd, 404, "", "not here");
+        else if (r->answer) r->answer(c.s, c.fd, text);
         else server_route(c.s, c.fd, r, text, !strcmp(verb, "HEAD"));
     }
     shutdown(c.fd, SHUT_WR);

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/proc.h"
 
-struct fields { const char *registry, *hub; uint32_t jobs, stall; bool json, yes, own, offline, to_parent; };
+struct fields { const char *registry, *hub; uint32_t jobs, stall; bool json, yes, own, chunks, offline, to_parent; };
 
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
@@ -22,6 +22,8 @@ static const struct opt row[] = {
     { "stall", NULL, 0, OPT_U32, "SECONDS", "30", "a connection that brings under 1 kB/s for so long is given up", NULL,
       AT(stall), 1, 3600 },
     { "own", NULL, 0, OPT_FLAG, NULL, NULL, "fetch files that other programs have here, too", NULL, AT(own), 0, 0 },
+    { "chunks", NULL, 0, OPT_FLAG, NULL, NULL, "fetch files of the Hub by chunks (Xet), as those above 50 GB are", NULL,
+      AT(chunks), 0, 0 },
     { "to-parent", NULL, 0, OPT_FLAG, NULL, NULL, "output goes to descriptor 3; how `hearth serve` starts it", NULL,
       AT(to_parent), 0, 0 },
     { "offline", NULL, 0, OPT_FLAG, NULL, NULL, "ask nobody: succeed only when the model is here", NULL, AT(offline), 0, 0 },
@@ -71,8 +73,8 @@ static int run(const struct command *self, int argc, char **argv)
     if (f.to_parent && dup2(PROC_FD, STDOUT_FILENO) < 0) return term_fail("--to-parent: descriptor 3 is not open");
     if (f.offline) return offline(p.operand[0]);
     struct pulling how = { .json = f.json, .quiet = f.to_parent, .yes = f.yes,
-                           .o = { .registry = f.registry, .hub = f.hub, .workers = f.jobs, .stall_s = f.stall, .own = f.own,
-                                  .unverified = &unverified } };
+                           .o = { .registry = f.registry, .hub = f.hub, .workers = f.jobs, .stall_s = f.stall,
+                                  .own = f.own, .chunks = f.chunks, .unverified = &unverified } };
     struct name kept;
     struct err e = { 0 };
     rc = pulling(&how, p.operand[0], &kept, &e);

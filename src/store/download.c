@@ -35,9 +35,12 @@ struct worker {
     struct os_thread *thread;
     struct fetch *fetch;
     char *piece;
+    char *span;                            /* by chunks: the pieces of the range, which come in any order, */
+    uint32_t *fill;                        /* and how much of each is there */
+    struct xorb_room *room;
     uint64_t first, end;                   /* the pieces that it has taken */
     uint64_t at;                           /* where the next byte belongs */
-    size_t filled;                         /* of the piece at at - filled */
+    size_t filled;                         /* of the piece at at - filled; by chunks: of all pieces */
     bool streams;                          /* reads the whole file from its beginning */
     bool brought;
     const char *wrong;
@@ -176,14 +179,14 @@ static void give_back(struct worker *w)
     w->filled = 0;
 }
 
-/* The piece in memory goes to the disk, then into the map. */
-static bool store_piece(struct worker *w, uint64_t i)
+/* A piece in memory goes to the disk, then into the map. */
+static bool store_piece(struct worker *w, uint64_t i, const char *p)
 {
     struct job *j = w->j;
     struct err e;
     size_t n = (size_t)piece_bytes(j, i);
-    uint64_t sum = sum_of(w->piece, n);
-    int rc = fs_file_write(j->part, i * PIECE, w->piece, n, &e);
+    uint64_t sum = sum_of(p, n);
+    int rc = fs_file_write(j->part, i * PIECE, p, n, &e);
     if (rc == 0) rc = set_sum(j, i, sum, &e);
     if (rc < 0) {
         fail(j, rc, &e);
@@ -195,7 +198,7 @@ static bool store_piece(struct worker *w, uint64_t i)
     j->fails = 0;
     lock_give(&j->lock);
     atomic_fetch_sub(&j->loose, n);
-    w->filled = 0;
+    w->filled -= n;
     w->brought = true;
     return true;
 }
@@ -229,7 +232,7 @@ static bool on_bytes(void *arg, const void *p, size_t n)
             w->filled += k;
             w->at += k;
             atomic_fetch_add(&j->loose, k);
-            if (w->filled == piece_bytes(j, i) && !store_piece(w, i)) return false;
+            if (w->filled == piece_bytes(j, i) && !store_piece(w, i, w->piece)) return false;
         }
         from += k;
         n -= k;
@@ -261,8 +264,6 @@ static bool on_begin(void *arg, const struct fetch *f)
     return w->streams;
 }
 
-static bool on_alive(void *arg) { return !atomic_load(&((struct worker *)arg)->j->stop); }
-
 /* What came, as an error; whether trying again can help. */
 static bool judge(struct worker *w, int rc, struct err *e)
 {
@@ -279,6 +280,45 @@ static bool judge(struct worker *w, int rc, struct err *e)
     return a->status == 408 || a->status == 429 || a->status >= 500 || a->status == 403;      /* 403: a signed URL that expired */
 }
 
+/* Bytes of a range that comes by chunks. */
+static bool on_chunk(void *arg, uint64_t at, const void *bytes, size_t n)
+{
+    struct worker *w = arg;
+    for (const char *p = bytes; n;) {
+        uint64_t i = at / PIECE, k = i - w->first;
+        size_t room = PIECE - (size_t)(at % PIECE), m = n < room ? n : room;
+        memcpy(w->span + (at - w->first * PIECE), p, m);
+        w->filled += m;
+        atomic_fetch_add(&w->j->loose, m);
+        w->fill[k] += (uint32_t)m;
+        if (w->fill[k] == piece_bytes(w->j, i) && !store_piece(w, i, w->span + k * PIECE)) return false;
+        at += m;
+        p += m;
+        n -= m;
+    }
+    return true;
+}
+
+static bool on_alive(void *arg) { return !atomic_load(&((struct worker *)arg)->j->stop); }
+
+/* The range of this worker; false: it did not come whole. */
+static bool by_chunks(struct worker *w, uint64_t last, bool *again, struct err *e)
+{
+    if (!w->span) {
+        w->span = mem_new(SPAN, PIECE);
+        w->fill = mem_new_array(uint32_t, SPAN);
+        w->room = mem_new(1, sizeof *w->room);
+    }
+    *again = false;
+    if (!w->span || !w->fill || !w->room) return err_set(e, ERR_NOMEM, "out of memory for chunks"), false;
+    memset(w->fill, 0, SPAN * sizeof *w->fill);
+    const struct xet_range r = { .from = w->first * PIECE, .to = last, .stall_s = w->j->d->stall_s, .sink = on_chunk,
+                                 .alive = on_alive, .arg = w, .room = w->room };
+    int rc = xet_bring(w->j->d->xet, w->fetch, &r, e);
+    *again = rc == ERR_IO || rc == ERR_FORMAT;
+    return rc == 0;
+}
+
 /* One request; false when this worker is to end. */
 static bool work_once(struct worker *w)
 {
@@ -286,14 +326,16 @@ static bool work_once(struct worker *w)
     const struct download *d = j->d;
     struct err e = { 0 };
     uint64_t last = w->end * PIECE < d->size ? w->end * PIECE : d->size;
+    bool again = false;
     struct fetch_request r = { .url = d->url, .token = d->token, .range = true, .from = w->first * PIECE, .to = last - 1,
                                .stall_s = d->stall_s, .sink = on_bytes, .alive = on_alive, .arg = w, .begin = on_begin };
     w->at = w->first * PIECE;
     w->filled = 0;
     w->streams = w->brought = false;
     w->wrong = NULL;
-    int rc = fetch_do(w->fetch, &r, &e);
-    bool streamed = w->streams, whole = rc == 0 && !w->filled && w->at == (streamed ? d->size : last);
+    int rc = d->xet ? 0 : fetch_do(w->fetch, &r, &e);
+    bool streamed = w->streams;
+    bool whole = d->xet ? by_chunks(w, last, &again, &e) : rc == 0 && !w->filled && w->at == (streamed ? d->size : last);
     give_back(w);
     lock_take(&j->lock);
     bool leave = j->single && !streamed;
@@ -302,7 +344,7 @@ static bool work_once(struct worker *w)
     lock_give(&j->lock);
     if (atomic_load(&j->stop) || leave) return false;
     if (whole) return true;
-    bool again = judge(w, rc, &e);
+    if (!d->xet) again = judge(w, rc, &e);
     if (!again || fails >= (d->tries ? d->tries : 6)) {
         fail(j, e.code, &e);
         return false;
@@ -391,6 +433,9 @@ static int round_of(struct job *j, struct hasher *h, struct err *err)
         os_thread_join(w[i].thread);
         fetch_close(w[i].fetch);
         mem_free(w[i].piece);
+        mem_free(w[i].span);
+        mem_free(w[i].fill);
+        mem_free(w[i].room);
     }
     if (rc == 0 && j->rc < 0) {
         rc = j->rc;

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/sha256.h"
+#include "store/xet.h"
 
 struct fs_file;
 
@@ -23,6 +24,7 @@ struct download {
     const char *url, *token;               /* token: or NULL */
     const char *path;                      /* of the finished file */
     const char *digest;                    /* 64 digits, or NULL: any content will do, and *found says what it was */
+    struct xet *xet;                       /* fetch chunks instead of the URL (xet.h); or NULL */
     uint64_t size;                         /* exact */
     unsigned workers, stall_s, tries;      /* 0: 4 at once, 30 s, 6 without progress */
     /* From the calling thread: bytes that are there.  False ends the download (ERR_CANCELLED), which can be resumed. */

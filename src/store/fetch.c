@@ -38,6 +38,8 @@ int fetch_open(struct fetch **out, struct err *err)
     return 0;
 }
 
+bool fetch_was_inside(const struct fetch *f) { return f->inside; }
+
 const char *fetch_library(void) { return curl_version(); }
 
 /* ---- URLs ---- */
@@ -153,6 +155,7 @@ static size_t on_header(char *p, size_t one, size_t n, void *arg)
     struct fetch_answer *a = &f->a;
     if (name_equal(name, "content-length")) a->length = number(v);
     else if (name_equal(name, "content-range")) content_range(a, v);
+    else if (name_equal(name, "content-type")) fmt_into(a->type, sizeof a->type, "%s", v);
     else if (name_equal(name, "location")) fmt_into(f->location, sizeof f->location, "%s", v);
     else if (name_equal(name, "www-authenticate")) fmt_into(a->auth, sizeof a->auth, "%s", v);
     else if (name_equal(name, "link")) link_next(f, v);
@@ -193,7 +196,7 @@ static int on_connected(void *arg, char *ip, char *local, int port, int local_po
 {
     struct fetch *f = arg;
     (void)local, (void)port, (void)local_port;
-    bool first = !strcmp(f->url, f->r->url), private = name_is_private_address(ip);
+    bool first = !f->r->origin && !strcmp(f->url, f->r->url), private = name_is_private_address(ip);
     if (first) f->inside = private;
     f->inward = !first && private && !f->inside;
     return f->inward ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
@@ -262,6 +265,7 @@ static void set_up(struct fetch *f, struct curl_slist *headers)
         fmt_into(range, sizeof range, "%llu-%llu", (unsigned long long)r->from, (unsigned long long)r->to);
         curl_easy_setopt(c, CURLOPT_RANGE, range);
     }
+    if (r->ranges) curl_easy_setopt(c, CURLOPT_RANGE, r->ranges);
 }
 
 static int failure(const struct fetch *f, CURLcode code, struct err *err)
@@ -297,10 +301,10 @@ int fetch_do(struct fetch *f, const struct fetch_request *r, struct err *err)
     uint64_t linked = UINT64_MAX;
     char etag[FETCH_FIELD] = "", commit[128] = "";
     f->r = r;
-    f->inside = false;
+    f->inside = r->origin && r->origin_inside;
     if (strlen(r->url) >= FETCH_URL) return err_set(err, ERR_ARG, "the URL is longer than %d characters", FETCH_URL - 1);
     fmt_into(f->url, sizeof f->url, "%s", r->url);
-    int rc = check_url(f->url, NULL, err);
+    int rc = check_url(f->url, r->origin, err);
     for (int i = 0; rc == 0; i++) {
         if ((rc = hop(f, r->token && fetch_same_host(f->url, r->url), err)) < 0) break;
         /* What the first host says of a file counts, not the place where it lies. */

@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { FETCH_URL = 4096, FETCH_FIELD = 1024 };
+enum { FETCH_URL = 16384, FETCH_FIELD = 1024 };
 
 struct fetch;
 int  fetch_open(struct fetch **out, struct err *err);
@@ -31,6 +31,9 @@ struct fetch_request {
     bool head;
     bool range;                            /* bytes from to to, both included */
     uint64_t from, to;
+    const char *ranges;                    /* several: "5-9,20-29"; or NULL */
+    const char *origin;                    /* the URL whose answer named this one: rules for redirects hold; NULL: named by us */
+    bool origin_inside;                    /* fetch_was_inside of that answer */
     unsigned stall_s;                      /* 0: 30 */
     fetch_sink_fn *sink;
     fetch_alive_fn *alive;
@@ -43,6 +46,7 @@ struct fetch_answer {
     uint64_t length;                       /* of the body that was announced; UINT64_MAX: unknown */
     uint64_t from, total;                  /* Content-Range; total is UINT64_MAX when unknown */
     bool has_range;
+    char type[256];                        /* Content-Type */
     char auth[FETCH_FIELD];                /* WWW-Authenticate */
     char next[FETCH_URL];                  /* Link: <...>; rel="next" */
     char etag[FETCH_FIELD], linked_etag[FETCH_FIELD];      /* ETag, X-Linked-Etag */
@@ -58,6 +62,8 @@ int fetch_do(struct fetch *f, const struct fetch_request *r, struct err *err);
 /* The whole body of a small answer, at most max bytes; the body of an error is kept too. */
 int fetch_text(struct fetch *f, const struct fetch_request *r, size_t max, struct buf *out, struct err *err);
 
+/* Whether the first host of the last request lies in our own network. */
+bool fetch_was_inside(const struct fetch *f);
 const char *fetch_library(void);           /* "libcurl/7.88.1 OpenSSL/3.0.22 ..." */
 /* Scheme, host and port of two URLs are equal. */
 bool fetch_same_host(const char *a, const char *b);

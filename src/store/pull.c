@@ -113,13 +113,17 @@ static int fetch_item(struct pull *p, struct pull_item *it, struct err *err)
     struct download d = { .url = it->url, .token = p->token, .path = path, .digest = digest,
                           .size = it->layer.size, .workers = p->o->workers, .stall_s = p->o->stall_s, .tries = p->o->tries,
                           .progress = on_progress, .arg = p };
+    struct xet x = { .hub = p->xet, .token = p->token, .hash = it->chunks };
+    if (p->xet && it->chunks[0] && (p->o->chunks || it->layer.size > XET_ABOVE)) d.xet = &x;
     int rc = 0;
     bool again = true;
     for (int i = 0; again && i < ATTEMPTS; i++) {
         rc = download_run(&d, found, err);
-        if (rc < 0 || d.digest) return rc;
+        if (rc < 0 || d.digest) break;
         rc = check_git(p, it, &d, &again, err);
     }
+    xet_release(&x);
+    if (rc == 0 && d.digest) return 0;
     if (rc == 0 && !store_blob_path(p->store, blob, found)) rc = err_set(err, ERR_LIMIT, "the path of the store is too long");
     if (rc == 0) fmt_into(it->layer.digest, sizeof it->layer.digest, "%s", found);
     if (rc == 0) return download_keep(&d, blob, err);

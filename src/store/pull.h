@@ -22,6 +22,7 @@ struct pull_options {
     void (*in_place)(void *arg, const char *file, const char *path, const char *owner);
     sha256_progress_fn *compare;
     bool own;                              /* fetch it even so */
+    bool chunks;                           /* files of the hub by chunks, whatever their size */
     void *arg;
     size_t *unverified;                    /* becomes how many files came without anything to compare them with; or NULL */
 };
@@ -30,6 +31,7 @@ struct pull_item {
     struct layer layer;                    /* digest "" until it is known */
     const char *url;
     char git[GIT_HEX + 1];                 /* of small files of the hub, instead of a digest; or "" */
+    char chunks[SHA256_HEX + 1];           /* of large ones: their name where the hub keeps chunks (xet.h); or "" */
 };
 
 /* What is to be fetched. */
@@ -42,6 +44,7 @@ struct pull {
     struct pull_item *item;
     size_t n;
     const char *base;                      /* URL of the server, without a slash at its end */
+    const char *xet;                       /* URL of tokens for chunks, or NULL */
     char *token;                           /* mem_free; or NULL */
     const char *manifest;                  /* the registry's own text, or NULL: one is made */
     size_t n_manifest;

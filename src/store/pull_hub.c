@@ -9,7 +9,7 @@
 
 enum { MAX_TREE = 20000, PAGE_MAX = 16 << 20 };
 
-struct entry { const char *path; char digest[SHA256_HEX + 1], git[GIT_HEX + 1]; uint64_t size; };
+struct entry { const char *path; char digest[SHA256_HEX + 1], git[GIT_HEX + 1], chunks[SHA256_HEX + 1]; uint64_t size; };
 struct tree { struct pull *p; struct entry *v; size_t n; char commit[128]; };
 
 char *hub_token(void)
@@ -78,6 +78,8 @@ static int get_commit(struct tree *t, struct err *err)
     bool good = sha && n == 40 && strspn(sha, "0123456789abcdef") == 40;
     if (good) fmt_into(t->commit, sizeof t->commit, "%s", sha);
     json_free(j);
+    fmt_into(url, sizeof url, "%s/api/models/%s/%s/xet-read-token/%s", t->p->base, t->p->name.space, t->p->name.model, t->commit);
+    if (good && !(t->p->xet = arena_strdup(&t->p->arena, url, strlen(url)))) return err_set(err, ERR_NOMEM, "out of memory");
     return good ? 0 : err_set(err, ERR_FORMAT, "the hub does not say which commit it has");
 }
 
@@ -102,6 +104,8 @@ static int add_entry(struct tree *t, const struct json *j, struct err *err)
     if (git && (k != GIT_HEX || strspn(git, "0123456789abcdef") != GIT_HEX))
         return err_set(err, ERR_FORMAT, "%.200s: \"%.80s\" is no name of git", path, git);
     fmt_into(e->git, sizeof e->git, "%s", git ? git : "");
+    const char *chunks = json_str(json_get(j, "xetHash"), &k);
+    if (chunks && sha256_is_hex(chunks, k)) fmt_into(e->chunks, sizeof e->chunks, "%s", chunks);
     t->n++;
     return 0;
 }
@@ -138,6 +142,7 @@ static int add_file(struct tree *t, const struct entry *e, enum layer_kind kind,
     fetch_escape(e->path, &url);
     int rc = url.bad || url.len >= FETCH_URL ? err_set(err, ERR_LIMIT, "%s: the URL is too long", e->path)
                                              : pull_add(p, &l, url.data, e->git, err);
+    if (rc == 0) fmt_into(p->item[p->n - 1].chunks, sizeof p->item->chunks, "%s", e->chunks);
     buf_release(&url);
     return rc;
 }
