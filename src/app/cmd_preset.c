@@ -100,7 +100,7 @@ static int do_rm(struct work *w, struct err *err)
 
 /* ---- set ---- */
 
-/* SETTING=VALUE, the setting by its name in params.def or as an option of `hearth run`; without a value it goes. */
+/* SETTING=VALUE, the setting by its name in settings.def or as an option of `hearth run`; without a value it goes. */
 static int set_one(struct json *settings, const char *word, struct json **out, struct err *err)
 {
     const char *eq = strchr(word, '='), *key;

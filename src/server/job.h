@@ -16,7 +16,7 @@
  *   "tool_choice"  "none", "auto", "required" or {"name": ...}; "parallel_calls": bool (true)
  *   "format"       {"type": "json" | "schema" | "grammar" | "regex" | "choices", "schema": ..., "text": ..., "choices": [...]}
  *   "think"        "off", "on", "low", "medium", "high"; "think_budget": tokens; "must_think": bool, an error where it cannot
- *   "options"      the settings of src/text/sampling.def under their names and second names, with '_' or '-' between words
+ *   "options"      the settings of src/base/settings.def under their names and second names, with '_' or '-' between words
  *                  ("seed" absent: the front draws one), and
  *                  "stop": [strings], "ban": [phrases], "logit_bias": [[id or text, bias or null for never]],
  *                  "context_policy": "stop" (absent), "drop" (with messages only), "middle", "shift", "n_keep": tokens

@@ -132,12 +132,16 @@ struct fields {
 };
 struct setting { const char *name, *alias; struct read_row row; };
 
-#define SETTING(name, alias, letter, kind, value, fallback, help, example, field, min, max) \
+#define OPTION(name, alias, letter, kind, value, fallback, help, example, field, min, max) \
     { name, alias, { name, READ_##kind, offsetof(struct fields, field), min, max } },
+#define SETTING(stored, ...) OPTION(__VA_ARGS__)
+#define PARAM(stored, kind, option)
 static const struct setting setting[] = {
-#include "text/sampling.def"
+#include "base/settings.def"
 };
 #undef SETTING
+#undef OPTION
+#undef PARAM
 enum { N_SETTING = sizeof setting / sizeof *setting };
 
 /* Requests write '_' where the command line has '-'. */

@@ -8,8 +8,13 @@
 #include "base/near.h"
 
 static const struct param row[] = {
-#define PARAM(name, kind, option) { #name, PARAM_##kind, option },
-#include "store/params.def"
+#define SETTING(stored, name, alias, letter, kind, value, fallback, help, example, field, min, max) \
+    { #stored, PARAM_##kind, name },
+#define OPTION(name, alias, letter, kind, value, fallback, help, example, field, min, max)
+#define PARAM(stored, kind, option) { #stored, PARAM_##kind, option },
+#include "base/settings.def"
+#undef SETTING
+#undef OPTION
 #undef PARAM
 };
 enum { N_ROWS = sizeof row / sizeof *row };

@@ -1,11 +1,14 @@
-/* params.h - the settings that a model, a preset or a request can carry: params.def has a row for each.
+/* params.h - the settings that a model, a preset or a request can carry: base/settings.def has a row for each.
  * Threads: pure functions. */
 #ifndef HEARTH_STORE_PARAMS_H
 #define HEARTH_STORE_PARAMS_H
 
 #include "base/json.h"
 
-enum param_kind { PARAM_NUM, PARAM_INT, PARAM_BOOL, PARAM_STR, PARAM_STRS };
+enum param_kind {
+    PARAM_NUM, PARAM_INT, PARAM_BOOL, PARAM_STR, PARAM_STRS,
+    PARAM_F32 = PARAM_NUM, PARAM_I32 = PARAM_INT, PARAM_U64 = PARAM_INT        /* as options call them */
+};
 struct param { const char *name; enum param_kind kind; const char *option; };
 
 const struct param *param_at(size_t i);                        /* NULL past the end */
