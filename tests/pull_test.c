@@ -590,6 +590,39 @@ static void killed_at_any_time(void **state)
     if (again > (uint64_t)(kills + 1) * (8 << 20)) fail_msg("%llu bytes twice after %u kills", (unsigned long long)again, kills);
 }
 
+/* Ctrl-C says what is kept, to people and to programs, and that is where the next pull goes on. */
+static void interrupted(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    atomic_store(&server.state->bytes_per_s, 4 << 20);
+    int out = open(in_dir("out"), O_RDWR | O_CREAT | O_TRUNC, 0600);
+    const char *const args[] = { "pull", "big", "--json", NULL };
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(open("/dev/null", O_RDONLY), 0);
+        dup2(out, 1);
+        dup2(out, 2);
+        program_exec(args);
+    }
+    for (int i = 0; i < 400 && atomic_load(&server.state->bytes) < (6 << 20); i++) usleep(20000);
+    kill(pid, SIGINT);
+    assert_int_equal(program_wait(pid), 130);
+    close(out);
+    char *text;
+    size_t n;
+    assert_int_equal(os_read_file(in_dir("out"), 1 << 20, &text, &n, NULL), 0);
+    program_contains(text, "MB are here, and `hearth pull big` goes on from there");
+    program_contains(text, "{\"status\":\"interrupted\",\"completed\":");
+    mem_free(text);
+    uint64_t before = atomic_load(&server.state->bytes);
+    atomic_store(&server.state->bytes_per_s, 0);
+    pull_big(0, NULL);
+    assert_true(atomic_load(&server.state->bytes) - before < BIG - (1 << 20));
+    unlink(in_dir("out"));
+}
+
 static void half_written_pieces_are_seen(void **state)
 {
     (void)state;
@@ -807,7 +840,8 @@ int main(void)
         cmocka_unit_test(removed_when_asked),
         cmocka_unit_test(equal_files_are_used), cmocka_unit_test(one_part_is_here),
         cmocka_unit_test(bad_files_are_repaired),
-        cmocka_unit_test(killed_at_any_time), cmocka_unit_test(half_written_pieces_are_seen),
+        cmocka_unit_test(killed_at_any_time), cmocka_unit_test(interrupted),
+        cmocka_unit_test(half_written_pieces_are_seen),
         cmocka_unit_test(several_pullers_share), cmocka_unit_test(removing_while_pulling),
         cmocka_unit_test(two_fetch_one_without_a_digest),
         cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),

@@ -52,8 +52,9 @@ static int run(const struct command *self, int argc, char **argv)
     if ((rc = store_open(&s, &e)) == 0) rc = store_gc(&s, &o, &e);
     store_close(&s);
     if (rc == 0 && !f.json) {
-        put_bytes(l.bytes, &b);
-        if (f.remove || !l.n) buf_puts(&b, f.remove ? " freed\n" : " to be freed\n");
+        if (!l.n) buf_puts(&b, "there is nothing that no model needs\n");
+        else put_bytes(l.bytes, &b);
+        if (!l.n || f.remove) buf_puts(&b, l.n ? " freed\n" : "");
         else buf_printf(&b, " could be freed: hearth gc --remove%s\n", f.downloads ? " --downloads" : "");
     }
     bool written = term_put(&b);

@@ -27,7 +27,18 @@ static const char *next_name(const void *arg, size_t i)
     return i < N_COMMAND ? command[i]->name : NULL;
 }
 
-const char *command_nearest(const char *name) { return args_nearest(name, next_name, NULL); }
+/* What others call our commands. */
+static const char *const elsewhere[][2] = {
+    { "ls", "list" }, { "chat", "run" }, { "download", "pull" }, { "get", "pull" }, { "delete", "rm" }, { "remove", "rm" },
+    { "info", "show" }, { "start", "serve" }, { "server", "serve" }, { "unload", "stop" }, { "copy", "cp" },
+};
+
+const char *command_nearest(const char *name)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        if (!strcmp(elsewhere[i][0], name)) return elsewhere[i][1];
+    return args_nearest(name, next_name, NULL);
+}
 
 const struct command_exit command_exit_codes[] = {
     { "0", "done" },

@@ -172,12 +172,19 @@ int fit_model(struct fit *f, struct err *err)
     if (rc < 0) return rc;
     struct err why = { 0 };
     rc = store_lookup(&s, f->operand, &l, &at, path, &why);
+    const char *near = rc == ERR_NOTFOUND ? store_nearest(&l, f->operand) : NULL;
+    char meant[NAME_TEXT + 1] = "";
+    if (near) fmt_into(meant, sizeof meant, "%s", near);
     found_release(&l);
     f->here = rc == 0;
     bool remote = rc == ERR_NOTFOUND && !f->o->offline && name_parse(&n, f->operand, NULL) == 0 && n.kind != NAME_PATH;
     if (rc < 0 && !remote) rc = err_set(err, why.code, "%s", why.msg);
     else rc = fit_machine(&f->machine, f->o, err);
     if (rc == 0) rc = f->here ? judge(f, path, err) : judge_remote(f, &s, &n, err);
+    if (rc == ERR_NOTFOUND && remote && *meant) {
+        why = *err;
+        err_set(err, rc, "%.300s; did you mean %s?", why.msg, meant);
+    }
     store_close(&s);
     return rc;
 }

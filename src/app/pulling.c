@@ -38,6 +38,7 @@ static bool planned(void *arg, uint64_t total, uint64_t missing)
 {
     struct pulling *p = arg;
     p->missing = missing;
+    p->total = total;
     p->fetched_from = total - missing;
     p->begun = p->speed_at = os_now_ns();
     p->speed_bytes = p->done = p->fetched_from;
@@ -67,14 +68,23 @@ static void show_json(const struct pulling *p, const char *file, uint64_t total)
     term_put(&b);
 }
 
+static void put_amount(uint64_t done, uint64_t total, struct buf *out)
+{
+    if (total >= 1000000000) buf_printf(out, "%.2f of %.2f GB", (double)done / 1e9, (double)total / 1e9);
+    else buf_printf(out, "%.1f of %.1f MB", (double)done / 1e6, (double)total / 1e6);
+}
+
 static void show_line(const struct pulling *p, uint64_t total)
 {
+    struct buf amount = { 0 };
     char left[32] = "";
     unsigned s = p->speed > 0 ? (unsigned)((double)(total - p->done) / p->speed + 0.5) : 0;
     if (p->speed > 0 && s < 360000) fmt_into(left, sizeof left, s >= 3600 ? "%u:%02u:%02u left" : "%u:%02u left",
                                              s >= 3600 ? s / 3600 : s / 60, s >= 3600 ? s / 60 % 60 : s % 60, s % 60);
-    term_progress("%3.0f %%  %.2f of %.2f GB  %.1f MB/s  %s", total ? 100 * (double)p->done / (double)total : 100.0,
-                  (double)p->done / 1e9, (double)total / 1e9, p->speed / 1e6, left);
+    put_amount(p->done, total, &amount);
+    term_progress("%3.0f %%  %s  %.1f MB/s  %s", total ? 100 * (double)p->done / (double)total : 100.0,
+                  amount.data ? amount.data : "", p->speed / 1e6, left);
+    buf_release(&amount);
 }
 
 static bool progress(void *arg, const char *file, uint64_t done, uint64_t total)
@@ -119,6 +129,31 @@ void pulling_tell(struct pulling *p)
     p->o.arg = p;
 }
 
+/* What a pull that did not end well has brought is not lost. */
+static int say_kept(const struct pulling *p, int rc, const char *operand, struct err *err)
+{
+    struct buf b = { 0 };
+    bool some = p->total && p->done && p->done < p->total;
+    if (some) {
+        put_amount(p->done, p->total, &b);
+        buf_printf(&b, " are here, and `hearth pull %s` goes on from there", operand);
+    }
+    if (b.bad || !some || (rc != ERR_CANCELLED && rc != ERR_IO)) {
+        buf_release(&b);
+        return rc;
+    }
+    if (rc == ERR_IO) err_set(err, rc, "%.300s; %s", err->msg, b.data);
+    else if (!term_closed() && !p->quiet) term_note("hearth: interrupted; %s", b.data);
+    if (rc == ERR_CANCELLED && p->json && !term_closed()) {
+        buf_clear(&b);
+        buf_printf(&b, "{\"status\":\"interrupted\",\"completed\":%llu,\"total\":%llu}\n", (unsigned long long)p->done,
+                   (unsigned long long)p->total);
+        term_put(&b);
+    }
+    buf_release(&b);
+    return rc;
+}
+
 int pulling(struct pulling *p, const char *operand, struct name *kept, struct err *err)
 {
     struct store s;
@@ -132,6 +167,7 @@ int pulling(struct pulling *p, const char *operand, struct name *kept, struct er
     term_progress_end();
     store_close(&s);
     if (rc < 0 && p->refused) return err_set(err, ERR_ARG, "%.200s: %s", operand, p->refused);
+    if (rc < 0) return say_kept(p, rc, operand, err);
     if (rc == 0 && kept) *kept = mine;
     return rc;
 }

@@ -15,7 +15,7 @@ struct pulling {
     struct progress reading;               /* of files that may be equal */
     const char *refused;                   /* why it was not wanted */
     size_t in_place;                       /* files of others that are used where they lie */
-    uint64_t done, missing, begun, shown, fetched_from;
+    uint64_t done, total, missing, begun, shown, fetched_from;
     double speed;
     uint64_t speed_at, speed_bytes;
 };

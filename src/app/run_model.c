@@ -55,7 +55,13 @@ static int take_preset(struct run_model *m, struct store *s, const char *model, 
     if (wanted && !strcmp(wanted, "none")) return 0;
     int rc = wanted ? 0 : preset_default(s, model, name, err);
     if (rc < 0 || (!wanted && !*name)) return rc;
-    return preset_load(s, wanted ? wanted : name, &m->preset, err);
+    struct err why;
+    rc = preset_load(s, wanted ? wanted : name, &m->preset, &why);
+    if (rc == ERR_NOTFOUND && !wanted) {
+        term_note("hearth: %s has the preset %s, which is not there any more; left out", model, name);
+        return 0;
+    }
+    return rc < 0 ? err_set(err, rc, "%s", why.msg) : 0;
 }
 
 /* Presets are for all models, also those that have no name. */
