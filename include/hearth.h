@@ -235,6 +235,14 @@ HEARTH_API int hearth_cache_save(struct hearth_session *s, const char *folder, u
 HEARTH_API int hearth_cache_load(struct hearth_session *s, const char *folder, const int32_t *ids, size_t n, size_t *found,
                                  struct hearth_error *e);
 
+/* The same to one file, whatever its name, and from it; *n: tokens, *bytes: of the file.  Loading brings the whole text, whose
+ * tokens *ids are the caller's (hearth_free), into the model's cache.  HEARTH_EARG for a file of another model, salt, kind of
+ * keys and values, or adapters; HEARTH_EFORMAT for a damaged one. */
+HEARTH_API int hearth_cache_save_file(struct hearth_session *s, const char *path, size_t *n, uint64_t *bytes,
+                                      struct hearth_error *e);
+HEARTH_API int hearth_cache_load_file(struct hearth_session *s, const char *path, int32_t **ids, size_t *n, uint64_t *bytes,
+                                      struct hearth_error *e);
+
 /* ---- embeddings ---- */
 
 enum { HEARTH_POOL_AUTO = -1,      /* as the file says, else the mean (encoders) or the last token */

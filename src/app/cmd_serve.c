@@ -19,7 +19,7 @@ enum { MAX_FOLDERS = 256, MAX_CONFIG = 1 << 20 };
 
 struct fields {
     struct opt_strs host, port, host_name, origin;
-    const char *key_file, *tls_cert, *tls_key, *config, *log;
+    const char *slots, *key_file, *tls_cert, *tls_key, *config, *log;
     bool insecure_no_key, any_content_type, trace, trace_text, no_sandbox;
     int log_format;
     uint32_t max_running, max_queued, max_per_key, max_body_mb, max_connections, deadline_s, drain_s;
@@ -66,6 +66,8 @@ static const struct opt row[] = {
       NULL, AT(kv_files_mb), 0, 100000000 },
     { "speculate", NULL, 0, OPT_I32, "N", "as many as pay", "guessed tokens that are checked at once; -1: none", NULL,
       AT(speculate), -1, 15 },
+    { "slot-save-path", NULL, 0, OPT_STR, "FOLDER", NULL, "clients may save and restore texts there by POST /slots", NULL,
+      AT(slots), 0, 0 },
     { "log", NULL, 0, OPT_STR, "FILE", "the state folder", "where lines about requests go; - is standard error", NULL, AT(log),
       0, 0 },
     { "log-format", NULL, 0, OPT_CHOICE, "text|json", "text", "of those lines", NULL, AT(log_format), 0, 0 },
@@ -261,7 +263,8 @@ static int begin(struct serving *v, const struct fields *f, const char *model, s
     struct link_options lo = { .memory_limit = (uint64_t)f->memory_mb << 20, .max_running = f->parallel, .threads = f->threads,
                                .n_ctx = f->ctx, .keep_alive_s = f->keep_alive, .folders = l->v, .n_folders = l->n,
                                .cache_bytes = (uint64_t)f->kv_files_mb << 20, .speculate = f->speculate,
-                               .cache_folder = cache->data, .no_sandbox = f->no_sandbox, .note = note, .note_arg = v };
+                               .cache_folder = cache->data, .slot_folder = f->slots, .no_sandbox = f->no_sandbox,
+                               .note = note, .note_arg = v };
     if (rc == 0) rc = fill(&o, f, model, &l->arena, &e);
     if (rc == 0) rc = server_check(&o, &e);
     if (rc == 0 && !f->no_sandbox) rc = proc_keep(NULL, start, &e);

@@ -278,9 +278,10 @@ static int restrict_files(const struct sandbox *s)
     if (fd < 0) return -1;
     for (size_t i = 0; i < sizeof always / sizeof *always; i++) allow_path(fd, always[i], MAY_READ | MAY_LIST);
     for (size_t i = 0; i < s->n_read; i++) allow_path(fd, s->read[i], MAY_READ | MAY_LIST);
-    if (s->write)
-        allow_path(fd, s->write, (MAY_READ | MAY_LIST | MAY_WRITE | MAY_REMOVE | MAY_MAKE | MAY_MAKE_FOLDER | MAY_REFER |
-                                  MAY_TRUNCATE) & known);
+    for (size_t i = 0; i < sizeof s->write / sizeof *s->write; i++)
+        if (s->write[i])
+            allow_path(fd, s->write[i], (MAY_READ | MAY_LIST | MAY_WRITE | MAY_REMOVE | MAY_MAKE | MAY_MAKE_FOLDER | MAY_REFER |
+                                         MAY_TRUNCATE) & known);
     return enter(fd);
 }
 
@@ -320,7 +321,7 @@ int sandbox_compute(const struct sandbox *s, unsigned *reached, struct err *err)
         return err_set(err, ERR_IO, "cannot limit the memory of this process: %s", strerror(errno));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return 0;
     if (restrict_files(s) == 0) *reached |= SANDBOX_FILES;
-    if (restrict_compute(s->write != NULL) == 0) *reached |= SANDBOX_CALLS | SANDBOX_OUTBOUND;
+    if (restrict_compute(s->write[0] || s->write[1]) == 0) *reached |= SANDBOX_CALLS | SANDBOX_OUTBOUND;
     return 0;
 }
 

@@ -15,7 +15,7 @@
 struct sandbox {                   /* zero-initialise */
     const char *const *read;       /* [n_read] folders and files that may be read, and no others; those not there are skipped */
     size_t n_read;
-    const char *write;             /* a folder in which files may be made and changed; NULL: none */
+    const char *write[2];          /* folders in which files may be made and changed; NULL: none */
     uint64_t data_limit;           /* bytes of memory of its own, mapped files not counted; more is refused; 0: no limit */
 };
 enum { SANDBOX_CALLS = 1,          /* no sockets, no other programs, no tracing: system calls outside a list fail */

@@ -74,7 +74,7 @@ static unsigned enter(bool writes)
     unsigned reached;
     snprintf(models, sizeof models, "%s/models", dir);
     snprintf(cache, sizeof cache, "%s/cache", dir);
-    struct sandbox s = { read, 2, writes ? cache : NULL, 0 };
+    struct sandbox s = { read, 2, { NULL, writes ? cache : NULL }, 0 };
     return sandbox_compute(&s, &reached, NULL) < 0 ? 0 : reached;
 }
 

@@ -108,6 +108,47 @@ static void texts_survive_their_process(void **state)
     }
 }
 
+/* By a name of one's own: the whole text comes back, for the same model and salt only. */
+static void one_file(void **state)
+{
+    (void)state;
+    char path[200];
+    snprintf(path, sizeof path, "%s/mine", folder);
+    for (size_t i = 0; i < N_MODEL; i++) {
+        struct hearth_error e;
+        struct hearth_model *m = open_model(i, NULL, 1);
+        struct hearth_session *s = plain_session(m, true);
+        size_t n = 0, back = 0;
+        uint64_t bytes = 0, read = 0;
+        int32_t *text;
+        assert_int_equal(hearth_cache_save_file(s, path, &n, &bytes, &e), HEARTH_EARG);       /* there is nothing yet */
+        assert_int_equal(hearth_session_sync(s, ids, 140, &e), 0);
+        if (hearth_cache_save_file(s, path, &n, &bytes, &e) < 0) fail_msg("%s", e.message);
+        assert_in_range(n, 64, 140);
+        uint64_t want = sync_hash(s, N);
+        hearth_session_close(s);
+        hearth_model_close(m);
+        m = open_model(i, NULL, 2);
+        struct hearth_session_options other = { .cache_salt = 7 };
+        assert_int_equal(hearth_session_open(&s, m, &other, &e), 0);
+        assert_int_equal(hearth_cache_load_file(s, path, &text, &back, &read, &e), HEARTH_EARG);
+        assert_null(text);
+        hearth_session_close(s);
+        s = plain_session(m, false);
+        if (hearth_cache_load_file(s, path, &text, &back, &read, &e) < 0) fail_msg("%s", e.message);
+        assert_int_equal(back, n);
+        assert_int_equal(read, bytes);
+        assert_memory_equal(text, ids, n * sizeof *ids);
+        hearth_free(text);
+        assert_true(sync_hash(s, N) == want);
+        assert_int_equal(hearth_session_n_kept(s), n);
+        assert_int_equal(hearth_cache_load_file(s, "/nowhere/at/all", &text, &back, &read, &e), HEARTH_ENOTFOUND);
+        hearth_session_close(s);
+        hearth_model_close(m);
+    }
+    unlink(path);
+}
+
 /* Any byte changed, any length cut: nothing is found, nothing else happens. */
 static void damaged_files_are_not_used(void **state)
 {
@@ -261,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_do_not_depend_on_the_cuts),
         cmocka_unit_test(texts_survive_their_process),
+        cmocka_unit_test(one_file),
         cmocka_unit_test(damaged_files_are_not_used),
         cmocka_unit_test(other_models_and_folders),
         cmocka_unit_test(the_folder_stays_small),

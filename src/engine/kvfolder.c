@@ -280,3 +280,59 @@ int hearth_cache_load(struct hearth_session *s, const char *folder, const int32_
     buf_release(&path);
     return rc;
 }
+
+/* ---- one file ---- */
+
+int hearth_cache_save_file(struct hearth_session *s, const char *path, size_t *n, uint64_t *bytes, struct hearth_error *e)
+{
+    struct err *err = err_of(e);
+    struct kvfile_head h = head_of(s);
+    struct fs_info info;
+    *n = h.n;
+    *bytes = 0;
+    if (!h.n) return err_set(err, ERR_ARG, "there is nothing in this text that could be saved");
+    int rc = write_text(s, &h, path, err);
+    if (rc == 0 && fs_info(path, &info)) *bytes = info.size;
+    return rc;
+}
+
+static int load_all(struct hearth_session *s, const struct os_map *map, const char *path, int32_t **ids, size_t *n,
+                    struct err *err)
+{
+    struct kvfile f;
+    int rc = kvfile_parse(&f, map->data, map->size, path, err);
+    if (rc < 0) return rc;
+    struct search all = { .want = head_of(s), .g = s->q.pool->graph };
+    all.want.n = f.head.n;
+    int32_t *text = mem_new_array(int32_t, f.head.n + 1);
+    if (!text) return err_set(err, ERR_NOMEM, "%s: out of memory for its %u tokens", path, f.head.n);
+    for (uint32_t i = 0; i < f.head.n; i++) text[i] = kvfile_id(&f, i);
+    all.ids = text;
+    if (usable(&all, &f) != f.head.n)
+        rc = err_set(err, ERR_ARG, "%s: was saved with another model, adapter or type of keys and values, or for another user",
+                     path);
+    else if (!kvfile_sum_is_right(&f, map->data)) rc = err_set(err, ERR_FORMAT, "%s: is damaged: its checksum is wrong", path);
+    else rc = bring(s, &f, f.head.n, err);
+    if (rc < 0) {
+        mem_free(text);
+        return rc;
+    }
+    *ids = text;
+    *n = f.head.n;
+    return 0;
+}
+
+int hearth_cache_load_file(struct hearth_session *s, const char *path, int32_t **ids, size_t *n, uint64_t *bytes,
+                           struct hearth_error *e)
+{
+    struct err *err = err_of(e);
+    struct os_map map;
+    *ids = NULL;
+    *n = 0;
+    int rc = os_map_open(&map, path, err);
+    if (rc < 0) return rc;
+    *bytes = map.size;
+    rc = load_all(s, &map, path, ids, n, err);
+    os_map_close(&map);
+    return rc;
+}

@@ -13,6 +13,7 @@ enum { MAX_PROMPTS = 256 };
 
 struct llama {
     bool infill, many, probs, after, tokens, progress;
+    int64_t slot;
     struct json *rest, *settings;      /* the job without its prompt; its options, with the seed that was drawn */
 };
 
@@ -119,6 +120,7 @@ static int put_common(struct api_call *c, const struct json *body, struct json *
     if (rc == 0) rc = api_bool(body, "return_progress", &own->progress, err);
     if (rc < 0) return rc;
     own->probs = probs > 0;
+    own->slot = json_int(json_get(job, "slot"));
     bool ok = (!own->probs || api_set_int(job, "logprobs", probs)) && (n == 1 || api_set_int(job, "n", n)) &&
               (!own->after || api_set_bool(job, "logprobs_after", true)) &&
               (!own->tokens || api_set_bool(job, "want_ids", true)) && (!own->progress || api_set_bool(job, "progress", true));
@@ -248,8 +250,8 @@ static void put_final(const struct api_call *c, size_t i, bool content, struct b
     api_put(b, "{'index':%i,'content':%B,'tokens':", (int)i, &text);
     if (content && a->ids) api_put(b, "%j", a->ids);
     else buf_puts(b, "[]");
-    api_put(b, ",'id_slot':-1,'stop':true,'model':%s,'tokens_predicted':%d,'tokens_evaluated':%d,'generation_settings':",
-            c->model, a->tokens, a->prompt_tokens);
+    api_put(b, ",'id_slot':%d,'stop':true,'model':%s,'tokens_predicted':%d,'tokens_evaluated':%d,'generation_settings':",
+            own->slot, c->model, a->tokens, a->prompt_tokens);
     if (own->settings) api_put(b, "%j", own->settings);
     else buf_puts(b, "{}");
     buf_puts(b, ",\"prompt\":");
@@ -290,7 +292,7 @@ static void llama_event(struct api_call *c, const struct api_event *e)
         api_put(b, "{'index':%u,'content':%S,'tokens':", (uint64_t)e->i, e->text, e->n);
         if (ids) api_put(b, "%j", ids);
         else buf_puts(b, "[]");
-        buf_puts(b, ",\"stop\":false,\"id_slot\":-1");
+        api_put(b, ",'stop':false,'id_slot':%d", own->slot);
         if (own->probs && json_len(list)) put_probs(c, list, b);
         buf_putc(b, '}');
         api_sse_end(c);

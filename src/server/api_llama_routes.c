@@ -1,7 +1,9 @@
 /* api_llama_routes.c - where llama-server's endpoints are, and those about the server itself. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/os.h"
 #include "hearth.h"
 #include "server/api_ask.h"
 #include "server/api_llama.h"
@@ -110,21 +112,53 @@ static void slots_answer(struct exchange *x, void *own, const struct json *done)
 
 static void slots(struct exchange *x) { api_ask(x, &(struct api_question){ .op = "status" }, slots_answer); }
 
-/* A text is kept by its beginning, which the next request finds again: there is nothing that could be saved under a number. */
+struct slot { char action[8], file[208]; int64_t id; uint64_t begun; };
+
+static void slot_answer(struct exchange *x, void *own, const struct json *done)
+{
+    const struct slot *s = own;
+    const struct json *n = json_get(done, "n");
+    struct buf b = { 0 };
+    double ms = (double)(os_now_ns() - s->begun) / 1e6;
+    if (!strcmp(s->action, "erase")) api_put(&b, "{'id_slot':%d,'n_erased':%j}", s->id, n);
+    else if (!strcmp(s->action, "save"))
+        api_put(&b, "{'id_slot':%d,'filename':%s,'n_saved':%j,'n_written':%j,'timings':{'save_ms':%f}}", s->id, s->file, n,
+                json_get(done, "bytes"), ms);
+    else
+        api_put(&b, "{'id_slot':%d,'filename':%s,'n_restored':%j,'n_read':%j,'timings':{'restore_ms':%f}}", s->id, s->file, n,
+                json_get(done, "bytes"), ms);
+    api_answer(x, &b);
+}
+
+/* The text of the last answer under this number, to a file of the operator's folder or from one. */
 static void slot(struct exchange *x)
 {
     const char *action = exchange_query(x, "action"), *id = exchange_param(x, "id"), *file = NULL;
+    const char *model = exchange_query(x, "model");
     struct err e = { 0 };
+    struct slot *own = mem_new(1, sizeof *own);
+    struct json *job = json_new_object();
     bool known = action && (!strcmp(action, "save") || !strcmp(action, "restore") || !strcmp(action, "erase"));
     bool number = id && *id && strspn(id, "0123456789") == strlen(id) && strlen(id) < 10;
-    int rc = !known ? err_set(&e, ERR_ARG, "action must be save, restore or erase") :
+    int rc = !own || !job ? api_nomem(&e) : !known ? err_set(&e, ERR_ARG, "action must be save, restore or erase") :
              !number ? err_set(&e, ERR_ARG, "the slot must be a number") : api_str(exchange_body(x), "filename", &file, &e);
     if (rc == 0 && strcmp(action, "erase") && (!file || !name_is_safe_path(file, 200) || strchr(file, '/')))
         rc = err_set(&e, ERR_ARG, "filename: expected the name of a file, without a folder");
-    if (rc == 0)
-        exchange_fail(x, 501, "unsupported", "this server has no slots to save, restore or erase: past texts are found again by "
-                      "their beginning");
-    else api_fail(x, &e);
+    if (rc == 0) {
+        *own = (struct slot){ .id = strtol(id, NULL, 10), .begun = os_now_ns() };
+        fmt_into(own->action, sizeof own->action, "%s", action);
+        fmt_into(own->file, sizeof own->file, "%s", file ? file : "");
+        bool ok = api_set_str(job, "op", "slot") && api_set_str(job, "action", action) && api_set_int(job, "slot", own->id) &&
+                  api_set_str(job, "file", own->file) && (!model || api_set_str(job, "model", model));
+        if (!ok) rc = api_nomem(&e);
+    }
+    if (rc == 0) {
+        api_ask(x, &(struct api_question){ .job = job, .own = own, .release = mem_free }, slot_answer);
+        return;
+    }
+    json_free(job);
+    mem_free(own);
+    api_fail(x, &e);
 }
 
 /* ---- adapters: the server has none that could be switched ---- */
@@ -229,7 +263,7 @@ const struct route routes_llama[] = {
     ROW("POST", "/v1/reranking", ROLE_INFER, BODY_JSON, rerank, NULL),
     ROW("GET", "/props", ROLE_INFER, BODY_NONE, props, "what the server's own model is"),
     ROW("GET", "/slots", ROLE_INFER, BODY_NONE, slots, "answers that are being written"),
-    ROW("POST", "/slots/{id}", ROLE_MANAGE, BODY_JSON, slot, "answers 501: there are no slots to save, restore or erase"),
+    ROW("POST", "/slots/{id}", ROLE_MANAGE, BODY_JSON, slot, "saves the last answer's text to a file, restores or forgets it"),
     ROW("GET", "/lora-adapters", ROLE_INFER, BODY_NONE, adapters, NULL),
     ROW("POST", "/lora-adapters", ROLE_MANAGE, BODY_JSON, adapters_set, NULL),
     ROW("GET", "/models", ROLE_INFER, BODY_NONE, models, "the models of this machine, with their states"),

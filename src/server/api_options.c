@@ -284,6 +284,17 @@ static int own_variables(const struct json *v, const char *field, struct json *j
     return nomem_if(api_set_copy(job, "variables", v), err);
 }
 
+static int own_slot(const struct json *v, const char *field, struct json *job, struct err *err)
+{
+    enum { MOST = 63 };
+    int64_t n;
+    int rc = whole(v, field, &n, err);
+    if (rc < 0 || n == -1) return rc;                          /* any */
+    if (n < 0 || n > MOST)
+        return err_set(err, ERR_ARG, "%s is %lld, but must be between -1 and %d", field, (long long)n, (int)MOST);
+    return nomem_if(api_set_int(job, "slot", n), err);
+}
+
 static int own_lora(const struct json *v, const char *field, struct json *job, struct err *err)
 {
     (void)job;
@@ -359,6 +370,7 @@ static const struct row row[] = {
     { { "continue_final_message", "", "the last message is the beginning of the answer" }, "continue", BOOL, 0, 0, NULL },
     { { "priority", "", "the larger, the sooner" }, "priority", INT, -1000, 1000, NULL },
     { { "deadline_ms", "", "the answer ends after this time" }, "deadline_ms", INT, 1, 86400000, NULL },
+    OWN_ROW("id_slot", "", own_slot, "by which number POST /slots knows the text afterwards, up to 63; -1: 0"),
     OWN_ROW("lora", "", own_lora, "refused"),
 };
 enum { N_ROWS = sizeof row / sizeof *row };

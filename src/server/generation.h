@@ -14,7 +14,7 @@ struct generate_fields {
     const struct json *messages, *tools, *documents, *variables, *prompt, *infill, *tool_choice, *format, *options;
     bool continues, add_bos, parallel_calls, logprobs_after, no_cache, want_ids, progress, must_think;
     const char *think;
-    uint32_t think_budget, n;
+    uint32_t think_budget, n, slot;
     int32_t logprobs;                  /* < 0: none */
 };
 

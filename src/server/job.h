@@ -25,6 +25,7 @@
  *   "logprobs"     how many of the likeliest beside each token (absent: none); "logprobs_after": bool, after the samplers
  *   "no_cache"     bool; "want_ids": bool: text events have the tokens
  *   "progress"     bool: prefill events are wanted
+ *   "slot"         0..63 (0): the number by which the op slot knows the text of this answer afterwards
  * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","total"}
  *   {"event":"start","prompt_tokens","cached_tokens","seed","model":{...as info...}}   when the first token comes
  *   {"event":"text" | "reasoning","i","text","ids":[...],"logprobs":[{"id","text","bytes":[...],"logprob","top":[{same}]}]}
@@ -45,6 +46,7 @@
  * op "template": as generate with messages -> "prompt": string, "ids"
  * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), without loading weights for long
  * op "load": (with "pin") and "unload" -> {}
+ * op "slot": "slot", "action": "save" | "restore" | "erase", "file": a name without a folder -> "n": tokens, "bytes"
  * op "stop_thinking": "job": number of the job    op "adapters": "use": [{"path","scale"}] -> {}
  * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","queued","stats":{...}}],
  * "memory": {...} */

@@ -23,6 +23,7 @@ struct link_options {              /* zero-initialise; borrowed until link_close
     const char *const *folders;    /* [n_folders] the only ones from which the engine may read, besides the embedded model; one
                                       that is not there when the process starts cannot be read later.  "/x/y.gguf": that file */
     uint32_t n_folders;
+    const char *slot_folder;       /* where texts are saved by number, made when missing; NULL: they are not */
     const char *cache_folder;      /* of saved keys and values, made when missing; NULL: none */
     uint64_t cache_bytes;          /* that its files may have; 0: none are written */
     int32_t speculate;             /* as of hearth_engine_options, where a job's "load" does not say */

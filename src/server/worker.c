@@ -314,6 +314,7 @@ static const struct read_row option_row[] = {
     { "cache_folder", READ_STR, offsetof(struct worker_options, cache_folder), 0, 0 },
     { "cache_bytes", READ_U64, offsetof(struct worker_options, cache_bytes), 0, 9e18 },
     { "speculate", READ_I32, offsetof(struct worker_options, speculate), HEARTH_SPECULATE_OFF, HEARTH_MAX_DRAFT },
+    { "slot_folder", READ_STR, offsetof(struct worker_options, slot_folder), 0, 0 },
     { "no_sandbox", READ_FLAG, offsetof(struct worker_options, no_sandbox), 0, 0 },
 };
 
@@ -321,11 +322,13 @@ static const struct read_row option_row[] = {
 static int shut_in(struct worker *w, struct buf *said, struct err *err)
 {
     const struct worker_options *o = &w->o;
-    struct sandbox s = { o->folders.s, o->folders.n, o->cache_folder, o->memory_limit ? o->memory_limit + OWN_BYTES : 0 };
+    struct sandbox s = { o->folders.s, o->folders.n, { o->cache_folder, o->slot_folder },
+                         o->memory_limit ? o->memory_limit + OWN_BYTES : 0 };
     char hex[SHA256_HEX + 1];
     unsigned reached = 0;
     struct buf tried = { 0 };
     if (o->cache_folder && fs_make_folders(o->cache_folder, err) < 0) return err->code;
+    if (o->slot_folder && fs_make_folders(o->slot_folder, err) < 0) return err->code;
     if (sha256_bytes("", 0, hex, err) < 0) return err->code;   /* the library reads its settings while it can */
     int rc = o->no_sandbox ? 0 : sandbox_compute(&s, &reached, err);
     if (rc < 0) return rc;
@@ -351,6 +354,7 @@ static int begin(struct worker *w, struct json *doc, struct err *err)
     struct buf said = { 0 };
     if (rc == 0) rc = shut_in(w, &said, err);
     if (rc == 0) rc = models_open(&w->models, w, err);
+    if (rc == 0 && w->o.slot_folder) rc = slots_open(&w->slots, err);
     if (rc == 0) rc = os_thread_start(&w->clearer, clear_all, w, err);
     if (rc == 0) rc = os_thread_start(&w->thread[0], work, w, err);
     if (rc < 0) {
@@ -406,6 +410,7 @@ static void close_worker(struct worker *w)
     os_wake_all(&w->cleared);
     os_thread_join(w->clearer);
     models_close(w->models);
+    slots_close(w->slots);
     frames_close(w->frames);
     read_strs_release(&w->o.folders);
     json_free(w->told);

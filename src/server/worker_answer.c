@@ -237,6 +237,11 @@ static void end(struct generation *g, struct answer *a, const struct hearth_even
     struct buf *b = &g->line;
     a->over = true;
     a->n_reasoning = ev->n_reasoning;
+    if (!ev->error && !g->f.no_cache) {
+        size_t n = g->n_ids;
+        const int32_t *ids = ev->session ? hearth_session_ids(ev->session, &n) : g->chat ? hearth_chat_ids(g->chat, &n) : g->ids;
+        slots_note(g->t->w, g->t, g->f.slot, ids, n);
+    }
     if (ev->error) {
         struct err err;
         err_of_hearth(&err, (const struct hearth_error *)ev->error);

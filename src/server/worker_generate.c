@@ -28,6 +28,7 @@ static const struct read_row row[] = {
     { "no_cache", READ_FLAG, AT(no_cache), 0, 0 },
     { "want_ids", READ_FLAG, AT(want_ids), 0, 0 },
     { "progress", READ_FLAG, AT(progress), 0, 0 },
+    { "slot", READ_U32, AT(slot), 0, N_SLOTS - 1 },
 };
 
 static int wrong(struct err *err, const char *text) { return err_set(err, ERR_ARG, "%s", text); }
@@ -294,7 +295,7 @@ static int read_fields(struct generation *g, struct err *err)
 
 /* ---- requests ---- */
 
-static uint64_t short_hash(const char *s)
+uint64_t short_hash(const char *s)
 {
     char hex[SHA256_HEX + 1];
     uint64_t v = 0;

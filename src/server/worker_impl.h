@@ -30,6 +30,7 @@ struct worker_options {
     const char *cache_folder;
     uint64_t cache_bytes;
     int32_t speculate;
+    const char *slot_folder;           /* NULL: texts are not saved by number */
     bool no_sandbox;
 };
 
@@ -38,6 +39,7 @@ struct worker {
     struct json *told;                 /* what options point into */
     struct worker_options o;
     struct models *models;
+    struct slots *slots;               /* NULL: texts are not saved */
     struct lock lock;                  /* guards the rest */
     struct task *task;                 /* all of them */
     struct task *first, **last;        /* those whose op has not begun */
@@ -112,6 +114,8 @@ struct loaded {
     struct hearth_engine *engine;
     struct hearth_model_info info;
     uint32_t n_ctx;
+    int kv_type, kv_type_v;
+    bool adapted;                      /* by adapters */
     char *about;                       /* a JSON object of what is known about it, as text */
 };
 
@@ -136,6 +140,7 @@ uint32_t models_n_ctx(const struct worker *w, const struct hearth_model_info *i,
 
 int  generate_run(struct task *t, struct err *err);            /* the op */
 int  template_run(struct task *t, struct err *err);            /* the op */
+uint64_t short_hash(const char *s);                            /* of a user or a salt, as the engine knows them; "", NULL: 0 */
 int  op_embed(struct task *t, struct err *err);
 int  op_rerank(struct task *t, struct err *err);
 /* A list of ids, checked; *out is the caller's (mem_free). */
@@ -144,6 +149,16 @@ void generation_cancel(struct generation *g);                  /* any thread, un
 void generation_stop_thinking(struct generation *g);           /* the same */
 /* Waits until its requests have ended, and releases all. */
 void generation_close(struct generation *g);
+
+/* ---- texts by number (worker_slots.c) ---- */
+
+enum { N_SLOTS = 64 };
+struct slots;
+int  slots_open(struct slots **out, struct err *err);
+void slots_close(struct slots *s);                             /* NULL is fine */
+/* The text of the last answer under this number; remembered when the operator allows saving. */
+void slots_note(struct worker *w, const struct task *t, uint32_t slot, const int32_t *ids, size_t n);
+int  slot_run(struct task *t, struct err *err);                /* the op */
 
 /* ---- small things ---- */
 

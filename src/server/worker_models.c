@@ -231,6 +231,11 @@ int models_take(struct models *s, struct task *t, int pin, struct err *err)
     struct loaded *l = rc == 0 ? mem_new(1, sizeof *l) : NULL;
     if (rc == 0 && !l) rc = err_set(err, ERR_NOMEM, "out of memory for a model");
     uint64_t start = os_now_ns();
+    if (l) {
+        l->kv_type = load.engine.kv_type;
+        l->kv_type_v = load.engine.kv_type_v;
+        l->adapted = load.n_adapters > 0;
+    }
     if (rc == 0 && hearth_hold_open(&l->hold, s->pool, &load, &e) < 0) rc = err_of_hearth(err, &e);
     mem_free((void *)(uintptr_t)load.adapters);
     json_free(parsed);

@@ -267,6 +267,7 @@ static const struct op op[] = {
     { "unload", unload_run },
     { "adapters", adapters_run },
     { "stop_thinking", stop_thinking_run },
+    { "slot", slot_run },
     { "status", status_run },
 };
 

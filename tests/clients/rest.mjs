@@ -91,6 +91,7 @@ test('llama-server: about itself', async () => {
     assert.match(props.chat_template, /messages/);
     for (const [field, value] of Object.entries({ n_indent: 2, t_max_predict_ms: 5, grammar_lazy: true, echo: true }))
         assert.match((await json('POST', '/completion', { prompt: 'a', n_predict: 1, [field]: value })).body.error.message, new RegExp(field));
+    assert.equal((await json('POST', '/slots/0?action=save', { filename: 'a' })).status, 501);
     assert.ok((await json('GET', '/models')).body.data.some((m) => m.id === model));
     assert.equal((await json('GET', '/health')).body.status, 'ok');
     const vectors = (await json('POST', '/embedding', { content: ['a', 'b'] })).body;
