@@ -155,6 +155,31 @@ static void banned_phrases_are_said_otherwise(void **unused)
     }
 }
 
+#define DRAFTED(...) \
+    PROGRAM(NULL, "run", "spark", "--no-template", "--seed", "3", "--temp", "0.7", "-n", "60", "--json", __VA_ARGS__, "Once upon")
+
+/* The model's own file guesses for it: most is right, and the answer is the same. */
+static void another_model_guesses(void **unused)
+{
+    (void)unused;
+    NEED_SPARK();
+    struct result plain = DRAFTED("--speculate", "off"), r = DRAFTED("--speculate", "4", "--draft", "models/spark.gguf");
+    struct json *a = parsed(plain.out), *b = parsed(r.out);
+    assert_string_equal(json_str(json_get(a, "text"), NULL), json_str(json_get(b, "text"), NULL));
+    assert_true(json_int(json_get(b, "right_tokens")) > 10);
+    json_free(a);
+    json_free(b);
+    program_free(&plain);
+    program_free(&r);
+    r = DRAFTED("--draft", "no-such-model.gguf");
+    program_expect(&r, 1);
+    program_contains(r.err, "no-such-model.gguf");
+    program_free(&r);
+    r = DRAFTED("--draft", "models/spark.gguf", "--speculate", "off");
+    program_expect(&r, 2);
+    program_free(&r);
+}
+
 static void infill_needs_a_model_for_it(void **unused)
 {
     (void)unused;
@@ -197,6 +222,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(shortest_and_longest_answers),
     cmocka_unit_test(logprobs_come_with_json),
     cmocka_unit_test(banned_phrases_are_said_otherwise),
+    cmocka_unit_test(another_model_guesses),
     cmocka_unit_test(infill_needs_a_model_for_it),
     cmocka_unit_test(bad_requests_are_explained),
 };

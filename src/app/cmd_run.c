@@ -63,6 +63,8 @@ static const struct opt row[] = {
     { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon", NULL, AT(cpu), 0, 0 },
     { "speculate", NULL, 0, OPT_STR, "auto|off|N", "auto", "guess tokens from what was said before, check several at once",
       NULL, AT(speculate), 0, 0 },
+    { "draft", NULL, 0, OPT_STR, "MODEL", NULL, "a small model with the same tokens that guesses, too; answers stay the same",
+      "small.gguf", AT(draft), 0, 0 },
     ADAPTER_ROWS(AT),
 #include "app/rope.inc"
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "print one JSON object with answer, counts and times", NULL, AT(json), 0, 0 },
@@ -171,7 +173,7 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
                      .stop = r->o.stop.s, .n_stop = r->o.stop.n, .ban = r->o.ban.s, .n_ban = r->o.ban.n,
                      .max_tokens = r->o.max_tokens,
                      .min_tokens = r->o.min_tokens, .bias = r->o.bias.s, .n_bias = r->o.bias.n, .continues = r->raw,
-                     .speculate = r->speculate, .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
+                     .speculate = r->speculate, .draft = r->draft, .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
                      .grammar = r->grammar, .grammar_after = r->o.after,
                      .sink = r->o.json ? NULL : print_text };
     g.chat = r->chat;
@@ -233,6 +235,24 @@ static int take_adapters(struct runner *r, struct err *err)
     return 0;
 }
 
+/* The model that guesses; whether it can is found out now and not in the middle of an answer. */
+static int open_draft(struct runner *r, struct hearth_error *e)
+{
+    struct hearth_model_options mo = { .threads = r->o.threads, .cpu = r->o.cpu };
+    struct hearth_session_options so = { .n_ctx = hearth_session_n_ctx(r->session), .kv_type = r->o.kv, .kv_type_v = r->o.kv_v };
+    struct hearth_speculator *check = NULL;
+    if (!r->o.draft) return 0;
+    if (r->info.recurrent)
+        return err_set((struct err *)(void *)e, ERR_UNSUPPORTED, "%s: cannot go back behind a wrong guess, so --draft means "
+                       "nothing to it", r->info.path);
+    int rc = named_model_open(&r->draft_model, r->o.draft, &mo, e);
+    if (rc == 0) rc = hearth_session_open(&r->draft, r->draft_model, &so, e);
+    if (rc == 0) rc = hearth_speculator_open(&check, r->session, 0, e);
+    if (rc == 0) rc = hearth_speculator_set_draft(check, r->draft, e);
+    hearth_speculator_close(check);
+    return rc;
+}
+
 static int open_runner(struct runner *r, const char *path, struct hearth_error *e)
 {
     uint64_t start = os_now_ns();
@@ -251,7 +271,7 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
     struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .kv_type_v = r->o.kv_v, .n_batch = r->o.batch,
                                          .n_logits = r->speculate == GEN_PLAIN ? 1 : GEN_ROWS,
                                          .progress = gen_on_progress, .progress_arg = &r->progress };
-    if ((rc = hearth_session_open(&r->session, r->model, &so, e)) < 0) return rc;
+    if ((rc = hearth_session_open(&r->session, r->model, &so, e)) < 0 || (rc = open_draft(r, e)) < 0) return rc;
     r->load_ns = os_now_ns() - start;
     r->raw = r->o.no_template || infill_wanted(&r->o.infill) || !r->info.has_template;
     return 0;
@@ -525,6 +545,7 @@ static int run(const struct command *self, int argc, char **argv)
     r.given = r.o;
     if (!read_speculate(r.o.speculate, &r.speculate))
         return term_usage(self->name, "--speculate must be auto, off or 1 to %d, not \"%.20s\"", HEARTH_MAX_DRAFT, r.o.speculate);
+    if (r.o.draft && r.speculate == GEN_PLAIN) return term_usage(self->name, "--draft does not go with --speculate off");
     const char *prompt = p.n_operands == 2 ? p.operand[1] : NULL;
     bool infill = infill_wanted(&r.o.infill), chat = !prompt && !infill && term_in_tty();
     if ((code = check(self, &r.o, prompt, chat)) != EXIT_OK) return code;
@@ -545,9 +566,11 @@ static int run(const struct command *self, int argc, char **argv)
     mem_free(r.tools);
     mem_free(r.form_text);
     hearth_session_close(r.session);
+    hearth_session_close(r.draft);
     hearth_grammar_close(r.grammar);
     adapters_close(&r.adapters);
     hearth_model_close(r.model);
+    hearth_model_close(r.draft_model);
     run_model_release(&r.from);
     buf_release(&called);
     buf_release(&text);
@@ -568,6 +591,7 @@ const struct command command_row_run = {
                                    "hearth run model.gguf --file main.c \"What does it do?\"",
                                    "hearth run coder.gguf --fim-prefix before.c --fim-suffix after.c",
                                    "hearth run base.gguf --no-template --seed 1 \"Once upon a time\"",
+                                   "hearth run large.gguf --draft small.gguf \"Write a program.\"",
                                    "hearth run model.gguf --choice yes,no \"Is this spam? Win a prize!\"", NULL },
     .options = { row, N_ROWS },
     .run = run,

@@ -15,7 +15,7 @@ struct run_options {
     uint32_t ctx, threads, batch;
     int32_t logprobs;                  /* < 0: none */
     int kv, kv_v;                      /* HEARTH_KV_... */
-    const char *cpu, *system, *speculate, *preset;
+    const char *cpu, *system, *speculate, *draft, *preset;
     struct infill infill;
     struct opt_strs stop, ban, breakers, bias, file;
     bool no_template, logprobs_after, json, verbose, stats, offline, yes, again, forget;
@@ -46,6 +46,8 @@ struct runner {
     bool new_seed;                     /* nobody chose a seed: each answer gets another */
     struct hearth_model *model;
     struct hearth_session *session;
+    struct hearth_model *draft_model;  /* a small one that guesses, or NULL */
+    struct hearth_session *draft;
     struct hearth_model_info info;
     struct hearth_grammar *grammar;    /* what any text is held to, or NULL */
     char *form_text;                   /* the same of a chat, where it is a matter of the turn; or NULL */
