@@ -257,6 +257,8 @@ static inline void hff_config(const struct hff *w)
     if (hff_u32(w, "expert_count"))
         fprintf(f, "\"num_experts\":%u,\"num_experts_per_tok\":%u,\"moe_intermediate_size\":%u,\"norm_topk_prob\":true,",
                 hff_u32(w, "expert_count"), hff_u32(w, "expert_used_count"), hff_u32(w, "expert_feed_forward_length"));
+    if (!strcmp(w->arch, "gemma2") || !strcmp(w->arch, "gemma3"))
+        fprintf(f, "\"query_pre_attn_scalar\":%u,", hff_u32(w, "attention.key_length"));
     if (!strcmp(w->arch, "gemma2")) fputs("\"attn_logit_softcapping\":50.0,\"final_logit_softcapping\":30.0,", f);
     fputs(!strcmp(w->arch, "gemma3") ? "\"rope_local_base_freq\":10000.0,\"rope_theta\":10000.0"
           : w->flags & HFF_NEW_ROPE ? "\"rope_parameters\":{\"rope_theta\":10000.0,\"rope_type\":\"default\"}"

@@ -37,7 +37,8 @@ static double e2m1(unsigned q)
     return q & 8 ? -v[q & 7] : v[q & 7];
 }
 
-enum kind { AFFINE, MXFP4, MXFP8, NVFP4, FP8, FP8_ROW, FP8_ONE, AWQ, GPTQ };
+enum kind { AFFINE, MXFP4, MXFP8, NVFP4, FP8, FP8_ROW, FP8_ONE, AWQ, GPTQ, WORDS, WORDS_ZERO, FP4, FP4_ALL, FP4_GLOBAL, INT8, SCB,
+            NF4, NF4_NESTED };
 struct scheme { enum kind kind; unsigned bits, group; const char *number; bool act_order, v2; const char *config; };
 
 /* A number of type `name` near v: its bytes at p, its value returned. */
@@ -116,7 +117,7 @@ static void fp8(struct hff *w, const struct scheme *s, const char *module, size_
     size_t size = !strcmp(s->number, "F32") ? 4 : 2, block = s->kind == FP8 ? s->group : 1, a = (R + block - 1) / block;
     size_t b = s->kind == FP8 ? (K + block - 1) / block : 1;
     if (s->kind == FP8_ONE) a = 1;
-    d = add(w, module, s->kind == FP8 ? "weight_scale_inv" : "weight_scale", s->number, a, b, size);
+    d = add(w, module, s->kind == FP8 && !s->v2 ? "weight_scale_inv" : "weight_scale", s->number, a, b, size);
     if (s->kind == FP8_ONE) d->n_dims = 0;
     float *scale = malloc(a * b * sizeof *scale);
     for (size_t i = 0; i < a * b; i++) scale[i] = put_number(d->data + i * size, s->number, 0.01f + small() / 20);
@@ -134,9 +135,10 @@ static void packed(struct hff *w, const struct scheme *s, const char *module, si
 {
     static const unsigned nibble[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
     bool awq = s->kind == AWQ;
-    size_t per = 32 / s->bits, G = (K + s->group - 1) / s->group;
-    struct hff_tensor *q = awq ? add(w, module, "qweight", "I32", K, R / 8, 4) : add(w, module, "qweight", "I32", K / per, R, 4);
-    struct hff_tensor *z = add(w, module, "qzeros", "I32", G, R / per, 4), *d = add(w, module, "scales", "F16", G, R, 2),
+    size_t bits = s->bits, G = (K + s->group - 1) / s->group;
+    struct hff_tensor *q = awq ? add(w, module, "qweight", "I32", K, R / 8, 4)
+                               : add(w, module, "qweight", "I32", K * bits / 32, R, 4);
+    struct hff_tensor *z = add(w, module, "qzeros", "I32", G, R * bits / 32, 4), *d = add(w, module, "scales", "F16", G, R, 2),
         *o = NULL;
     if (!awq) {
         o = add(w, module, "g_idx", "I32", 1, K, 4);
@@ -150,10 +152,13 @@ static void packed(struct hff *w, const struct scheme *s, const char *module, si
         if (o) memcpy(o->data + 4 * c, &g, 4);
         for (size_t r = 0; r < R; r++) {
             unsigned code = rnd() % (1u << s->bits), zero = 0;
-            /* as streams of `bits`: which value of it */
-            size_t at = awq ? (c * (R / 8) + r / 8) * 8 + nibble[r % 8] : (c / per * R + r) * per + c % per;
-            size_t zero_at = awq ? (g * (R / 8) + r / 8) * 8 + nibble[r % 8] : (g * (R / per) + r / per) * per + r % per;
-            put_bits(q->data, at, s->bits, code);
+            /* as streams of `bits`: which value of it; a column's words lie below each other */
+            size_t at = (c * (R / 8) + r / 8) * 8 + nibble[r % 8], zero_at = (g * (R / 8) + r / 8) * 8 + nibble[r % 8];
+            if (!awq) zero_at = g * R + r;
+            if (awq) put_bits(q->data, at, s->bits, code);
+            for (size_t i = 0; !awq && i < bits; i++)
+                if (code >> i & 1)
+                    q->data[((c * bits + i) / 32 * R + r) * 4 + (c * bits + i) % 32 / 8] |= (uint8_t)(1u << (c * bits + i) % 8);
             for (unsigned i = 0; i < s->bits; i++)
                 zero |= (unsigned)(z->data[(zero_at * s->bits + i) / 8] >> (zero_at * s->bits + i) % 8 & 1) << i;
             if (!awq && !s->v2) zero++;
@@ -162,6 +167,122 @@ static void packed(struct hff *w, const struct scheme *s, const char *module, si
             x[r * K + c] = (float)((int)code - (int)zero) * f16_to_f32(h);
         }
     }
+}
+
+/* compressed-tensors: words of values along the row, and of zeros along the column. */
+static void words(struct hff *w, const struct scheme *s, const char *module, size_t R, size_t K, float *x)
+{
+    size_t G = K / s->group, per = 32 / s->bits, size = !strcmp(s->number, "F32") ? 4 : 2;
+    struct hff_tensor *q = add(w, module, "weight_packed", "I32", R, K * s->bits / 32, 4);
+    struct hff_tensor *d = add(w, module, "weight_scale", s->number, R, G, size), *z = NULL;
+    struct hff_tensor *shape = add(w, module, "weight_shape", "I64", 1, 2, 8);
+    uint64_t n[2] = { R, K };
+    memcpy(shape->data, n, 16);
+    shape->n_dims = 1;
+    shape->shape[0] = 2;
+    if (s->kind == WORDS_ZERO) z = add(w, module, "weight_zero_point", "I32", (R + per - 1) / per, G, 4);
+    for (size_t i = 0; z && i < z->bytes; i++) z->data[i] = (uint8_t)rnd();
+    for (size_t r = 0; r < R; r++)
+        for (size_t c = 0; c < K; c++) {
+            static float scale;
+            size_t g = c / s->group;
+            int zero = 1 << (s->bits - 1);
+            if (c % s->group == 0) scale = put_number(d->data + (r * G + g) * size, s->number, small() / (float)(1u << s->bits));
+            if (z) {
+                uint32_t word;
+                memcpy(&word, z->data + (r / per * G + g) * 4, 4);
+                zero = (int)(word >> (r % per * s->bits) & ((1u << s->bits) - 1));
+            }
+            unsigned code = rnd() % (1u << s->bits);
+            put_bits(q->data, r * K + c, s->bits, code);
+            x[r * K + c] = (float)((int)code - zero) * scale;
+        }
+}
+
+/* Two values in a byte, the low half first; a scale for 32 (powers of two) or 16, and for those perhaps one for all. */
+static void fp4(struct hff *w, const struct scheme *s, const char *module, size_t R, size_t K, float *x)
+{
+    struct hff_tensor *q = add(w, module, s->kind == FP4_ALL ? "weight" : "weight_packed", "U8", R, K / 2, 1), *all = NULL;
+    struct hff_tensor *d = add(w, module, "weight_scale", s->group == 16 ? "F8_E4M3" : "U8", R, K / s->group, 1);
+    float f = s->kind == FP4_ALL ? 0.25f : 512;
+    if (s->kind != FP4) all = add(w, module, s->kind == FP4_ALL ? "weight_scale_2" : "weight_global_scale", "F32", 1, 1, 4);
+    if (all) memcpy(all->data, &f, 4);
+    if (all) all->n_dims = s->kind == FP4_ALL ? 0 : 1;
+    if (all) memcpy(add(w, module, s->kind == FP4_ALL ? "input_scale" : "input_global_scale", "F32", 1, 1, 4)->data, &f, 4);
+    for (size_t i = 0; i < d->bytes; i++) d->data[i] = (uint8_t)(s->group == 16 ? rnd() % 60 + (s->kind == FP4_GLOBAL ? 60 : 0)
+                                                                 : 118 + rnd() % 6);
+    for (size_t i = 0; i < R * K; i++) {
+        unsigned code = rnd() % 16;
+        put_bits(q->data, i, 4, code);
+        double scale = s->group == 16 ? e4m3(d->data[i / 16]) : ldexp(1, d->data[i / s->group] - 127);
+        x[i] = (float)(scale * e2m1(code) * (double)(s->kind == FP4_ALL ? f : s->kind == FP4_GLOBAL ? 1 / f : 1));
+    }
+}
+
+/* Signed bytes: times a scale for each row, or times the row's largest number over 127. */
+static void int8(struct hff *w, const struct scheme *s, const char *module, size_t R, size_t K, float *x)
+{
+    struct hff_tensor *q = add(w, module, "weight", "I8", R, K, 1);
+    struct hff_tensor *d = add(w, module, s->kind == SCB ? "SCB" : "weight_scale", s->kind == SCB ? "F32" : s->number, R, 1,
+                               s->kind == SCB ? 4 : 2);
+    if (s->kind == SCB) d->n_dims = 1;
+    for (size_t r = 0; r < R; r++) {
+        float scale = put_number(d->data + r * (s->kind == SCB ? 4 : 2), s->kind == SCB ? "F32" : s->number,
+                                 s->kind == SCB ? 1 + small() : small() / 100);
+        if (s->kind == SCB) scale *= 1.0f / 127;
+        for (size_t c = 0; c < K; c++) {
+            int8_t v = (int8_t)((int)(rnd() % 255) - 127);
+            q->data[r * K + c] = (uint8_t)v;
+            x[r * K + c] = scale * (float)v;
+        }
+    }
+}
+
+static void put_floats(struct hff *w, const char *module, const char *part, const float *v, size_t n)
+{
+    struct hff_tensor *t = add(w, module, part, "F32", 1, n, 4);
+    memcpy(t->data, v, n * 4);
+    t->n_dims = 1;
+    t->shape[0] = n;
+}
+
+/* bitsandbytes: two values in a byte, the high half first; blocks of 64 in the order of the matrix. */
+static void nf4(struct hff *w, const struct scheme *s, const char *module, size_t R, size_t K, float *x)
+{
+    size_t n = R * K, blocks = n / 64, nests = (blocks + 255) / 256;
+    struct hff_tensor *q = add(w, module, "weight", "U8", n / 2, 1, 1);
+    float table[16], map[256], top[256], *max = malloc(blocks * sizeof *max);
+    char state[256];
+    for (int i = 0; i < 16; i++) table[i] = (float)(i * i) / 200 - 0.5f + small();
+    for (int i = 0; i < 256; i++) map[i] = (float)i / 255;
+    for (size_t i = 0; i < nests; i++) top[i] = 0.5f + small();
+    put_floats(w, module, "weight.quant_map", table, 16);
+    if (s->kind == NF4) {
+        for (size_t i = 0; i < blocks; i++) max[i] = 0.1f + small() / 2;
+        put_floats(w, module, "weight.absmax", max, blocks);
+    } else {
+        struct hff_tensor *t = add(w, module, "weight.absmax", "U8", 1, blocks, 1);
+        for (size_t i = 0; i < blocks; i++) {
+            t->data[i] = (uint8_t)rnd();
+            max[i] = map[t->data[i]] * top[i / 256] + 0.0625f;
+        }
+        t->n_dims = 1;
+        t->shape[0] = blocks;
+        put_floats(w, module, "weight.nested_quant_map", map, 256);
+        put_floats(w, module, "weight.nested_absmax", top, nests);
+    }
+    snprintf(state, sizeof state, "{\"quant_type\":\"nf4\",\"blocksize\":64,\"dtype\":\"bfloat16\",\"shape\":[%zu,%zu]%s}", R, K,
+             s->kind == NF4 ? "" : ",\"nested_blocksize\":256,\"nested_dtype\":\"float32\",\"nested_offset\":0.0625");
+    struct hff_tensor *t = add(w, module, "weight.quant_state.bitsandbytes__nf4", "U8", 1, strlen(state), 1);
+    memcpy(t->data, state, t->bytes);
+    t->n_dims = 1;
+    t->shape[0] = t->bytes;
+    for (size_t i = 0; i < n; i++) {
+        unsigned code = rnd() % 16;
+        q->data[i / 2] |= (uint8_t)(code << (i % 2 ? 0 : 4));
+        x[i] = max[i / 64] * table[code];
+    }
+    free(max);
 }
 
 /* ---- folders ---- */
@@ -211,6 +332,10 @@ static void make(struct tiny t, const struct scheme *s)
         if (s->kind == AFFINE) affine(&b, s, module, R, K, v);
         else if (mlx) small_floats(&b, s, module, R, K, v);
         else if (s->kind <= FP8_ONE) fp8(&b, s, module, R, K, v);
+        else if (s->kind == WORDS || s->kind == WORDS_ZERO) words(&b, s, module, R, K, v);
+        else if (s->kind >= FP4 && s->kind <= FP4_GLOBAL) fp4(&b, s, module, R, K, v);
+        else if (s->kind == INT8 || s->kind == SCB) int8(&b, s, module, R, K, v);
+        else if (s->kind == NF4 || s->kind == NF4_NESTED) nf4(&b, s, module, R, K, v);
         else packed(&b, s, module, R, K, v);
         memcpy(x->data, v, x->bytes);
         free(v);
@@ -345,6 +470,48 @@ static void awq_and_gptq(void **state)
                                    .config = GPTQ_CONFIG("\"bits\":4,\"group_size\":128,\"checkpoint_format\":\"gptq_v2\"") });
 }
 
+static void gptq_of_few_bits(void **state)
+{
+    (void)state;
+    check(dense, &(struct scheme){ GPTQ, 2, 32, .config = GPTQ_CONFIG("\"bits\":2,\"group_size\":32") });
+    check(dense, &(struct scheme){ GPTQ, 3, 64, .config = GPTQ_CONFIG("\"bits\":3,\"group_size\":64") });
+    check(dense, &(struct scheme){ GPTQ, 3, 64, .act_order = true, .config = GPTQ_CONFIG("\"bits\":3,\"group_size\":64") });
+    /* what a module's own shapes say counts */
+    check(dense, &(struct scheme){ GPTQ, 8, 64, .config = GPTQ_CONFIG("\"bits\":4,\"group_size\":64") });
+}
+
+static void compressed_tensors(void **state)
+{
+    (void)state;
+#define COMPRESSED "\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"format\":\"pack-quantized\"}"
+    check(dense, &(struct scheme){ WORDS, 4, 32, "BF16", .config = COMPRESSED });
+    check(dense, &(struct scheme){ WORDS, 4, 128, "F16", .config = COMPRESSED });
+    check(dense, &(struct scheme){ WORDS, 8, 64, "BF16", .config = COMPRESSED });
+    check(dense, &(struct scheme){ WORDS, 2, 32, "F16", .config = COMPRESSED });
+    check(dense, &(struct scheme){ WORDS, 4, 64, "F32", .config = COMPRESSED });
+    check(dense, &(struct scheme){ WORDS_ZERO, 4, 32, "BF16", .config = COMPRESSED });
+    check(dense, &(struct scheme){ WORDS_ZERO, 8, 64, "F16", .config = COMPRESSED });
+    check(dense, &(struct scheme){ INT8, 8, 0, "BF16", .config = COMPRESSED });
+    check(dense, &(struct scheme){ FP8, 8, 32, "BF16", .v2 = true,
+                                   .config = "\"quantization_config\":{\"quant_method\":\"compressed-tensors\","
+                                             "\"config_groups\":{"
+                                             "\"group_0\":{\"weights\":{\"strategy\":\"block\","
+                                             "\"block_structure\":[32,32]}}}}" });
+    check(dense, &(struct scheme){ FP4_GLOBAL, 4, 16, .config = COMPRESSED });
+    check(dense, &(struct scheme){ FP4, 4, 32, .config = COMPRESSED });
+}
+
+static void modelopt_and_bitsandbytes(void **state)
+{
+    (void)state;
+    check(dense, &(struct scheme){ FP4_ALL, 4, 16, .config = "\"quantization_config\":{\"quant_method\":\"modelopt\","
+                                                             "\"quant_algo\":\"NVFP4\"}" });
+#define BITSANDBYTES "\"quantization_config\":{\"quant_method\":\"bitsandbytes\",\"load_in_4bit\":true}"
+    check(dense, &(struct scheme){ NF4, 4, 64, .config = BITSANDBYTES });
+    check(dense, &(struct scheme){ NF4_NESTED, 4, 64, .config = BITSANDBYTES });
+    check(dense, &(struct scheme){ SCB, 8, 0, .config = BITSANDBYTES });
+}
+
 static void experts(void **state)
 {
     (void)state;
@@ -352,6 +519,9 @@ static void experts(void **state)
                       .used = 2 };
     check(t, &(struct scheme){ AFFINE, 4, 64, "BF16", .config = "\"quantization\":{\"group_size\":64,\"bits\":4}" });
     check(t, &(struct scheme){ FP8, 8, 128, "F32", .config = "\"quantization_config\":{\"quant_method\":\"fp8\"}" });
+    check(t, &(struct scheme){ WORDS, 4, 32, "BF16", .config = COMPRESSED });
+    check(t, &(struct scheme){ FP4_GLOBAL, 4, 16, .config = COMPRESSED });
+    check(t, &(struct scheme){ NF4_NESTED, 4, 64, .config = BITSANDBYTES });
 }
 
 /* gpt-oss: rows of gate and up alternate, and so do their biases. */
@@ -480,6 +650,7 @@ int main(void)
         cmocka_unit_test(mlx_affine),   cmocka_unit_test(mlx_small_floats), cmocka_unit_test(fp8_scales),
         cmocka_unit_test(awq_and_gptq), cmocka_unit_test(experts),          cmocka_unit_test(kernels_agree),
         cmocka_unit_test(rows_that_alternate),
+        cmocka_unit_test(gptq_of_few_bits), cmocka_unit_test(compressed_tensors), cmocka_unit_test(modelopt_and_bitsandbytes),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -6,12 +6,13 @@
 
 bool convert_equal(const struct split *s, enum dtype *out)
 {
-    bool half = s->number == DT_F16 && s->group % 32 == 0;
+    bool half = s->number == DT_F16 && s->group % 32 == 0, middle = !s->bias;
     switch (s->type) {
     case DT_MXFP4_ROWS: *out = DT_MXFP4; break;
     case DT_NVFP4_ROWS: *out = DT_NVFP4; return s->cols % 64 == 0 && s->factor == 1;
-    case DT_AFFINE4: *out = DT_Q4_1; return half;
-    case DT_AFFINE5: *out = DT_Q5_1; return half;
+    case DT_AFFINE4: *out = middle ? DT_Q4_0 : DT_Q4_1; return half;
+    case DT_AFFINE5: *out = middle ? DT_Q5_0 : DT_Q5_1; return half;
+    case DT_AFFINE8: *out = DT_Q8_0; return half && middle;
     default: return false;
     }
     return true;
@@ -44,17 +45,17 @@ static bool nvfp4(const struct split *s, uint64_t row, uint8_t *dst)
     return true;
 }
 
-/* { f16 scale; f16 offset; [u32 fifth bits;] u8 low bits[16] }, 32 values each. */
+/* { f16 scale; [f16 offset;] [u32 fifth bits;] u8 low bits[16] }, 32 values each. */
 static void affine(const struct split *s, uint64_t row, uint8_t *dst)
 {
-    const unsigned bits = s->type == DT_AFFINE4 ? 4 : 5;
+    const unsigned bits = s->type == DT_AFFINE4 ? 4 : 5, head = s->bias ? 4 : 2, fifth = bits == 5 ? 4 : 0;
     const uint8_t *code = s->code + row * s->code_row;
-    for (size_t b = 0; b < s->cols / 32; b++, dst += bits == 4 ? 20 : 24) {
+    for (size_t b = 0; b < s->cols / 32; b++, dst += head + fifth + 16) {
         size_t at = (size_t)(row * s->scale_row) + b * 32 / s->group * 2;
-        uint8_t *low = dst + (bits == 4 ? 4 : 8);
+        uint8_t *low = dst + head + fifth;
         uint32_t high = 0;
         memcpy(dst, s->scale + at, 2);
-        memcpy(dst + 2, s->bias + at, 2);
+        if (s->bias) memcpy(dst + 2, s->bias + at, 2);
         memset(low, 0, 16);
         for (size_t j = 0; j < 32; j++) {
             size_t bit = (b * 32 + j) * bits, shift = bit % 8;
@@ -63,7 +64,17 @@ static void affine(const struct split *s, uint64_t row, uint8_t *dst)
             low[j % 16] |= (uint8_t)((q & 15) << (j / 16 * 4));
             high |= (uint32_t)(q >> 4 & 1) << j;
         }
-        for (size_t i = 0; bits == 5 && i < 4; i++) dst[4 + i] = (uint8_t)(high >> (8 * i));
+        for (size_t i = 0; i < fifth; i++) dst[head + i] = (uint8_t)(high >> (8 * i));
+    }
+}
+
+/* { f16 scale; i8 codes[32] } */
+static void bytes(const struct split *s, uint64_t row, uint8_t *dst)
+{
+    const uint8_t *code = s->code + row * s->code_row;
+    for (size_t b = 0; b < s->cols / 32; b++, dst += 34) {
+        memcpy(dst, s->scale + row * s->scale_row + b * 32 / s->group * 2, 2);
+        for (size_t j = 0; j < 32; j++) dst[2 + j] = code[32 * b + j] ^ 128;
     }
 }
 
@@ -73,8 +84,11 @@ int convert_row(const struct split *s, uint64_t row, enum dtype type, float *v, 
     switch (type) {
     case DT_MXFP4: ok = mxfp4(s, row, dst); break;
     case DT_NVFP4: ok = nvfp4(s, row, dst); break;
+    case DT_Q4_0:
     case DT_Q4_1:
+    case DT_Q5_0:
     case DT_Q5_1: affine(s, row, dst); break;
+    case DT_Q8_0: bytes(s, row, dst); break;
     default:
         split_unpack(s, row, v, (size_t)s->cols);
         quant_pack(type)(v, dst, (size_t)s->cols);

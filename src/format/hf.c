@@ -13,12 +13,19 @@ static const struct hf_family families[] = {
     { "ministral3", "Ministral3ForCausalLM", "mistral3", HF_HALF },
     { "qwen2", "Qwen2ForCausalLM", "qwen2", 0 },
     { "qwen2_moe", "Qwen2MoeForCausalLM", "qwen2moe", HF_MOE | HF_SHARED },
+    { "qwen2_vl", "Qwen2VLForConditionalGeneration", "qwen2", 0 },
+    { "qwen2_vl_text", "Qwen2VLForConditionalGeneration", "qwen2", 0 },
+    { "qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", "qwen2", 0 },
+    { "qwen2_5_vl_text", "Qwen2_5_VLForConditionalGeneration", "qwen2", 0 },
     { "qwen3", "Qwen3ForCausalLM", "qwen3", HF_QKNORM },
     { "qwen3_moe", "Qwen3MoeForCausalLM", "qwen3moe", HF_MOE | HF_QKNORM },
+    { "qwen3_vl_text", "Qwen3VLForConditionalGeneration", "qwen3", HF_QKNORM },
+    { "qwen3_vl_moe_text", "Qwen3VLMoeForConditionalGeneration", "qwen3moe", HF_MOE | HF_QKNORM },
     { "gemma", "GemmaForCausalLM", "gemma", HF_PLUS_ONE },
     { "gemma2", "Gemma2ForCausalLM", "gemma2", HF_PLUS_ONE | HF_SANDWICH },
     { "gemma3_text", "Gemma3ForCausalLM", "gemma3", HF_PLUS_ONE | HF_SANDWICH | HF_QKNORM },
     { "gemma3_text", "Gemma3ForConditionalGeneration", "gemma3", HF_PLUS_ONE | HF_SANDWICH | HF_QKNORM },
+    { "gemma3_text", "Gemma3TextModel", "gemma-embedding", HF_PLUS_ONE | HF_SANDWICH | HF_QKNORM },
     { "gemma4_text", "Gemma4ForCausalLM", "gemma4", HF_SANDWICH | HF_QKNORM | HF_MOE | HF_LEAD | HF_GEMMA4 },
     { "gemma4_text", "Gemma4ForConditionalGeneration", "gemma4", HF_SANDWICH | HF_QKNORM | HF_MOE | HF_LEAD | HF_GEMMA4 },
     { "phi3", "Phi3ForCausalLM", "phi3", HF_FUSED | HF_GATE_UP },
@@ -26,13 +33,26 @@ static const struct hf_family families[] = {
     { "olmo3", "Olmo3ForCausalLM", "olmo2", HF_POST | HF_QKNORM },
     { "granite", "GraniteForCausalLM", "granite", HF_HALF },
     { "granitemoe", "GraniteMoeForCausalLM", "granitemoe", HF_HALF | HF_MOE },
+    { "granitemoehybrid", "GraniteMoeHybridForCausalLM", "granite", HF_HALF | HF_HYBRID },
     { "smollm3", "SmolLM3ForCausalLM", "smollm3", HF_HALF },
+    { "cohere", "CohereForCausalLM", "command-r", HF_LAYERNORM },
     { "cohere2", "Cohere2ForCausalLM", "cohere2", HF_LAYERNORM },
+    { "glm", "GlmForCausalLM", "chatglm", HF_GATE_UP },
     { "glm4", "Glm4ForCausalLM", "glm4", HF_GATE_UP | HF_GLM4 },
     { "glm4_moe", "Glm4MoeForCausalLM", "glm4moe", HF_NAMED_POST | HF_QKNORM | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
     { "deepseek_v2", "DeepseekV2ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
     { "deepseek_v3", "DeepseekV3ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
     { "kimi_k2", "DeepseekV3ForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "glm4_moe_lite", "Glm4MoeLiteForCausalLM", "deepseek2", HF_LATENT | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "deepseek", "DeepseekForCausalLM", "deepseek", HF_HALF | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "dots1", "Dots1ForCausalLM", "dots1", HF_QKNORM | HF_MOE | HF_LEAD | HF_SHARED | HF_ROUTED },
+    { "olmoe", "OlmoeForCausalLM", "olmoe", HF_MOE | HF_QKNORM },
+    { "seed_oss", "SeedOssForCausalLM", "seed_oss", HF_NAMED_POST },
+    { "ernie4_5", "Ernie4_5ForCausalLM", "ernie4_5", 0 },
+    { "exaone4", "Exaone4ForCausalLM", "exaone4", HF_POST | HF_QKNORM },
+    { "hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM", "hunyuan-dense", HF_QKNORM },
+    { "starcoder2", "Starcoder2ForCausalLM", "starcoder2", HF_LAYERNORM | HF_PLAIN | HF_WINDOW },
+    { "phi", "PhiForCausalLM", "phi2", HF_LAYERNORM | HF_PLAIN },
     { "qwen3_next", "Qwen3NextForCausalLM", "qwen3next",
       HF_NAMED_POST | HF_QKNORM | HF_MOE | HF_SHARED | HF_PLUS_ONE | HF_DELTA },
     { "qwen3_5_text", "Qwen3_5ForConditionalGeneration", "qwen35", HF_NAMED_POST | HF_QKNORM | HF_PLUS_ONE | HF_DELTA },
@@ -111,11 +131,16 @@ fail:
 
 /* ---- which family ---- */
 
-static const struct hf_family *family_of(const char *type)
+/* By the type, and where several classes have it by the class. */
+static const struct hf_family *family_of(const char *type, const char *class)
 {
-    for (size_t i = 0; type && i < sizeof families / sizeof *families; i++)
-        if (!strcmp(families[i].type, type)) return &families[i];
-    return NULL;
+    const struct hf_family *f = NULL;
+    for (size_t i = 0; type && i < sizeof families / sizeof *families; i++) {
+        if (strcmp(families[i].type, type) != 0) continue;
+        if (!f) f = &families[i];
+        if (class && !strcmp(families[i].class, class)) return &families[i];
+    }
+    return f;
 }
 
 static bool ends_with(const char *s, const char *end)
@@ -131,9 +156,10 @@ static int find_family(struct hf *h)
     struct gguf_shown a = gguf_show((struct gguf_str){ class ? class : "", class ? strlen(class) : 0 });
     struct gguf_shown b = gguf_show((struct gguf_str){ type ? type : "", type ? strlen(type) : 0 });
     static const char *const heads[] = { "Model", "ForMaskedLM", "ForSequenceClassification" };
-    const struct hf_family *f = family_of(type);
-    bool known = !class || ends_with(class, "ForCausalLM") || ends_with(class, "ForConditionalGeneration");
-    for (size_t i = 0; f && f->flags & HF_ENCODER && i < sizeof heads / sizeof *heads; i++)
+    const struct hf_family *f = family_of(type, class);
+    bool known = !class || ends_with(class, "CausalLM") || ends_with(class, "ForConditionalGeneration");
+    /* texts can be embedded by models without a head, too */
+    for (size_t i = 0; f && class && i < (f->flags & HF_ENCODER ? sizeof heads / sizeof *heads : 1); i++)
         known = known || ends_with(class, heads[i]);
     if (!known)
         return err_set(h->err, ERR_UNSUPPORTED, "%s: the model is a %s, not one that generates text", h->config_path, a.s);
@@ -148,6 +174,23 @@ static int find_family(struct hf *h)
                    class ? a.s : "(not named)", b.s);
 }
 
+/* What the classes of configurations mean by keys that are absent: files of models with pictures leave such keys out. */
+static int put_defaults(struct hf *h)
+{
+    static const struct { const char *type, *key; double v; } row[] = {
+#define HF_DEFAULT(type, key, v) { #type, #key, v },
+#include "format/hf_defaults.def"
+#undef HF_DEFAULT
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        if (strcmp(h->family->type, row[i].type) != 0 || json_get(h->text, row[i].key)) continue;
+        bool whole = row[i].v == (double)(int64_t)row[i].v;
+        if (!json_put(h->text, row[i].key, whole ? json_new_int((int64_t)row[i].v) : json_new_real(row[i].v)))
+            return hf_nomem(h);
+    }
+    return 0;
+}
+
 static int read_configs(struct hf *h)
 {
     if (!(h->config_path = hf_path(h, "config.json"))) return hf_nomem(h);
@@ -159,8 +202,10 @@ static int read_configs(struct hf *h)
     if (rc == 0) rc = hf_json(h, "special_tokens_map.json", &h->special);
     if (rc < 0) return rc;
     h->text = json_get(h->config, "text_config");
+    if (json_type(h->text) != JSON_OBJECT) h->text = json_get(h->config, "language_config");
     if (json_type(h->text) != JSON_OBJECT) h->text = h->config;
-    return find_family(h);
+    rc = find_family(h);
+    return rc < 0 ? rc : put_defaults(h);
 }
 
 /* ---- keys that belong to no other file ---- */
@@ -231,6 +276,7 @@ static int put_template(struct hf *h)
     }
     size_t n;
     const char *s = json_str(t, &n);
+    if (!s && (s = h->conversation) != NULL) n = strlen(s);
     if (s) gguf_put_str(h->w, "tokenizer.chat_template", s, n);
     json_free(file);
     return 0;
@@ -238,10 +284,15 @@ static int put_template(struct hf *h)
 
 static int put_tokenizer(struct hf *h)
 {
-    const char *json = hf_path(h, "tokenizer.json"), *model = hf_path(h, "tokenizer.model");
-    if (!json || !model) return hf_nomem(h);
-    if (os_file_exists(json)) return hf_tokenizer_json(h, json);
-    if (os_file_exists(model)) return hf_tokenizer_model(h, model);
+    static const struct { const char *name; int (*read)(struct hf *h, const char *path); } file[] = {
+        { "tokenizer.json", hf_tokenizer_json },
+        { "tokenizer.model", hf_tokenizer_model },
+    };
+    for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
+        const char *path = hf_path(h, file[i].name);
+        if (!path) return hf_nomem(h);
+        if (os_file_exists(path)) return file[i].read(h, path);
+    }
     return err_set(h->err, ERR_NOTFOUND, "%s: has neither tokenizer.json nor tokenizer.model", h->folder);
 }
 
@@ -257,6 +308,7 @@ static void close_hf(void *owner)
     json_free(h->special);
     gguf_writer_close(h->w);
     safetensors_close(h->st);
+    for (int i = 0; i < 2; i++) safetensors_close(h->dense[i]);
     buf_release(&h->header);
     arena_release(&h->arena);
     mem_free(h);
@@ -268,6 +320,23 @@ static void willneed(void *owner)
     if (h->st) safetensors_willneed(h->st);
 }
 
+/* A folder without weights is one of a vocabulary, unless it has them in a form that is not read. */
+static int check_weights(struct hf *h)
+{
+    static const struct { const char *name, *why; } other[] = {
+        { "pytorch_model.bin", "pickles can run code and are never read; take a version with model.safetensors" },
+        { "pytorch_model.bin.index.json", "pickles can run code and are never read; take a version with model.safetensors" },
+        { "consolidated.safetensors", "tensors under Mistral's own names are not read; take the files model-0000N-of-0000N" },
+        { "consolidated.00.pth", "pickles can run code and are never read; take a version with model.safetensors" },
+    };
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        const char *path = hf_path(h, other[i].name);
+        if (!path) return hf_nomem(h);
+        if (os_file_exists(path)) return err_set(h->err, ERR_UNSUPPORTED, "%s: %s", path, other[i].why);
+    }
+    return 0;
+}
+
 static int translate(struct hf *h)
 {
     int rc = read_configs(h);
@@ -276,12 +345,13 @@ static int translate(struct hf *h)
     put_str(h, "general.architecture", h->family->arch);
     put_name(h);
     rc = safetensors_open(&h->st, h->folder, h->err);
-    if (rc == ERR_NOTFOUND) rc = 0;
+    if (rc == ERR_NOTFOUND) rc = check_weights(h);
     if (rc == 0 && h->family->flags & HF_ENCODER) rc = hf_encoder_config(h);
     else if (rc == 0 && h->family->flags & HF_GEMMA4) rc = hf_gemma4_config(h);
     else if (rc == 0 && (rc = hf_config(h)) == 0) rc = hf_rope(h);
     if (rc == 0) rc = hf_pooling(h);
     if (rc == 0 && h->st) rc = hf_tensors(h);
+    if (rc == 0 && h->st) rc = hf_dense(h);
     if (rc == 0) rc = put_tokenizer(h);
     if (rc == 0) rc = put_template(h);
     if (rc < 0) return rc;

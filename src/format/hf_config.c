@@ -66,6 +66,11 @@ static void copy_f32(struct hf *h, const char *from, const char *to)
     if (hf_num(h->text, from, &v)) hf_put_f32(h, to, (float)v);
 }
 
+const char *hf_listed(const struct hf *h, const char *key, uint32_t i)
+{
+    return json_str(json_at(json_get(h->text, key), i), NULL);
+}
+
 bool hf_is_true(const struct hf *h, const char *key) { return json_bool(json_get(h->text, key)); }
 
 int hf_unsupported(struct hf *h, const char *what)
@@ -74,6 +79,20 @@ int hf_unsupported(struct hf *h, const char *what)
 }
 
 /* ---- sizes ---- */
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && !strcmp(s + n - k, end);
+}
+
+/* Conversions to MLX have the two halves of kv_b_proj apart. */
+static bool has_absorbed(const struct hf *h)
+{
+    for (size_t i = 0; h->st && i < safetensors_n(h->st); i++)
+        if (ends_with(safetensors_at(h->st, i)->name, ".self_attn.embed_q.weight")) return true;
+    return false;
+}
 
 /* DeepSeek: heads of a part that turns and one that does not; values of another size. */
 static int put_latent(struct hf *h)
@@ -86,10 +105,18 @@ static int put_latent(struct hf *h)
     if (rc == 0) rc = hf_copy_u32(h, "q_lora_rank", "attention.q_lora_rank");
     if (rc < 0) return rc;
     h->n_rot = turns;
+    hf_put_u32(h, "attention.kv_lora_rank", rank);
+    if (has_absorbed(h)) {                   /* one head that all share, and those that are meant by it */
+        hf_put_u32(h, "attention.head_count_kv", 1);
+        hf_put_u32(h, "attention.key_length", rank + turns);
+        hf_put_u32(h, "attention.value_length", rank);
+        hf_put_u32(h, "attention.key_length_mla", still + turns);
+        hf_put_u32(h, "attention.value_length_mla", value);
+        return 0;
+    }
     hf_put_u32(h, "attention.head_count_kv", h->n_head);
     hf_put_u32(h, "attention.key_length", still + turns);
     hf_put_u32(h, "attention.value_length", value);
-    hf_put_u32(h, "attention.kv_lora_rank", rank);
     return 0;
 }
 
@@ -117,6 +144,7 @@ static int put_sizes(struct hf *h)
     h->n_rot = partial > 0 && partial <= 1 ? (uint32_t)(h->head_dim * partial) : h->head_dim;
     bool experts_only = h->family->flags & HF_MOE && absent(json_get(h->text, "intermediate_size"));
     if (h->family->flags & HF_CONV) rc = hf_conv_width(h, &n_ff);
+    else if (h->family->flags & HF_HYBRID) rc = hf_need(h, "shared_intermediate_size", 1 << 24, &n_ff);
     else rc = hf_need(h, experts_only ? "moe_intermediate_size" : "intermediate_size", 1 << 24, &n_ff);
     if (rc < 0) return rc;
     if ((rc = hf_u32(h, h->text, "vocab_size", &vocab)) < 0) return rc;
@@ -143,9 +171,10 @@ static int put_routing(struct hf *h)
 {
     const char *score = json_str(json_get(h->text, "scoring_func"), NULL), *how = json_str(json_get(h->text, "topk_method"),
                                                                                            NULL);
-    bool glm = !strcmp(h->family->arch, "glm4moe"), v3 = !strcmp(h->family->type, "deepseek_v3") || !strcmp(h->family->type,
-                                                                                                            "kimi_k2");
-    bool sigmoid = score ? !strcmp(score, "sigmoid") : glm || v3;
+    static const char *const by_sigmoid[] = { "glm4_moe", "glm4_moe_lite", "deepseek_v3", "kimi_k2", "dots1" };
+    bool sigmoid = false, dots = !strcmp(h->family->type, "dots1");
+    for (size_t i = 0; i < sizeof by_sigmoid / sizeof *by_sigmoid; i++) sigmoid |= !strcmp(h->family->type, by_sigmoid[i]);
+    if (score && !dots) sigmoid = !strcmp(score, "sigmoid");           /* dots.llm1 has the name of the method there */
     uint32_t groups = 1, freq = 1;
     char name[128];
     int rc = hf_u32(h, h->text, "n_group", &groups);
@@ -188,13 +217,23 @@ static int put_experts(struct hf *h)
     if (h->family->flags & HF_ROUTED) return put_routing(h);
     /* the others do what their architecture does */
     bool norm = hf_is_true(h, "norm_topk_prob"), said = json_get(h->text, "norm_topk_prob");
-    if (!strcmp(h->family->arch, "qwen2moe")) return norm ? hf_unsupported(h, "norm_topk_prob = true") : 0;
+    if (!strcmp(h->family->arch, "qwen2moe") || !strcmp(h->family->arch, "olmoe"))
+        return norm ? hf_unsupported(h, "norm_topk_prob = true") : 0;
     if (!norm && (!strcmp(h->family->arch, "qwen3moe") || (said && h->family->flags & HF_DELTA)))
         return hf_unsupported(h, "norm_topk_prob = false");
     return 0;
 }
 
 /* ---- attention ---- */
+
+/* "LLLG": three layers with a window, then one that sees all. */
+static int pattern_of_letters(struct hf *h, const char *s, uint32_t *period)
+{
+    size_t n = strlen(s);
+    if (!n || n > 64 || strspn(s, "L") != n - 1 || s[n - 1] != 'G') return hf_unsupported(h, "this sliding_window_pattern");
+    *period = (uint32_t)n;
+    return 0;
+}
 
 /* Which layers slide: layer_types, or every sliding_window_pattern-th that does not.  Written only where the rule is not the
  * one of the architecture (every = its period); fixed: it knows no other. */
@@ -203,7 +242,8 @@ static int put_pattern(struct hf *h, uint32_t every, bool fixed)
     const struct json *types = json_get(h->text, "layer_types");
     uint32_t period = every;
     bool same = true, *slides = arena_new(&h->arena, bool, h->n_layer);
-    int rc = hf_u32(h, h->text, "sliding_window_pattern", &period);
+    const char *letters = json_str(json_get(h->text, "sliding_window_pattern"), NULL);
+    int rc = letters ? pattern_of_letters(h, letters, &period) : hf_u32(h, h->text, "sliding_window_pattern", &period);
     if (rc < 0) return rc;
     if (!slides) return hf_nomem(h);
     if (!period) period = 1;
@@ -211,7 +251,7 @@ static int put_pattern(struct hf *h, uint32_t every, bool fixed)
         return err_set(h->err, ERR_FORMAT, "%s: layer_types has %zu entries for %u layers", h->config_path, json_len(types),
                        h->n_layer);
     for (uint32_t i = 0; i < h->n_layer; i++) {
-        const char *t = json_str(json_at(types, i), NULL);
+        const char *t = hf_listed(h, "layer_types", i);
         slides[i] = (i + 1) % period != 0;
         if (json_type(types) == JSON_ARRAY) {
             if (!t || (strcmp(t, "sliding_attention") != 0 && strcmp(t, "full_attention") != 0))
@@ -256,6 +296,39 @@ static int check_no_rope(struct hf *h)
     return 0;
 }
 
+/* Granite 4 without recurrent layers and experts. */
+static int check_granite4(struct hf *h)
+{
+    const char *how = json_str(json_get(h->text, "position_embedding_type"), NULL);
+    uint32_t experts = 0;
+    char name[128];
+    int rc = hf_u32(h, h->text, "num_local_experts", &experts);
+    if (rc < 0) return rc;
+    if (experts) return hf_unsupported(h, "a Granite 4 with experts");
+    for (uint32_t i = 0; json_get(h->text, "layer_types") && i < h->n_layer; i++) {
+        const char *t = hf_listed(h, "layer_types", i);
+        if (!t || strcmp(t, "attention") != 0) return hf_unsupported(h, "a Granite 4 with recurrent layers");
+    }
+    full_key(name, sizeof name, h, "rope.scaling.finetuned");
+    if (how && strcmp(how, "rope") != 0) gguf_put_bool(h->w, name, false);
+    return 0;
+}
+
+/* Settings that would change the result, and nobody publishes. */
+static int check_own(struct hf *h)
+{
+    static const struct { const char *type, *key; } off[] = {
+        { "cohere", "use_qk_norm" }, { "phi", "qk_layernorm" }, { "cohere2", "use_qk_norm" },
+    };
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++)
+        if (!strcmp(h->family->type, off[i].type) && hf_is_true(h, off[i].key)) return hf_unsupported(h, off[i].key);
+    if (!strcmp(h->family->type, "olmoe") && !absent(json_get(h->text, "clip_qkv"))) return hf_unsupported(h, "clip_qkv");
+    if (strcmp(h->family->type, "starcoder2") != 0) return 0;
+    const char *norm = json_str(json_get(h->text, "norm_type"), NULL), *mlp = json_str(json_get(h->text, "mlp_type"), NULL);
+    if (norm && strcmp(norm, "layer_norm") != 0) return hf_unsupported(h, "this norm_type");
+    return mlp && strcmp(mlp, "default") != 0 ? hf_unsupported(h, "this mlp_type") : 0;
+}
+
 /* What single architectures have. */
 static int put_own(struct hf *h)
 {
@@ -264,13 +337,17 @@ static int put_own(struct hf *h)
         { "granite", "attention_multiplier", "attention.scale" },    { "granite", "logits_scaling", "logit_scale" },
         { "granitemoe", "embedding_multiplier", "embedding_scale" }, { "granitemoe", "residual_multiplier", "residual_scale" },
         { "granitemoe", "attention_multiplier", "attention.scale" }, { "granitemoe", "logits_scaling", "logit_scale" },
-        { "cohere2", "logit_scale", "logit_scale" },
+        { "cohere2", "logit_scale", "logit_scale" },                 { "command-r", "logit_scale", "logit_scale" },
     };
     const char *arch = h->family->arch;
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         if (!strcmp(arch, number[i].arch)) copy_f32(h, number[i].from, number[i].to);
-    bool slides = !strcmp(h->family->type, "olmo3") || !strcmp(arch, "cohere2") || !strcmp(arch, "gpt-oss");
-    int rc = slides ? hf_copy_u32(h, "sliding_window", "attention.sliding_window") : 0;
+    bool slides = !strcmp(h->family->type, "olmo3") || !strcmp(arch, "cohere2") || !strcmp(arch, "gpt-oss") ||
+                  (!strcmp(arch, "exaone4") && !absent(json_get(h->text, "sliding_window")));
+    int rc = check_own(h);
+    if (rc == 0 && h->family->flags & HF_HYBRID) rc = check_granite4(h);
+    if (rc < 0) return rc;
+    rc = slides ? hf_copy_u32(h, "sliding_window", "attention.sliding_window") : 0;
     if (rc == 0 && slides) rc = put_pattern(h, !strcmp(arch, "gpt-oss") ? 2 : 4, true);
     if (rc == 0 && !strcmp(arch, "smollm3")) rc = check_no_rope(h);
     return rc;
@@ -283,7 +360,7 @@ static bool known_act(const struct hf *h)
     static const char *const gelu[] = { "gelu", "gelu_pytorch_tanh", "gelu_new", "gelu_tanh" };
     const char *a = json_str(json_get(h->text, "hidden_activation"), NULL);
     if (!a) a = json_str(json_get(h->text, "hidden_act"), NULL);
-    if (!is_gemma(h)) return !a || !strcmp(a, "silu") || !strcmp(a, "swish");
+    if (!is_gemma(h) && !(h->family->flags & HF_PLAIN)) return !a || !strcmp(a, "silu") || !strcmp(a, "swish");
     for (size_t i = 0; a && i < sizeof gelu / sizeof *gelu; i++)       /* the first is what old files say and do not mean */
         if (!strcmp(a, gelu[i])) return true;
     return !a;
@@ -298,6 +375,7 @@ int hf_config(struct hf *h)
     bool layer = h->family->flags & HF_LAYERNORM, conv = h->family->flags & HF_CONV;
     double eps = layer || conv ? 1e-5 : 1e-6;
     hf_num(h->text, layer ? "layer_norm_eps" : conv ? "norm_eps" : "rms_norm_eps", &eps);
+    if (!strcmp(h->family->type, "starcoder2")) hf_num(h->text, "norm_epsilon", &eps);
     hf_put_f32(h, layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", (float)eps);
     if (is_gemma(h)) rc = put_gemma(h);
     else if (h->family->flags & HF_WINDOW) rc = hf_copy_u32(h, "sliding_window", "attention.sliding_window");

@@ -6,7 +6,8 @@
  *   hf_split.c   quantised matrices                     hf_oss.c    the experts of gpt-oss
  *   hf_rope.c    scaling of rotary positions            hf_pre.c    regular expressions -> names of splitting rules
  *   hf_hybrid.c  layers with a state of fixed size      hf_bert.c   encoders
- *   hf_gemma4.c  Gemma 4's configuration */
+ *   hf_gemma4.c  Gemma 4's configuration                hf_tekken.c tekken.json
+ *   hf_defaults.def  what absent keys mean              hf_modules.inc  names of modules */
 #ifndef HEARTH_FORMAT_HF_IMPL_H
 #define HEARTH_FORMAT_HF_IMPL_H
 
@@ -50,7 +51,9 @@ enum {
     HF_NOMIC = 1 << 20,
     HF_MODERN = 1 << 21,
     HF_ENCODER = HF_BERT | HF_NOMIC | HF_MODERN,
-    HF_GEMMA4 = 1 << 22
+    HF_GEMMA4 = 1 << 22,
+    HF_PLAIN = 1 << 23,                     /* a feed-forward without gate, biases everywhere */
+    HF_HYBRID = 1 << 24                     /* Granite 4 */
 };
 struct hf_family {
     const char *type, *class;               /* model_type of config.json; the class that writes it */
@@ -66,6 +69,7 @@ struct hf {
     struct json *generation, *tokenizer, *special;      /* the other small files; NULL when absent */
     const char *config_path;
     struct safetensors *st;                 /* NULL: no weights */
+    struct safetensors *dense[2];           /* the layers behind the pooling; NULL: none */
     struct gguf_writer *w;
     struct buf header;                      /* the keys as a GGUF file without tensors */
     struct gguf_tensor *tensor;
@@ -73,6 +77,7 @@ struct hf {
     uint32_t n_layer, n_head, n_head_kv, n_embd, head_dim, n_rot, n_expert;
     uint32_t n_shared;                      /* the last layers, which use keys and values of others */
     bool mlx_norms;                         /* norms have their +1 already */
+    const char *conversation;               /* the template for a folder that has none, or NULL */
     struct err *err;
 };
 
@@ -101,6 +106,9 @@ int  hf_unsupported(struct hf *h, const char *what);                 /* "config.
 int  hf_need(struct hf *h, const char *key, uint32_t max, uint32_t *out);
 /* Copies a number under GGUF's name where the file has it. */
 int  hf_copy_u32(struct hf *h, const char *from, const char *to);
+
+/* The i-th text of the list under key of the text model's config; NULL when there is none. */
+const char *hf_listed(const struct hf *h, const char *key, uint32_t i);
 
 /* ---- hf_hybrid.c ---- */
 /* The keys of the layers that are no attention. */
@@ -142,9 +150,15 @@ int hf_oss_tensor(struct hf *h, bool *used, uint32_t il, const char *rest, const
 float hf_number(const uint8_t *p, enum dtype t, uint64_t i);
 bool hf_float_type(enum st_type t, enum dtype *out);
 
+/* The layers behind the pooling of a sentence encoder, from folders of their own. */
+int hf_dense(struct hf *h);
+
 /* ---- hf_split.c ---- */
 /* A quantised matrix or stack of them: fills in type, shape, data and bytes; used: by tensor, for those that belong to it. */
 int hf_split(struct hf *h, bool *used, const struct st_tensor *t, struct gguf_tensor *out);
+/* The rows of half k (0 or 1) of every matrix of a quantised tensor, which has n of them; NULL when rows cannot be parted there,
+ * or without memory. */
+struct split *hf_split_half(struct hf *h, const struct gguf_tensor *t, uint64_t n, unsigned k);
 
 /* ---- hf_vocab.c ---- */
 /* GGUF's numbers; HF_LITERAL is a user-defined one that is cut out before text is normalised, until somebody decides. */
@@ -174,6 +188,7 @@ void hf_vocab_release(struct hf_vocab *v);
 /* ---- the two sources ---- */
 int hf_tokenizer_json(struct hf *h, const char *path);
 int hf_tokenizer_model(struct hf *h, const char *path);
+int hf_tokenizer_tekken(struct hf *h, const char *path);
 
 /* ---- hf_pre.c ---- */
 /* The name of the splitting rule for a list of stages; NULL when no rule does what they do. */

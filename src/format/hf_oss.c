@@ -94,5 +94,20 @@ int hf_oss_tensor(struct hf *h, bool *used, uint32_t il, const char *rest, const
     if (!strcmp(rest, "mlp.experts.down_proj_blocks")) return blocks(h, used, il, t, false);
     if (!strcmp(rest, "mlp.experts.gate_up_proj_bias")) return biases(h, used, il, t, true);
     if (!strcmp(rest, "mlp.experts.down_proj_bias")) return biases(h, used, il, t, false);
+    /* as converted to MLX: gate and up are apart */
+    static const struct { const char *from, *to; } apart[] = {
+        { "mlp.experts.gate_proj.bias", "ffn_gate_exps.bias" }, { "mlp.experts.up_proj.bias", "ffn_up_exps.bias" },
+        { "mlp.experts.down_proj.bias", "ffn_down_exps.bias" },
+    };
+    for (size_t i = 0; i < 3; i++) {
+        char name[64];
+        if (strcmp(rest, apart[i].from) != 0) continue;
+        if (t->n_dims != 2 || t->shape[0] != h->n_expert || !t->shape[1])
+            return hf_bad_tensor(h, t, ERR_FORMAT, "must be [%u experts, values]", h->n_expert);
+        fmt_into(name, sizeof name, "blk.%u.%s", il, apart[i].to);
+        use(h, used, t);
+        int rc = hf_add_numbers(h, t, name, 0, (uint64_t[]){ t->shape[1], t->shape[0] }, NULL);
+        return rc < 0 ? rc : 1;
+    }
     return 0;
 }

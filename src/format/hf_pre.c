@@ -90,8 +90,19 @@ static bool equal(const char *stages, const char *rule)
     return !strcmp(simple, rule);
 }
 
+/* DeepSeek V2 and before; the letters, all cased ones of some version of Unicode, are not compared. */
+static bool is_deepseek_llm(const char *stages)
+{
+    static const char first[] = "[\\r\\n]\n\\s?[A-Za-z\xc2\xb5";
+    static const char rest[] = "]+\n\\s?[!-/:-~！-／：-～‘-‟　-。]+\n\\s+$\n[一-龥ࠀ-一가-\xed\x9f\xbf]+\n\\p{N}";
+    size_t n = strlen(stages), k = strlen(rest);
+    const char *letters = skip(stages, first);
+    return letters && n > sizeof first + k && !strcmp(stages + n - k, rest) && strcspn(letters, "]") == n - k - sizeof first + 1;
+}
+
 const char *hf_pre_name(const char *stages, bool ignore_merges)
 {
+    if (is_deepseek_llm(stages)) return "deepseek-llm";
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (!equal(stages, rules[i].stages)) continue;
         return !strcmp(rules[i].name, "llama-bpe") && !ignore_merges ? "smaug-bpe" : rules[i].name;

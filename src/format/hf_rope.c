@@ -131,7 +131,7 @@ static int scaling(struct hf *h, const struct json *s, double base)
     double factor;
     if (!type) type = json_str(json_get(s, "type"), NULL);
     /* "dynamic" changes nothing up to max_position_embeddings, and that is where this model's context ends. */
-    if (!type || !strcmp(type, "default") || !strcmp(type, "dynamic")) return 0;
+    if (!type || !strcmp(type, "default") || !strcmp(type, "dynamic") || !strcmp(type, "mrope")) return 0;
     if (!strcmp(type, "linear")) return put_factor(h, s, "linear", &factor);
     if (!strcmp(type, "llama3")) return llama3(h, s, base);
     if (!strcmp(type, "yarn")) return yarn(h, s);
@@ -144,7 +144,7 @@ int hf_rope(struct hf *h)
 {
     const struct json *p = json_get(h->text, "rope_parameters"), *old = json_get(h->text, "rope_scaling");
     const struct json *full = json_get(p, "full_attention"), *sliding = json_get(p, "sliding_attention");
-    bool gemma3 = !strcmp(h->family->arch, "gemma3");
+    bool gemma3 = !strcmp(h->family->type, "gemma3_text");
     bool million = gemma3 || !strcmp(h->family->type, "mixtral") || h->family->flags & HF_CONV;
     double base = million ? 1000000 : 10000, local = 10000, v;
     hf_num(h->text, "rope_theta", &base);
@@ -152,6 +152,8 @@ int hf_rope(struct hf *h)
     if (!full) full = p;
     hf_num(full, "rope_theta", &base);
     hf_num(sliding, "rope_theta", &local);
+    /* Hunyuan: a larger base once and for all. */
+    if (hf_num(old, "alpha", &v) && v > 0 && h->n_rot > 2) base *= det_exp(det_log(v) * h->n_rot / (h->n_rot - 2));
     if (!(base > 1) || !(local > 1)) return missing(h, "rope_theta");
     hf_put_f32(h, "rope.freq_base", (float)base);
     if (gemma3) hf_put_f32(h, "rope.freq_base_swa", (float)local);

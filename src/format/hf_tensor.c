@@ -5,6 +5,7 @@
 #include "base/detmath.h"
 #include "base/mem.h"
 #include "format/hf_impl.h"
+#include "format/split.h"
 
 enum kind { LINEAR, NORM, PLAIN_NORM, EXPERT, GATE_UP, VECTOR, CONV, DECAY, STACK };
 
@@ -12,131 +13,7 @@ enum kind { LINEAR, NORM, PLAIN_NORM, EXPERT, GATE_UP, VECTOR, CONV, DECAY, STAC
  * logarithms) is a tensor by its whole name, in both worlds; # is the number of an expert.  A PLAIN_NORM never lacks its +1.  A
  * STACK of matrices may come without ".weight". */
 static const struct module { const char *hf, *gguf; enum kind kind; unsigned need, never; } modules[] = {
-    { "input_layernorm", "attn_norm", NORM, 0, HF_POST },
-    { "post_attention_layernorm", "ffn_norm", NORM, 0, HF_SANDWICH | HF_POST | HF_NAMED_POST },
-    { "post_attention_layernorm", "post_attention_norm", NORM, HF_SANDWICH, 0 },
-    { "post_attention_layernorm", "post_attention_norm", NORM, HF_POST, 0 },
-    { "post_attention_layernorm", "post_attention_norm", NORM, HF_NAMED_POST, 0 },
-    { "pre_feedforward_layernorm", "ffn_norm", NORM, HF_SANDWICH, 0 },
-    { "post_feedforward_layernorm", "post_ffw_norm", NORM, HF_SANDWICH, 0 },
-    { "post_feedforward_layernorm", "post_ffw_norm", NORM, HF_POST, 0 },
-    { "post_self_attn_layernorm", "post_attention_norm", NORM, HF_GLM4, 0 },
-    { "post_mlp_layernorm", "post_ffw_norm", NORM, HF_GLM4, 0 },
-    { "self_attn.q_proj", "attn_q", LINEAR, 0, HF_FUSED },
-    { "self_attn.k_proj", "attn_k", LINEAR, 0, HF_FUSED | HF_LATENT },
-    { "self_attn.v_proj", "attn_v", LINEAR, 0, HF_FUSED | HF_LATENT },
-    { "self_attn.qkv_proj", "attn_qkv", LINEAR, HF_FUSED, 0 },
-    { "self_attn.o_proj", "attn_output", LINEAR, 0, 0 },
-    { "self_attn.q_norm", "attn_q_norm", NORM, HF_QKNORM, 0 },
-    { "self_attn.k_norm", "attn_k_norm", NORM, HF_QKNORM, 0 },
-    { "self_attn.sinks", "attn_sinks.weight", VECTOR, HF_OSS, 0 },
-    { "self_attn.q_a_proj", "attn_q_a", LINEAR, HF_LATENT, 0 },
-    { "self_attn.q_a_layernorm", "attn_q_a_norm", NORM, HF_LATENT, 0 },
-    { "self_attn.q_b_proj", "attn_q_b", LINEAR, HF_LATENT, 0 },
-    { "self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa", LINEAR, HF_LATENT, 0 },
-    { "self_attn.kv_a_layernorm", "attn_kv_a_norm", NORM, HF_LATENT, 0 },
-    { "self_attn.kv_b_proj", "attn_kv_b", LINEAR, HF_LATENT, 0 },
-    { "mlp.gate_proj", "ffn_gate", LINEAR, 0, HF_GATE_UP | HF_MOE },
-    { "mlp.up_proj", "ffn_up", LINEAR, 0, HF_GATE_UP | HF_MOE },
-    { "mlp.gate_up_proj", "ffn_up", LINEAR, HF_GATE_UP, 0 },
-    { "mlp.down_proj", "ffn_down", LINEAR, 0, HF_MOE },
-    { "mlp.gate", "ffn_gate_inp", LINEAR, HF_MOE, 0 },
-    { "mlp.router", "ffn_gate_inp", LINEAR, HF_OSS, 0 },
-    { "block_sparse_moe.gate", "ffn_gate_inp", LINEAR, HF_MOE, 0 },
-    { "block_sparse_moe.router.layer", "ffn_gate_inp", LINEAR, HF_MOE, 0 },
-    { "mlp.gate.e_score_correction_bias", "exp_probs_b.bias", VECTOR, HF_ROUTED, 0 },
-    { "mlp.experts.#.gate_proj", "ffn_gate_exps", EXPERT, HF_MOE, 0 },
-    { "mlp.experts.#.up_proj", "ffn_up_exps", EXPERT, HF_MOE, 0 },
-    { "mlp.experts.#.down_proj", "ffn_down_exps", EXPERT, HF_MOE, 0 },
-    { "block_sparse_moe.experts.#.w1", "ffn_gate_exps", EXPERT, HF_MOE, 0 },
-    { "block_sparse_moe.experts.#.w3", "ffn_up_exps", EXPERT, HF_MOE, 0 },
-    { "block_sparse_moe.experts.#.w2", "ffn_down_exps", EXPERT, HF_MOE, 0 },
-    { "mlp.switch_mlp.gate_proj", "ffn_gate_exps", LINEAR, HF_MOE, 0 },
-    { "mlp.switch_mlp.up_proj", "ffn_up_exps", LINEAR, HF_MOE, 0 },
-    { "mlp.switch_mlp.down_proj", "ffn_down_exps", LINEAR, HF_MOE, 0 },
-    { "block_sparse_moe.switch_mlp.gate_proj", "ffn_gate_exps", LINEAR, HF_MOE, 0 },
-    { "block_sparse_moe.switch_mlp.up_proj", "ffn_up_exps", LINEAR, HF_MOE, 0 },
-    { "block_sparse_moe.switch_mlp.down_proj", "ffn_down_exps", LINEAR, HF_MOE, 0 },
-    { "mlp.experts.down_proj", "ffn_down_exps", STACK, HF_MOE, HF_OSS },
-    { "mlp.experts.gate_up_proj", "", GATE_UP, HF_MOE, HF_OSS },
-    { "block_sparse_moe.input_linear", "", GATE_UP, HF_MOE, 0 },
-    { "block_sparse_moe.output_linear", "ffn_down_exps", LINEAR, HF_MOE, 0 },
-    { "mlp.shared_expert.gate_proj", "ffn_gate_shexp", LINEAR, HF_SHARED, HF_ROUTED },
-    { "mlp.shared_expert.up_proj", "ffn_up_shexp", LINEAR, HF_SHARED, HF_ROUTED },
-    { "mlp.shared_expert.down_proj", "ffn_down_shexp", LINEAR, HF_SHARED, HF_ROUTED },
-    { "mlp.shared_expert_gate", "ffn_gate_inp_shexp", LINEAR, HF_SHARED, HF_ROUTED },
-    { "mlp.shared_experts.gate_proj", "ffn_gate_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
-    { "mlp.shared_experts.up_proj", "ffn_up_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
-    { "mlp.shared_experts.down_proj", "ffn_down_shexp", LINEAR, HF_SHARED | HF_ROUTED, 0 },
-    { "per_layer_input_gate", "inp_gate", LINEAR, HF_GEMMA4, 0 },
-    { "per_layer_projection", "proj", LINEAR, HF_GEMMA4, 0 },
-    { "post_per_layer_input_norm", "post_norm", NORM, HF_GEMMA4, 0 },
-    { "layer_scalar", "layer_output_scale.weight", VECTOR, HF_GEMMA4, 0 },
-    { "post_feedforward_layernorm_1", "post_ffw_norm_1", NORM, HF_GEMMA4, 0 },
-    { "pre_feedforward_layernorm_2", "pre_ffw_norm_2", NORM, HF_GEMMA4, 0 },
-    { "post_feedforward_layernorm_2", "post_ffw_norm_2", NORM, HF_GEMMA4, 0 },
-    { "router.proj", "ffn_gate_inp", LINEAR, HF_GEMMA4, 0 },
-    { "router.scale", "ffn_gate_inp.scale", VECTOR, HF_GEMMA4, 0 },
-    { "router.per_expert_scale", "ffn_down_exps.scale", VECTOR, HF_GEMMA4, 0 },
-    { "experts.gate_up_proj", "", GATE_UP, HF_GEMMA4, 0 },
-    { "experts.down_proj", "ffn_down_exps", STACK, HF_GEMMA4, 0 },
-    { "experts.switch_glu.gate_proj", "ffn_gate_exps", LINEAR, HF_GEMMA4, 0 },
-    { "experts.switch_glu.up_proj", "ffn_up_exps", LINEAR, HF_GEMMA4, 0 },
-    { "experts.switch_glu.down_proj", "ffn_down_exps", LINEAR, HF_GEMMA4, 0 },
-    { "attention.self.query", "attn_q", LINEAR, HF_BERT, 0 },
-    { "attention.self.key", "attn_k", LINEAR, HF_BERT, 0 },
-    { "attention.self.value", "attn_v", LINEAR, HF_BERT, 0 },
-    { "attention.output.dense", "attn_output", LINEAR, HF_BERT, 0 },
-    { "attention.output.LayerNorm", "attn_output_norm", NORM, HF_BERT, 0 },
-    { "intermediate.dense", "ffn_up", LINEAR, HF_BERT, 0 },
-    { "output.dense", "ffn_down", LINEAR, HF_BERT, 0 },
-    { "output.LayerNorm", "layer_output_norm", NORM, HF_BERT, 0 },
-    { "attn.Wqkv", "attn_qkv", LINEAR, HF_NOMIC, 0 },
-    { "attn.out_proj", "attn_output", LINEAR, HF_NOMIC, 0 },
-    { "norm1", "attn_output_norm", NORM, HF_NOMIC, 0 },
-    { "mlp.fc11", "ffn_up", LINEAR, HF_NOMIC, 0 },
-    { "mlp.fc12", "ffn_gate", LINEAR, HF_NOMIC, 0 },
-    { "mlp.fc2", "ffn_down", LINEAR, HF_NOMIC, 0 },
-    { "norm2", "layer_output_norm", NORM, HF_NOMIC, 0 },
-    { "attn_norm", "attn_norm", NORM, HF_MODERN, 0 },
-    { "attn.Wqkv", "attn_qkv", LINEAR, HF_MODERN, 0 },
-    { "attn.Wo", "attn_output", LINEAR, HF_MODERN, 0 },
-    { "mlp_norm", "ffn_norm", NORM, HF_MODERN, 0 },
-    { "mlp.Wi", "ffn_up", LINEAR, HF_MODERN, 0 },
-    { "mlp.Wo", "ffn_down", LINEAR, HF_MODERN, 0 },
-    { "linear_attn.in_proj_qkvz", "ssm_in", LINEAR, HF_DELTA, 0 },
-    { "linear_attn.in_proj_ba", "ssm_ba", LINEAR, HF_DELTA, 0 },
-    { "linear_attn.in_proj_qkv", "attn_qkv", LINEAR, HF_DELTA, 0 },
-    { "linear_attn.in_proj_z", "attn_gate", LINEAR, HF_DELTA, 0 },
-    { "linear_attn.in_proj_b", "ssm_beta", LINEAR, HF_DELTA, 0 },
-    { "linear_attn.in_proj_a", "ssm_alpha", LINEAR, HF_DELTA, 0 },
-    { "linear_attn.conv1d", "ssm_conv1d", CONV, HF_DELTA, 0 },
-    { "linear_attn.A_log", "ssm_a", DECAY, HF_DELTA, 0 },
-    { "linear_attn.dt_bias", "ssm_dt.bias", VECTOR, HF_DELTA, 0 },
-    { "linear_attn.norm", "ssm_norm", PLAIN_NORM, HF_DELTA, 0 },
-    { "linear_attn.out_proj", "ssm_out", LINEAR, HF_DELTA, 0 },
-    { "operator_norm", "attn_norm", NORM, HF_CONV, 0 },
-    { "ffn_norm", "ffn_norm", NORM, HF_CONV, 0 },
-    { "self_attn.out_proj", "attn_output", LINEAR, HF_CONV, 0 },
-    { "self_attn.q_layernorm", "attn_q_norm", NORM, HF_CONV, 0 },
-    { "self_attn.k_layernorm", "attn_k_norm", NORM, HF_CONV, 0 },
-    { "conv.conv", "shortconv.conv", CONV, HF_CONV, 0 },
-    { "conv.in_proj", "shortconv.in_proj", LINEAR, HF_CONV, 0 },
-    { "conv.out_proj", "shortconv.out_proj", LINEAR, HF_CONV, 0 },
-    { "feed_forward.w1", "ffn_gate", LINEAR, HF_CONV, HF_MOE },
-    { "feed_forward.w3", "ffn_up", LINEAR, HF_CONV, HF_MOE },
-    { "feed_forward.w2", "ffn_down", LINEAR, HF_CONV, HF_MOE },
-    { "feed_forward.gate_proj", "ffn_gate", LINEAR, HF_CONV, HF_MOE },
-    { "feed_forward.up_proj", "ffn_up", LINEAR, HF_CONV, HF_MOE },
-    { "feed_forward.down_proj", "ffn_down", LINEAR, HF_CONV, HF_MOE },
-    { "feed_forward.gate", "ffn_gate_inp", LINEAR, HF_CONV | HF_MOE, 0 },
-    { "feed_forward.expert_bias", "exp_probs_b.bias", VECTOR, HF_CONV | HF_MOE, 0 },
-    { "feed_forward.experts.#.w1", "ffn_gate_exps", EXPERT, HF_CONV | HF_MOE, 0 },
-    { "feed_forward.experts.#.w3", "ffn_up_exps", EXPERT, HF_CONV | HF_MOE, 0 },
-    { "feed_forward.experts.#.w2", "ffn_down_exps", EXPERT, HF_CONV | HF_MOE, 0 },
-    { "feed_forward.switch_mlp.gate_proj", "ffn_gate_exps", LINEAR, HF_CONV | HF_MOE, 0 },
-    { "feed_forward.switch_mlp.up_proj", "ffn_up_exps", LINEAR, HF_CONV | HF_MOE, 0 },
-    { "feed_forward.switch_mlp.down_proj", "ffn_down_exps", LINEAR, HF_CONV | HF_MOE, 0 },
+#include "format/hf_modules.inc"
 };
 enum { N_MODULE = sizeof modules / sizeof *modules };
 
@@ -144,6 +21,9 @@ enum { N_MODULE = sizeof modules / sizeof *modules };
 static const struct module tops[] = {
     { "embed_tokens.weight", "token_embd.weight", LINEAR, 0, 0 },
     { "norm.weight", "output_norm.weight", NORM, 0, 0 },
+    { "norm.bias", "output_norm.bias", VECTOR, HF_PLAIN, 0 },
+    { "final_layernorm.weight", "output_norm.weight", NORM, HF_PLAIN, 0 },
+    { "final_layernorm.bias", "output_norm.bias", VECTOR, HF_PLAIN, 0 },
     { "embedding_norm.weight", "token_embd_norm.weight", PLAIN_NORM, HF_CONV, 0 },
     { "embed_tokens_per_layer.weight", "per_layer_token_embd.weight", LINEAR, HF_GEMMA4, 0 },
     { "per_layer_model_projection.weight", "per_layer_model_proj.weight", LINEAR, HF_GEMMA4, 0 },
@@ -195,7 +75,7 @@ float *hf_add_vector(struct hf *h, const char *name, uint64_t n)
     return x;
 }
 
-static float half(uint32_t h)
+static float half_float(uint32_t h)
 {
     uint32_t e = h >> 10 & 31, m = h & 1023, u = (h & 0x8000) << 16;
     float f;
@@ -211,7 +91,7 @@ float hf_number(const uint8_t *p, enum dtype t, uint64_t i)
     const uint8_t *q = p + i * (t == DT_F32 ? 4 : 2);
     uint32_t u = (uint32_t)q[0] | (uint32_t)q[1] << 8;
     float f;
-    if (t == DT_F16) return half(u);
+    if (t == DT_F16) return half_float(u);
     u = t == DT_BF16 ? u << 16 : u | (uint32_t)q[2] << 16 | (uint32_t)q[3] << 24;
     memcpy(&f, &u, 4);
     return f;
@@ -343,32 +223,43 @@ static int expert(struct build *b, const struct st_tensor *t, const char *name, 
     return 0;
 }
 
-/* [E][2F][D] with the rows of the gate first: two tensors. */
+/* Rows of half k of x, n matrices, under a name of their own. */
+static int half(struct build *b, const struct st_tensor *t, const struct gguf_tensor *x, const char *name, unsigned k)
+{
+    struct gguf_tensor *s = hf_add(b->h, name);
+    if (!s) return ERR_NOMEM;
+    const uint64_t n = x->n_dims > 2 ? x->ne[2] : 1, one = x->bytes / n;
+    const char *own = s->name;
+    *s = *x;
+    s->name = own;
+    s->ne[1] = x->ne[1] / 2;
+    s->bytes = x->bytes / 2;
+    s->offset += k ? one / 2 : 0;
+    struct split *v = NULL;
+    if (dtype_info(x->type)->family == DTF_SPLIT && !(v = hf_split_half(b->h, x, n, k)))
+        return hf_bad_tensor(b->h, t, ERR_UNSUPPORTED, "gate and up in one tensor that is quantised this way are not supported");
+    s->data = v ? (const uint8_t *)v : x->data + (k ? one / 2 : 0);
+    if (n == 1) return 0;
+    const uint8_t **slice = new_slices(b->h, s, n);
+    if (!slice) return ERR_NOMEM;
+    for (uint64_t e = 0; e < n; e++) slice[e] = v ? (const uint8_t *)&v[e] : s->data + e * one;
+    return 0;
+}
+
+/* [2F][D], or [E][2F][D], with the rows of the gate first: two tensors. */
 static int gate_up(struct build *b, const struct st_tensor *t, uint32_t il)
 {
-    static const char *const part[] = { "ffn_gate_exps", "ffn_up_exps" };
+    static const char *const part[] = { "ffn_gate", "ffn_up" };
     struct gguf_tensor x = { .ne = { 1, 1, 1, 1 } };
     int rc = matrix(b, t, &x);
-    if (rc < 0) return rc;
-    if (dtype_info(x.type)->family == DTF_SPLIT)
-        return hf_bad_tensor(b->h, t, ERR_UNSUPPORTED, "gate and up in one quantised tensor are not supported");
-    if (x.n_dims != 3 || x.ne[1] % 2) return hf_bad_tensor(b->h, t, ERR_FORMAT, "must be [experts, 2 x width, input]");
-    for (int k = 0; k < 2; k++) {
+    if (rc == 0 && x.ne[1] % 2)
+        rc = hf_bad_tensor(b->h, t, ERR_FORMAT, "must be [2 x width, input], or [experts, 2 x width, input]");
+    for (unsigned k = 0; k < 2 && rc == 0; k++) {
         char name[64];
-        fmt_into(name, sizeof name, "blk.%u.%s.weight", il, part[k]);
-        struct gguf_tensor *s = hf_add(b->h, name);
-        if (!s) return ERR_NOMEM;
-        uint64_t one = x.bytes / x.ne[2];
-        x.name = s->name;
-        *s = x;
-        s->ne[1] = x.ne[1] / 2;
-        s->bytes = x.bytes / 2;
-        const uint8_t **slice = new_slices(b->h, s, x.ne[2]);
-        if (!slice) return ERR_NOMEM;
-        for (uint64_t e = 0; e < x.ne[2]; e++) slice[e] = x.data + e * one + (k ? one / 2 : 0);
-        s->data = slice[0];
+        fmt_into(name, sizeof name, "blk.%u.%s%s.weight", il, part[k], x.n_dims > 2 ? "_exps" : "");
+        rc = half(b, t, &x, name, k);
     }
-    return 0;
+    return rc;
 }
 
 /* ---- names ---- */
@@ -416,7 +307,8 @@ static float plus(const struct hf *h) { return h->family->flags & HF_PLUS_ONE &&
 static int layer_tensor(struct build *b, uint32_t il, const char *rest, const struct st_tensor *t)
 {
     const char *dot = strrchr(rest, '.');
-    bool weight = dot && (!strcmp(dot, ".weight") || !strcmp(dot, ".qweight")), bias = dot && !strcmp(dot, ".bias");
+    bool weight = dot && (!strcmp(dot, ".weight") || !strcmp(dot, ".qweight") || !strcmp(dot, ".weight_packed"));
+    bool bias = dot && !strcmp(dot, ".bias");
     size_t n = weight || bias ? (size_t)(dot - rest) : strlen(rest);
     uint32_t number = 0;
     char name[64];
@@ -433,7 +325,7 @@ static int layer_tensor(struct build *b, uint32_t il, const char *rest, const st
     if (vectors) fmt_into(name, sizeof name, "blk.%u.%s", il, m->gguf);
     else fmt_into(name, sizeof name, "blk.%u.%s.%s", il, m->gguf, bias ? "bias" : "weight");
     size_t at = (size_t)il * N_MODULE + (size_t)(m - modules);
-    bool biased = m->kind == LINEAR || (m->kind == NORM && b->h->family->flags & HF_ENCODER);
+    bool biased = m->kind == LINEAR || (m->kind == NORM && b->h->family->flags & (HF_ENCODER | HF_PLAIN));
     if (bias) return biased ? vector(b, t, name, 0) : 0;
     switch (m->kind) {
     case NORM: return vector(b, t, name, plus(b->h));
@@ -461,7 +353,8 @@ static const char *after_layer(const char *s, uint32_t *n)
     return *s == '.' ? s + 1 : NULL;
 }
 
-static const char *const heads[] = { "lm_head.weight", "language_model.lm_head.weight", "model.lm_head.weight" };
+static const char *const heads[] = { "lm_head.weight", "language_model.lm_head.weight", "model.lm_head.weight", "lm_head.qweight",
+                                     "lm_head.weight_packed" };
 
 static const struct st_tensor *find_head(const struct hf *h)
 {
@@ -477,9 +370,14 @@ static int head(struct build *b)
     const struct json *said = json_get(h->config, "tie_word_embeddings");
     if (json_type(said) != JSON_BOOL) said = json_get(h->text, "tie_word_embeddings");
     const struct st_tensor *t = find_head(h);
-    bool tied = json_type(said) == JSON_BOOL ? json_bool(said) : !t;
+    const char *class = json_str(json_at(json_get(h->config, "architectures"), 0), NULL);
+    bool headless = !t && class && strlen(class) > 5 && !strcmp(class + strlen(class) - 5, "Model");
+    bool tied = headless || (json_type(said) == JSON_BOOL ? json_bool(said) : !t);
     if (t) use(b, t);
     if (tied) return 0;
+    const struct st_tensor *bias = h->family->flags & HF_PLAIN ? safetensors_find(h->st, "lm_head.bias") : NULL;
+    int rc = bias ? vector(b, bias, "output.bias", 0) : 0;
+    if (rc < 0) return rc;
     if (!t) return err_set(h->err, ERR_FORMAT, "%s: tensor lm_head.weight is missing", h->folder);
     return whole_matrix(b, t, "output.weight");
 }
@@ -506,8 +404,14 @@ static int text_tensor(struct build *b, const struct st_tensor *t)
         return m->kind == LINEAR ? whole_matrix(b, t, m->gguf) : vector(b, t, m->gguf, m->kind == NORM ? plus(b->h) : 0);
     }
     if (!(rest = after_layer(s, &il))) return 0;
-    /* Layers behind the last guess further tokens; the buffers of rotary positions are computed here. */
-    if (il >= b->h->n_layer || !strcmp(rest, "self_attn.rotary_emb.inv_freq")) {
+    /* Layers behind the last guess further tokens; the buffers of rotary positions are computed here, and caches not quantised
+     * in a way that needs scales. */
+    static const char *const left[] = { ".rotary_emb.inv_freq", ".k_scale", ".v_scale", ".q_scale", ".kv_scale",
+                                        ".output_scale" };
+    bool leave = il >= b->h->n_layer;
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        leave |= strlen(rest) > strlen(left[i]) && !strcmp(rest + strlen(rest) - strlen(left[i]), left[i]);
+    if (leave) {
         use(b, t);
         return 0;
     }
@@ -518,8 +422,11 @@ static int text_tensor(struct build *b, const struct st_tensor *t)
 static bool is_text(const struct build *b, const char *name)
 {
     if (b->h->family->flags & HF_ENCODER) return true;
-    return !strncmp(name, b->prefix, b->n_prefix) || !strncmp(name, "lm_head.", 8) || !strncmp(name,
-                                                                                               "language_model.lm_head.", 23);
+    static const char *const vision[] = { "model.vision", "model.visual", "model.multi_modal_projector", "model.aligner" };
+    for (size_t i = 0; i < sizeof vision / sizeof *vision; i++)
+        if (!strncmp(name, vision[i], strlen(vision[i]))) return false;
+    return !strncmp(name, b->prefix, b->n_prefix) || !strncmp(name, "lm_head.", 8) ||
+           !strncmp(name, "language_model.lm_head.", 23);
 }
 
 static int find_prefix(struct build *b)
@@ -588,4 +495,32 @@ int hf_tensors(struct hf *h)
     mem_free(b.stack);
     mem_free(b.count);
     return rc;
+}
+
+/* Sentence encoders may have two matrices behind the pooling: 2_Dense and 3_Dense, each with a file of its own. */
+int hf_dense(struct hf *h)
+{
+    static const struct { const char *folder, *name; } part[] = { { "2_Dense", "dense_2.weight" }, { "3_Dense",
+            "dense_3.weight" } };
+    for (size_t i = 0; i < 2 && !strcmp(h->family->arch, "gemma-embedding"); i++) {
+        const char *folder = hf_path(h, part[i].folder);
+        if (!folder) return hf_nomem(h);
+        int rc = safetensors_open(&h->dense[i], folder, h->err);
+        if (rc == ERR_NOTFOUND) return 0;
+        if (rc < 0) return rc;
+        const struct st_tensor *t = safetensors_find(h->dense[i], "linear.weight");
+        enum dtype type;
+        if (!t || safetensors_n(h->dense[i]) != 1 || t->n_dims != 2 || !t->shape[0] || !t->shape[1] ||
+            !hf_float_type(t->type, &type))
+            return err_set(h->err, ERR_UNSUPPORTED, "%s: must hold one matrix of floats, linear.weight", folder);
+        struct gguf_tensor *out = hf_add(h, part[i].name);
+        if (!out) return ERR_NOMEM;
+        out->type = type;
+        out->n_dims = 2;
+        out->ne[0] = t->shape[1];
+        out->ne[1] = t->shape[0];
+        out->data = t->data;
+        out->bytes = t->bytes;
+    }
+    return 0;
 }

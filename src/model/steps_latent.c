@@ -58,6 +58,11 @@ static void multiply_heads(struct builder *b, const struct latent *m, const char
     const struct weight *w = bind(b, name, "weight", flat_tensor(b, name) ? joined : apart, true);
     struct weight *heads = w ? arena_new(&b->g->arena, struct weight, 1) : NULL;
     if (!w) return;
+    if (flat_tensor(b, name) && m->H > 1 && dtype_info(w->type)->family == DTF_SPLIT) {
+        b->rc = err_set(b->err, ERR_UNSUPPORTED, "%s: tensor %s is quantised, and its heads are not apart", gguf_path(b->gguf),
+                        w->name);
+        return;
+    }
     if (!heads) {
         b->g->bad = true;
         return;

@@ -56,15 +56,16 @@ static unsigned affine_bits(enum dtype t)
 static void affine(const struct split *s, uint64_t row, float *dst, size_t n)
 {
     const unsigned bits = affine_bits(s->type), mask = (1u << bits) - 1;
-    const uint8_t *code = s->code + row * s->code_row, *scale = s->scale + row * s->scale_row,
-        *bias = s->bias + row * s->scale_row;
+    const uint8_t *code = s->code + row * s->code_row, *scale = s->scale + row * s->scale_row;
+    const uint8_t *bias = s->bias ? s->bias + row * s->scale_row : NULL;
+    const int32_t middle = bias ? 0 : 1 << (bits - 1);
     for (size_t c = 0; c < n; c += s->group) {
-        float d = number(scale, s->number, c / s->group), m = number(bias, s->number, c / s->group);
+        float d = number(scale, s->number, c / s->group), m = bias ? number(bias, s->number, c / s->group) : 0;
         for (size_t i = c; i < c + s->group && i < n; i++) {
             size_t at = i * bits;
             unsigned shift = at % 8, q = code[at / 8] >> shift;
             if (shift + bits > 8) q |= (unsigned)code[at / 8 + 1] << (8 - shift);
-            dst[i] = d * (float)(q & mask) + m;
+            dst[i] = d * (float)((int32_t)(q & mask) - middle) + m;
         }
     }
 }
@@ -103,15 +104,42 @@ static void awq(const struct split *s, uint64_t row, float *dst, size_t n)
     }
 }
 
+static unsigned gptq_bits(enum dtype t) { return t == DT_GPTQ2 ? 2 : t == DT_GPTQ3 ? 3 : t == DT_GPTQ4 ? 4 : 8; }
+
+/* Value i of a stream of so many bits in words that are step bytes apart. */
+static uint32_t stream_value(const uint8_t *word, uint64_t step, uint64_t i, unsigned bits)
+{
+    const uint64_t at = i * bits;
+    const unsigned shift = at % 32;
+    uint32_t v = load32(word + at / 32 * step) >> shift;
+    if (shift + bits > 32) v |= load32(word + (at / 32 + 1) * step) << (32 - shift);
+    return v & ((1u << bits) - 1);
+}
+
 static void gptq(const struct split *s, uint64_t row, float *dst, size_t n)
 {
-    const unsigned bits = s->type == DT_GPTQ4 ? 4 : 8, per = 32 / bits, mask = (1u << bits) - 1;
-    const uint64_t zero_row = s->rows / per * 4;
+    const unsigned bits = gptq_bits(s->type);
+    const uint64_t zero_row = s->rows * bits / 8;
     for (size_t c = 0; c < n; c++) {
         uint64_t g = s->index ? load32(s->index + 4 * c) : c / s->group;
-        uint32_t q = load32(s->code + c / per * s->code_row + row * 4) >> (bits * (c % per)) & mask;
-        uint32_t zero = load32(s->bias + g * zero_row + row / per * 4) >> (bits * (row % per)) & mask;
+        uint32_t q = stream_value(s->code + row * 4, s->code_row, c, bits);
+        uint32_t zero = stream_value(s->bias + g * zero_row, 4, row, bits);
         dst[c] = (float)((int32_t)q - (int32_t)(zero + s->zero_add)) * number(s->scale + g * s->scale_row, s->number, row);
+    }
+}
+
+static void int8_rows(const struct split *s, uint64_t row, float *dst, size_t n)
+{
+    const uint8_t *code = s->code + row * s->code_row, *scale = s->scale + row * s->scale_row;
+    for (size_t c = 0; c < n; c++) dst[c] = number(scale, s->number, c / s->group) * s->factor * (float)(int8_t)code[c];
+}
+
+static void nf4_rows(const struct split *s, uint64_t row, float *dst, size_t n)
+{
+    const uint8_t *code = s->code + row * s->code_row, *scale = s->scale + row * s->scale_row;
+    for (size_t c = 0; c < n; c++) {
+        unsigned q = c % 2 ? code[c / 2] & 15 : code[c / 2] >> 4;
+        dst[c] = number(scale, s->number, c / s->group) * number(s->bias, DT_F32, q);
     }
 }
 
@@ -123,8 +151,12 @@ void split_unpack(const struct split *s, uint64_t row, float *dst, size_t n)
     case DT_MXFP8_ROWS:
     case DT_NVFP4_ROWS: small_floats(s, row, dst, n); break;
     case DT_AWQ4: awq(s, row, dst, n); break;
+    case DT_GPTQ2:
+    case DT_GPTQ3:
     case DT_GPTQ4:
     case DT_GPTQ8: gptq(s, row, dst, n); break;
+    case DT_INT8_ROWS: int8_rows(s, row, dst, n); break;
+    case DT_NF4_ROWS: nf4_rows(s, row, dst, n); break;
     default: affine(s, row, dst, n); break;
     }
 }

@@ -75,9 +75,9 @@ static inline void split_affine(const struct split *s, size_t r, size_t k, unsig
 {
     const unsigned n = split_blocks(s, k, o);
     const uint8_t *code = s->code + r * s->code_row + k * 32 * bits;
-    const uint8_t *scale = s->scale + r * s->scale_row, *bias = s->bias + r * s->scale_row;
-    split_numbers(s, scale, k, n, o->scale);
-    split_numbers(s, bias, k, n, o->add);
+    split_numbers(s, s->scale + r * s->scale_row, k, n, o->scale);
+    if (s->bias) split_numbers(s, s->bias + r * s->scale_row, k, n, o->add);
+    else for (unsigned b = 0; b < n; b++) o->add[b] = -(float)(1u << (bits - 1)) * o->scale[b];
     if (bits == 8) codes_add128(o->scale, o->add);
     for (unsigned b = 0; b < n; b++) codes_stream(code + 4 * bits * b, bits, bits == 8 ? 128 : 0, o->code + 32 * b);
 }
@@ -217,6 +217,7 @@ static inline bool split_has_codes(const struct split *s)
 {
     const bool halves = s->type == DT_F8_E4M3 || s->type == DT_MXFP8_ROWS;
     const bool columns = s->type == DT_AWQ4 || s->type == DT_GPTQ4 || s->type == DT_GPTQ8;
+    if (s->type == DT_GPTQ2 || s->type == DT_GPTQ3 || s->type == DT_INT8_ROWS || s->type == DT_NF4_ROWS) return false;
     if (s->cols > UINT32_MAX / 2 || (s->cols % 32 && !halves)) return false;
     if (columns && (s->index || s->zero_add > 1 || s->rows % 8)) return false;
     if (s->type == DT_NVFP4_ROWS) return s->group >= 16 && s->group % 16 == 0;

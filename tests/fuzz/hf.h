@@ -24,7 +24,8 @@ static inline void fuzz_write(const char *name, const void *data, size_t n)
 
 static inline void fuzz_remove(void)
 {
-    static const char *const names[] = { "config.json", "tokenizer.json", "tokenizer.model" };
+    static const char *const names[] = { "config.json", "tokenizer.json", "tokenizer.model", "tekken.json",
+                                         "model.safetensors" };
     char path[128];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", fuzz_dir, names[i]);
@@ -47,7 +48,8 @@ static inline int fuzz_folder(const char *name, const uint8_t *data, size_t n)
     if (!made) {
         if (!mkdtemp(fuzz_dir)) abort();
         fuzz_write("config.json", fuzz_config, sizeof fuzz_config - 1);
-        if (strcmp(name, "tokenizer.model")) fuzz_write("tokenizer.json", fuzz_tokenizer, sizeof fuzz_tokenizer - 1);
+        if (strcmp(name, "tokenizer.model") && strcmp(name, "tekken.json"))
+            fuzz_write("tokenizer.json", fuzz_tokenizer, sizeof fuzz_tokenizer - 1);
         atexit(fuzz_remove);
         made = true;
     }

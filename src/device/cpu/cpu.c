@@ -43,7 +43,7 @@ static bool cpu_supports(const struct device *d, enum op_kind op, enum dtype wei
 {
     (void)d;
     /* Those step through a matrix by the bytes of its rows, which SPLIT types do not have. */
-    if (op == OP_POSITION || op == OP_TYPE || op == OP_MATMUL_HEADS) return quant_unpack(weight) != NULL;
+    if (op == OP_POSITION || op == OP_TYPE) return quant_unpack(weight) != NULL;
     if (op_info(op)->shape == OP_MAT || op == OP_EMBED)
         return quant_unpack(weight) != NULL || dtype_info(weight)->family == DTF_SPLIT;
     return weight == DT_F32;

@@ -15,7 +15,8 @@ static void run_blocks(const struct run *r, uint32_t i, unsigned thread, size_t 
         next = (h + 1) * blocks < hi ? (h + 1) * blocks : hi;
         size_t r1 = r0 + (next - u) * MATMUL_GRAIN;
         struct matmul m = *matrix(r, i);
-        m.w += h * m.R * m.row_bytes;
+        if (o->w->slice) m.w = o->w->slice[h];
+        else m.w += h * m.R * m.row_bytes;
         struct matmul_job j = {
             .m = &m,
             .act = value_row(r, o->in[0], 0) + h * (x->width / H),
