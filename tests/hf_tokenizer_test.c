@@ -1,5 +1,6 @@
 /* hf_tokenizer_test.c - tokenizer.json and tokenizer.model of a folder give the ids that their makers' programs give.
  * The expected ids of tests/golden/hf_tokenizers.json are those of the tokenizers library 0.23.3 (add_special_tokens on). */
+#define _GNU_SOURCE
 #include "tests/hf_folder.h"
 
 #include "base/json.h"
@@ -125,6 +126,98 @@ static void sentencepiece_models(void **state)
     close_words(g, t);
 }
 
+/* ---- tekken.json ---- */
+
+static void put_base64(FILE *f, const char *s, size_t n)
+{
+    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t v = 0;
+        for (size_t k = 0; k < 3; k++) v = v << 8 | (i + k < n ? (uint8_t)s[i + k] : 0u);
+        for (size_t k = 0; k < 4; k++) fputc(i + k > n ? '=' : digit[v >> (18 - 6 * k) & 63], f);
+    }
+}
+
+/* Every byte, then these. */
+static void write_tekken(const char *settings, bool named)
+{
+    static const char *const more[] = { "he", "ll", "llo", "hello", "\xc3\xa9" };
+    FILE *f = hff_file(dir, "tekken.json");
+    fputs("{\"vocab\":[", f);
+    for (int i = 0; i < 261; i++) {
+        char byte = (char)i;
+        fprintf(f, "%s{\"rank\":%d,\"token_bytes\":\"", i ? "," : "", i);
+        put_base64(f, i < 256 ? &byte : more[i - 256], i < 256 ? 1 : strlen(more[i - 256]));
+        fputs("\",\"token_str\":null}", f);
+    }
+    fputs("],", f);
+    if (named)
+        fputs("\"special_tokens\":[{\"rank\":0,\"token_str\":\"<unk>\",\"is_control\":true},{\"rank\":1,\"token_str\":\"<s>\"},"
+              "{\"rank\":2,\"token_str\":\"</s>\"},{\"rank\":5,\"token_str\":\"[INST]\"},{\"rank\":6,\"token_str\":\"[/INST]\"},"
+              "{\"rank\":17,\"token_str\":\"[SYSTEM_PROMPT]\"}],", f);
+    fprintf(f, "\"config\":{\"pattern\":\"[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]*"
+            "[\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]+|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]+"
+            "[\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]*|\\\\p{N}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n/]*|\\\\s*[\\\\r\\\\n]+|"
+            "\\\\s+(?!\\\\S)|\\\\s+\",%s}}\n", settings);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void mistrals_own_vocabulary(void **state)
+{
+    (void)state;
+    static const struct { const char *text; int32_t id[8]; size_t n; } row[] = {
+        { "hello", { 1, 279 }, 2 },                          /* a word that is a token is not cut */
+        { "hell", { 1, 276, 277 }, 3 },
+        { "hellos", { 1, 279, 20 + 's' }, 3 },               /* "he" and "ll" first, then "llo", then all */
+        { "\xc3\xa9", { 1, 280 }, 2 },
+        { "\xc3\xa8", { 1, 20 + 0xc3, 20 + 0xa8 }, 3 },
+        { "[INST]h", { 1, 5, 20 + 'h' }, 3 },
+    };
+    struct gguf *g;
+    struct tokenizer *t;
+    struct err e = { 0 };
+    hf_folder_remove(dir);
+    hff_text(dir, "config.json", config);
+    write_tekken("\"default_vocab_size\":281,\"default_num_special_tokens\":20", true);
+    if (open_words(&g, &t, &e) < 0) fail_msg("%s", e.msg);
+    assert_int_equal(tokenizer_n_vocab(t), 281);
+    assert_int_equal(tokenizer_eos(t), 2);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct ids ids = { 0 };
+        struct buf text = { 0 };
+        assert_int_equal(tokenizer_encode(t, row[i].text, strlen(row[i].text), TOK_SPECIAL | TOK_PARSE, &ids, &e), 0);
+        if (ids.n != row[i].n || memcmp(ids.id, row[i].id, ids.n * sizeof *ids.id)) fail_msg("%s", row[i].text);
+        tokenizer_decode(t, ids.id + 1, ids.n - 1, true, &text);
+        assert_true(text.len == strlen(row[i].text) && !memcmp(text.data, row[i].text, text.len));
+        ids_release(&ids);
+        buf_release(&text);
+    }
+    struct gguf_str s;
+    assert_true(gguf_get_str(g, "tokenizer.chat_template", &s) && memmem(s.s, s.n, "[SYSTEM_PROMPT]", 15));
+    close_words(g, t);
+    /* a file cuts its vocabulary off where it says; old ones name no special tokens */
+    write_tekken("\"default_vocab_size\":278,\"default_num_special_tokens\":20", false);
+    if (open_words(&g, &t, &e) < 0) fail_msg("%s", e.msg);
+    assert_int_equal(tokenizer_n_vocab(t), 278);
+    assert_null(gguf_find(g, "tokenizer.chat_template"));
+    close_words(g, t);
+    static const struct { const char *config, *say; } bad[] = {
+        { "\"default_vocab_size\":20,\"default_num_special_tokens\":20", "make no sense" },
+        { "\"default_vocab_size\":2000000,\"default_num_special_tokens\":20", "make no sense" },
+        { "\"default_vocab_size\":281,\"default_num_special_tokens\":3", "make no sense" },
+        { "\"default_vocab_size\":281,\"default_num_special_tokens\":17", "a special token behind their number" },
+        { "\"default_vocab_size\":\"x\"", "tekken.json: line" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_tekken(bad[i].config, true);
+        assert_true(hf_open(&g, dir, &e) < 0);
+        if (!strstr(e.msg, bad[i].say) || !strstr(e.msg, "tekken.json")) fail_msg("%s", e.msg);
+    }
+    char path[64];
+    snprintf(path, sizeof path, "%s/tekken.json", dir);
+    unlink(path);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -140,6 +233,8 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(ids_of_the_library), cmocka_unit_test(sentencepiece_models) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ids_of_the_library), cmocka_unit_test(sentencepiece_models), cmocka_unit_test(mistrals_own_vocabulary),
+    };
     return cmocka_run_group_tests(tests, begin, end);
 }

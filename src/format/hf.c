@@ -285,7 +285,7 @@ static int put_template(struct hf *h)
 static int put_tokenizer(struct hf *h)
 {
     static const struct { const char *name; int (*read)(struct hf *h, const char *path); } file[] = {
-        { "tokenizer.json", hf_tokenizer_json },
+        { "tokenizer.json", hf_tokenizer_json }, { "tekken.json", hf_tokenizer_tekken },
         { "tokenizer.model", hf_tokenizer_model },
     };
     for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
@@ -293,7 +293,7 @@ static int put_tokenizer(struct hf *h)
         if (!path) return hf_nomem(h);
         if (os_file_exists(path)) return file[i].read(h, path);
     }
-    return err_set(h->err, ERR_NOTFOUND, "%s: has neither tokenizer.json nor tokenizer.model", h->folder);
+    return err_set(h->err, ERR_NOTFOUND, "%s: has none of tokenizer.json, tekken.json and tokenizer.model", h->folder);
 }
 
 /* ---- the result ---- */

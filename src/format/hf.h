@@ -1,8 +1,8 @@
 /* hf.h - a folder as it comes from the Hugging Face Hub, opened in place as if it were a GGUF file.
  *
- * config.json, generation_config.json, tokenizer.json (or tokenizer.model), tokenizer_config.json, special_tokens_map.json
- * and chat_template.jinja become keys with GGUF's names; the tensors of the safetensors files become tensors with GGUF's
- * names, used where they lie.  What differs from a GGUF file of the same model:
+ * config.json, generation_config.json, tokenizer.json (or tekken.json, or tokenizer.model), tokenizer_config.json,
+ * special_tokens_map.json and chat_template.jinja become keys with GGUF's names; the tensors of the safetensors files become
+ * tensors with GGUF's names, used where they lie.  What differs from a GGUF file of the same model:
  *   - Q and K of the llama family are not permuted; key {arch}.rope.half_split says so.
  *   - The experts of a layer lie apart: struct gguf_tensor.slice.
  *   - Vectors (norms, biases) are copies in float32, since the arithmetic wants them so; Gemma's norms get their +1.
