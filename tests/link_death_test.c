@@ -246,6 +246,102 @@ static void a_program_that_is_no_engine(void **unused)
     assert_non_null(strstr(e.msg, "exit code 127"));
 }
 
+/* A line of a script that sends a frame; one that waits for whatever comes. */
+static void say(char *to, unsigned id, const char *text)
+{
+    sprintf(to + strlen(to), "printf '\\%03o\\0\\0\\0\\%03o\\0\\0\\0\\0\\0\\0\\0%s' >&3\n", (unsigned)strlen(text), id, text);
+}
+#define WAITS "dd bs=65536 count=1 <&3 >/dev/null 2>&1\n"
+#define HELLO "{\"event\":\"hello\",\"sandbox\":\"none\"}"
+#define TEXT(s) "{\"event\":\"text\",\"i\":0,\"text\":\"" s "\"}"
+
+static const char *in_turns(const char *text)
+{
+    static char all[4096];
+    snprintf(all, sizeof all, "n=$(cat $0.n 2>/dev/null || echo 0); echo $((n + 1)) > $0.n\n%s", text);
+    const char *path = script(all);
+    char count[512];
+    snprintf(count, sizeof count, "%s.n", path);
+    unlink(count);
+    return path;
+}
+
+static void a_process_says_hello_once(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char text[1024] = WAITS;
+    say(text, 0, HELLO);
+    say(text, 0, HELLO);
+    strcat(text, "exec sleep 300");
+    struct link_options o = { .program = script(text) };
+    struct link *l;
+    struct link_state s = { .n_restarts = 0 };
+    struct err e;
+    int rc = link_open(&l, &o, &e);                            /* it may be over already */
+    for (int i = 0; rc == 0 && i < 2000 && !s.n_restarts; i++, link_state(l, &s)) fs_sleep_ms(5);
+    assert_true(rc < 0 || s.n_restarts);
+    link_close(l);
+}
+
+/* Sent again, an answer that ends before what was told of it is none. */
+static void less_than_before_is_an_error(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char text[2048] = WAITS;
+    say(text, 0, HELLO);
+    strcat(text, WAITS "if [ $n = 0 ]; then\n");
+    say(text, 1, "{\"event\":\"start\"}");
+    say(text, 1, TEXT("a"));
+    say(text, 1, TEXT("b"));
+    strcat(text, "exit 1\nfi\n");
+    say(text, 1, "{\"event\":\"start\"}");
+    say(text, 1, TEXT("a"));
+    say(text, 1, "{\"event\":\"done\"}");
+    strcat(text, "exec sleep 300");
+    struct link_options o = { .program = in_turns(text) };
+    struct link *l;
+    struct kept k = { .n_text = 0 };
+    struct err e;
+    if (link_open(&l, &o, &e) < 0) fail_msg("%s", e.msg);
+    run_job(l, &k, JOB(""));
+    assert_string_equal(text_of(&k, 0), "ab");
+    assert_string_equal(k.kind, "engine");
+    assert_non_null(strstr(k.message, "could not be continued"));
+    kept_release(&k);
+    link_close(l);
+}
+
+/* A pin that no process survives is given up, instead of being tried for ever. */
+static void what_lasts_may_not_kill_for_ever(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char text[2048] = WAITS;
+    say(text, 0, HELLO);
+    strcat(text, WAITS "[ $n = 0 ] || exit 1\n");
+    say(text, 1, "{\"event\":\"done\"}");
+    strcat(text, "sleep 0.2; exit 1");
+    struct link_options o = { .program = in_turns(text) };
+    struct link *l;
+    struct link_state s;
+    struct kept k = { .n_text = 0 };
+    struct err e;
+    if (link_open(&l, &o, &e) < 0) fail_msg("%s", e.msg);
+    run_job(l, &k, "{\"op\":\"load\",\"model\":\"embedded\",\"pin\":true}");
+    assert_string_equal(k.message, "");
+    link_state(l, &s);
+    for (int i = 0; i < 2000 && s.n_restarts < 4; i++, link_state(l, &s)) fs_sleep_ms(5);
+    assert_int_equal(s.n_restarts, 4);
+    fs_sleep_ms(1500);
+    link_state(l, &s);
+    assert_int_equal(s.n_restarts, 4);
+    assert_true(s.ready && !s.n_jobs);
+    kept_release(&k);
+    link_close(l);
+}
+
 /* The process has left, and it is not known yet why: what is asked for meanwhile waits for the next. */
 static void a_job_while_it_ends(void **unused)
 {
@@ -349,6 +445,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(it_does_not_stay_alive),
     cmocka_unit_test(a_program_that_is_no_engine),
     cmocka_unit_test(a_job_while_it_ends),
+    cmocka_unit_test(a_process_says_hello_once),
+    cmocka_unit_test(less_than_before_is_an_error),
+    cmocka_unit_test(what_lasts_may_not_kill_for_ever),
     cmocka_unit_test(closing_ends_every_job),
 };
 int main(void) { return run_tests(tests); }

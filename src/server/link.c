@@ -147,10 +147,12 @@ static int on_hello(struct link *l, const struct json *e, struct err *err)
     const char *name = json_str(json_get(e, "event"), NULL), *said = json_str(json_get(e, "sandbox"), NULL);
     if (!name || strcmp(name, "hello") != 0 || !said) return err_set(err, ERR_FORMAT, "no hello");
     lock_take(&l->lock);
+    bool twice = l->ready;
     if (!l->sandbox[0]) fmt_into(l->sandbox, sizeof l->sandbox, "%s", said);
     l->ready = true;
     l->down = false;
     lock_give(&l->lock);
+    if (twice) return err_set(err, ERR_FORMAT, "a second hello");
     link_jobs_restore(l);
     link_jobs_send(l);
     tell(l);

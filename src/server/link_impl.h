@@ -29,6 +29,7 @@ struct link_job {
     bool sent, cancelled, started, fixed;      /* fixed: something came in between that a repeated one would not have */
     enum { LASTS_NOT, LASTS, LASTS_NO_MORE } lasts;    /* what it did is done again in a new process, or no longer */
     uint64_t about;                    /* what it did that to: equal numbers replace each other */
+    struct lasting *again;             /* it does this again */
     struct link_job *next;
 };
 

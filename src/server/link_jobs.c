@@ -149,13 +149,24 @@ static void remember(struct link *l, const struct link_job *j)
 
 static void ignore(void *arg, const struct json *event, bool last) { (void)arg, (void)event, (void)last; }
 
+/* One that the last process did not live to do is still there. */
+static bool is_under_way(struct link *l, const struct lasting *x)
+{
+    lock_take(&l->lock);
+    const struct link_job *j = l->job;
+    while (j && j->again != x) j = j->next;
+    lock_give(&l->lock);
+    return j != NULL;
+}
+
 void link_jobs_restore(struct link *l)
 {
     for (size_t i = 0; i < N_LASTING; i++) {
-        struct link_job *j = l->lasting[i].text ? mem_new(1, sizeof *j) : NULL;
+        struct lasting *x = &l->lasting[i];
+        struct link_job *j = x->text && !is_under_way(l, x) ? mem_new(1, sizeof *j) : NULL;
         if (!j) continue;
-        *j = (struct link_job){ .n = l->lasting[i].n, .fn = ignore, .n_told = 1, .told = mem_new_array(struct told, 1),
-                                .text = mem_strdup(l->lasting[i].text, l->lasting[i].n) };
+        *j = (struct link_job){ .n = x->n, .fn = ignore, .n_told = 1, .told = mem_new_array(struct told, 1), .again = x,
+                                .text = mem_strdup(x->text, x->n) };
         if (!j->text || !j->told) {
             job_free(j);
             continue;
@@ -199,8 +210,16 @@ static bool is_over(struct link *l, struct link_job *j)
     j->sent = false;
     j->n_deaths += l->out_of_memory ? 2 : 1;
     if (j->n_deaths < MOST_DEATHS) return j->cancelled || (j->fixed && was_told(j));
-    remember_bad(l, j->hash);
+    if (!j->again) remember_bad(l, j->hash);
     return true;
+}
+
+/* What the process does not survive is not done again in the next one, and the next. */
+static void forget(struct link *l, struct lasting *x)
+{
+    link_note(l, "the engine process died each time it did what was to last (a pinned model, adapters); that is given up");
+    mem_free(x->text);
+    *x = (struct lasting){ 0 };
 }
 
 void link_jobs_died(struct link *l)
@@ -213,6 +232,7 @@ void link_jobs_died(struct link *l)
         bool memory = l->out_of_memory;
         lock_give(&l->lock);
         if (!j) return;
+        if (j->again) forget(l, j->again);
         if (j->cancelled) end_job(j, ERR_CANCELLED, "cancelled", "the job was cancelled");
         else end_job(j, memory ? ERR_NOMEM : ERR_IO, memory ? "memory" : "engine", l->why);
     }
@@ -245,6 +265,20 @@ static enum passing passes(struct link_job *j, const char *name, const struct js
     return t->seen == t->n && t->seen_hash != t->hash ? DIFFERS : PASS_OVER;
 }
 
+/* Done again with less than was told before. */
+static bool falls_short(const struct link_job *j)
+{
+    for (uint32_t i = 0; !j->cancelled && i < j->n_told; i++)
+        if (j->told[i].seen < j->told[i].n) return true;
+    return false;
+}
+
+/* Under the lock. */
+static enum passing passes_last(const struct link_job *j, const char *name)
+{
+    return !strcmp(name, "done") && falls_short(j) ? DIFFERS : PASS_ON;
+}
+
 int link_jobs_event(struct link *l, uint64_t id, const struct json *e, const char *text, size_t n, struct err *err)
 {
     const char *name = json_str(json_get(e, "event"), NULL);
@@ -252,12 +286,12 @@ int link_jobs_event(struct link *l, uint64_t id, const struct json *e, const cha
     bool last = !strcmp(name, "done") || !strcmp(name, "error");
     lock_take(&l->lock);
     struct link_job **at = find(l, id), *j = *at;
-    enum passing p = !j ? PASS_OVER : last ? PASS_ON : passes(j, name, e, text, n);
+    enum passing p = !j ? PASS_OVER : last ? passes_last(j, name) : passes(j, name, e, text, n);
     if (j && (last || p == DIFFERS)) take_out(l, at);
     lock_give(&l->lock);
     if (p == DIFFERS) {
         link_note(l, "job %llu did not go on as it had begun when it was sent again", (unsigned long long)id);
-        if (l->frames) frames_send(l->frames, id, "{\"op\":\"cancel\"}", 15, true);
+        if (l->frames && !last) frames_send(l->frames, id, "{\"op\":\"cancel\"}", 15, true);
         end_job(j, ERR_IO, "engine", "the answer could not be continued after the engine process died");
     } else if (j && p == PASS_ON) {
         if (last && j->lasts && !strcmp(name, "done")) remember(l, j);
