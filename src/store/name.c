@@ -217,9 +217,10 @@ static int parse_url(struct name *out, const char *text, struct err *err)
     const char *host = text + (out->plain ? 7 : 8);
     size_t n = strcspn(host, "/?#"), whole = strcspn(host, "?#");
     if (memchr(host, '@', n)) return err_set(err, ERR_ARG, "a URL must not carry a user or password");
-    if (is_hub_host(host, n) && host[n] == '/' && !strstr(host + n, "/resolve/")) return parse_hub(out, host + n + 1, err);
-    if (is_hub_host(host, n) && strstr(host + n, "/resolve/main/")) return parse_hub(out, host + n + 1, err);
     bool file = whole > 5 && equal_n(host + whole - 5, ".gguf", 5);
+    /* Of the hub only a file of another revision than main is fetched by its URL. */
+    bool other = file && strstr(host + n, "/resolve/") && !strstr(host + n, "/resolve/main/");
+    if (is_hub_host(host, n) && host[n] == '/' && !other) return parse_hub(out, host + n + 1, err);
     int rc = file ? take_host(out->host, host, n, err) : parse_registry(out, host, err);
     if (rc < 0) return rc;
     if (out->plain && !name_is_loopback(out->host))

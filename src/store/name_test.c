@@ -52,6 +52,7 @@ static void hub_names(void **state)
         { "https://huggingface.co/a/c", "c", "", "" },
         { "https://huggingface.co/a/c/resolve/main/d/e.gguf?download=true", "c", "", "d/e.gguf" },
         { "https://huggingface.co/a/c/blob/main/e.gguf", "c", "", "e.gguf" },
+        { "https://huggingface.co/resolve/m1", "m1", "", "" },
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         struct name n;
