@@ -13,17 +13,28 @@ static bool tricky(uint32_t c)
                c >= 0xe0000;
 }
 
-void record_quote(const char *s, size_t n, struct buf *out)
+/* What is tricky as JSON escapes it.  JSON itself has such characters only in strings, where that is the same. */
+static void put_harmless(const char *s, size_t n, struct buf *out)
 {
-    buf_putc(out, '"');
     for (size_t i = 0, len; i < n; i += len) {
         uint32_t c = utf8_decode(s + i, n - i, &len);
         if (c == UTF8_BAD) buf_puts(out, "\\ufffd");
-        else if (c == '"' || c == '\\') buf_printf(out, "\\%c", (int)c);
         else if (tricky(c) && c > 0xffff)
             buf_printf(out, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + ((c - 0x10000) & 0x3ff));
         else if (tricky(c)) buf_printf(out, "\\u%04x", c);
         else buf_put(out, s + i, len);
+    }
+}
+
+void record_quote(const char *s, size_t n, struct buf *out)
+{
+    buf_putc(out, '"');
+    for (size_t i = 0; i < n;) {
+        size_t k = i;
+        while (k < n && s[k] != '"' && s[k] != '\\') k++;
+        put_harmless(s + i, k - i, out);
+        if (k < n) buf_printf(out, "\\%c", s[k]);
+        i = k + 1;
     }
     buf_putc(out, '"');
 }
@@ -67,7 +78,7 @@ void record_json(struct record *r, const char *key, const struct json *value)
     json_write(value, false, &text);
     key_of(r, key);
     if (text.bad) buf_puts(&r->b, "null");
-    else if (r->json) buf_put(&r->b, text.data, text.len);
+    else if (r->json) put_harmless(text.data, text.len, &r->b);
     else record_quote(text.data, text.len, &r->b);
     buf_release(&text);
 }
@@ -83,37 +94,59 @@ void record_release(struct record *r) { buf_release(&r->b); }
 
 /* ---- leaving out what was said ---- */
 
-static bool says_kind(const char *key)
+static bool is_one_of(const char *s, const char *const *list)
 {
-    static const char *const kind[] = { "op", "model", "role", "type", "think", "salt", "user", "pooling", "kv_type",
-                                        "kv_type_v" };
-    for (size_t i = 0; key && i < sizeof kind / sizeof *kind; i++)
-        if (!strcmp(key, kind[i])) return true;
-    return false;
+    while (s && *list && strcmp(s, *list) != 0) list++;
+    return s && *list;
 }
 
-static struct json *redacted(const struct json *j, const char *key, int depth)
+static struct json *size_of(const struct json *j)
 {
-    const char *name;
-    struct json *value;
-    void *it = NULL;
-    if (depth > 70) return json_new_null();
-    if (json_type(j) == JSON_OBJECT) {
-        struct json *o = json_new_object();
-        while (o && json_next(j, &it, &name, &value)) json_put(o, name, redacted(value, name, depth + 1));
-        return o;
-    }
-    if (json_type(j) == JSON_ARRAY) {
-        struct json *a = json_new_array();
-        for (size_t i = 0; a && i < json_len(j); i++) json_push(a, redacted(json_at(j, i), NULL, depth + 1));
-        return a;
-    }
-    if (json_type(j) != JSON_STRING || says_kind(key)) return json_share(j);
-    size_t n;
-    char text[32];
-    json_str(j, &n);
-    fmt_into(text, sizeof text, "(%zu bytes)", n);
+    size_t n = json_len(j);
+    char text[40];
+    enum json_type t = json_type(j);
+    if (t == JSON_NULL || t == JSON_BOOL) return json_share(j);
+    if (t == JSON_STRING) json_str(j, &n);
+    fmt_into(text, sizeof text, t == JSON_STRING ? "(%zu bytes)" : t == JSON_ARRAY ? "(%zu entries)"
+                              : t == JSON_OBJECT ? "(%zu fields)" : "(a number)", n);
     return json_new_str(text, strlen(text));
 }
 
-struct json *record_redact(const struct json *j) { return redacted(j, NULL, 0); }
+/* Whose message it is, and how much of what is in it. */
+static struct json *message(const struct json *m)
+{
+    static const char *const role[] = { "system", "developer", "user", "assistant", "tool", NULL };
+    static const char *const part[] = { "content", "reasoning_content", "tool_calls" };
+    struct json *o = json_new_object();
+    const struct json *r = json_get(m, "role");
+    json_put(o, "role", is_one_of(json_str(r, NULL), role) ? json_share(r) : size_of(r));
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        if (json_get(m, part[i])) json_put(o, part[i], size_of(json_get(m, part[i])));
+    return o;
+}
+
+static struct json *messages(const struct json *list)
+{
+    struct json *a = json_new_array();
+    for (size_t i = 0; i < json_len(list); i++) json_push(a, message(json_at(list, i)));
+    return a;
+}
+
+/* Numbers, switches, and words of ours; of all else, which may be what was said or stand for it (tokens), the size. */
+static struct json *settings(const struct json *j, bool top)
+{
+    static const char *const word[] = { "op", "model", "think", "salt", "user", "pooling", "kv_type", "kv_type_v", "rope_scaling",
+                                        "context_policy", NULL };
+    const char *key;
+    struct json *v, *o = json_new_object();
+    for (void *it = NULL; json_next(j, &it, &key, &v);) {
+        enum json_type t = json_type(v);
+        bool plain = t == JSON_INT || t == JSON_REAL || (t == JSON_STRING && is_one_of(key, word));
+        bool group = top && t == JSON_OBJECT && (!strcmp(key, "options") || !strcmp(key, "load"));
+        bool said = top && t == JSON_ARRAY && !strcmp(key, "messages");
+        json_put(o, key, plain ? json_share(v) : group ? settings(v, false) : said ? messages(v) : size_of(v));
+    }
+    return o;
+}
+
+struct json *record_redact(const struct json *job) { return settings(job, true); }

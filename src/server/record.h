@@ -24,7 +24,7 @@ void record_release(struct record *r);
 
 /* Appends s in quotes, on one line, safe for a terminal; valid JSON too. */
 void record_quote(const char *s, size_t n, struct buf *out);
-/* A copy in which every string is replaced by how long it is, but for those that say what kind of thing something is. */
+/* A copy of a job (job.h) with its settings; of texts, lists and tokens only how much there is, of messages whose they are. */
 struct json *record_redact(const struct json *j);
 
 #endif

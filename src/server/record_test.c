@@ -57,6 +57,60 @@ static void nothing_that_was_said_is_left(void **unused)
     buf_release(&b);
 }
 
+/* Tokens are words, and so are the names and values that a call has; only the names of ours tell what is none. */
+static void neither_tokens_nor_names_are_left(void **unused)
+{
+    (void)unused;
+    static const char *const job[] = {
+        "{\"op\":\"generate\",\"prompt\":[4711,4712],\"n\":2}", "{\"op\":\"detokenize\",\"ids\":[4711]}",
+        "{\"op\":\"embed\",\"input\":[[4711]],\"dims\":3}",
+        "{\"op\":\"generate\",\"variables\":{\"user\":\"4711\",\"model\":\"4711\"}}",
+        "{\"op\":\"generate\",\"messages\":[{\"role\":\"assistant\","
+            "\"tool_calls\":[{\"arguments\":{\"type\":\"4711\",\"n\":4711}}]}]}",
+        "{\"op\":\"generate\",\"messages\":[{\"role\":\"4711\",\"4711\":1,\"content\":4711}]}",
+        "{\"op\":\"generate\",\"options\":{\"logit_bias\":[[4711,1]],\"stop\":[\"4711\"]}}",
+        "{\"op\":\"generate\",\"format\":{\"schema\":{\"properties\":{\"4711\":{\"type\":\"string\"}}}}}",
+    };
+    for (size_t i = 0; i < sizeof job / sizeof *job; i++) {
+        struct json *j, *safe;
+        struct buf b = { 0 };
+        assert_int_equal(json_parse(&j, job[i], strlen(job[i]), NULL), 0);
+        safe = record_redact(j);
+        json_write(safe, false, &b);
+        if (strstr(b.data, "4711")) fail_msg("%s", b.data);
+        assert_non_null(strstr(b.data, "\"op\":\""));
+        json_free(j);
+        json_free(safe);
+        buf_release(&b);
+    }
+}
+
+static void a_job_in_the_log_is_harmless(void **unused)
+{
+    (void)unused;
+    static const char text[] = "{\"a\\u202e\":\"\\u009b31m \\u00e4 \\\"x\\\\\"}";
+    struct json *j, *line;
+    assert_int_equal(json_parse(&j, text, sizeof text - 1, NULL), 0);
+    for (int json = 0; json < 2; json++) {
+        struct record r = { 0 };
+        size_t n;
+        record_begin(&r, json, "trace", "job");
+        record_json(&r, "job", j);
+        const char *out = record_end(&r, &n);
+        assert_null(strstr(out, "\xe2\x80\xae"));
+        assert_null(strstr(out, "\xc2\x9b"));
+        assert_non_null(strstr(out, "\xc3\xa4"));
+        if (json) {
+            assert_int_equal(json_parse(&line, out, n, NULL), 0);
+            const struct json *value = json_get(json_get(line, "job"), "a\xe2\x80\xae");
+            assert_string_equal(json_str(value, NULL), "\xc2\x9b" "31m \xc3\xa4 \"x\\");
+            json_free(line);
+        }
+        record_release(&r);
+    }
+    json_free(j);
+}
+
 static void metrics_are_counted(void **unused)
 {
     (void)unused;
@@ -107,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_harmless), cmocka_unit_test(nothing_that_was_said_is_left),
+            cmocka_unit_test(neither_tokens_nor_names_are_left), cmocka_unit_test(a_job_in_the_log_is_harmless),
             cmocka_unit_test(metrics_are_counted),
     };
     return run_tests(tests);
