@@ -113,13 +113,15 @@ static bool take_lines(struct run *r)
     return !r->line.bad && r->line.len < MAX_LINE;
 }
 
+/* One that is not wanted can be joined no more. */
 static bool wanted(struct run *r, const struct api_work *w)
 {
     lock_take(&r->p->lock);
-    const struct one *o = find(r->p, r->id);
-    bool yes = o && (o->waiting || o->alone);
+    struct one *o = find(r->p, r->id);
+    bool yes = o && (o->waiting || o->alone) && !api_work_stopped(w);
+    if (o && !yes && o->info.state == PULL_RUNNING) o->info.state = PULL_FAILED;
     lock_give(&r->p->lock);
-    return yes && !api_work_stopped(w);
+    return yes;
 }
 
 static void finish(struct run *r, bool stopped)
@@ -149,11 +151,12 @@ static void run_pull(struct api_work *w, void *own)
     while (open && !stopped) {
         chan_wait(r->chan, false, 200);
         int64_t n;
-        while ((n = chan_read(r->chan, piece, sizeof piece)) > 0) buf_put(&r->line, piece, (size_t)n);
-        open = n != CHAN_CLOSED && take_lines(r);
+        while (open && (n = chan_read(r->chan, piece, sizeof piece)) != 0) {
+            if (n > 0) buf_put(&r->line, piece, (size_t)n);
+            open = n != CHAN_CLOSED && take_lines(r);
+        }
         stopped = !wanted(r, w);
     }
-    take_lines(r);
     if (stopped) proc_kill(r->proc);
     finish(r, stopped);
 }
