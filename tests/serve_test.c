@@ -1,6 +1,7 @@
 /* serve_test.c - hearth serve, key and logs from outside: starting, signals, settings and what is left behind. */
 #include "tests/http_client.h"
 #include "tests/program_files.h"
+#include "tests/tiny_model.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -213,6 +214,41 @@ static void texts_outlive_the_server(void **unused)
     assert_true(cached_by("a", "64") > 250);
 }
 
+/* Of two models of one file each has the template of its Modelfile. */
+static void templates_of_modelfiles(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    assert_int_equal(tiny_model(in_dir("file.gguf"), (struct tiny){ .arch = "llama", .type = DT_F16 }), 0);
+    setenv("HEARTH_MODELS", in_dir("models"), 1);
+    setenv("HOME", dir, 1);
+    static const char *const row[][3] = {
+        { "go", "FROM ./file.gguf\nTEMPLATE {{ range .Messages }}[{{ .Role }}]{{ .Content }}{{ end }}\n",
+          "[system]s[user]hi \\\"" },
+        { "jinja", "FROM ./file.gguf\nTEMPLATE {% for m in messages %}({{ m.content }}){% endfor %}\n", "(s)(hi \\\")" },
+        { "plain", "FROM ./file.gguf\n", "<|im_start|>system\\ns<|im_end|>" },
+    };
+    for (size_t i = 0; i < 3; i++) {
+        put_file("Modelfile", row[i][1]);
+        char file[256];
+        snprintf(file, sizeof file, "%s", in_dir("Modelfile"));
+        struct result r = PROGRAM(NULL, "create", row[i][0], "-f", file);
+        program_expect(&r, 0);
+        program_free(&r);
+    }
+    struct serving s = SERVE("--threads", "1");
+    for (size_t k = 0; k < 4; k++) {
+        char body[256];
+        const char *const *m = row[k % 3];
+        snprintf(body, sizeof body, "{\"model\":\"%s\",\"system\":\"s\",\"prompt\":\"hi \\\"\",\"_debug_render_only"
+          "\":true}", m[0]);
+        client_expect(client_call(s.port, "POST", "/api/generate", body, ""), 200, m[2]);
+    }
+    client_expect(client_call(s.port, "POST", "/api/show", "{\"model\":\"go\"}", ""), 200,
+                  "\"template\":\"{{ range .Messages }}[{{ .Role }}]{{ .Content }}{{ end }}\"");
+    assert_int_equal(stop(&s, SIGTERM), 0);
+}
+
 static int make_dir(void **unused)
 {
     (void)unused;
@@ -234,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_answers_and_ends), cmocka_unit_test(keys_and_limits_change_while_it_runs),
         cmocka_unit_test(texts_outlive_the_server), cmocka_unit_test(wrong_settings_are_explained),
+        cmocka_unit_test(templates_of_modelfiles),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

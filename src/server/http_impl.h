@@ -83,7 +83,14 @@ struct exchange {
 };
 
 struct listener { struct net_listener net; struct MHD_Daemon *daemon; char url[300], path[256]; bool tls; struct server *s; };
-struct known_model { char asked[SERVER_MODEL_NAME]; struct server_model model; struct fs_info file; uint64_t at; };
+struct known_model {
+    char asked[SERVER_MODEL_NAME];
+    struct server_model model;
+    struct fs_info file;
+    uint64_t at;
+    char *template;                /* the chat template that came with it (mem_free), or NULL */
+    bool own_template;             /* it takes the place of the file's own */
+};
 
 struct server {
     struct server_options o;       /* its strings lie in the arena */

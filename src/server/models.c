@@ -1,7 +1,9 @@
 /* models.c - names of models as requests give them; answers are remembered for a while. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "server/http_impl.h"
+#include "text/template.h"
 
 #define GOOD_FOR_NS ((uint64_t)5000000000)
 
@@ -47,7 +49,7 @@ static bool looks_like_path(const char *s)
     return *s == '/' || *s == '.' || *s == '~' || !strncmp(s, "file:", 5) || strstr(s, "://") || strchr(s, '\\');
 }
 
-static int of_store(struct server *s, const char *text, struct server_model *out, struct err *err)
+static int of_store(struct server *s, const char *text, struct server_model *out, struct parts *parts, struct err *err)
 {
     struct name n;
     struct found_list l = { 0 };
@@ -66,6 +68,7 @@ static int of_store(struct server *s, const char *text, struct server_model *out
         fmt_into(out->name, sizeof out->name, "%s", l.v[at].name);
         fmt_into(out->path, sizeof out->path, "%s", l.v[at].path);
         fmt_into(out->digest, sizeof out->digest, "%s", l.v[at].digest);
+        rc = store_parts(&l.v[at], parts, err);
     }
     found_release(&l);
     return rc;
@@ -84,7 +87,7 @@ static bool remembered(struct server *s, const char *name, struct server_model *
     return false;
 }
 
-static void remember(struct server *s, const char *name, const struct server_model *m)
+static void remember(struct server *s, const char *name, const struct server_model *m, const struct parts *parts)
 {
     size_t oldest = 0;
     struct fs_info file;
@@ -97,9 +100,11 @@ static void remember(struct server *s, const char *name, const struct server_mod
         }
     }
     struct known_model *k = &s->known[oldest];
-    k->model = *m;
-    k->file = file;
-    k->at = os_now_ns();
+    const char *t = parts->template;
+    mem_free(k->template);
+    *k = (struct known_model){ .model = *m, .file = file, .at = os_now_ns() };
+    if (t && *t && !(k->template = mem_strdup(t, strlen(t)))) k->at = 0;        /* read again next time */
+    k->own_template = t && (parts->own_template || !template_is_go(t, strlen(t)));
     fmt_into(k->asked, sizeof k->asked, "%s", name);
 }
 
@@ -117,14 +122,34 @@ int server_resolve(struct server *s, const char *name, struct server_model *out,
         embedded(out);
         return 0;
     }
+    struct parts parts = { .n_license = 0 };
     lock_take(&s->models);
     int rc = 0;
     if (!remembered(s, name, out)) {
-        rc = of_store(s, name, out, err);
-        if (rc == 0) remember(s, name, out);
+        rc = of_store(s, name, out, &parts, err);
+        if (rc == 0) remember(s, name, out, &parts);
     }
     lock_give(&s->models);
+    parts_release(&parts);
     return rc;
+}
+
+bool server_put_model(struct server *s, const char *name, const struct server_model *m, struct json *job)
+{
+    bool ok = true;
+    if (!name || !*name) name = s->o.model;
+    lock_take(&s->models);
+    for (size_t i = 0; ok && name && i < MODELS_KNOWN; i++) {
+        const struct known_model *k = &s->known[i];
+        if (!k->at || !k->template || strcmp(k->asked, name) || strcmp(k->model.path, m->path)) continue;
+        struct json *load = json_get(job, "load");
+        if (json_type(load) != JSON_OBJECT && !json_put(job, "load", load = json_new_object())) ok = false;
+        ok = ok && json_put(load, k->own_template ? "chat_template" : "spare_template",
+                            json_new_str(k->template, strlen(k->template)));
+        break;
+    }
+    lock_give(&s->models);
+    return ok && json_put(job, "model", json_new_str(m->path, strlen(m->path)));      /* the name may lie in the job: last */
 }
 
 int server_models(struct server *s, struct found_list *out, struct err *err)
@@ -145,6 +170,7 @@ void server_facts(struct server *s, const struct found *f, struct facts *out)
 void server_models_changed(struct server *s)
 {
     lock_take(&s->models);
+    for (size_t i = 0; i < MODELS_KNOWN; i++) mem_free(s->known[i].template);
     memset(s->known, 0, sizeof s->known);
     lock_give(&s->models);
 }

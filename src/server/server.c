@@ -324,7 +324,7 @@ int server_preload(struct server *s, struct err *err)
     uint64_t id;
     int rc = server_resolve(s, NULL, &m, err);
     bool ok = rc == 0 && json_put(job, "op", json_new_str("load", 4)) && json_put(job, "pin", json_new_bool(true)) &&
-              json_put(job, "model", json_new_str(m.path, strlen(m.path)));
+              server_put_model(s, NULL, &m, job);
     if (!ok) json_free(job);
     if (rc < 0) return rc;
     if (!ok) return err_set(err, ERR_NOMEM, "out of memory");
@@ -400,7 +400,10 @@ void server_close(struct server *s)
     api_works_free(s->works);
     api_pulls_free(s->pulls);
     api_state_free(s->answers);
-    if (s->store_open) store_close(&s->store);
+    if (s->store_open) {
+        server_models_changed(s);
+        store_close(&s->store);
+    }
     mem_free(s->tls_cert);
     mem_free(s->tls_key);
     replays_free(&s->replays);

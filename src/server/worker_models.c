@@ -23,7 +23,7 @@ struct models {
 struct load_fields {
     uint32_t num_ctx, num_batch, num_thread;
     int32_t speculate;
-    const char *kv_type, *kv_type_v, *scaling;
+    const char *kv_type, *kv_type_v, *scaling, *chat_template, *spare_template;
     const struct json *adapters;
     struct hearth_rope_options rope;
 };
@@ -38,6 +38,8 @@ static const struct read_row load_row[] = {
     { "kv_type_v", READ_STR, AT(kv_type_v), 0, 0 },
     { "adapters", READ_ARRAY, AT(adapters), 0, 0 },
     { "rope_scaling", READ_STR, AT(scaling), 0, 0 },
+    { "chat_template", READ_STR, AT(chat_template), 0, 0 },
+    { "spare_template", READ_STR, AT(spare_template), 0, 0 },
 #define ROPE(option, name, alias, kind, value, fallback, help, field, min, max) { name, READ_##kind, AT(rope.field), min, max },
 #include "engine/rope.def"
 #undef ROPE
@@ -224,7 +226,8 @@ int models_take(struct models *s, struct task *t, int pin, struct err *err)
                                                   .kv_files = o->cache_bytes ? o->cache_folder : NULL,
                                                   .kv_files_limit = o->cache_bytes };
     int rc = read_load(t->head.load, &f, &load, err);
-    load.model = (struct hearth_model_options){ .threads = f.num_thread ? f.num_thread : o->threads, .rope = f.rope };
+    load.model = (struct hearth_model_options){ .threads = f.num_thread ? f.num_thread : o->threads, .rope = f.rope,
+                                                .chat_template = f.chat_template, .spare_template = f.spare_template };
     load.engine.n_ctx = f.num_ctx ? f.num_ctx : o->n_ctx;
     load.engine.speculate = f.speculate;
     if (rc == 0) rc = read_adapters(s, path, f.adapters, &load, &parsed, err);

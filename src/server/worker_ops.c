@@ -102,7 +102,9 @@ static int info_run(struct task *t, struct err *err)
         rc = models_take(t->w->models, t, 0, err);
         return rc < 0 ? rc : describe(t, t->loaded->model, t->loaded->n_ctx, err);
     }
-    struct hearth_model_options mo = { .threads = 1, .kv_limit = 1 << 20 };
+    struct hearth_model_options mo = { .threads = 1, .kv_limit = 1 << 20,
+                                       .chat_template = json_str(json_get(f.load, "chat_template"), NULL),
+                                       .spare_template = json_str(json_get(f.load, "spare_template"), NULL) };
     rc = strcmp(f.model, "embedded") ? hearth_model_open(&m, f.model, &mo, &e) : hearth_model_open_embedded(&m, &mo, &e);
     if (rc == HEARTH_EFORMAT || rc == HEARTH_EIO) t->kind = "engine";
     if (rc < 0) return err_of_hearth(err, &e);
