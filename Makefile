@@ -17,7 +17,7 @@ include mk/install.mk
 all: $(PROGRAM) $(BUILD)/libhearth.a
 
 check: tests
-	@$(RUN_TESTS) tools/selftest tools/selftest-compare tools/check-layers tools/check-style $(TESTS)
+	@$(RUN_TESTS) tools/selftest tools/selftest-compare tools/check-layers tools/check-style tools/check-packages $(TESTS)
 
 clean:
 	rm -rf build hearth compile_commands.json

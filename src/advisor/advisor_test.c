@@ -44,6 +44,10 @@ static void chips_by_name(void **state)
     near((double)m.room, 384 * GIB, 1e-9, "the GPU's usual limit");
     assert_string_equal(machine("apple m1 max 32 GB").name, "Apple M1 Max 32 GB");
     assert_string_equal(machine("M1 16GB").name, "Apple M1 16 GB");
+    /* What Metal recommends, as such machines have printed it. */
+    near((double)machine("m4max36GB").room, 27 * GIB, 1e-9, "27648 MiB of 36 GB");
+    near((double)machine("M1 Max 32GB").room, 21845.33 * GIB / 1024, 1e-6, "21845.33 MiB of 32 GB");
+    near((double)machine("M1 Max 64GB").room, 48 * GIB, 1e-9, "49152 MiB of 64 GB");
     assert_string_equal(machine("m4max36GB").name, "Apple M4 Max 36 GB");
     assert_string_equal(machine("M4 Max 32-core 36GB").name, "Apple M4 Max 32-core 36 GB");
     assert_string_equal(machine("rtx4090").name, "RTX 4090 24 GB");

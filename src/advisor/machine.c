@@ -88,7 +88,7 @@ static void set_room(struct machine *m)
     uint64_t system = total / 8 < 8 * G ? total / 8 : 8 * G;
     if (m->kind == MACHINE_GPU) system = total / 20 < G ? total / 20 : G;
     m->room = m->room_raised = total - system;
-    if (m->kind == MACHINE_APPLE) m->room = total > 36 * G ? total / 4 * 3 : total / 3 * 2;
+    if (m->kind == MACHINE_APPLE) m->room = total >= 36 * G ? total / 4 * 3 : total / 3 * 2;
 }
 
 int machine_parse(struct machine *out, const char *text, struct err *err)

@@ -71,13 +71,14 @@ void os_cpu_name(char *dst, size_t n)
     if (n) dst[got < n ? got : n - 1] = 0;
 }
 
-/* The limit that was set, else the usual one: three quarters, on machines up to 36 GB two thirds. */
+/* The limit that was set (0: none), else what Metal calls recommended, as machines have printed it: three quarters from 36 GB on
+ * (27 of 36, 48 of 64, 72 of 96), two thirds below (10.7 of 16, 21.3 of 32).  advisor/machine.c has the same rule. */
 uint64_t os_gpu_share(void)
 {
     uint64_t total = os_memory_total(), mb = sysctl_u64("iogpu.wired_limit_mb");
     if (!sysctl_u64("hw.optional.arm64")) return 0;
     if (mb) return mb << 20;
-    return total > (uint64_t)36 << 30 ? total / 4 * 3 : total / 3 * 2;
+    return total >= (uint64_t)36 << 30 ? total / 4 * 3 : total / 3 * 2;
 }
 
 bool os_huge_bytes(const void *p, uint64_t n, uint64_t *huge)
