@@ -276,7 +276,8 @@ static int failure(const struct fetch *f, CURLcode code, struct err *err)
     if (f->inward) return err_set(err, ERR_ARG, "%s: is redirected to, and lies inside our own network; refused", host);
     if (f->encoded) return err_set(err, ERR_FORMAT, "%s: sends a compressed answer that nobody asked for", host);
     if (f->refused) return err_set(err, ERR_CANCELLED, "%s: the answer is not what was asked for", host);
-    return err_set(err, ERR_IO, "%s: %s", host, f->error[0] ? f->error : curl_easy_strerror(code));
+    return err_set(err, ERR_IO, "%s: %s%s", host, f->error[0] ? f->error : curl_easy_strerror(code),
+                   code == CURLE_COULDNT_RESOLVE_HOST ? "; is this machine online?" : "");
 }
 
 /* One hop; a redirect leaves f->location. */

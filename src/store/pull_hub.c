@@ -59,6 +59,7 @@ static int get_json(struct pull *p, const char *url, struct json **j, struct err
     fmt_into(what, sizeof what, "%s/%s/%s", p->name.host, p->name.space, p->name.model);
     *j = NULL;
     int rc = fetch_text(p->fetch, &r, PAGE_MAX, &text, err);
+    if (rc < 0) rc = err_prefix(err, rc, "%s: ", what);
     if (rc == 0 && fetch_answer(p->fetch)->status != 200) rc = pull_status_error(p, what, err);
     if (rc == 0 && (rc = json_parse(j, text.data, text.len, err)) < 0) rc = err_prefix(err, rc, "%s: ", what);
     buf_release(&text);
