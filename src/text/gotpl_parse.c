@@ -32,6 +32,8 @@ static bool expect(struct go_parser *p, enum go_tok type)
     return !p->base.rc;
 }
 
+static bool same(struct str a, struct str b) { return a.n == b.n && memcmp(a.p, b.p, a.n) == 0; }
+
 static struct node *parse_pipe(struct go_parser *p, enum go_tok end, bool loop);
 
 /* ---- operands ---- */
@@ -82,7 +84,7 @@ static struct node *parse_variable(struct go_parser *p)
     if (!e) return NULL;
     e->text = p->cur.s;
     for (uint32_t i = p->n_var; i-- > 0;)
-        if (p->var[i].n == e->text.n && !memcmp(p->var[i].p, e->text.p, e->text.n)) {
+        if (same(p->var[i], e->text)) {
             e->val = v_int(i);
             go_next(p);
             return e;
@@ -191,7 +193,7 @@ static bool set_targets(struct go_parser *p, struct node *set, bool assign)
             continue;
         }
         uint32_t k = p->n_var;
-        while (k-- > 0 && !(p->var[k].n == v->text.n && !memcmp(p->var[k].p, v->text.p, v->text.n))) continue;
+        while (k-- > 0 && !same(p->var[k], v->text)) continue;
         if (k == UINT32_MAX) return parser_fail(&p->base, "the variable $%.*s is not set here", STR_ARG(v->text)), false;
         v->val = v_int(k);
     }
@@ -271,7 +273,7 @@ static bool parse_def(struct go_parser *p, struct str name)
     struct node *body = parse_list(p, false);
     if (!body || !parse_end(p)) return false;
     struct go_def *d = p->tree->defs;
-    while (d && !(d->name.n == name.n && !memcmp(d->name.p, name.p, name.n))) d = d->next;
+    while (d && !same(d->name, name)) d = d->next;
     if (d && d->body->n && body->n)
         return parser_fail(&p->base, "there are two templates \"%.*s\"", STR_ARG(name)), false;
     if (!d && (d = arena_new(p->base.mem, struct go_def, 1))) {
@@ -408,7 +410,7 @@ static bool finish(struct go_parser *p, struct node *body)
     p->tree->main = (struct go_def){ .body = body, .n_slot = p->n_slot };
     for (struct node *s = p->calls; s; s = s->d)
         for (struct go_def *d = p->tree->defs; d; d = d->next)
-            if (d->name.n == s->text.n && !memcmp(d->name.p, s->text.p, s->text.n)) {
+            if (same(d->name, s->text)) {
                 s->b = d->body;
                 s->val = v_int(d->n_slot);
             }
@@ -430,6 +432,7 @@ int gotpl_compile(struct go_tree **out, struct arena *mem, const char *source, s
     p->lx = (struct go_lexer){ .at = copy, .end = copy + n, .line_start = copy, .line = 1 };
     p->tree = *out;
     p->n_var = p->n_slot = 1;                          /* $, whose name is empty */
+    p->var[0] = STR("");
     go_next(p);
     struct node *body = p->base.rc ? NULL : parse_list(p, true);
     if (body && finish(p, body)) return 0;
