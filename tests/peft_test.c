@@ -5,7 +5,9 @@
 
 #include "base/mem.h"
 #include "hearth.h"
+#include "format/peft.h"
 #include "tests/hf_folder.h"
+#include "tests/program.h"
 #include "tests/testing.h"
 #include "tests/tiny_adapter.h"
 
@@ -352,6 +354,39 @@ static void what_is_not_understood_is_named(void **state)
     ta_free(&a);
 }
 
+/* hearth convert makes a GGUF adapter that does the same. */
+static void converted(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    for (size_t i = 0; i < 4; i++) {
+        struct ta a = make(i, 3);
+        write_folder(&a, (i == 2 ? MIXTRAL : 0) | (i == 3 ? NESTED : 0), i == 0 || i == 2 ? kind[i].E : 0, peft_8);
+        run(file, folder, 0.5f, want);
+        struct result r = PROGRAM(NULL, "convert", folder, lora, "--base", file, "--force");
+        program_expect(&r, 0);
+        program_free(&r);
+        struct gguf *g = parse(lora);
+        assert_null(gguf_find(g, PEFT_HALF_SPLIT));
+        assert_true(gguf_n_tensors(g) == 2 * a.n);
+        gguf_close(g);
+        run(file, lora, 0.5f, got);
+        same_bits(kind[i].arch);
+        if (i == 0) {
+            r = PROGRAM(NULL, "convert", folder, lora, "--force");
+            program_expect(&r, 1);
+            program_contains(r.err, "--base MODEL says for which model");
+            program_free(&r);
+            r = PROGRAM(NULL, "convert", file, lora, "--force", "--base", file);
+            program_expect(&r, 1);
+            program_contains(r.err, "is no folder with an adapter");
+            program_free(&r);
+        }
+        clear_folder();
+        ta_free(&a);
+    }
+}
+
 static void memory_runs_out(void **state)
 {
     (void)state;
@@ -405,6 +440,7 @@ int main(void)
         cmocka_unit_test(mlx_is_gguf),
         cmocka_unit_test(scales_of_all_kinds),
         cmocka_unit_test(what_is_not_understood_is_named),
+        cmocka_unit_test(converted),
         cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, begin, end);

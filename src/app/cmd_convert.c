@@ -8,10 +8,11 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "format/hf.h"
+#include "format/peft.h"
 
 enum { PROGRESS_NS = 100000000, BAR = 30 };
 
-struct fields { bool force; int expand; };
+struct fields { bool force; int expand; const char *base; };
 enum { KEEP, AS_F32, AS_F16, AS_BF16 };
 
 #define AT(field) offsetof(struct fields, field)
@@ -19,13 +20,14 @@ static const struct opt row[] = {
     { "expand", NULL, 0, OPT_CHOICE, "no|f32|f16|bf16", "no", "how to write quantised numbers that no GGUF "
                                                               "type holds exactly", NULL,
       AT(expand), 0, 0 },
+    { "base", NULL, 0, OPT_STR, "MODEL", NULL, "the model that an adapter is for", NULL, AT(base), 0, 0 },
     { "force", NULL, 'f', OPT_FLAG, NULL, NULL, "replace FILE when it exists", NULL, AT(force), 0, 0 },
 };
 
 #define GROUPED "ssm.value_heads_grouped"
 
 struct convert {
-    const struct gguf *g;
+    const struct gguf *g, *base;       /* base: of an adapter, else NULL */
     int expand;
     struct gguf_writer *w;
     uint64_t done, total, begun, shown;
@@ -175,12 +177,17 @@ static uint32_t arch_u32(const struct gguf *g, const char *key)
 /* Q and K of some architectures are stored otherwise in GGUF files; the key that says so goes. */
 static void read_rotation(struct convert *c)
 {
+    const struct gguf *sizes = c->base ? c->base : c->g;
     char name[160];
     bool half = false;
-    if (arch_key(c->g, "rope.half_split", name, sizeof name)) gguf_get_bool(c->g, name, &half);
+    if (c->base) gguf_get_bool(c->g, PEFT_HALF_SPLIT, &half);
+    else if (arch_key(c->g, "rope.half_split", name, sizeof name)) gguf_get_bool(c->g, name, &half);
     if (!half) return;
-    c->head = arch_u32(c->g, "attention.key_length");
-    c->rotated = arch_u32(c->g, "rope.dimension_count");
+    c->head = arch_u32(sizes, "attention.key_length");
+    if (!c->head && arch_u32(sizes, "attention.head_count"))
+        c->head = arch_u32(sizes, "embedding_length") / arch_u32(sizes, "attention.head_count");
+    c->rotated = arch_u32(sizes, "rope.dimension_count");
+    if (!c->rotated) c->rotated = c->head;
     if (!c->head || c->rotated > c->head || c->rotated % 2) c->head = c->rotated = 0;
 }
 
@@ -256,8 +263,10 @@ static int put_keys(struct convert *c, struct err *err)
     bool pad = tokens && e && tokens->item == GGUF_STRING && tokens->count < e->ne[1];
     for (size_t i = 0; i < gguf_n_kv(c->g) && rc == 0; i++) {
         const struct gguf_kv *kv = gguf_kv_at(c->g, i);
-        if (is_key(kv, half) || is_key(kv, grouped) || is_key(kv, "split.no") || is_key(kv, "split.count") || is_key(kv,
-                                                                                              "split.tensors.count")) continue;
+        const char *const own[] = { half, grouped, PEFT_HALF_SPLIT, "split.no", "split.count", "split.tensors.count" };
+        bool left = false;
+        for (size_t k = 0; k < sizeof own / sizeof *own; k++) left |= is_key(kv, own[k]);
+        if (left) continue;
         if (!pad) gguf_copy_kv(c->w, kv);
         else if (kv == tokens) rc = pad_tokens(c, tokens, kinds, err);
         else if (is_key(kv, "tokenizer.ggml.scores")) rc = put_scores(c, kv, e->ne[1], err);
@@ -267,6 +276,9 @@ static int put_keys(struct convert *c, struct err *err)
 }
 
 /* ---- the file ---- */
+
+/* Half A of a pair of an adapter has the rows of its rank. */
+static bool is_half_a(const char *name) { return strlen(name) > 7 && !strcmp(name + strlen(name) - 7, ".lora_a"); }
 
 /* What is to be moved in "blk.7.attn_q.weight" and its like. */
 static int choose_order(const struct convert *c, struct piece *p, struct err *err)
@@ -282,7 +294,7 @@ static int choose_order(const struct convert *c, struct piece *p, struct err *er
     const char *part = strncmp(t->name, "blk.", 4) ? NULL : strchr(t->name + 4, '.');
     size_t i = 0, n = sizeof moved / sizeof *moved;
     while (part && i < n && !(moved[i].is && !strncmp(part, moved[i].part, strlen(moved[i].part)))) i++;
-    if (!part || i == n) return 0;
+    if (!part || i == n || is_half_a(t->name)) return 0;
     p->order = moved[i].order;
     p->first = moved[i].first;
     p->unit = moved[i].unit;
@@ -378,22 +390,44 @@ static int write_file(struct convert *c, const char *path, struct err *err)
     return rc;
 }
 
+/* The adapter of a folder, for the model that --base names, or a model. */
+static int open_input(struct convert *c, struct gguf **g, struct gguf **base, const char *path, const char *name,
+                      struct err *err)
+{
+    struct gguf_str arch;
+    *g = *base = NULL;
+    if (!peft_is(path)) {
+        if (name) return err_set(err, ERR_ARG, "%s: is no folder with an adapter, and --base is for those", path);
+        return named_file_open(g, path, err);
+    }
+    if (!name) return err_set(err, ERR_ARG, "%s: is an adapter; --base MODEL says for which model", path);
+    int rc = named_file_open(base, name, err);
+    if (rc < 0) return rc;
+    if (gguf_get_str(*base, "general.architecture", &arch) && arch.n >= 6 && !memcmp(arch.s, "qwen35", 6))
+        return err_set(err, ERR_UNSUPPORTED, "%s: value heads of Qwen 3.5 have another order in GGUF, and moving those of "
+                       "adapters is not supported", path);
+    c->base = *base;
+    return peft_open(g, path, *base, err);
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     struct fields f = { 0 };
     struct parsed p;
     struct err err = { 0 };
-    struct gguf *g;
+    struct gguf *g, *base;
     int rc;
     if (!command_parse(self, argc, argv, (struct command_operands){ 2, 2 }, &f, &p, &rc)) return rc;
     const char *path = p.operand[1];
     if (!f.force && os_file_exists(path)) return term_fail("%s exists already; --force replaces it", path);
-    if (named_file_open(&g, p.operand[0], &err) < 0) return term_fail("%s", err.msg);
-    struct convert c = { .g = g, .expand = f.expand };
-    rc = write_file(&c, path, &err);
+    struct convert c = { .expand = f.expand };
+    rc = open_input(&c, &g, &base, p.operand[0], f.base, &err);
+    c.g = g;
+    if (rc == 0) rc = write_file(&c, path, &err);
     term_progress_end();
-    size_t n = gguf_n_tensors(g);
+    size_t n = g ? gguf_n_tensors(g) : 0;
     gguf_close(g);
+    gguf_close(base);
     if (rc == ERR_CANCELLED) return 128 + signals_pending();
     if (rc < 0) return term_fail("%s", err.msg);
     struct buf b = { 0 };
@@ -404,12 +438,13 @@ static int run(const struct command *self, int argc, char **argv)
 const struct command command_row_convert = {
     .name = "convert",
     .operands = "MODEL FILE",
-    .summary = "write a model as one GGUF file",
+    .summary = "write a model or an adapter as one GGUF file",
     .about = "MODEL is a folder from the Hugging Face Hub (config.json, tokenizer and safetensors), or a split GGUF file by its\n"
              "first part.  The numbers are kept as they are: nothing is quantised or rounded (quantised ones that "
              "no GGUF type can\n"
              "hold are refused, or written as --expand says).  FILE appears under its name when it is complete.  Hearth runs\n"
-             "such folders without converting; a GGUF file is for other programs, and for keeping.\n",
+             "such folders without converting; a GGUF file is for other programs, and for keeping.  MODEL may also be the\n"
+             "folder of an adapter (PEFT or mlx-lm), with --base: FILE is then a GGUF adapter.\n",
     .example = "Qwen3-0.6B model.gguf",
     .options = { row, sizeof row / sizeof *row },
     .run = run,
