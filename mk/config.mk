@@ -47,7 +47,7 @@ ifeq ($(EMULATE),avx512)
 endif
 # Integer kernels unpack blocks by loops in C that the compiler makes into vectors; so do packers.
 FLAGS_unpack := $(if $(SAN),,-O3)
-UNPACKERS    := src/kernel/matmul/dot_% src/kernel/matmul/panel_% src/quant/pack%
+UNPACKERS    := src/kernel/matmul/dot_% src/kernel/matmul/panel_% src/kernel/matmul/lanes_% src/quant/pack%
 # References define the result: nothing clever may happen to them.
 FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
 

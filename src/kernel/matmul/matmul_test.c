@@ -287,10 +287,10 @@ static void check_type(enum dtype type)
 
 static void check_extremes(enum dtype type)
 {
-    static const size_t Ts[] = { 1, 4, 6, 17 };
+    static const size_t Ts[] = { 1, 4, 6, 8, 16, 17 };
     for (int how = 0; how < N_PATTERNS; how++)
         for (int kind = 0; kind < N_X; kind++)
-            for (size_t t = 0; t < 4; t++) {
+            for (size_t t = 0; t < sizeof Ts / sizeof *Ts; t++) {
                 struct scene s = { type, Ts[t], 34, 1024, (enum pattern)how, (enum x_kind)kind, false };
                 check_scene(&s);
             }

@@ -4,13 +4,12 @@
 #define PANEL_WIDTH 32
 #define PANEL_FROM 3
 #include "kernel/matmul/panel_x86.h"
+#include "kernel/matmul/read_avx512.h"
 
 enum { TILE = 4, VECS = EIGHTS / 2, VNNI = 1 };
 
 /* Vector v of a row of panels. */
 #define VEC(array, v) load512((array) + 2 * (v))
-
-INLINE __m512i load512(const void *p) { return _mm512_load_si512(p); }
 
 INLINE __m512i spread(const void *p)
 {
@@ -332,52 +331,7 @@ MULTIPLY(multiply_FINE_31, panel_fine, tile_fine(p, &c, nt))
 
 /* ---- unpacking: 16 rows at a time --------------------------------------------------------------------------------------- */
 
-/* Four bytes of 16 rows as one register for each k: 32 bytes at `at`. */
-INLINE void load_rows16(const uint8_t *const *row, size_t at, __m512i *v)
-{
-    __m512i a[8], b[8];
-    UNROLL for (int i = 0; i < 8; i++) {            /* rows 0..3 beside 4..7, and 8..11 beside 12..15 */
-        const int r = i < 4 ? i : i + 4;
-        v[i] = _mm512_inserti64x4(_mm512_castsi256_si512(load256(row[r] + at)), load256(row[r + 4] + at), 1);
-    }
-    UNROLL for (int i = 0; i < 8; i += 2) {
-        a[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        a[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    UNROLL for (int i = 0; i < 8; i += 4) {
-        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
-        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
-        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
-        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
-    }
-    UNROLL for (int i = 0; i < 4; i++) {
-        v[i] = _mm512_shuffle_i64x2(b[i], b[i + 4], 0x88);
-        v[i + 4] = _mm512_shuffle_i64x2(b[i], b[i + 4], 0xdd);
-    }
-}
-
-/* The same of 16 bytes. */
-INLINE void load_rows16_half(const uint8_t *const *row, size_t at, __m512i *v)
-{
-    __m512i z[4];
-    UNROLL for (int i = 0; i < 4; i++) {
-        z[i] = _mm512_castsi128_si512(load128(row[i] + at));
-        z[i] = _mm512_inserti32x4(z[i], load128(row[i + 4] + at), 1);
-        z[i] = _mm512_inserti32x4(z[i], load128(row[i + 8] + at), 2);
-        z[i] = _mm512_inserti32x4(z[i], load128(row[i + 12] + at), 3);
-    }
-    __m512i a = _mm512_unpacklo_epi32(z[0], z[1]), b = _mm512_unpackhi_epi32(z[0], z[1]);
-    __m512i c = _mm512_unpacklo_epi32(z[2], z[3]), d = _mm512_unpackhi_epi32(z[2], z[3]);
-    v[0] = _mm512_unpacklo_epi64(a, c);
-    v[1] = _mm512_unpackhi_epi64(a, c);
-    v[2] = _mm512_unpacklo_epi64(b, d);
-    v[3] = _mm512_unpackhi_epi64(b, d);
-}
-
 INLINE void put(void *to, int v, __m512i x) { _mm512_storeu_si512((__m512i *)to + v, x); }
-
-/* An f16 in the lower half of each 32 bits. */
-INLINE __m512i halves_as_floats(__m512i v) { return _mm512_castps_si512(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v))); }
 
 /* The f16 at one place of 16 rows. */
 INLINE __m512i load_scales16(const uint8_t *const *row, size_t at)
@@ -485,5 +439,13 @@ INLINE void lay_q4_0(struct panel_block *p, const uint8_t *const *rows)
         }
 }
 
+/* 7, 8, 15 and 16 tokens are taken as lanes: 8 are 6 to 16 % faster so, 5 of them, or 12 of 16, slower. */
+enum { LANES_FROM = 7, LANES_TO = 16 };
+INLINE size_t few_bytes(const struct matmul *m, size_t T) { return T < LANES_FROM ? 0 : lanes_scratch_avx512(m->K); }
+#define FEW(name)                                               \
+    if (j->T <= LANES_TO && (j->T + 1) % 8 <= 1 && j->T >= LANES_FROM) {        \
+        lanes_##name##_avx512(j, r0, r1);                       \
+        return;                                                 \
+    }
 #define SUFFIX avx512
 #include "kernel/matmul/panel_x86.inc"
