@@ -5,6 +5,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
+enum { REMEMBERED = 1024 };
+
 void admit_limits(struct admit *a, uint32_t running, uint32_t waiting, uint32_t per_user)
 {
     lock_take(&a->lock);
@@ -16,16 +18,41 @@ void admit_limits(struct admit *a, uint32_t running, uint32_t waiting, uint32_t 
 
 /* ---- under the lock ---- */
 
+static void user_out(struct admit *a, struct admit_user *u)
+{
+    if (a->user == u) a->user = u->next == u ? NULL : u->next;
+    u->prev->next = u->next;
+    u->next->prev = u->prev;
+    a->n_users--;
+    mem_free(u);
+}
+
+/* Those without jobs who have had no more than others, or all when nobody asks for anything. */
+static void forget(struct admit *a)
+{
+    bool idle = !a->running && !a->waiting;
+    for (uint32_t i = a->n_users; i-- > 0 && a->user;) {
+        struct admit_user *u = a->user;
+        a->user = u->next;
+        if (!u->n && (idle || u->served <= a->clock || a->n_users > REMEMBERED)) user_out(a, u);
+    }
+    if (!a->user) a->clock = 0;
+}
+
 static struct admit_user *user_of(struct admit *a, const char *name)
 {
     struct admit_user *u = a->user;
     if (u)
         do {
-            if (!strncmp(u->name, name, sizeof u->name - 1)) return u;
+            if (!strncmp(u->name, name, sizeof u->name - 1)) break;
             u = u->next;
         } while (u != a->user);
-    if (!(u = mem_new(1, sizeof *u))) return NULL;
+    bool known = u && !strncmp(u->name, name, sizeof u->name - 1);
+    if (!known && !(u = mem_new(1, sizeof *u))) return NULL;
+    if (u->served < a->clock) u->served = a->clock;
+    if (known) return u;
     fmt_into(u->name, sizeof u->name, "%s", name);
+    a->n_users++;
     if (!a->user) {
         a->user = u->prev = u->next = u;
         return u;
@@ -36,14 +63,18 @@ static struct admit_user *user_of(struct admit *a, const char *name)
     return u;
 }
 
-/* Without jobs nobody is remembered. */
 static void user_less(struct admit *a, struct admit_user *u)
 {
-    if (--u->n) return;
-    if (a->user == u) a->user = u->next == u ? NULL : u->next;
-    u->prev->next = u->next;
-    u->next->prev = u->prev;
-    mem_free(u);
+    if (!--u->n) forget(a);
+}
+
+/* It begins to run. */
+static void charge(struct admit *a, struct ticket *t)
+{
+    struct admit_user *u = t->user;
+    if (u->served > a->clock) a->clock = u->served;
+    t->guess = a->mean_cost;
+    u->served += t->guess;
 }
 
 static void take_out(struct admit *a, struct ticket *t)
@@ -74,6 +105,7 @@ enum admission admit_enter(struct admit *a, struct ticket *t, const char *user, 
         } else if (runs) {
             t->state = TICKET_RUNS;
             a->running++;
+            charge(a, t);
         } else {
             t->state = TICKET_WAITS;
             t->prev = u->last;
@@ -86,18 +118,21 @@ enum admission admit_enter(struct admit *a, struct ticket *t, const char *user, 
     return r;
 }
 
-void admit_leave(struct admit *a, struct ticket *t)
+void admit_leave(struct admit *a, struct ticket *t, uint64_t cost)
 {
     lock_take(&a->lock);
     if (t->state == TICKET_WAITS) {
         take_out(a, t);
         user_less(a, t->user);
     } else if (t->state == TICKET_RUNS) {
+        struct admit_user *u = t->user;
         uint64_t ran = os_now_ns() - t->since;
         a->mean_ns = a->mean_ns ? a->mean_ns - a->mean_ns / 8 + ran / 8 : ran;
+        a->mean_cost = a->mean_cost ? a->mean_cost - a->mean_cost / 8 + cost / 8 : cost;
+        u->served = u->served + cost > t->guess ? u->served + cost - t->guess : 0;
         a->running--;
         t->state = TICKET_NONE;
-        user_less(a, t->user);
+        user_less(a, u);
     }
     lock_give(&a->lock);
 }
@@ -119,14 +154,18 @@ struct ticket *admit_next(struct admit *a)
     struct ticket *t = NULL;
     lock_take(&a->lock);
     if (a->waiting && a->running < a->max_running) {
-        struct admit_user *u = a->user;
-        while (!u->first) u = u->next;
-        t = u->first;
+        struct admit_user *u = a->user, *least = NULL;
+        do {
+            if (u->first && (!least || u->served < least->served)) least = u;
+            u = u->next;
+        } while (u != a->user);
+        t = least->first;
         take_out(a, t);
         t->state = TICKET_RUNS;
         t->since = os_now_ns();
         a->running++;
-        a->user = u->next;
+        charge(a, t);
+        a->user = least->next;
     }
     lock_give(&a->lock);
     return t;

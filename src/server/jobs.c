@@ -59,6 +59,7 @@ static void watch(struct exchange *x, const struct json *event)
         if (!x->first_at) x->first_at = now;
         else if (x->text_at) metrics_between(&x->s->metrics, x->model, seconds(x->text_at, now));
         x->text_at = now;
+        x->n_answer++;                                        /* about a token; the end tells how many they were */
         return;
     }
     if (!strcmp(name, "start")) {
@@ -66,8 +67,12 @@ static void watch(struct exchange *x, const struct json *event)
         x->n_cached = count_of(event, "cached_tokens");
     } else if (!strcmp(name, "end") && (reason = json_str(json_get(event, "reason"), NULL)) != NULL)
         fmt_into(x->reason, sizeof x->reason, "%s", reason);
-    else if (!strcmp(name, "done"))
+    else if (!strcmp(name, "done")) {
+        const struct json *texts = json_get(event, "tokens");      /* of texts that were embedded, each */
         x->n_answer = count_of(event, "answer_tokens");
+        for (size_t i = 0; i < json_len(texts); i++) x->n_prompt += (uint64_t)json_int(json_at(texts, i));
+        if (!json_len(texts)) x->n_prompt += count_of(event, "tokens");
+    }
     else if (!strcmp(name, "error")) {
         const char *kind = json_str(json_get(event, "kind"), NULL);
         fmt_into(x->reason, sizeof x->reason, "%s", kind ? kind : "error");
@@ -85,6 +90,12 @@ static void count_job(struct exchange *x, const struct json *last)
             .done = last });
 }
 
+/* In tokens of a prompt that were evaluated; to write one takes about as long as to read four. */
+static uint64_t cost_of(const struct exchange *x)
+{
+    return 1 + (x->n_prompt > x->n_cached ? x->n_prompt - x->n_cached : 0) + 4 * x->n_answer;
+}
+
 static void on_event(void *arg, const struct json *event, bool last)
 {
     struct exchange *x = arg;
@@ -98,7 +109,7 @@ static void on_event(void *arg, const struct json *event, bool last)
     }
     lock_give(&x->lock);
     if (last) {
-        admit_leave(&s->admit, &x->ticket);                   /* first: fn may submit the next */
+        admit_leave(&s->admit, &x->ticket, cost_of(x));       /* first: fn may submit the next */
         count_job(x, event);
     }
     fn(x, event, last);
@@ -252,7 +263,7 @@ bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn
     server_trace(x, job);
     x->waiting = job;
     x->submitted = os_now_ns();
-    x->given = x->text_at = 0;
+    x->given = x->text_at = x->n_prompt = x->n_cached = x->n_answer = 0;
     exchange_share(x);
     lock_take(&x->lock);
     x->fn = fn;
@@ -271,7 +282,7 @@ bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn
     lock_give(&x->lock);
     json_free(x->waiting);
     x->waiting = NULL;
-    admit_leave(&x->s->admit, &x->ticket);
+    admit_leave(&x->s->admit, &x->ticket, 0);
     if (rc < 0) exchange_fail_err(x, &e);
     jobs_next(x->s);
     exchange_free(x);
