@@ -832,6 +832,25 @@ static void hostile_models(void **state)
     program_free(&r);
 }
 
+/* As `hearth serve` starts it: it looks at what it is to fetch itself. */
+static void for_a_server_only_known_hosts(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    wipe();
+    static const char *const name[] = { "evil.example/a/b", "https://127.0.0.1:1/x.gguf", "http://localhost:1/a/b", "./x.gguf" };
+    char command[1024], text[1024];
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        snprintf(command, sizeof command, "%s pull --json --yes --to-parent -- '%s' 3>&1", getenv("PROGRAM"), name[i]);
+        FILE *f = popen(command, "r");
+        size_t n = fread(text, 1, sizeof text - 1, f);
+        text[n] = 0;
+        assert_int_not_equal(pclose(f), 0);
+        program_contains(text, "are not fetched for clients");
+    }
+    assert_int_equal(atomic_load(&server.state->requests), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -846,6 +865,7 @@ int main(void)
         cmocka_unit_test(two_fetch_one_without_a_digest),
         cmocka_unit_test(wrong_bytes), cmocka_unit_test(lies),
         cmocka_unit_test(hostile_manifests), cmocka_unit_test(hostile_models),
+        cmocka_unit_test(for_a_server_only_known_hosts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

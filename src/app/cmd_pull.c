@@ -63,6 +63,14 @@ static int fail(const struct fields *f, const char *message)
     return f->to_parent ? EXIT_RUN : term_fail("%s", message);
 }
 
+/* Who serves strangers checks what they name; this process, which alone may dial, does not rely on that. */
+static int check(const char *operand, struct err *err)
+{
+    struct name n;
+    int rc = name_parse(&n, operand, err);
+    return rc == 0 ? pull_check_host(&n, err) : rc;
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     struct fields f = { .jobs = 0 };
@@ -77,6 +85,7 @@ static int run(const struct command *self, int argc, char **argv)
                                   .own = f.own, .chunks = f.chunks, .unverified = &unverified } };
     struct name kept;
     struct err e = { 0 };
+    if (f.to_parent && check(p.operand[0], &e) < 0) return fail(&f, e.msg);
     rc = pulling(&how, p.operand[0], &kept, &e);
     if (rc == ERR_CANCELLED && signals_pending()) return 128 + signals_pending();
     if (rc < 0 && term_closed()) return term_write_failed();

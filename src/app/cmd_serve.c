@@ -254,7 +254,7 @@ static int shut_in(const struct fields *f, struct err *err)
 
 static int begin(struct serving *v, const struct fields *f, const char *model, struct folders *l, struct buf *cache)
 {
-    static const char *const start[] = { "engine", "pull", NULL };
+    static const char *const start[] = { "engine", "pull --json --yes --to-parent --", NULL };
     struct err e = { 0 };
     struct server_options o = { .log = logfile_put, .log_arg = &v->log };
     net_raise_files();

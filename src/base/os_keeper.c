@@ -88,19 +88,32 @@ static bool read_head(int from, struct question *q, int *fd)
 
 /* ---- the keeper ---- */
 
-static bool is_word(const char *const *words, const char *s)
+/* Whether the arguments are those of a row, and one more where that ends with --. */
+static bool is_row(const char *row, char *const *arg)
 {
-    while (*words && strcmp(*words, s) != 0) words++;
-    return *words != NULL;
+    bool open = false;
+    for (; *row; arg++) {
+        size_t n = strcspn(row, " ");
+        if (!*arg || strlen(*arg) != n || memcmp(*arg, row, n) != 0) return false;
+        open = n == 2 && !memcmp(row, "--", 2);
+        row += n + (row[n] == ' ');
+    }
+    return !arg[0] || (open && !arg[1]);
 }
 
-static void start(const char *program, const char *const *words, char *args, size_t n, int fd, struct answer *a)
+static bool is_agreed(const char *const *rows, char *const *arg)
+{
+    while (*rows && !is_row(*rows, arg)) rows++;
+    return *rows != NULL;
+}
+
+static void start(const char *program, const char *const *rows, char *args, size_t n, int fd, struct answer *a)
 {
     char *argv[MAX_ARGS + 2] = { (char *)(uintptr_t)"hearth" }, self[4096];
     size_t k = 1;
     bool whole = n && !args[n - 1];                    /* first: nobody says that the last argument ends */
     for (size_t at = 0; whole && at < n && k <= MAX_ARGS; at += strlen(args + at) + 1) argv[k++] = args + at;
-    if (!whole || k > MAX_ARGS || fd < 0 || !is_word(words, args) || (!program && !os_self_path(self, sizeof self))) {
+    if (!whole || k > MAX_ARGS || fd < 0 || !is_agreed(rows, argv + 1) || (!program && !os_self_path(self, sizeof self))) {
         a->error = EPERM;
         return;
     }
@@ -109,7 +122,7 @@ static void start(const char *program, const char *const *words, char *args, siz
     if (a->pid < 0) a->error = errno;
 }
 
-static void keep(int fd, const char *program, const char *const *words)
+static void keep(int fd, const char *program, const char *const *rows)
 {
     static char args[MAX_BYTES];
     static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
@@ -119,7 +132,7 @@ static void keep(int fd, const char *program, const char *const *words)
     while (read_head(fd, &q, &given)) {
         struct answer a = { .pid = -1 };
         if (q.n > MAX_BYTES || (q.n && !all_in(fd, args, q.n))) break;
-        if (!q.pid) start(program, words, args, q.n, given, &a);
+        if (!q.pid) start(program, rows, args, q.n, given, &a);
         else {
             pid_t got = waitpid(q.pid, &a.status, WNOHANG);
             a.ended = got != 0;
@@ -130,7 +143,7 @@ static void keep(int fd, const char *program, const char *const *words)
     }
 }
 
-int proc_keep(const char *program, const char *const *words, struct err *err)
+int proc_keep(const char *program, const char *const *rows, struct err *err)
 {
     int fd[2];
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) < 0)
@@ -146,7 +159,7 @@ int proc_keep(const char *program, const char *const *words, struct err *err)
         close(fd[0]);
         proc_begin("hearth-keeper");
         sandbox_keep_secrets();                        /* nor may others write to its memory */
-        keep(fd[1], program, words);
+        keep(fd[1], program, rows);
         _exit(0);
     }
     close(fd[1]);

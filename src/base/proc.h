@@ -41,10 +41,10 @@ bool proc_ended(struct proc *p, struct proc_end *out);               /* without 
 void proc_free(struct proc *p);                                      /* kills it, and waits until it is gone; NULL is fine */
 
 /* From here on other processes are started by a small one that this call makes, so that this one can give up starting programs
- * (sandbox_serve).  It starts only `program` (NULL: this one), with one of these words (NULL at the end) as the first argument,
- * and ends with this process, which can no longer look into it or into what it starts (sandbox_apart, where the system can do
- * that).  Before the first thread, once. */
-int  proc_keep(const char *program, const char *const *words, struct err *err);
+ * (sandbox_serve).  It starts only `program` (NULL: this one), with the arguments of one of these rows (words with a space
+ * between; NULL at the end), and one more where that ends with --.  It ends with this process, which can no longer look into it
+ * or into what it starts (sandbox_apart, where the system can do that).  Before the first thread, once. */
+int  proc_keep(const char *program, const char *const *rows, struct err *err);
 
 /* In the child: what lists of processes call it, at most 15 bytes; and it is killed when the thread that started it ends, where
  * the system can do that. */

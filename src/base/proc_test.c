@@ -15,14 +15,14 @@
 
 static char script[400];
 
-/* What is started: a shell that does what its second argument says. */
+/* What is started: a shell that does what its third argument says. */
 static int setup(void **unused)
 {
     (void)unused;
     snprintf(script, sizeof script, "%s/hearth-proc-%d", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (int)getpid());
     FILE *f = fopen(script, "w");
     if (!f) return -1;
-    fputs("#!/bin/sh\neval \"$2\"\n", f);
+    fputs("#!/bin/sh\neval \"$3\"\n", f);
     fclose(f);
     return chmod(script, 0700);
 }
@@ -36,7 +36,7 @@ static int teardown(void **unused)
 /* Starts the script; what it writes to its channel is in out. */
 static struct proc_end run(const char *word, const char *what, char *out, size_t n)
 {
-    const char *args[] = { word, what, NULL };
+    const char *args[] = { word, "--", what, NULL };
     struct proc_end end = { 0 };
     struct proc *p;
     struct chan *c;
@@ -80,7 +80,7 @@ static void how_it_ended_is_told(void **unused)
 static void freeing_kills(void **unused)
 {
     (void)unused;
-    const char *args[] = { "engine", "exec sleep 100", NULL };
+    const char *args[] = { "engine", "--", "exec sleep 100", NULL };
     struct proc *p;
     struct chan *c;
     struct err e;
@@ -162,19 +162,24 @@ static void a_keeper_checks_what_it_is_asked(void **unused)
 /* A process that can start nothing any more has others started, but only what was agreed. */
 static int kept(void)
 {
-    static const char *const words[] = { "engine", "pull", NULL };
-    const char *args[] = { "run", "exit 0", NULL };
+    static const char *const rows[] = { "engine --", "pull --json --", "status", NULL };
+    static const char *const other[][5] = {
+        { "run", "--", "exit 0" }, { "engine" }, { "engine", "exit 0" }, { "engine", "--", "exit 0", "x" }, { "engine --", "x" },
+        { "pull", "--", "exit 0" }, { "pull", "--json", "--hub=x", "--" }, { "status", "x" }, { "statu" }, { "" }, { NULL },
+    };
     struct proc *p;
     struct chan *c;
     struct err e;
     unsigned reached;
     int theirs;
-    if (proc_keep(script, words, &e) < 0 || sandbox_serve(&reached, &e) < 0) return 1;
+    if (proc_keep(script, rows, &e) < 0 || sandbox_serve(&reached, &e) < 0) return 1;
     check_ends();
-    if (chan_pair(&c, &theirs, &e) < 0) return 2;
-    if (proc_start(&p, script, args, theirs, &e) != ERR_IO || p) return 3;
-    if (!strstr(e.msg, "not permitted")) return 4;
-    chan_close(c);
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        if (chan_pair(&c, &theirs, &e) < 0) return 2;
+        if (proc_start(&p, script, other[i], theirs, &e) != ERR_IO || p) return 20 + (int)i;
+        if (!strstr(e.msg, "not permitted")) return 4;
+        chan_close(c);
+    }
     freeing_kills(NULL);
     return 0;
 }

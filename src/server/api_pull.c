@@ -179,19 +179,6 @@ static int start(struct api_pulls *p, const char *id, const char *name, struct e
 
 /* ---- who wants one ---- */
 
-/* A client that may name any host could have this machine dial whatever only it can reach. */
-static int check_host(const struct name *n, struct err *err)
-{
-    struct store s;
-    int rc = store_open(&s, err);
-    if (rc < 0) return rc;
-    if (!pull_host_is_known(&s, n))
-        rc = err_set(err, ERR_DENIED, "models of \"%.200s\" are not fetched for clients; a line with that host in the file "
-                     "\"hosts\" of the model store allows it", n->host);
-    store_close(&s);
-    return rc;
-}
-
 /* What a client calls a model, as `hearth pull` takes it: never a path, never an address of a file, and of a known host. */
 static int name_of(const char *model, char out[API_PULL_NAME], struct err *err)
 {
@@ -200,7 +187,7 @@ static int name_of(const char *model, char out[API_PULL_NAME], struct err *err)
     int rc = name_parse(&n, model, err);
     if (rc == 0 && n.kind != NAME_REGISTRY && n.kind != NAME_HUB)
         rc = err_set(err, ERR_ARG, "\"%.100s\" is no name of a registry or hub", model);
-    if (rc == 0) rc = check_host(&n, err);
+    if (rc == 0) rc = pull_check_host(&n, err);
     if (rc < 0) return rc;
     name_put(&n, &b);
     if (b.bad || !b.data || b.len >= API_PULL_NAME) rc = err_set(err, ERR_LIMIT, "the name of the model is too long");

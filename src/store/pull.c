@@ -203,6 +203,18 @@ int pull_model(struct store *s, const struct name *n, const struct pull_options 
     return rc;
 }
 
+int pull_check_host(const struct name *n, struct err *err)
+{
+    struct store s;
+    int rc = store_open(&s, err);
+    if (rc < 0) return rc;
+    if (!pull_host_is_known(&s, n))
+        rc = err_set(err, ERR_DENIED, "models of \"%.200s\" are not fetched for clients; a line with that host in the file "
+                     "\"hosts\" of the model store allows it", n->host);
+    store_close(&s);
+    return rc;
+}
+
 bool pull_host_is_known(const struct store *s, const struct name *n)
 {
     char path[STORE_PATH], *text;

@@ -60,6 +60,7 @@ int pull_model(struct store *s, const struct name *n, const struct pull_options 
 /* Whether somebody who may not choose where this machine dials to, as a server's client, may name this model: its host is
  * registry.ollama.ai or the Hub, or a line of the file `hosts` of the store. */
 bool pull_host_is_known(const struct store *s, const struct name *n);
+int  pull_check_host(const struct name *n, struct err *err);           /* the same of the user's store; ERR_DENIED */
 
 /* Fetches a blob of a model of ours again that is missing or wrong: from where that model comes, or another of ours that has it.
  * Of a large one only what is wrong, where that is known.  ERR_NOTFOUND when nobody has it any more. */
