@@ -1,7 +1,8 @@
 /* fake_link.h - an engine process that is none: its functions take the place of link.c in a test program.
  *
  * A job's "options" say what it does: "max_tokens" texts "t0 ", "t1 ", ... one each "ms" milliseconds (0: at once), of "bytes"
- * bytes each; "fail": the kind of an error at its end instead of done; "silent": no events until it is cancelled.
+ * bytes each; "fail": the kind of an error at its end instead of done; "silent": no events until it is cancelled; "hung":
+ * nor then, until the link is abandoned.
  * One thread hands out all events, as link.h promises. */
 #ifndef HEARTH_TESTS_FAKE_LINK_H
 #define HEARTH_TESTS_FAKE_LINK_H
@@ -22,7 +23,7 @@ enum { FAKE_JOBS = 4096 };
 struct fake_job {
     uint64_t id, due, step;
     int64_t n, at, bytes;
-    bool cancelled, silent;
+    bool cancelled, silent, hung;
     char fail[32];
     link_event_fn *fn;
     void *arg;
@@ -33,7 +34,7 @@ struct link {
     struct fake_job job[FAKE_JOBS];
     size_t n_jobs, peak;
     uint64_t next;
-    _Atomic bool stop, ready;
+    _Atomic bool stop, ready, abandoned;
     _Atomic uint64_t n_cancelled, cancelled_at, n_submitted, n_over;
     char last_model[256], last_user[64];
 };
@@ -96,7 +97,7 @@ static inline void *fake_run(void *arg)
         for (size_t i = 0; i < FAKE_JOBS; i++) {
             pthread_mutex_lock(&l->lock);
             struct fake_job *j = &l->job[i], copy = *j;
-            bool due = j->id && (j->cancelled || (!j->silent && now >= j->due));
+            bool due = j->id && ((j->cancelled && (!j->hung || l->abandoned)) || (!j->silent && now >= j->due));
             pthread_mutex_unlock(&l->lock);
             if (!due) continue;
             worked = true;
@@ -136,6 +137,14 @@ bool link_drain(struct link *l, uint32_t timeout_ms)
     return true;
 }
 
+void link_abandon(struct link *l)
+{
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < FAKE_JOBS; i++) l->job[i].cancelled = true;
+    pthread_mutex_unlock(&l->lock);
+    l->abandoned = true;
+}
+
 void link_close(struct link *l)
 {
     pthread_mutex_lock(&l->lock);
@@ -158,7 +167,8 @@ int link_submit(struct link *l, struct json *job, link_event_fn *fn, void *arg, 
         *id = ++l->next;
         *j = (struct fake_job){ .id = *id, .due = os_now_ns(), .step = (uint64_t)json_int(json_get(o, "ms")) * 1000000,
                                 .n = json_int(json_get(o, "max_tokens")), .bytes = json_int(json_get(o, "bytes")),
-                                .silent = json_bool(json_get(o, "silent")), .fn = fn, .arg = arg };
+                                .silent = json_bool(json_get(o, "silent")) || json_bool(json_get(o, "hung")),
+                                .hung = json_bool(json_get(o, "hung")), .fn = fn, .arg = arg };
         if (json_get(o, "fail")) snprintf(j->fail, sizeof j->fail, "%s", json_str(json_get(o, "fail"), NULL));
         if (++l->n_jobs > l->peak) l->peak = l->n_jobs;
         rc = 0;

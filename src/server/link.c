@@ -271,13 +271,18 @@ bool link_drain(struct link *l, uint32_t timeout_ms)
     }
 }
 
-void link_close(struct link *l)
+void link_abandon(struct link *l)
 {
-    if (!l) return;
     lock_take(&l->lock);
     l->closing = true;
     if (l->frames) frames_wake(l->frames);
     lock_give(&l->lock);
+}
+
+void link_close(struct link *l)
+{
+    if (!l) return;
+    link_abandon(l);
     os_thread_join(l->thread);
     link_jobs_release(l);
     mem_free(l);

@@ -40,6 +40,8 @@ typedef void link_event_fn(void *arg, const struct json *event, bool last);
 int  link_open(struct link **out, const struct link_options *o, struct err *err);
 /* No new jobs; waits until the present ones are over: true, or false after so long. */
 bool link_drain(struct link *l, uint32_t timeout_ms);
+/* Ends what is left, whatever the engine process does: it is told to end, killed when it does not, and not started again. */
+void link_abandon(struct link *l);
 void link_close(struct link *l);                           /* cancels what is left; each job still gets its last event */
 /* Takes job, also on failure.  *id (not 0) is set before the first event comes.  ERR_ARG: no such job can be; ERR_LIMIT: too
  * large; ERR_CANCELLED: draining; ERR_IO: the engine process does not stay alive. */

@@ -14,6 +14,7 @@ static const struct route *const table[] = {
 #undef ROUTES
 };
 #define LAST_WORDS_NS ((uint64_t)500000000)    /* for clients to hear that their job was cancelled */
+#define ENGINE_NS ((uint64_t)1000000000)       /* for the engine, after that, to end jobs that were cancelled */
 static const char *const table_name[] = {
 #define ROUTES(name) #name,
 #include "server/routes.def"
@@ -393,8 +394,9 @@ void server_close(struct server *s)
         net_wake(&s->wake);
         os_thread_join(s->watcher);
     }
-    /* Jobs that were cancelled get their last event; a load goes on to its end. */
-    while (atomic_load(&s->n_exchanges) || atomic_load(&s->loading)) fs_sleep_ms(1);
+    /* Jobs that were cancelled get their last event; an engine that does not give it is waited for no longer. */
+    for (uint64_t end = os_now_ns() + ENGINE_NS; atomic_load(&s->n_exchanges) || atomic_load(&s->loading); fs_sleep_ms(1))
+        if (os_now_ns() >= end) link_abandon(s->link);
     net_wake_close(&s->wake);
     keys_release(&s->keys);
     api_works_free(s->works);

@@ -468,7 +468,8 @@ static void closing_with_work_left(void **unused)
     (void)unused;
     int fd[8];
     for (int i = 0; i < 8; i++)
-        fd[i] = start_stream("/t/stream", i & 1 ? "{\"silent\":true}" : "{\"max_tokens\":100000,\"ms\":2}");
+        fd[i] = start_stream("/t/stream", i == 5 ? "{\"hung\":true}" : i & 1 ? "{\"silent\":true}"
+                                                                           : "{\"max_tokens\":100000,\"ms\":2}");
     while (atomic_load(&fake->n_submitted) < 8) pause_ms(1);
     server_close(server);
     struct link_state l;
