@@ -348,6 +348,13 @@ static void verified(void **state)
     /* A file of nobody: its digest is remembered, and then compared. */
     expect(PROGRAM(NULL, "verify", in_dir("mine.gguf")), 0, "was not known", NULL);
     expect(PROGRAM(NULL, "verify", in_dir("mine.gguf")), 0, ": good", NULL);
+    /* Names that others gave to files do nothing to a terminal. */
+    store_file("x\x1b[31m\xc2\x9b" "2J.gguf", model, n_model);
+    struct result odd = PROGRAM(NULL, "verify", in_dir("x\x1b[31m\xc2\x9b" "2J.gguf"));
+    program_expect(&odd, 0);
+    assert_null(strchr(odd.out, 0x1b));
+    assert_null(strstr(odd.out, "\xc2\x9b"));
+    program_free(&odd);
 }
 
 static void cleaned_up_when_told(void **state)

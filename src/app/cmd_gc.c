@@ -57,7 +57,7 @@ static int run(const struct command *self, int argc, char **argv)
         if (!l.n || f.remove) buf_puts(&b, l.n ? " freed\n" : "");
         else buf_printf(&b, " could be freed: hearth gc --remove%s\n", f.downloads ? " --downloads" : "");
     }
-    bool written = term_put(&b);
+    bool written = f.json ? term_put(&b) : term_put_clean(&b);
     if (rc < 0) return term_fail("%s", e.msg);
     return written ? EXIT_OK : term_write_failed();
 }

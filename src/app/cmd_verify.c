@@ -188,7 +188,7 @@ static int run(const struct command *self, int argc, char **argv)
     for (size_t i = 0; rc == 0 && i < p.n_operands; i++) rc = check_one(&s, p.operand[i], &c, &e);
     store_close(&s);
     term_progress_end();
-    bool written = term_put(&b);
+    bool written = f.json ? term_put(&b) : term_put_clean(&b);
     if (rc == ERR_CANCELLED && signals_pending()) return 128 + signals_pending();
     if (rc < 0) return term_fail("%s", e.msg);
     if (!written) return term_write_failed();

@@ -78,6 +78,14 @@ bool term_put(struct buf *b)
     return ok;
 }
 
+bool term_put_clean(struct buf *b)
+{
+    struct buf clean = { .bad = b->bad };
+    term_clean(b->data ? b->data : "", b->len, &clean);
+    buf_release(b);
+    return term_put(&clean);
+}
+
 bool term_closed(void) { return out_error == EPIPE; }
 
 bool term_text(const char *s, size_t n)

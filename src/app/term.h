@@ -25,6 +25,7 @@ void term_clean(const char *s, size_t n, struct buf *out);
 bool term_write(const char *s, size_t n);
 bool term_puts(const char *s);
 bool term_put(struct buf *b);                  /* writes b and releases it; false also when b is bad */
+bool term_put_clean(struct buf *b);            /* the same, as term_clean makes it */
 bool term_closed(void);
 /* Text of a model: cleaned for a terminal, as it is for a file or pipe. */
 bool term_text(const char *s, size_t n);
