@@ -262,7 +262,7 @@ static bool append(struct exchange *x, const char *p, size_t n)
         x->taken = 0;
         buf_clear(&x->out);
     }
-    if (waiting + n > x->s->limits.stream_bytes + x->backlog && waiting) return false;
+    if (waiting + n > x->stream_bytes + x->backlog && waiting) return false;
     buf_put(&x->out, p, n);
     return !x->out.bad;
 }

@@ -244,6 +244,7 @@ static void check_head(struct exchange *x, const char *version)
     bool other = false, coded = exchange_header(x, "Transfer-Encoding") != NULL;
     char why[400];
     x->expects = number(length);
+    x->stream_bytes = l.stream_bytes;
     if (ambiguous(x, version)) {
         exchange_fail(x, 400, "invalid", "the header fields Host, Content-Length and Transfer-Encoding do not say one thing");
         return;

@@ -74,6 +74,7 @@ struct exchange {
     struct json *waiting;          /* the job, until the link has it */
     exchange_event_fn *fn;
     void (*on_gone)(struct exchange *x);
+    uint64_t stream_bytes;         /* the limit when it began */
     uint64_t replay, backlog;      /* where its stream is kept, 0: nowhere; bytes of the past that it was sent at once */
 
     /* For metrics and the log; of the link's thread while a job runs. */

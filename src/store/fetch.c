@@ -13,6 +13,7 @@ struct fetch {
     struct fetch_answer a;
     char location[FETCH_URL], url[FETCH_URL], error[CURL_ERROR_SIZE];
     bool begun, refused, encoded, stopped;
+    bool redirected;                       /* this is not the first request */
     bool inside, inward;                   /* the first host is on our own network; a redirect led there */
 };
 
@@ -196,9 +197,9 @@ static int on_connected(void *arg, char *ip, char *local, int port, int local_po
 {
     struct fetch *f = arg;
     (void)local, (void)port, (void)local_port;
-    bool first = !f->r->origin && !strcmp(f->url, f->r->url), private = name_is_private_address(ip);
-    if (first) f->inside = private;
-    f->inward = !first && private && !f->inside;
+    bool private = name_is_private_address(ip);
+    if (!f->redirected) f->inside = private;
+    f->inward = f->redirected && private && !f->inside;
     return f->inward ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -303,6 +304,7 @@ int fetch_do(struct fetch *f, const struct fetch_request *r, struct err *err)
     char etag[FETCH_FIELD] = "", commit[128] = "";
     f->r = r;
     f->inside = r->origin && r->origin_inside;
+    f->redirected = r->origin != NULL;                          /* a place that the origin named, as a redirect would */
     if (strlen(r->url) >= FETCH_URL) return err_set(err, ERR_ARG, "the URL is longer than %d characters", FETCH_URL - 1);
     fmt_into(f->url, sizeof f->url, "%s", r->url);
     int rc = check_url(f->url, r->origin, err);
@@ -316,6 +318,7 @@ int fetch_do(struct fetch *f, const struct fetch_request *r, struct err *err)
         if (i == MAX_HOPS) rc = err_set(err, ERR_ARG, "%.200s: more than %d redirects", r->url, MAX_HOPS);
         else if (!resolve(f->url, f->location, next)) rc = err_set(err, ERR_FORMAT, "%.200s: redirects to no URL", f->url);
         else if ((rc = check_url(next, f->url, err)) == 0) fmt_into(f->url, sizeof f->url, "%s", next);
+        f->redirected = true;
     }
     f->a.linked_size = linked;
     fmt_into(f->a.linked_etag, sizeof f->a.linked_etag, "%s", etag);

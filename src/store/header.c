@@ -38,7 +38,7 @@ static bool on_begin(void *arg, const struct fetch *f)
     const struct fetch_answer *a = fetch_answer(f);
     if (a->status == 206 && a->has_range && a->from == t->at && (a->total == UINT64_MAX || a->total == t->item->layer.size))
         return true;
-    if (a->status == 200) {
+    if (a->status == 200 && t->at <= HEADER_MAX) {         /* more would be a download by another name */
         t->skip = t->at;
         return true;
     }
@@ -209,14 +209,18 @@ static const struct pull_item *item_of(const struct pull *p, const char *path)
 static int fetch_rotary(struct pull *p, struct header *h, struct err *err)
 {
     struct gguf *g;
+    uint64_t all = 0;
     if (!name_ends_with(h->path, ".gguf")) return 0;
     int rc = gguf_open(&g, h->path, err);
     for (size_t i = 0; rc == 0 && i < gguf_n_tensors(g); i++) {
         const struct gguf_tensor *t = gguf_tensor_at(g, i);
         if (strncmp(t->name, "rope_", 5) != 0) continue;
-        if (t->bytes > ROTARY_MAX) rc = err_set(err, ERR_LIMIT, "%s: tensor %s has %llu bytes", h->path, t->name,
-                                                (unsigned long long)t->bytes);
+        all += t->bytes < ROTARY_MAX ? t->bytes : ROTARY_MAX + 1;
+        if (all > ROTARY_MAX)
+            rc = err_set(err, ERR_LIMIT, "%s: rotary factors of more than %d bytes, up to tensor %.60s", h->path, ROTARY_MAX,
+                         t->name);
         struct part part = { .p = p, .item = item_of(p, gguf_file_path(g, t->file)), .h = h, .err = err };
+        if (rc == 0 && !part.item) rc = err_set(err, ERR_FORMAT, "%s: is in no file that was listed", t->name);
         if (rc == 0) rc = fs_file_open(&part.file, gguf_file_path(g, t->file), FS_WRITE, err);
         if (rc == 0) rc = fetch_range(&part, t->offset, t->offset + t->bytes);
         fs_file_close(part.file);
