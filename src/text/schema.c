@@ -47,13 +47,34 @@ static const char *const refused[] = {
 
 static bool is_schema(const struct json *j) { return json_type(j) == JSON_OBJECT || json_type(j) == JSON_BOOL; }
 
-/* What a keyword that cannot be honoured says is refused, unless it says nothing. */
-static void check_keywords(struct schema *s, const struct json *j, const char *path)
+/* Whether a reference is anywhere in j. */
+static bool has_reference(struct schema *s, const struct json *j, const char *path)
 {
+    const char *key;
+    struct json *v;
+    if (!schema_spend(s, 1, path)) return false;
+    if (json_type(j) == JSON_OBJECT && json_get(j, "$ref")) return true;
+    for (void *it = NULL; json_type(j) == JSON_OBJECT && json_next(j, &it, &key, &v);)
+        if (has_reference(s, v, path)) return true;
+    for (size_t i = 0; json_type(j) == JSON_ARRAY && i < json_len(j); i++)
+        if (has_reference(s, json_at(j, i), path)) return true;
+    return false;
+}
+
+/* What a keyword that cannot be honoured says is refused, unless it says nothing. */
+void schema_check_keywords(struct schema *s, const struct json *j, const char *path)
+{
+    for (size_t i = 0; i < sizeof s->checked / sizeof *s->checked; i++)
+        if (s->checked[i] == j) return;
+    s->checked[s->next_checked++ % (sizeof s->checked / sizeof *s->checked)] = j;
+    const char *id = j == s->root ? NULL : json_str(json_get(j, "$id"), NULL);
+    if (id && *id != '#' && has_reference(s, j, path))
+        schema_refuse(s, ERR_UNSUPPORTED, schema_path(s, path, "$id"), "references below would be relative to it; leave it out");
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         const struct json *v = json_get(j, refused[i]);
-        if (!v || (json_type(v) == JSON_BOOL && json_bool(v))) continue;
-        if (json_type(v) == JSON_OBJECT && !json_len(v) && strcmp(refused[i], "contains") != 0) continue;
+        const bool means_more = !strcmp(refused[i], "if") || !strcmp(refused[i], "contains");
+        if (!v || (json_type(v) == JSON_BOOL && json_bool(v) && !means_more)) continue;
+        if (json_type(v) == JSON_OBJECT && !json_len(v) && !means_more) continue;
         if (!strcmp(refused[i], "if") && !json_get(j, "then") && !json_get(j, "else")) continue;
         schema_refuse(s, ERR_UNSUPPORTED, schema_path(s, path, refused[i]), "cannot be kept while writing; leave it out");
     }
@@ -99,6 +120,12 @@ static const char *pointer_step(const char *p, char *key, size_t n)
     return p;
 }
 
+static const struct json *item_at(const struct json *list, const char *key)
+{
+    bool index = *key && strlen(key) < 9 && !key[strspn(key, "0123456789")] && (*key != '0' || !key[1]);
+    return index ? json_at(list, (size_t)strtoul(key, NULL, 10)) : NULL;
+}
+
 const struct json *schema_target(struct schema *s, const struct json *ref, const char *path)
 {
     const char *p = json_str(ref, NULL);
@@ -107,7 +134,7 @@ const struct json *schema_target(struct schema *s, const struct json *ref, const
         for (p++; at && *p == '/';) {
             char key[256];
             p = pointer_step(p + 1, key, sizeof key);
-            at = json_type(at) == JSON_ARRAY ? json_at(at, (size_t)strtoul(key, NULL, 10)) : json_get(at, key);
+            at = json_type(at) == JSON_ARRAY ? item_at(at, key) : json_get(at, key);
         }
         if (is_schema(at)) return at;
         schema_refuse(s, ERR_FORMAT, path, "refers to %.100s, where there is no schema", json_str(ref, NULL));
@@ -187,7 +214,7 @@ static void add(struct schema *s, struct conj *c, const struct place *p, const s
         return;
     }
     struct chain here = { p->j, up };
-    check_keywords(s, p->j, p->path);
+    schema_check_keywords(s, p->j, p->path);
     if (!says_nothing(p->j, p->done)) insert(s, c, p);
     const struct json *ref = json_get(p->j, "$ref"), *all = json_get(p->j, "allOf");
     if (ref) {
@@ -476,8 +503,6 @@ static const struct gnode *body(struct schema *s, const struct conj *c)
     if (types & T_OBJECT) kid[0] = schema_object(s, c);
     if (types & T_ARRAY) kid[1] = schema_array(s, c);
     if (types & T_STRING) kid[2] = schema_string(s, c);
-    if ((types & T_NUMBER) == T_FRACTION) schema_refuse(s, ERR_UNSUPPORTED, c->p[0].path,
-        "numbers that are no integers cannot be promised");
     if (types & T_NUMBER) kid[3] = schema_number(s, c, types);
     if (types & T_BOOL) kid[4] = GRAM_ALT(g, gram_text(g, "true"), gram_text(g, "false"));
     if (types & T_NULL) kid[5] = gram_text(g, "null");

@@ -33,7 +33,8 @@ struct schema {
     const struct gnode *ws, *character, *string, *integer, *number;
     struct json *objects;       /* {"type": "object"} */
     const struct json *listed;  /* the enum whose values are being tried: they are in it */
-    unsigned depth;
+    const struct json *checked[8];      /* schemas whose keywords were looked at last */
+    unsigned next_checked, depth;
     uint64_t work;
 };
 
@@ -53,6 +54,8 @@ const struct gnode *schema_expr(struct schema *s, const struct json *root, const
 
 /* Starts a conj with one place, or adds one (with all that it refers to). */
 void conj_add(struct schema *s, struct conj *c, const struct json *j, const char *path);
+/* Refuses keywords that cannot be honoured and those of the wrong type. */
+void schema_check_keywords(struct schema *s, const struct json *j, const char *path);
 void conj_add_place(struct schema *s, struct conj *c, const struct place *p);
 /* The expression that calls the rule of c; any value for an empty one. */
 const struct gnode *schema_ref(struct schema *s, struct conj *c);
@@ -77,6 +80,8 @@ const struct gnode *schema_string(struct schema *s, const struct conj *c);
 const struct gnode *schema_number(struct schema *s, const struct conj *c, unsigned types);
 const struct gnode *schema_format(struct schema *s, const char *name, bool plain);      /* NULL: unknown */
 bool schema_format_is_number(const char *name);
+const struct gnode *schema_pattern(struct schema *s, const char *pattern, size_t n, const struct regex_use *use,
+                                   const char *path);
 const struct gnode *schema_spell(struct gram *g, struct cp_set *set);       /* as JSON spells one of these, in one way */
 const struct gnode *schema_key(struct schema *s, const char *name);         /* "name": with what may follow */
 

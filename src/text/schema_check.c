@@ -100,10 +100,13 @@ static bool items_valid(struct schema *s, const struct json *j, const char *path
         prefix = items;
         items = json_get(j, "additionalItems");
     }
-    if ((double)json_len(v) < json_num(json_get(j, "minItems")) || (most && (double)json_len(v) > json_num(most))) return false;
+    const double n = (double)json_len(v);
+    if (n < json_num(json_get(j, "minItems")) || (most && n > json_num(most))) return false;
     for (size_t i = 0; i < json_len(v) && !s->g.rc; i++) {
         const struct json *x = i < json_len(prefix) ? json_at(prefix, i) : items;
-        if (x && !schema_valid(s, x, path, json_at(v, i))) return false;
+        const bool more = items != json_get(j, "items");
+        const char *word = i < json_len(prefix) ? "prefixItems" : more ? "additionalItems" : "items";
+        if (x && !schema_valid(s, x, schema_path(s, path, word), json_at(v, i))) return false;
     }
     return true;
 }
@@ -114,18 +117,20 @@ static bool combined(struct schema *s, const struct json *j, const char *path, c
         *no = json_get(j, "not");
     size_t good = 0;
     for (size_t i = 0; i < json_len(all); i++)
-        if (!schema_valid(s, json_at(all, i), path, v)) return false;
-    for (size_t i = 0; i < json_len(any) && !good; i++) good += schema_valid(s, json_at(any, i), path, v);
+        if (!schema_valid(s, json_at(all, i), schema_path(s, path, "allOf"), v)) return false;
+    for (size_t i = 0; i < json_len(any) && !good; i++)
+        good += schema_valid(s, json_at(any, i), schema_path(s, path, "anyOf"), v);
     if (any && !good) return false;
     good = 0;
-    for (size_t i = 0; i < json_len(one); i++) good += schema_valid(s, json_at(one, i), path, v);
-    return (!one || good == 1) && !(no && schema_valid(s, no, path, v));
+    for (size_t i = 0; i < json_len(one); i++) good += schema_valid(s, json_at(one, i), schema_path(s, path, "oneOf"), v);
+    return (!one || good == 1) && !(no && schema_valid(s, no, schema_path(s, path, "not"), v));
 }
 
 static bool holds(struct schema *s, const struct json *j, const char *path, const struct json *v)
 {
     const struct json *list = json_get(j, "enum"), *one = json_get(j, "const"), *ref = json_get(j, "$ref");
     unsigned t = type_of(v);
+    schema_check_keywords(s, j, path);
     if (!(schema_types(s, j, path) & t)) return false;
     if (one && !json_same(one, v)) return false;
     bool listed = !list || list == s->listed;

@@ -9,6 +9,7 @@
 #include "text/schema.h"
 
 enum { MOST_DIGITS = 18, MOST_MULTIPLE = 1000 };
+static const double FAR = 1e18;
 
 /* digits "whole.fraction", no zeros in front of whole or behind fraction; whole is "0" at least. */
 struct decimal { char whole[40], fraction[40]; };
@@ -182,11 +183,9 @@ static const struct gnode *bounded(struct schema *s, const struct bounds *b, boo
 {
     struct gram *g = &s->g;
     static const struct decimal zero = { "0", "" };
-    double far = 1e18;
-    bool lo = b->has_lo && b->lo > -far, hi = b->has_hi && b->hi < far;
+    bool lo = b->has_lo && b->lo > -FAR, hi = b->has_hi && b->hi < FAR;
     struct decimal a = decimal_of(lo ? fabs(b->lo) : 0), z = decimal_of(hi ? fabs(b->hi) : 0);
     const struct gnode *negative = &gram_failure, *positive = &gram_failure;
-    if ((b->has_lo && b->lo >= far) || (b->has_hi && b->hi <= -far)) return &gram_failure;
     if (!lo || b->lo < 0) {                             /* -hi <= |x| <= -lo, and not 0 */
         struct side from = { &zero, true }, to = { lo ? &a : NULL, b->lo_open };
         if (hi && b->hi < 0) from = (struct side){ &z, b->hi_open };
@@ -201,12 +200,26 @@ static const struct gnode *bounded(struct schema *s, const struct bounds *b, boo
     return GRAM_ALT(g, negative, positive);
 }
 
+/* Numbers have too few digits for such bounds. */
+static bool too_far(struct schema *s, const struct conj *c, const struct bounds *b)
+{
+    const bool low = b->has_lo && b->lo >= FAR, high = b->has_hi && b->hi <= -FAR;
+    for (size_t i = 0; (low || high) && i < c->n; i++) {
+        const char *const word[] = { low ? "minimum" : "maximum", low ? "exclusiveMinimum" : "exclusiveMaximum" };
+        for (int k = 0; k < 2; k++)
+            if (fabs(json_num(json_get(c->p[i].j, word[k]))) >= FAR)
+                schema_refuse(s, ERR_UNSUPPORTED, schema_path(s, c->p[i].path, word[k]), "can only lie within 1e18 of 0");
+    }
+    return s->g.rc != 0;
+}
+
 const struct gnode *schema_number(struct schema *s, const struct conj *c, unsigned types)
 {
     struct gram *g = &s->g;
     struct bounds b = schema_bounds(s, c);
     bool fractions = types & T_FRACTION;
     const struct gnode *multiple = NULL;
+    if (too_far(s, c, &b)) return &gram_failure;
     for (size_t i = 0; i < c->n && !g->rc; i++) {
         const struct json *m = json_get(c->p[i].j, "multipleOf");
         if (!m) continue;
@@ -219,6 +232,13 @@ const struct gnode *schema_number(struct schema *s, const struct conj *c, unsign
         fractions = false;
         const struct gnode *x = multiples(g, (uint32_t)v);
         multiple = multiple ? gram_both(g, multiple, x, false) : x;
+    }
+    if (!(types & T_INT)) {            /* so few digits that no reader makes a whole number of them */
+        const struct gnode *nine = GRAM_SEQ(g, digit(g, '1', '9'), digits(g, 0, 8)), *last = digit(g, '1', '9');
+        if (b.has_lo || b.has_hi || multiple)
+            schema_refuse(s, ERR_UNSUPPORTED, c->p[0].path, "numbers that are no integers cannot have bounds");
+        return GRAM_SEQ(g, gram_rep(g, gram_text(g, "-"), 0, 1), GRAM_ALT(g, digit(g, '0', '0'), nine), gram_text(g, "."),
+                        digits(g, 0, 4), last);
     }
     const struct gnode *x = b.has_lo || b.has_hi ? bounded(s, &b, fractions) : fractions ? s->number : s->integer;
     return multiple ? gram_both(g, x, multiple, false) : x;

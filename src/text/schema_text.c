@@ -131,6 +131,19 @@ static const struct gnode *both(struct schema *s, const struct gnode *x, const s
     return x ? gram_both(&s->g, x, y, false) : y;
 }
 
+/* A pattern of the schema; errors say where it is. */
+const struct gnode *schema_pattern(struct schema *s, const char *pattern, size_t n, const struct regex_use *use, const char *path)
+{
+    struct gram *g = &s->g;
+    if (g->rc) return &gram_failure;
+    const struct gnode *x = gram_regex(g, pattern, n, use);
+    if (!g->rc) return x;
+    struct err why = g->err ? *g->err : (struct err){ 0 };
+    const char *text = strncmp(why.msg, "schema: ", 8) ? why.msg : why.msg + 8;
+    err_set(g->err, g->rc, "schema: %.150s: %.300s", path, text);
+    return &gram_failure;
+}
+
 const struct gnode *schema_characters(struct schema *s, const struct conj *c, bool plain)
 {
     struct gram *g = &s->g;
@@ -141,13 +154,8 @@ const struct gnode *schema_characters(struct schema *s, const struct conj *c, bo
         size_t n;
         const char *p = json_str(json_get(c->p[i].j, "pattern"), &n), *f = json_str(json_get(c->p[i].j, "format"), NULL);
         const char *at = schema_path(s, c->p[i].path, "pattern");
-        const struct gnode *y = p ? gram_regex(g, p, n, &search) : NULL;
-        if (g->rc && p) {
-            struct err why = g->err ? *g->err : (struct err){ 0 };
-            const char *text = strncmp(why.msg, "schema: ", 8) ? why.msg : why.msg + 8;
-            err_set(g->err, g->rc, "schema: %.150s: %.300s", at, text);
-            return &gram_failure;
-        }
+        const struct gnode *y = p ? schema_pattern(s, p, n, &search, at) : NULL;
+        if (g->rc) return &gram_failure;
         if (y) x = both(s, x, y);
         y = f ? schema_format(s, f, plain) : NULL;
         if (y) x = both(s, x, y);

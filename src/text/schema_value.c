@@ -66,10 +66,11 @@ const struct gnode *schema_any_object(struct schema *s)
 
 /* ---- members ---- */
 
-static bool key_matches(struct schema *s, const char *pattern, const char *key)
+static bool key_matches(struct schema *s, const struct place *p, const char *pattern, const char *key)
 {
     static const struct regex_use search = { .search = true };
-    return gram_matches(&s->g, gram_regex(&s->g, pattern, strlen(pattern), &search), key, strlen(key));
+    const char *path = schema_path(s, p->path, "patternProperties");
+    return gram_matches(&s->g, schema_pattern(s, pattern, strlen(pattern), &search, path), key, strlen(key));
 }
 
 void schema_member(struct schema *s, const struct conj *c, const char *name, struct conj *out)
@@ -83,7 +84,7 @@ void schema_member(struct schema *s, const struct conj *c, const char *name, str
         bool known = own;
         if (own) conj_add(s, out, own, schema_path(s, base, name));
         for (void *it = NULL; json_next(json_get(j, "patternProperties"), &it, &pattern, &v);)
-            if (key_matches(s, pattern, name)) {
+            if (key_matches(s, &c->p[i], pattern, name)) {
                 known = true;
                 conj_add(s, out, v, schema_path(s, schema_path(s, c->p[i].path, "patternProperties"), pattern));
             }
@@ -192,7 +193,9 @@ static const struct gnode *other_members(struct schema *s, const struct conj *c,
         const struct gnode *keys = free;
         struct conj value = { 0 };
         for (size_t i = 0; i < n; i++) {
-            keys = gram_both(g, keys, gram_regex(g, pat[i].text, strlen(pat[i].text), &search), !(set >> i & 1));
+            const char *path = schema_path(s, c->p[pat[i].place].path, "patternProperties");
+            const struct gnode *x = schema_pattern(s, pat[i].text, strlen(pat[i].text), &search, path);
+            keys = gram_both(g, keys, x, !(set >> i & 1));
             if (set >> i & 1) conj_add(s, &value, pat[i].schema, schema_path(s, c->p[pat[i].place].path, "patternProperties"));
         }
         for (size_t p = 0; p < c->n; p++) {

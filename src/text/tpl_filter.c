@@ -477,11 +477,13 @@ FILTER(f_abs)
     return 0;
 }
 
-static bool to_int(double d, struct value *out)
+/* Leaves *out as it is for what is no number. */
+static int to_int(struct tpl *t, double d, struct value *out)
 {
-    if (!(d > -9.2e18 && d < 9.2e18)) return false;
+    if (isnan(d) || isinf(d)) return 0;
+    if (!(d > -9.2e18 && d < 9.2e18)) return tpl_fail(t, ERR_LIMIT, "an integer does not fit in 64 bits");
     *out = v_int((int64_t)d);
-    return true;
+    return 0;
 }
 
 FILTER(f_int)
@@ -498,9 +500,9 @@ FILTER(f_int)
             : (s.p[1] | 32) == 'b' && base == 2))
             s = (struct str){ s.p + 2, s.n - 2 };
         if (parse_int(s, (int)base, &i)) *out = v_int(i);
-        else if (parse_float(s, &d)) to_int(d, out);
+        else if (parse_float(s, &d)) return to_int(t, d, out);
     } else if (v->type == V_FLOAT) {
-        to_int(v->f, out);
+        return to_int(t, v->f, out);
     } else if (v_number(v)) {
         *out = v_int(v->type == V_BOOL ? v->b : v->i);
     } else if (v->type == V_UNDEF) {
