@@ -4,10 +4,11 @@
  *   health    requests per second to /health over 16 connections that stay open
  *   first     milliseconds from a request to its first text, and what of them the engine did not need (medians of one stream)
  *   decode    what the server costs in decode: the time between texts at the client against the engine's own
+ *   run       the same two against `hearth run MODEL`, in turns with it: 24 tokens behind a short prompt
  *   streams   N streams at once: how many were answered, the shortest and longest wait, memory of the front for each
  *   soak      mixed load for S seconds: streams of all lengths, clients that leave, wrong requests.  Every answer to one
  *             prompt must be the same text; memory and open files must not grow.
- * Usage: serve_bench [health | first | decode | streams N | soak S]   (default: the first four, 1000 streams) */
+ * Usage: serve_bench [health | first | decode | streams N | soak S | run MODEL]   (default: the first four, 1000 streams) */
 #include "median.h"
 #include "serve.h"
 
@@ -176,6 +177,38 @@ static void first_and_decode(bool first_too)
     else printf("decode    %+.2f %% against the engine's own time, %d tokens\n", median(decode, RUNS), TOKENS);
 }
 
+/* What `hearth run` needs for the prompt and for the tokens behind the first, in ms. */
+static void ask_run(const char *model, int tokens, double *prompt, double *answer)
+{
+    char command[2048], text[8192];
+    snprintf(command, sizeof command, "%s run --json --no-template --temp 0 --ignore-eos -n %d '%s' 'What is a hearth?' "
+             "< /dev/null", getenv("PROGRAM") ? getenv("PROGRAM") : "./hearth", tokens, model);
+    FILE *f = popen(command, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[n] = 0;
+    if (!f || pclose(f) != 0) die("hearth run fails");
+    *prompt = number_behind(text, "\"prefill_ms\":");
+    *answer = number_behind(text, "\"decode_ms\":");
+}
+
+static void against_run(const char *model)
+{
+    enum { RUNS = 5, TOKENS = 24 };
+    static char text[1 << 20];
+    double prompt[RUNS], answer[RUNS], first[RUNS], rest[RUNS];
+    uint64_t a, b;
+    complete(2, text, sizeof text, &a, &b);                   /* it is loaded */
+    for (size_t i = 0; i < RUNS; i++) {
+        ask_run(model, TOKENS, &prompt[i], &answer[i]);
+        complete(TOKENS, text, sizeof text, &a, &b);
+        first[i] = (double)a * 1e-6;
+        rest[i] = (double)(b - a) * 1e-6;
+    }
+    double p = median(prompt, RUNS), d = median(answer, RUNS), f = median(first, RUNS), r = median(rest, RUNS);
+    printf("run       first text after %.2f ms, the prompt alone takes run %.2f ms (%+.2f ms); 23 tokens in %.1f ms, run %.1f ms "
+           "(%+.2f %%)\n", f, p, f - p, r, d, (r / d - 1) * 100);
+}
+
 static void streams(size_t n)
 {
     struct client *c = calloc(n, sizeof *c);
@@ -259,7 +292,10 @@ int main(int argc, char **argv)
     int rc = 0;
     net_raise_files();
     setvbuf(stdout, NULL, _IOLBF, 0);
-    start_server((const char *const[]){ "--max-queued", "4000", "--max-running", "64", NULL });
+    bool run = !strcmp(what, "run") && argc > 2;
+    start_server((const char *const[]){ "--max-queued", "4000", "--max-running", "64", "--speculate", "-1", run ? argv[2] : NULL,
+                                        NULL });
+    if (run) against_run(argv[2]);
     bool all = !*what;
     if (all || !strcmp(what, "health")) health();
     if (all || !strcmp(what, "first")) first_and_decode(true);

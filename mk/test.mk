@@ -44,6 +44,11 @@ soak-server: $(BUILD)/bench/serve_bench $(PROGRAM)
 	@PROGRAM=./$(PROGRAM) $(BUILD)/bench/serve_bench soak $(SERVER_SECONDS)
 ## make soak-server  the server under mixed load for SERVER_SECONDS (600): same texts, no growth
 
+SOAK_DEPLOY ?= 300
+.PHONY: soak-deploy
+soak-deploy: $(BUILD)/tests/replicas_test $(PROGRAM)
+	@PROGRAM=./$(PROGRAM) $(BUILD)/tests/replicas_test $(SOAK_DEPLOY)
+## make soak-deploy  four replicas behind HAProxy, of which one is killed every 5 seconds, for SOAK_DEPLOY seconds (300)
 .PHONY: load-test
 load-test: $(BUILD)/bench/serve_bench $(BUILD)/bench/siege_bench $(PROGRAM)
 	@PROGRAM=./$(PROGRAM) $(BUILD)/bench/serve_bench

@@ -1,5 +1,6 @@
 /* replicas_test.c - deploy/replicas: four servers behind HAProxy.  The same beginning goes to the same replica; one that dies or
- * is drained under load loses no request but streams that had begun on the dead one. */
+ * is drained under load loses no request but streams that had begun on the dead one.  With a number as its argument it kills
+ * one of them every 5 seconds for so many seconds (make soak-deploy). */
 #include "tests/http_client.h"
 #include "tests/program_files.h"
 
@@ -185,8 +186,14 @@ static void a_stored_answer_is_found(void **unused)
 
 /* ---- under load ---- */
 
-struct request { int fd; bool stream; size_t n; char text[32768]; };
-static struct load { struct request r[CLIENTS]; size_t asked, good, cut; int by[REPLICAS + 1]; } load;
+enum { TIMES = 1 << 17 };
+struct request { int fd; bool stream; size_t n; uint64_t begun; char text[32768]; };
+static struct load {
+    struct request r[CLIENTS];
+    size_t asked, good, cut, n_first;
+    int by[REPLICAS + 1];
+    float first[TIMES];            /* ms to the first byte of each answer */
+} load;
 
 static void send_one(struct request *r)
 {
@@ -197,6 +204,7 @@ static void send_one(struct request *r)
                      "\"stream\":%s}", load.asked++, r->stream ? "true" : "false");
     int k = snprintf(head, sizeof head, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n"
                      "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", front, n, body);
+    r->begun = os_now_ns();
     r->fd = client_open(front);
     assert_true(client_send(r->fd, head, (size_t)k));
 }
@@ -235,6 +243,7 @@ static void run_for(int ms, int dead, bool to_end)
             struct request *r = &load.r[i];
             if (!p[i].revents) continue;
             ssize_t k = recv(r->fd, r->text + r->n, sizeof r->text - 1 - r->n, 0);
+            if (k > 0 && !r->n && load.n_first < TIMES) load.first[load.n_first++] = (float)(os_now_ns() - r->begun) * 1e-6f;
             if (k > 0) r->n += (size_t)k;
             else judge(r, dead);
         }
@@ -282,8 +291,51 @@ static void replicas_die_and_leave_under_load(void **unused)
     print_message("%zu requests: %zu whole, %zu streams cut\n", load.asked, load.good, load.cut);
 }
 
-int main(void)
+/* ---- for longer ---- */
+
+static int seconds;
+
+static int by_size(const void *a, const void *b)
 {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of the answers since the last time; begins anew. */
+static double p99(void)
+{
+    qsort(load.first, load.n_first, sizeof *load.first, by_size);
+    double v = load.n_first ? load.first[load.n_first * 99 / 100] : 0;
+    load.n_first = 0;
+    return v;
+}
+
+static void one_dies_every_five_seconds(void **unused)
+{
+    (void)unused;
+    if (!there()) skip();
+    for (int i = 0; i < CLIENTS; i++) load.r[i].fd = -1;
+    run_for(5000, 0, false);
+    double steady = p99();
+    int deaths = 0;
+    for (int at = 5; at < seconds; at += 5, deaths++) {
+        int replica = deaths % REPLICAS + 1;
+        pid_t pid = pid_of(replica);
+        assert_true(pid > 1);
+        kill(pid, SIGKILL);
+        run_for(5000, replica, at + 5 >= seconds);
+    }
+    print_message("%zu requests, %d deaths: %zu whole, %zu streams cut (%.3f %%); first byte: 99 %% within %.1f ms, %.1f ms "
+                  "without deaths\n", load.asked, deaths, load.good, load.cut, 100.0 * (double)load.cut / (double)load.asked,
+                  p99(), steady);
+    assert_int_equal(load.asked, load.good + load.cut);
+    assert_true(load.cut * 1000 < load.asked);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest soak[] = { cmocka_unit_test(one_dies_every_five_seconds) };
+    if (argc > 1 && (seconds = atoi(argv[1])) > 0) return cmocka_run_group_tests(soak, start, stop);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_beginning_goes_to_the_same_replica),
         cmocka_unit_test(a_stored_answer_is_found),
