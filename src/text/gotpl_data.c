@@ -387,6 +387,13 @@ static int put_common(struct tpl *t, const struct json *vars, const struct templ
     return rc;
 }
 
+/* Runs the whole template. */
+static int run(struct go_run *g, const struct value *data)
+{
+    int rc = sort_keys(g->t, data->dict);
+    return rc < 0 ? rc : go_call_def(g, g->tree->main.body, g->tree->main.n_slot, data);
+}
+
 struct legacy { struct go_run *g; struct value *data, system, prompt, response; };
 
 static int turn(struct legacy *l)
@@ -395,7 +402,7 @@ static int turn(struct legacy *l)
     int rc = put(t, l->data, "System", l->system);
     if (rc == 0) rc = put(t, l->data, "Prompt", l->prompt);
     if (rc == 0) rc = put(t, l->data, "Response", l->response);
-    if (rc == 0) rc = go_call_def(l->g, l->g->tree->main.body, l->g->tree->main.n_slot, l->data);
+    if (rc == 0) rc = run(l->g, l->data);
     l->system = l->prompt = l->response = v_str(STR(""));
     return rc;
 }
@@ -459,7 +466,7 @@ int gotpl_render(struct tpl *t, const struct go_tree *tree, const struct json *v
     if (!str_empty(prompt.s) && !str_empty(suffix.s)) {
         rc = put(t, &data, "Prompt", prompt);
         if (rc == 0) rc = put(t, &data, "Suffix", suffix);
-        return rc < 0 ? rc : go_call_def(&g, tree->main.body, tree->main.n_slot, &data);
+        return rc < 0 ? rc : run(&g, &data);
     }
     rc = conversation(t, vars, &prompt, &messages);
     if (rc == 0) rc = join_system(t, &messages, &system);
@@ -469,5 +476,5 @@ int gotpl_render(struct tpl *t, const struct go_tree *tree, const struct json *v
     if (rc == 0) rc = put(t, &data, "Tools", tools);
     if (rc == 0) rc = put(t, &data, "System", system);
     if (rc == 0) rc = put(t, &data, "Messages", messages);
-    return rc < 0 ? rc : go_call_def(&g, tree->main.body, tree->main.n_slot, &data);
+    return rc < 0 ? rc : run(&g, &data);
 }

@@ -123,11 +123,12 @@ static bool speaks_json(const struct value *v)
     return v->type == V_LIST && v->flag == GT_TOOLS;
 }
 
-static int print_dict(struct go_run *g, const struct value *v, struct buf *out)
+static int print_dict(struct go_run *g, const struct value *v, bool nested, struct buf *out)
 {
     struct value f;
     int rc = 0;
     bool is_struct = go_is_struct(v);
+    if (nested && v->flag == GT_MESSAGE) buf_putc(out, '&');           /* Ollama has pointers to them */
     buf_puts(out, is_struct ? "{" : "map[");
     for (size_t i = 0; rc == 0 && (is_struct ? go_field_at(v, i, &f) : i < v->dict->n); i++) {
         if (i) buf_putc(out, ' ');
@@ -166,7 +167,7 @@ int go_print(struct go_run *g, const struct value *v, bool nested, struct buf *o
     else if (v->type == V_INT) buf_printf(out, "%lld", (long long)v->i);
     else if (v->type == V_FLOAT) put_float(v->f, false, out);
     else if (v->type == V_NONE) buf_puts(out, nested ? "<nil>" : "<no value>");
-    else rc = v->type == V_DICT ? print_dict(g, v, out) : print_list(g, v, out);
+    else rc = v->type == V_DICT ? print_dict(g, v, nested, out) : print_list(g, v, out);
     g->t->depth--;
     if (rc == 0 && out->len > 2 * g->t->lim.output + g->t->out_start)
         rc = tpl_fail(g->t, ERR_LIMIT, "more than %zu bytes of output", g->t->lim.output);

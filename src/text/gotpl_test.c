@@ -84,8 +84,10 @@ static void values(void **state)
     static const struct pair row[] = {
         { GO "{{1}} {{-1}} {{0x1f}} {{1_000}} {{1.5}} {{'a'}} {{\"q\\n\\u00e9\\x41\"}} {{`r\\n`}} {{true}}",
           "1 -1 31 1000 1.5 97 q\n\xc3\xa9" "A r\\n true" },
-        { GO "{{.z}}|{{.Missing}}|{{print .z}}|{{.l}}|{{.m}}|{{.f}}|{{.big}}|{{.n}}|{{index .Messages 0}}",
-          "<no value>|<no value>|<nil>|[a b c]|map[a:x b:1]|0.1|1e+21|3|{system Be brief.  [] []  }" },
+        { GO "{{.z}}|{{.Missing}}|{{print .z}}|{{.l}}|{{.m}}|{{.f}}|{{.big}}|{{.n}}|{{index .Messages 0}}|{{print (ind"
+          "ex .Messages 0)}}",
+          "<no value>|<no value>|<nil>|[a b c]|map[a:x b:1]|0.1|1e+21|3|{system Be brief.  [] []  }|&{system Be brief."
+          "  [] []  }" },
         { GO "{{and 0 1}}{{and 1 \"\"}}{{or 0 \"x\" 2}}{{or \"\" 0}}{{not .l}}{{not .Missing}}", "0x0falsetrue" },
         { GO "{{or true (index .l 9)}}{{and false (index .l 9)}}", "truefalse" },
         { GO "{{eq 1 1}}{{eq .s \"x\" \"h\xc3\xa9llo\"}}{{ne 1 2}}{{lt 1 2}}{{le \"a\" \"b\"}}{{gt 1.5 0.5}}{{ge 1 2}}"
