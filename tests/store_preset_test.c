@@ -89,7 +89,7 @@ static void kept_and_used(void **state)
     buf_release(&b);
     json_free(j);
     program_free(&r);
-    r = PROGRAM(NULL, "run", file, "--no-template", "--preset", "short", "--json", "a");
+    r = PROGRAM(NULL, "run", file, "--no-template", "--preset", "short", "--ignore-eos", "--json", "a");
     j = parsed(r.out);
     assert_int_equal(json_int(json_get(j, "completion_tokens")), 3);
     json_free(j);
@@ -130,8 +130,9 @@ static void of_a_model(void **state)
     expect(PROGRAM(NULL, "preset", "default", "tiny"), 0, "two", NULL);
     static const struct { const char *preset; int n; } row[] = { { "two", 2 }, { "none", 4 } };
     for (size_t i = 0; i < 2; i++) {
-        struct result r = i ? PROGRAM(NULL, "run", "tiny", "--ctx", "8", "--no-template", "--preset", "none", "--json", "aaaa")
-                            : PROGRAM(NULL, "run", "tiny", "--ctx", "8", "--no-template", "--json", "aaaa");
+        struct result r = i ? PROGRAM(NULL, "run", "tiny", "--ctx", "8", "--no-template", "--ignore-eos", "--json", "--preset",
+                                      "none", "aaaa")
+                            : PROGRAM(NULL, "run", "tiny", "--ctx", "8", "--no-template", "--ignore-eos", "--json", "aaaa");
         program_expect(&r, 0);
         struct json *j = parsed(r.out);
         if (i) assert_true(json_int(json_get(j, "completion_tokens")) > 2);
