@@ -16,8 +16,8 @@ enum { HEARTH_CONTEXT_STOP = 0,    /* a prompt that does not fit is an error; an
        HEARTH_CONTEXT_DROP = 1,    /* the oldest turns of a conversation go; system messages and the last turn stay */
        HEARTH_CONTEXT_MIDDLE = 2,  /* tokens in the middle of the prompt go */
        HEARTH_CONTEXT_SHIFT = 3 }; /* as MIDDLE, and an answer that fills the context goes on: the older half of the text goes,
-                                      and the rest is evaluated again, as if it were a new prompt.  Answers that are held to a
-                                      form or without some phrases need all of their text: they end */
+                                      and the rest is evaluated again, as if it were a new prompt.  What an answer is held to
+                                      is kept in mind.  One whose half may still be taken back (ban) ends */
 /* n tokens from `from` on were left out; n_messages of a conversation, the first of them being number first_message. */
 struct hearth_cut { size_t from, n, first_message, n_messages; };
 /* How many of n_ctx tokens a prompt that does not fit may have, for an answer of max_tokens (0: any number): all but

@@ -1,6 +1,8 @@
 /* context_test.c - texts that do not fit: what is refused, what goes, and that exactly this is told. */
+#include <strings.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "tests/engine_fixture.h"
 
 static void cuts(void **state)
@@ -252,6 +254,73 @@ static void answers_shift(void **state)
     }
 }
 
+/* ---- shifts of answers that are held to something ---- */
+
+static void gather(void *arg, uint32_t completion, const struct hearth_chat_event *e)
+{
+    (void)completion;
+    buf_put(arg, e->text, e->n);
+}
+
+/* Whether it is a beginning of ([ab]{3,9}c)*. */
+static bool has_form(const char *s)
+{
+    size_t run = 0;
+    for (; *s; s++) {
+        if (*s == 'c' ? run < 3 : (*s != 'a' && *s != 'b') || run == 9) return false;
+        run = *s == 'c' ? 0 : run + 1;
+    }
+    return true;
+}
+
+static uint32_t n_shifts;
+
+static bool count_shifts(void *arg, const struct hearth_event *ev)
+{
+    (void)arg;
+    n_shifts += ev->cut != NULL;
+    return true;
+}
+
+/* keep: also inside the answer, so that its middle goes. */
+static void forms_and_bans_shift(void **state)
+{
+    (void)state;
+    static const char *const ban[] = { "d", "hi", "bb", "A", "ee" };
+    struct hearth_model *m = open_model(1, NULL, 1);
+    struct hearth_engine *g;
+    struct hearth_grammar *gram;
+    struct hearth_error e;
+    assert_int_equal(hearth_engine_open(&g, m, &(struct hearth_engine_options){ .n_ctx = CTX, .speculate = 4 }, &e), 0);
+    assert_int_equal(hearth_grammar_open(&gram, m, HEARTH_GRAMMAR_REGEX, "([ab]{3,9}c){300}", 17, &e), 0);
+    for (uint32_t k = 0; k < 12; k++) {
+        struct buf told = { 0 };
+        struct hearth_request *r;
+        struct hearth_sampler_options so;
+        hearth_sampler_defaults(NULL, &so);
+        so.seed = k, so.top_k = 0;
+        if (k % 6 == 4) so.mirostat = 2;
+        const bool form = k % 2;
+        struct hearth_request_options o = { .ids = ids, .n = 20, .max_tokens = 330, .n_keep = k % 3 * 15, .sampler = &so,
+                                            .ignore_end = true, .context = HEARTH_CONTEXT_SHIFT, .said = gather, .arg = &told,
+                                            .event = count_shifts, .grammar = form ? gram : NULL, .every_token = k % 4 == 1,
+                                            .ban = ban, .n_ban = form ? 0 : 5 };
+        n_shifts = 0;
+        if (hearth_request_submit(&r, g, &o, &e) < 0) fail_msg("%s", e.message);
+        assert_int_equal(hearth_request_wait(r), HEARTH_FINISH_LENGTH);
+        hearth_request_close(r);
+        assert_true(n_shifts >= 4);
+        if (form && (told.len < 200 || !has_form(told.data))) fail_msg("request %u: %s", k, told.data);
+        for (size_t i = 0; !form && i < 5; i++)
+            for (size_t at = 0, n = strlen(ban[i]); at + n <= told.len; at++)
+                if (!strncasecmp(told.data + at, ban[i], n)) fail_msg("request %u says %s", k, ban[i]);
+        buf_release(&told);
+    }
+    hearth_grammar_close(gram);
+    hearth_engine_close(g);
+    hearth_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +328,7 @@ int main(void)
         cmocka_unit_test(turns_go),
         cmocka_unit_test(prompts_lose_their_middle),
         cmocka_unit_test(answers_shift),
+        cmocka_unit_test(forms_and_bans_shift),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -109,6 +109,8 @@ struct hearth_sampler {
 const float *held_logits(struct held *h, const int32_t *ids, size_t n, const float *logits);
 bool held_allows(struct held *h, int32_t id);
 void held_free(struct held *h);
+/* The text ids[0..n) goes on without a part of it, which the sampler keeps in mind all the same. */
+int engine_sampler_cut(struct hearth_sampler *s, const int32_t *ids, size_t n, const struct hearth_cut *cut, struct err *err);
 /* Takes g, also on failure. */
 int engine_grammar(struct hearth_grammar **out, struct hearth_model *m, struct grammar *g, struct err *err);
 struct hearth_grammar *engine_grammar_share(const struct hearth_grammar *g);       /* NULL is fine */

@@ -22,7 +22,8 @@ struct held {
     char *text[4];                      /* the strings of how */
     struct matcher *matcher;
     size_t from;                    /* where the answer begins */
-    struct ids seen;                /* the answer so far, as the matcher has read it */
+    struct ids seen;                /* the answer so far, as the matcher has read it, ... */
+    bool cut;                       /* ... but for a part that is no longer in the text: it cannot be read again */
     float *logits;                  /* [n_vocab] */
     int32_t n_vocab;
     struct err err;                 /* code 0: all is well */
@@ -187,9 +188,10 @@ static int follow(struct held *h, const int32_t *ids, size_t n)
     n -= h->from;
     while (same < n && same < h->seen.n && h->seen.id[same] == ids[same]) same++;
     int rc = 0;
-    if (!h->matcher) rc = begin(h, &h->err);
-    else if (same < h->seen.n && matcher_rewind(h->matcher, h->seen.n - same, NULL) < 0) rc = begin(h, &h->err);
-    else h->seen.n = same;
+    const bool stays = h->matcher && (same == h->seen.n || matcher_rewind(h->matcher, h->seen.n - same, NULL) == 0);
+    if (stays) h->seen.n = same;
+    else if (!h->cut) rc = begin(h, &h->err);
+    else rc = err_set(&h->err, ERR_LIMIT, "the answer went back by more tokens than its form can, in a context that was cut");
     while (rc == 0 && h->seen.n < n) {
         rc = matcher_accept(h->matcher, ids[h->seen.n], &h->err);
         if (rc < 0) break;
@@ -227,6 +229,31 @@ const float *held_logits(struct held *h, const int32_t *ids, size_t n, const flo
         }
     }
     return h->logits;
+}
+
+/* Tokens of the answer leave the text, not what was read of them. */
+static void cut_seen(struct held *h, const struct hearth_cut *cut)
+{
+    const size_t end = cut->from + cut->n;
+    size_t a = cut->from > h->from ? cut->from - h->from : 0, b = end > h->from ? end - h->from : 0;
+    if (b > h->seen.n) b = h->seen.n;
+    if (a < b) {
+        memmove(h->seen.id + a, h->seen.id + b, (h->seen.n - b) * sizeof *h->seen.id);
+        h->seen.n -= b - a;
+        h->cut = true;
+    }
+    if (cut->from < h->from) h->from = end < h->from ? h->from - cut->n : cut->from;
+}
+
+int engine_sampler_cut(struct hearth_sampler *s, const int32_t *ids, size_t n, const struct hearth_cut *cut, struct err *err)
+{
+    struct held *h = s->held;
+    sampler_text_cut(s->s, cut->n);
+    if (!h) return 0;
+    int rc = follow(h, ids, n);
+    if (rc == 0) cut_seen(h, cut);
+    else *err = h->err;
+    return rc;
 }
 
 /* The last word: bans and biases may have left nothing that is allowed. */

@@ -232,16 +232,25 @@ static void take_back(struct stream *x, uint32_t n, int32_t first)
     if (x->r->o.event && !x->r->o.event(x->r->o.arg, &event)) stream_end(x, HEARTH_FINISH_STOPPED, -1, NULL);
 }
 
+/* Not when tokens would go that may still be taken back. */
 static bool may_shift(const struct stream *x)
 {
-    return x->r->o.context == HEARTH_CONTEXT_SHIFT && !x->held && !x->r->o.n_ban;
+    struct hearth_cut c;
+    if (x->r->o.context != HEARTH_CONTEXT_SHIFT) return false;
+    hearth_context_shift(x->n_text, x->r->o.n_keep, &c);
+    return !x->decoder || c.from + c.n + hearth_decoder_held(x->decoder) <= x->n_text;
 }
 
 /* The context is full, and goes on with a part of its text. */
 static void shift(struct stream *x)
 {
     const struct hearth_request_options *o = &x->r->o;
+    struct err err = { 0 };
     hearth_context_shift(x->n_text, o->n_keep, &x->cut);
+    if (x->sampler && engine_sampler_cut(x->sampler, x->text, x->n_text, &x->cut, &err) < 0) {
+        stream_end(x, HEARTH_FINISH_ERROR, -1, (const struct hearth_error *)(const void *)&err);
+        return;
+    }
     x->n_text = (uint32_t)hearth_context_cut(x->text, x->n_text, &x->cut);
     x->begun = false;
     size_t more = o->min_tokens > x->n_answer ? o->min_tokens - x->n_answer : 0;
@@ -280,7 +289,7 @@ static bool take_token(struct stream *x, int32_t id, bool picked)
     x->cut.n = 0;
     if (said == SAID_BACK) take_back(x, n_back, first);
     else if (x->n_text == x->n_max) shift(x);
-    return said == SAID;
+    return said == SAID && x->state == STREAM_RUNS;
 }
 
 /* The tokens that come next at the place whose logits there are. */

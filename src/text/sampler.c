@@ -182,6 +182,7 @@ int sampler_forbid(struct sampler *s, size_t position, int32_t id, struct err *e
 {
     int rc = check_id(s, "ban", id, err);
     if (rc < 0) return rc;
+    position += s->gone;
     while (s->forbidden.n && s->forbidden.at[s->forbidden.n - 1] > position) s->forbidden.n--;
     if (s->forbidden.n == s->forbidden.cap) {
         size_t cap = s->forbidden.cap ? 2 * s->forbidden.cap : 16;
@@ -198,6 +199,8 @@ int sampler_forbid(struct sampler *s, size_t position, int32_t id, struct err *e
     if (old && old->at == position + 1) s->memory = *old;
     return 0;
 }
+
+void sampler_text_cut(struct sampler *s, size_t n) { s->gone += n; }
 
 void sampler_mask(struct sampler *s, const struct sampler_mask *m) { s->mask = m ? *m : (struct sampler_mask){ 0 }; }
 
@@ -220,8 +223,9 @@ static void prepare(struct sampler *s, const struct sampler_input *in, bool mask
         *z = sampler_usable((double)sampler_usable((double)*z) + (double)s->bias.bias[i]);
     }
     for (size_t i = 0; in->n < s->end_from && i < s->n_end; i++) sampler_logits(s)[s->end[i]] = -INFINITY;
-    for (size_t i = s->forbidden.n; i-- > 0 && s->forbidden.at[i] >= in->n;)
-        if (s->forbidden.at[i] == in->n) sampler_logits(s)[s->forbidden.id[i]] = -INFINITY;
+    const size_t at = in->n + s->gone;
+    for (size_t i = s->forbidden.n; i-- > 0 && s->forbidden.at[i] >= at;)
+        if (s->forbidden.at[i] == at) sampler_logits(s)[s->forbidden.id[i]] = -INFINITY;
 }
 
 /* ---- logits to candidates ---- */
@@ -337,7 +341,7 @@ static int32_t first_allowed(struct sampler *s, size_t n)
     memset(s->z, 0, (size_t)s->v.n_vocab * sizeof *s->z);
     for (size_t i = 0; i < s->bias.n; i++) s->z[s->bias.id[i]] = s->bias.bias[i];
     for (size_t i = 0; i < s->forbidden.n; i++)
-        if (s->forbidden.at[i] == n) s->z[s->forbidden.id[i]] = -INFINITY;
+        if (s->forbidden.at[i] == n + s->gone) s->z[s->forbidden.id[i]] = -INFINITY;
     for (size_t i = 0; n < s->end_from && i < s->n_end; i++) s->z[s->end[i]] = -INFINITY;
     while (id < s->v.n_vocab && s->z[id] == -INFINITY) id++;
     return id < s->v.n_vocab ? id : 0;
@@ -364,8 +368,8 @@ static int32_t pick(struct sampler *s, const struct sampler_input *in, bool mask
 int32_t sampler_pick(struct sampler *s, const struct sampler_input *in)
 {
     struct sampler_memory before = s->memory;
-    before.at = in->n + 1;
-    if (s->ring) s->ring[in->n % MEMORY_RING] = before;
+    before.at = in->n + s->gone + 1;
+    if (s->ring) s->ring[(in->n + s->gone) % MEMORY_RING] = before;
     if (!s->mask.apply) return pick(s, in, false);
     if (s->mask.allows) {
         int32_t id = pick(s, in, false);

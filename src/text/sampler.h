@@ -70,6 +70,9 @@ void sampler_no_end_before(struct sampler *s, size_t position);
 /* The text has been taken back to `position`, where `id` is not to be picked again as long as what is before it stays. */
 int sampler_forbid(struct sampler *s, size_t position, int32_t id, struct err *err);
 
+/* n tokens were cut out of the middle of the text: positions behind are so much smaller from now on. */
+void sampler_text_cut(struct sampler *s, size_t n);
+
 /* Restricts what may come, e.g. to a grammar.  Both are told the whole text, so that a text that was taken back needs no word.
  * NULL allows: every pick goes through apply.  Borrowed. */
 struct sampler_mask {

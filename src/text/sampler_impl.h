@@ -46,6 +46,7 @@ struct sampler {
     bool greedy, plain;      /* temperature 0; and no step can leave out the best token */
 
     struct { int32_t *id; float *bias; uint32_t *slot; size_t n, cap; } bias;     /* slot: [n_vocab] place + 1 in the list */
+    size_t gone;             /* tokens that were cut out of the text; places below are counted as if they were there */
     struct { size_t *at; int32_t *id; size_t n, cap; } forbidden;        /* by position */
     int32_t *end;            /* [n_end] tokens that end a generation */
     size_t n_end, end_from;
