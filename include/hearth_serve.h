@@ -166,9 +166,9 @@ HEARTH_API void hearth_engine_stats(struct hearth_engine *g, struct hearth_engin
 /* ---- embeddings and ranking as requests ---- */
 
 /* The same as requests to an engine: texts of all requests share batches, which take turns with answers that are written; while
- * there are any, a batch has only as many texts as the engine's budget allows (at least one).  Texts come by priority, then from
- * the request that has had the fewest tokens evaluated.  Events have no token: n_answer counts texts (documents), n_prompt
- * tokens. */
+ * there are any, a batch has only as many tokens as the engine's budget allows (of encoders at least one text).  Texts come by
+ * priority, then from the request that has had the fewest tokens evaluated.  Events have no token: n_answer counts texts
+ * (documents), n_prompt tokens. */
 struct hearth_embed_request {      /* zero-initialise; what it points to is copied, but items' `out` is written until the end */
     const struct hearth_embed_item *items;
     size_t n;

@@ -19,6 +19,8 @@ struct batch {
     const struct embed_text *text;
     size_t n;
     size_t used[EMBED_TOKENS];        /* tokens of each text that are evaluated */
+    struct embed_part *part;          /* of the one text, or NULL: all are whole ... */
+    size_t T;                         /* ... so many tokens of it */
     struct params v;
     float *rows;                      /* [n_out][D] */
     struct arena arena;
@@ -146,7 +148,7 @@ static int open_views(struct batch *b, struct err *err)
         if (v > v_bytes) v_bytes = v;
     }
     for (size_t i = 0; i < b->n; i++) pages += (b->used[i] + KV_PAGE - 1) / KV_PAGE;
-    const size_t one = k_bytes + v_bytes, layers = layers_keep_apart(g) ? 1 : g->n_layer;
+    const size_t one = k_bytes + v_bytes, layers = !b->part && layers_keep_apart(g) ? 1 : g->n_layer;
     int rc = reserve(b->m, &b->room->kv, &b->room->kv_bytes, pages * one * layers, err);
     if (rc == 0)
         rc = reserve(b->m, &b->room->recurrent, &b->room->recurrent_bytes, b->n * (size_t)g->n_state * sizeof(float), err);
@@ -172,8 +174,9 @@ static int open_views(struct batch *b, struct err *err)
 /* Tokens, positions and wanted rows. */
 static int fill(struct batch *b, struct err *err)
 {
-    size_t T = 0, t = 0;
-    for (size_t i = 0; i < b->n; i++) T += b->used[i];
+    size_t T = b->part ? b->T : 0, t = 0;
+    const size_t from = b->part ? b->part->at : 0;
+    for (size_t i = 0; i < b->n && !b->part; i++) T += b->used[i];
     int32_t *token = arena_push(&b->arena, T, sizeof *token);
     int64_t *pos = arena_push(&b->arena, T, sizeof *pos);
     uint32_t *seq = arena_push(&b->arena, T, sizeof *seq), *out_row = arena_push(&b->arena, T, sizeof *out_row);
@@ -189,7 +192,7 @@ static int fill(struct batch *b, struct err *err)
     for (size_t i = 0; i < b->n; i++) adapt[i] = b->text[i].adapt;
     for (size_t i = 0; i < b->n; i++) {
         const struct hearth_embed_item *it = b->text[i].item;
-        for (size_t k = 0; k < b->used[i]; k++, t++) {
+        for (size_t k = from; k < (b->part ? from + b->T : b->used[i]); k++, t++) {
             token[t] = token_at(b->m, it, k, b->used[i]);
             pos[t] = (int64_t)k;
             seq[t] = (uint32_t)i;
@@ -299,6 +302,73 @@ int embed_run(struct hearth_model *m, const struct embed_kind *k, struct embed_r
     int rc = run_batch(&b, err);
     arena_release(&b.arena);
     return rc;
+}
+
+/* ---- a text in parts ---- */
+
+/* What the rows of a part come to. */
+static void take_rows(struct batch *b)
+{
+    const size_t D = b->m->h.n_embd;
+    const struct embed_text *t = b->text;
+    const size_t width = hearth_embed_width(b->m, t->o);
+    for (uint32_t i = 0; i < b->v.n_out; i++) {
+        const float *row = b->rows + i * D;
+        if (b->k->pool == POOL_MEAN)
+            for (size_t d = 0; d < D; d++) b->part->sum[d] += (double)row[d];
+        else if (b->k->pooling == POOL_NONE) give(b->k, t->o, row, t->item->out + (b->part->at + i) * width);
+        else memcpy(b->part->row, row, D * sizeof *row);
+    }
+}
+
+/* The vector of a text that is whole. */
+static int finish_parts(struct batch *b, struct err *err)
+{
+    const size_t D = b->m->h.n_embd;
+    int rc = 0;
+    if (b->k->pooling == POOL_NONE) return 0;
+    for (size_t d = 0; b->k->pool == POOL_MEAN && d < D; d++) b->part->row[d] = (float)(b->part->sum[d] / (double)b->used[0]);
+    b->rows = b->part->row;
+    if (b->k->head) rc = run_head(b, err);
+    if (rc == 0) give(b->k, b->text->o, b->rows, b->text->item->out);
+    return rc;
+}
+
+static int run_part(struct batch *b, struct err *err)
+{
+    struct hearth_model *m = b->m;
+    struct embed_part *p = b->part;
+    struct plan *plan;
+    if (!p->sum) p->sum = mem_new_array(double, m->h.n_embd);
+    if (!p->row) p->row = mem_new_array(float, m->h.n_embd);
+    if (!p->sum || !p->row) return err_set(err, ERR_NOMEM, "out of memory for a text of %zu tokens", b->used[0]);
+    int rc = states_graph(m, &b->states, err);
+    if (rc == 0) rc = fill(b, err);
+    if (rc == 0) rc = open_views(b, err);
+    if (rc == 0) rc = engine_plan(m, b->states, b->v.T, b->text->adapt->n > 0, &plan, err);
+    if (rc < 0) return rc;
+    m->ops->run(m->device, plan, &b->v);
+    take_rows(b);
+    p->at += b->T;
+    return p->at == b->used[0] ? finish_parts(b, err) : 0;
+}
+
+int embed_run_part(struct hearth_model *m, const struct embed_kind *k, struct embed_room *room, const struct embed_text *text,
+                   struct embed_part *part, size_t limit, struct err *err)
+{
+    struct batch b = { .m = m, .k = k, .room = room, .text = text, .n = 1, .part = part };
+    b.used[0] = embed_used(k, text->item);
+    b.T = b.used[0] - part->at < limit ? b.used[0] - part->at : limit;
+    int rc = run_part(&b, err);
+    arena_release(&b.arena);
+    return rc;
+}
+
+void embed_part_release(struct embed_part *part)
+{
+    mem_free(part->sum);
+    mem_free(part->row);
+    *part = (struct embed_part){ 0 };
 }
 
 void embed_room_release(struct hearth_model *m, struct embed_room *room)

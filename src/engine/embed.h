@@ -37,4 +37,17 @@ int  embed_run(struct hearth_model *m, const struct embed_kind *k, struct embed_
                size_t n, struct err *err);
 void embed_room_release(struct hearth_model *m, struct embed_room *room);
 
+/* A text that is evaluated in parts, which only models can that do not look ahead; zeroed: nothing yet.  Its room is nobody
+ * else's until it is whole. */
+struct embed_part {
+    size_t at;                        /* tokens that are evaluated */
+    double *sum;                      /* [D] of their states */
+    float *row;                       /* [D] the state that was asked for */
+};
+/* Evaluates at most `limit` further tokens; behind the last, the vector goes to item->out.  The numbers do not depend on the
+ * parts. */
+int  embed_run_part(struct hearth_model *m, const struct embed_kind *k, struct embed_room *room, const struct embed_text *text,
+                    struct embed_part *part, size_t limit, struct err *err);
+void embed_part_release(struct embed_part *part);
+
 #endif

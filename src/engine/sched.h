@@ -117,6 +117,8 @@ struct hearth_engine {
     bool texts_wait;
     double text_ns;                   /* what a token of a text to embed takes */
     struct embed_room room;
+    struct hearth_request *in_parts;  /* whose next text is being evaluated in parts, or NULL */
+    struct embed_part part_at;
     struct embed_text text[EMBED_TOKENS];     /* the batch being made, */
     struct hearth_request *part[EMBED_TOKENS];       /* and whose its texts are, each once */
 };

@@ -21,6 +21,10 @@ static void finish_texts(struct hearth_request *r, int finish, const struct hear
     *at = r->next;
     g->stats.n_queued--;
     lock_give(&g->lock);
+    if (g->in_parts == r) {
+        embed_part_release(&g->part_at);
+        g->in_parts = NULL;
+    }
     if (r->o.event && finish != HEARTH_FINISH_STOPPED) r->o.event(r->o.arg, &event);
     request_done(r, finish);
 }
@@ -112,11 +116,43 @@ static void part_done(struct hearth_request *r, const struct err *err)
     else if (r->o.event && !r->o.event(r->o.arg, &event)) finish_texts(r, HEARTH_FINISH_STOPPED, NULL);
 }
 
+static void learn(struct hearth_engine *g, double ns) { g->text_ns = g->text_ns > 0 ? 0.75 * g->text_ns + 0.25 * ns : ns; }
+
+/* The next part of a text that is longer than a batch may be. */
+static void part_step(struct hearth_engine *g, size_t limit)
+{
+    struct err err = { 0 };
+    struct hearth_request *r = g->in_parts;
+    struct texts *x = &r->texts;
+    struct hearth_model *m = g->m;
+    const struct embed_text t = { &x->item[x->next], &x->o, r->o.adapters ? &r->adaption.set : &m->adaption.set };
+    const size_t before = g->part_at.at;
+    lock_take(&m->lock);
+    engine_adapt_room(m, &r->adaption);
+    uint64_t start = os_now_ns();
+    int rc = embed_run_part(m, &x->kind, &g->room, &t, &g->part_at, limit, &err);
+    double ns = (double)(os_now_ns() - start);
+    lock_give(&m->lock);
+    if (rc == 0) learn(g, ns / (double)(g->part_at.at - before));
+    if (rc == 0 && g->part_at.at < embed_used(&x->kind, t.item)) return;
+    embed_part_release(&g->part_at);
+    g->in_parts = NULL;
+    x->taken = 1;
+    part_done(r, &err);
+}
+
 void texts_step(struct hearth_engine *g)
 {
     struct err err = { 0 };
-    size_t T = 0, at = 0, parts = gather(g, g->n_run ? sched_budget(g, g->text_ns) : EMBED_TOKENS);
+    const size_t limit = g->n_run ? sched_budget(g, g->text_ns) : EMBED_TOKENS;
+    size_t T = 0, at = 0, parts = g->in_parts ? 0 : gather(g, limit);
     struct hearth_model *m = g->m;
+    if (parts == 1 && g->part[0]->texts.taken == 1 && tokens_of(g->part[0]) > limit && !m->h.bidirectional)
+        g->in_parts = g->part[0];
+    if (g->in_parts) {
+        part_step(g, limit);
+        return;
+    }
     if (!parts) return;
     for (size_t i = 0; i < parts; i++) {
         at += g->part[i]->texts.taken;
@@ -128,7 +164,7 @@ void texts_step(struct hearth_engine *g)
     int rc = embed_run(m, &g->part[0]->texts.kind, &g->room, g->text, at, &err);
     double ns = (double)(os_now_ns() - start) / (double)T;
     lock_give(&m->lock);
-    if (rc == 0) g->text_ns = g->text_ns > 0 ? 0.75 * g->text_ns + 0.25 * ns : ns;
+    if (rc == 0) learn(g, ns);
     at = 0;
     for (size_t i = 0; i < parts; i++) {
         struct hearth_request *r = g->part[i];

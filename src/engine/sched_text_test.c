@@ -242,6 +242,63 @@ static void texts_have_an_order_and_an_end(void **state)
     hearth_model_close(m);
 }
 
+struct between { _Atomic uint32_t tokens; };
+
+static bool count_tokens(void *arg, const struct hearth_event *ev)
+{
+    struct between *b = arg;
+    if (ev->id >= 0) atomic_fetch_add(&b->tokens, 1);
+    return true;
+}
+
+/* While an answer is written a long text is evaluated in parts, between which the answer gets on; its numbers are the same. */
+static void a_long_text_lets_others_get_on(void **state)
+{
+    (void)state;
+    enum { LONG = 420 };
+    static const int pooling[] = { HEARTH_POOL_MEAN, HEARTH_POOL_CLS, HEARTH_POOL_LAST, HEARTH_POOL_NONE };
+    static int32_t text[LONG];
+    static float want[LONG * 512], got[LONG * 512];
+    static const size_t which[] = { 0, 3, 8, 10 };
+    for (int i = 0; i < LONG; i++) text[i] = i * 11 % TINY_VOCAB;
+    for (size_t w = 0; w < 4; w++) {
+        struct hearth_model *m = open_model(which[w], NULL, 1);
+        struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ .n_ctx = 8000, .budget_ms = 1 });
+        struct between b = { 0 };
+        struct hearth_request *a, *r;
+        struct hearth_error e;
+        struct hearth_request_options o = { .ids = ids, .n = 3, .ignore_end = true, .event = count_tokens, .arg = &b };
+        assert_int_equal(hearth_request_submit(&a, g, &o, &e), 0);
+        while (!atomic_load(&b.tokens)) usleep(100);
+        for (int k = 0; k < 4; k++) {
+            struct hearth_embed_options how = { .pooling = pooling[k], .normalise = k % 2 };
+            struct hearth_embed_item it = { text, LONG, 0, want };
+            const size_t n = (k == 3 ? LONG : 1) * hearth_embed_width(m, &how);
+            assert_true(n <= sizeof want / sizeof *want);
+            assert_int_equal(hearth_embed(m, &it, 1, &how, &e), 0);
+            it.out = got;
+            struct hearth_embed_request q = { .items = &it, .n = 1, .options = &how };
+            const uint32_t before = atomic_load(&b.tokens);
+            assert_int_equal(hearth_embed_submit(&r, g, &q, &e), 0);
+            assert_int_equal(hearth_request_wait(r), HEARTH_FINISH_END);
+            hearth_request_close(r);
+            /* 32 tokens at first, while nothing is known; at no time all of them. */
+            if (k == 0 && atomic_load(&b.tokens) - before < 3) fail_msg("model %zu: all in one step", which[w]);
+            assert_memory_equal(got, want, n * sizeof *want);
+        }
+        /* One that is called off in the middle leaves nothing. */
+        struct hearth_embed_item it = { text, LONG, 0, got };
+        struct hearth_embed_request q = { .items = &it, .n = 1 };
+        assert_int_equal(hearth_embed_submit(&r, g, &q, &e), 0);
+        hearth_request_cancel(r);
+        hearth_request_wait(r);
+        hearth_request_close(r);
+        hearth_request_close(a);
+        hearth_engine_close(g);
+        hearth_model_close(m);
+    }
+}
+
 /* ---- scores ---- */
 
 enum { DOCS = 6 };
@@ -481,6 +538,7 @@ int main(void)
         cmocka_unit_test(encoders_serve_many),
         cmocka_unit_test(embeddings_beside_answers),
         cmocka_unit_test(texts_have_an_order_and_an_end),
+        cmocka_unit_test(a_long_text_lets_others_get_on),
         cmocka_unit_test(scores_as_requests),
         cmocka_unit_test(questions_share_their_beginning),
         cmocka_unit_test(requests_have_their_own_adapters),
