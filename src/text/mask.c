@@ -98,8 +98,10 @@ static bool can_take(struct masks *m, uint32_t c, const struct vocab_set *s, uns
 {
     const struct grun *r = m->run;
     unsigned k = 0;
+    const struct vocab_set plain = plain_of(m, c);
+    if (!vocab_set_within(s, &plain)) return false;
     while (1u << k < n) k++;
-    if (r->config[c].known && r->config[c].chain == c) k = 0;               /* for ever */
+    if (r->config[c].chain == c) return true;                              /* for ever */
     const struct gfar *f = k < GFAR ? far_of(m, c, k) : NULL;
     return f && vocab_set_within(s, &f->set[k]);
 }
