@@ -239,6 +239,7 @@ static void templates_of_go(void **state)
     store_text("Modelfile", "FROM ./mine.gguf\nTEMPLATE \"\"\"{{ range .Messages }}[{{ .Role }}]{{ .Content }}{{ end }}\"\"\"\n");
     expect(PROGRAM(NULL, "create", "go", "-f", in_dir("Modelfile")), 0, "made", NULL);
     check_prompt("go", "[user]hello");
+    expect(PROGRAM(NULL, "template", "go", "hello"), 0, "[user]hello", NULL);
     expect(PROGRAM(NULL, "show", "go", "--template"), 0, "{{ range .Messages }}", NULL);
     struct result r = PROGRAM(NULL, "show", "go", "--modelfile");
     program_expect(&r, 0);
@@ -252,6 +253,8 @@ static void templates_of_go(void **state)
     /* The file's own is the better one, unless a Modelfile says otherwise. */
     expect(PROGRAM(NULL, "pull", "talks"), 0, NULL, NULL);
     check_prompt("talks", "(hello)");
+    expect(PROGRAM(NULL, "template", "talks", "hello"), 0, "(hello)", NULL);
+    expect(PROGRAM(NULL, "template", "plain", "hello"), 0, "<hello>", NULL);
     store_text("Modelfile", "FROM talks\nSYSTEM x\n");
     expect(PROGRAM(NULL, "create", "heir", "-f", in_dir("Modelfile")), 0, NULL, NULL);
     check_prompt("heir", "(x)(hello)");

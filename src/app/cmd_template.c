@@ -3,7 +3,7 @@
 
 #include "app/command.h"
 #include "app/input.h"
-#include "app/model_name.h"
+#include "app/run_model.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/json.h"
@@ -34,6 +34,7 @@ struct job {
     const char *source;
     size_t n_source;
     char *owned;                       /* the file's text */
+    struct run_model from;             /* what came with a model of the store */
     struct template *tp;
     struct template_limits limits;
     struct buf text;
@@ -65,7 +66,9 @@ static int parse_time(const char *s, int64_t *out, struct err *err)
 
 static int open_model(struct job *j, const char *path, struct err *err)
 {
-    int rc = named_file_open(&j->g, path, err);
+    const struct run_get how = { .offline = true, .preset = "none" };
+    int rc = run_model_get(&j->from, path, &how, err);
+    if (rc == 0) rc = model_file_open(&j->g, j->from.path, err);
     return rc < 0 ? rc : tokenizer_open(&j->t, j->g, err);
 }
 
@@ -77,9 +80,17 @@ static int find_source(struct job *j, struct err *err)
         j->source = j->owned;
         return rc;
     }
-    if (gguf_get_str(j->g, "tokenizer.chat_template", &s)) {
+    struct hearth_model_options came = { .threads = 0 };
+    run_model_template(&j->from, &came);
+    j->source = came.chat_template;
+    if (!j->source && gguf_get_str(j->g, "tokenizer.chat_template", &s) && s.n) {
         j->source = s.s;
         j->n_source = s.n;
+        return 0;
+    }
+    if (!j->source) j->source = came.spare_template;
+    if (j->source) {
+        j->n_source = strlen(j->source);
         return 0;
     }
     int rc = chat_default_template(j->t, &j->source, err);
@@ -275,6 +286,7 @@ static int run(const struct command *self, int argc, char **argv)
     tokenizer_close(j.t);
     gguf_close(j.g);
     mem_free(j.owned);
+    run_model_release(&j.from);
     buf_release(&j.text);
     ids_release(&j.ids);
     return code;

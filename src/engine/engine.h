@@ -56,7 +56,7 @@ struct hearth_model {
     size_t tmpl_n;
     struct lock style_lock;           /* guards the next two */
     struct chat_style style;          /* of the template; engine_style */
-    bool styled;
+    bool styled, tmpl_guessed;        /* guessed: by the vocabulary, for a file that has none */
     _Atomic uint64_t digest;          /* kvfolder.c's; 0: not yet */
     char *tmpl_error;                 /* why the file's template could not be compiled, or NULL */
     const struct arch *arch;

@@ -109,12 +109,10 @@ static int check_types(const struct hearth_model *m, struct err *err)
 
 static int given_template(struct hearth_model *m, const char *text, struct err *err)
 {
-    struct err why = { 0 };
     m->tmpl_text = arena_strdup(&m->arena, text, strlen(text));
     m->tmpl_n = strlen(text);
     if (!m->tmpl_text) return err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(m->gguf));
-    if (template_compile(&m->tmpl, m->tmpl_text, m->tmpl_n, &why) == 0) return 0;
-    return err_set(err, why.code, "the chat template that was given: %s", why.msg);
+    return template_compile(&m->tmpl, m->tmpl_text, m->tmpl_n, err);
 }
 
 /* The one that was given, the file's, the spare one, what the vocabulary tells. */
@@ -123,15 +121,20 @@ static int open_template(struct hearth_model *m, const struct hearth_model_optio
     struct gguf_str s;
     struct err why = { 0 };
     const char *usual;
-    if (o && o->chat_template) return given_template(m, o->chat_template, err);
+    if (o && o->chat_template) {
+        int rc = given_template(m, o->chat_template, err);
+        return rc < 0 ? err_prefix(err, rc, "the chat template that was given: ") : 0;
+    }
     bool own = gguf_get_str(m->gguf, "tokenizer.chat_template", &s) && s.n;
     if (own) {
         m->tmpl_text = s.s;
         m->tmpl_n = s.n;
         if (template_compile(&m->tmpl, s.s, s.n, &why) == 0) return 0;
     }
-    if (o && o->spare_template) return given_template(m, o->spare_template, err);
-    if (!own) {
+    if (o && o->spare_template) {
+        if (given_template(m, o->spare_template, &why) == 0) return 0;
+    } else if (!own) {
+        m->tmpl_guessed = true;
         if (chat_default_template(m->tokenizer, &usual, NULL) < 0) return 0;
         m->tmpl_text = usual;
         m->tmpl_n = strlen(usual);
@@ -414,13 +417,12 @@ void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *o
         .has_template = m->tmpl != NULL,
     };
     const struct chat_style *style = &m->style;
-    struct gguf_str text;
     out->shows_tools = m->tmpl && style->caps.tools;
     out->reasons = m->tmpl && (style->dialect.think_open || style->dialect.channels);
     out->reasons_if_asked = out->reasons && (style->says_thinking || style->says_effort);
-    if (m->tmpl && gguf_get_str(m->gguf, "tokenizer.chat_template", &text)) {
-        out->chat_template = text.s;
-        out->n_chat_template = text.n;
+    if (m->tmpl && !m->tmpl_guessed) {
+        out->chat_template = m->tmpl_text;
+        out->n_chat_template = m->tmpl_n;
     }
     unsigned threads = 0;
     out->cpu = m->ops->describe(m->device, &threads);
