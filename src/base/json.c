@@ -120,9 +120,21 @@ int json_parse_most(struct json **out, const char *text, size_t n, size_t most, 
     return 0;
 }
 
-void json_free(struct json *j) { json_decref(loose(j)); }
+/* jansson counts owners by atomic operations, but looks plainly whether there is a count: two owners may be two threads. */
+static bool is_counted(const json_t *j) { return __atomic_load_n(&j->refcount, __ATOMIC_RELAXED) != (size_t)-1; }
 
-struct json *json_share(const struct json *j) { return out_of(json_incref(loose(j))); }
+void json_free(struct json *j)
+{
+    json_t *v = loose(j);
+    if (v && is_counted(v) && __atomic_sub_fetch(&v->refcount, 1, __ATOMIC_ACQ_REL) == 0) json_delete(v);
+}
+
+struct json *json_share(const struct json *j)
+{
+    json_t *v = loose(j);
+    if (v && is_counted(v)) __atomic_add_fetch(&v->refcount, 1, __ATOMIC_ACQUIRE);
+    return out_of(v);
+}
 
 enum json_type json_type(const struct json *j)
 {
