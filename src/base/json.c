@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 64 };
+enum { MAX_DEPTH = 64, NUMBER = 44 };            /* NUMBER: bytes that one takes in an array */
 
 static const json_t *in(const struct json *j) { return (const json_t *)(const void *)j; }
 static struct json *out_of(json_t *j) { return (struct json *)(void *)j; }
@@ -27,11 +27,11 @@ static json_t *loose(const struct json *j) { return (json_t *)(uintptr_t)j; }
 
 /* jansson recurses per level; counting brackets first keeps its stack small and our limit exact.  A text of few bytes can have
  * many values, of which each takes dozens: what they weigh is known before any is made. */
-static int check_shape(const char *s, size_t n, size_t most, struct err *err)
+static int check_shape(const char *s, size_t n, size_t most, size_t *weighs, struct err *err)
 {
     enum { STRING = 2, ARRAY = 3, OBJECT = 6 };        /* in numbers, as measured */
     unsigned depth = 0;
-    size_t weight = 0;
+    size_t weight = *weighs = 0;
     size_t line = 1, start = 0;
     bool quoted = false;
     for (size_t i = 0; i < n; i++) {
@@ -58,6 +58,7 @@ static int check_shape(const char *s, size_t n, size_t most, struct err *err)
             depth--;
         }
     }
+    *weighs = weight;
     return 0;
 }
 
@@ -98,10 +99,17 @@ int json_parse(struct json **out, const char *text, size_t n, struct err *err)
     return json_parse_most(out, text, n, JSON_MOST_VALUES, err);
 }
 
+uint64_t json_cost(const char *text, size_t n)
+{
+    size_t weight;
+    return check_shape(text, n, SIZE_MAX, &weight, NULL) < 0 ? n : n + (uint64_t)weight * NUMBER;
+}
+
 int json_parse_most(struct json **out, const char *text, size_t n, size_t most, struct err *err)
 {
+    size_t weight;
     *out = NULL;
-    int rc = check_shape(text, n, most, err);
+    int rc = check_shape(text, n, most, &weight, err);
     if (rc < 0) return rc;
     json_error_t e;
     json_t *j = load(text, n, &e);

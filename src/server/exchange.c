@@ -29,7 +29,7 @@ void exchange_free(struct exchange *x)
     server_record(x);
     json_free(x->json);
     json_free(x->waiting);
-    atomic_fetch_sub(&x->s->body_total, x->body.cap);
+    atomic_fetch_sub(&x->s->body_total, x->body.cap + x->values);
     buf_release(&x->body);
     buf_release(&x->out);
     arena_release(&x->arena);

@@ -277,6 +277,26 @@ static void hostile_bodies_are_refused(void **unused)
     expect_alive();
 }
 
+/* What all bodies hold together has a limit, values included, and it is given back. */
+static void bodies_have_one_limit_together(void **unused)
+{
+    (void)unused;
+    struct server_options o = { .limits = { .body_bytes = 1 << 20 } };
+    size_t n = 900001;
+    char *text = malloc(n);
+    open_with(&o);
+    for (size_t i = 0; i < n; i++) text[i] = i & 1 ? '1' : ',';
+    text[0] = '[';
+    text[n - 1] = ']';
+    assert_int_equal(status_of(text, n), 413);                 /* 20 MB of values, and 16 are all */
+    for (int i = 0; i < 3; i++) {
+        text[600000] = ']';
+        assert_int_equal(status_of(text, 600001), 200);
+    }
+    free(text);
+    expect_alive();
+}
+
 /* ---- who may call ---- */
 
 static void pages_of_others_may_not_call(void **unused)
@@ -466,7 +486,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(ambiguous_requests_are_refused), T(header_bombs_are_refused), T(slow_senders_are_cut_off),
             T(idle_connections_cost_little),
-        T(hostile_bodies_are_refused), T(pages_of_others_may_not_call), T(keys_and_roles), T(others_need_a_key),
+        T(hostile_bodies_are_refused),
+        cmocka_unit_test_setup_teardown(bodies_have_one_limit_together, NULL, served_close),
+        T(pages_of_others_may_not_call), T(keys_and_roles), T(others_need_a_key),
         T(unix_sockets_are_this_users), T(tls),
     };
     int rc = run_tests(tests);

@@ -382,18 +382,26 @@ static enum MHD_Result take_body(struct exchange *x, const char *data, size_t *n
     return MHD_YES;
 }
 
-static enum MHD_Result run(struct exchange *x)
+/* Values are there for as long as the request is, of those that wait too.  False: it has been answered. */
+static bool parse_body(struct exchange *x)
 {
     struct err e = { 0 };
+    uint64_t limit = BODIES * server_limits(x->s).body_bytes;
+    x->values = json_cost(x->body.data, x->body.len);
+    uint64_t all = atomic_fetch_add(&x->s->body_total, x->values) + x->values;
+    if (x->values > limit) exchange_fail(x, 413, "too_large", "the body would take more memory than this server has for bodies");
+    else if (all > limit) exchange_fail(x, 503, "memory", "too many large requests at once; try again");
+    else if (json_parse_most(&x->json, x->body.data, x->body.len, JSON_MOST, &e) < 0) exchange_fail_err(x, &e);
+    return x->json != NULL;
+}
+
+static enum MHD_Result run(struct exchange *x)
+{
     lock_take(&x->lock);
     x->phase = PHASE_RUN;
     bool answered = x->answer != ANSWER_NONE;
     lock_give(&x->lock);
-    if (!answered && x->route->body == BODY_JSON && x->body.len &&
-        json_parse_most(&x->json, x->body.data, x->body.len, JSON_MOST, &e) < 0) {
-        exchange_fail_err(x, &e);
-        answered = true;
-    }
+    if (!answered && x->route->body == BODY_JSON && x->body.len) answered = !parse_body(x);
     atomic_fetch_sub(&x->s->body_total, x->body.cap);
     buf_release(&x->body);
     if (!answered) x->route->handle(x);

@@ -53,7 +53,7 @@ struct exchange {
     bool head, early;              /* early: answered before the body was read, so the connection ends */
     uint64_t began, expects;       /* when its headers were there; bytes of body that were announced */
     struct buf body;
-    uint64_t body_bytes;
+    uint64_t body_bytes, values;   /* values: what json takes, about */
     struct json *json;
     void *state;
     void (*release)(void *state);
@@ -110,7 +110,7 @@ struct server {
     bool asks_keys;
     _Atomic int life;
     _Atomic bool loading;          /* its own model */
-    _Atomic uint64_t body_total;   /* bytes of bodies in memory */
+    _Atomic uint64_t body_total;   /* bytes of bodies in memory, and of their values */
     _Atomic uint64_t n_exchanges;  /* that are not over */
     struct conns conns;
     struct os_thread *watcher;
