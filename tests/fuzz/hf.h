@@ -25,7 +25,7 @@ static inline void fuzz_write(const char *name, const void *data, size_t n)
 static inline void fuzz_remove(void)
 {
     static const char *const names[] = { "config.json", "tokenizer.json", "tokenizer.model", "tekken.json",
-                                         "model.safetensors" };
+                                         "model.safetensors", "tokenizer_config.json" };
     char path[128];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", fuzz_dir, names[i]);
