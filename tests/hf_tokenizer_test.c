@@ -126,6 +126,39 @@ static void sentencepiece_models(void **state)
     close_words(g, t);
 }
 
+/* GLM-4 begins every text with two tokens. */
+static void two_tokens_before_a_text(void **state)
+{
+    (void)state;
+    struct gguf *g;
+    struct tokenizer *t;
+    struct err e = { 0 };
+    struct ids ids = { 0 };
+    char path[64];
+    hf_folder_remove(dir);
+    hff_text(dir, "config.json", config);
+#define TWO(single) "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}," \
+    "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"added_tokens\":[" \
+    "{\"id\":3,\"content\":\"[gMASK]\",\"special\":true},{\"id\":4,\"content\":\"<sop>\",\"special\":true}]," \
+    "\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":\"TemplateProcessing\"," \
+    "\"single\":[" single "{\"SpecialToken\":{\"id\":\"[gMASK]\"}},{\"SpecialToken\":{\"id\":\"<sop>\"}}," \
+    "{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"[gMASK]\":{\"ids\":[3]},\"<sop>\":{\"ids\":[4]}}}]}}"
+    hff_text(dir, "tokenizer.json", TWO(""));
+    if (open_words(&g, &t, &e) < 0) fail_msg("%s", e.msg);
+    assert_int_equal(tokenizer_encode(t, "ab", 2, TOK_SPECIAL | TOK_PARSE, &ids, &e), 0);
+    static const int32_t want[] = { 3, 4, 2 };
+    assert_true(ids.n == 3 && !memcmp(ids.id, want, sizeof want));
+    ids.n = 0;
+    assert_int_equal(tokenizer_encode(t, "[gMASK]<sop>ab", 14, TOK_PARSE, &ids, &e), 0);
+    assert_true(ids.n == 3 && !memcmp(ids.id, want, sizeof want));
+    ids_release(&ids);
+    close_words(g, t);
+    hff_text(dir, "tokenizer.json", TWO("{\"SpecialToken\":{\"id\":\"[gMASK]\"}},"));
+    assert_true(open_words(&g, &t, &e) < 0 && strstr(e.msg, "several tokens before or after"));
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    unlink(path);
+}
+
 /* ---- tekken.json ---- */
 
 static void put_base64(FILE *f, const char *s, size_t n)
@@ -235,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_of_the_library), cmocka_unit_test(sentencepiece_models), cmocka_unit_test(mistrals_own_vocabulary),
+        cmocka_unit_test(two_tokens_before_a_text),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -13,6 +13,7 @@
  *   hearth.tokenizer.merges         bool    a llama vocabulary is merged by its list of merges, not by scores
  *   hearth.tokenizer.prefix          u32     when add_space_prefix adds none: 1 behind special tokens, + 2 before a space
  *   hearth.tokenizer.nfc            bool    text is composed (NFC) first
+ *   hearth.tokenizer.after_bos      u32     follows the first token where that is added (GLM-4 begins with two)
  *   hearth.tokenizer.strip          i32[]   pairs of id and 1 (swallows white space to its left) + 2 (to its right); that it
  *                                           is there says that the types of tokens are exact: nothing is guessed from texts
  * Threads: as gguf.h. */

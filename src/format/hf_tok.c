@@ -36,7 +36,7 @@ static int bad(struct tok *t, int code, const char *what, const char *value)
 
 static int unsupported(struct tok *t, const char *what, const char *value)
 {
-    char full[64];
+    char full[128];
     fmt_into(full, sizeof full, "unsupported %s", what);
     return bad(t, ERR_UNSUPPORTED, full, value);
 }
@@ -573,19 +573,20 @@ static int32_t special_id(struct tok *t, const struct json *post, const struct j
 static int from_template(struct tok *t, const struct json *post)
 {
     const struct json *list = json_get(post, "single");
-    int32_t first = -1, last = -1;
+    int32_t first[2] = { -1, -1 }, last = -1;
     size_t n_first = 0, n_last = 0, n = json_len(list);
     bool text = false;
     for (size_t i = 0; i < n; i++) {
         const struct json *item = json_at(list, i);
         if (json_get(item, "Sequence")) text = true;
-        else if (!text) first = special_id(t, post, item), n_first++;
+        else if (!text) first[n_first & 1] = special_id(t, post, item), n_first++;
         else last = special_id(t, post, item), n_last++;
     }
-    if (n_first > 1 || n_last > 1) return unsupported(t, "TemplateProcessing with several tokens before or after the text", NULL);
-    t->v.add_bos = n_first == 1;
+    if (n_first > 2 || n_last > 1) return unsupported(t, "TemplateProcessing with several tokens before or after the text", NULL);
+    t->v.add_bos = n_first > 0;
     t->v.add_eos = n_last == 1;
-    if (n_first) t->v.bos = first;
+    if (n_first) t->v.bos = first[0];
+    if (n_first == 2 && first[1] > 0) gguf_put_u32(t->h->w, "hearth.tokenizer.after_bos", (uint32_t)first[1]);
     if (n_last) t->v.eos = last;
     if (t->model == MODEL_WORDPIECE && last >= 0) gguf_put_u32(t->h->w, "tokenizer.ggml.seperator_token_id", (uint32_t)last);
     if (t->model == MODEL_WORDPIECE) t->v.add_eos = 0;

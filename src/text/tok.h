@@ -117,6 +117,7 @@ struct tokenizer {
     struct str_table table;
     uint32_t max_text;          /* bytes of the longest token */
     int32_t bos, eos, unk, sep;
+    int32_t after_bos;          /* follows it where it is added; 0: nothing */
     bool add_bos, add_eos, add_sep;
     bool space_prefix, clean_spaces, ignore_merges, remove_extra_ws, escape_ws, ws_suffix;
     bool nfc;                   /* text is composed first */

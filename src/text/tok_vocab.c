@@ -134,6 +134,8 @@ static void read_ids(struct tokenizer *t, const struct gguf *g, const struct pre
     t->add_eos = t->model == TOK_UGM;
     t->add_sep = t->model == TOK_WPM || info->add_sep;
     gguf_get_bool(g, KEY("add_bos_token"), &t->add_bos);
+    uint32_t after = 0;
+    if (gguf_get_u32(g, "hearth.tokenizer.after_bos", &after) && after < (uint32_t)t->n_vocab) t->after_bos = (int32_t)after;
     gguf_get_bool(g, KEY("add_eos_token"), &t->add_eos);
     gguf_get_bool(g, KEY("add_sep_token"), &t->add_sep);
     if (t->model == TOK_GEMMA4 && !t->whole) t->add_bos = true;

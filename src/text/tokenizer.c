@@ -72,6 +72,7 @@ static bool encode(struct run *r, struct barriers *b, const char *text, size_t n
     r->begin = text;
     bool add = flags & TOK_SPECIAL;
     if (add && t->add_bos && t->bos >= 0) ids_push(r->e.out, t->bos);
+    if (add && t->add_bos && t->bos >= 0 && t->after_bos) ids_push(r->e.out, t->after_bos);
     struct special_text x = { text, n, b->at, b->n, flags & TOK_PARSE };
     if (!special_split(t, &x, piece, r) || r->e.bad) return false;
     if (add && t->add_sep && t->sep >= 0) ids_push(r->e.out, t->sep);
