@@ -321,10 +321,42 @@ static void forms_and_bans_shift(void **state)
     hearth_model_close(m);
 }
 
+/* A template that came with a model and is wrong is said when a chat is asked for; one that was chosen, at once. */
+static void wrong_templates(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/hearth-context-XXXXXX";
+    struct hearth_message hi = { .role = "user", .content = "x" };
+    struct hearth_model_options spare = { .threads = 1, .spare_template = "{{ if .Prompt }}" };
+    struct hearth_model_options good = { .threads = 1, .spare_template = "<{{ .Prompt }}>{{ .Response }}" };
+    struct hearth_model_options chosen = { .threads = 1, .chat_template = "{{ if .Prompt }}" };
+    struct hearth_model *m;
+    struct hearth_model_info info;
+    struct hearth_error e;
+    int32_t *v;
+    size_t n;
+    close(mkstemp(path));
+    assert_int_equal(tiny_model(path, (struct tiny){ .arch = "llama", .type = DT_Q8_0, .chat = "" }), 0);
+    assert_int_equal(hearth_model_open(&m, path, &spare, &e), 0);
+    assert_int_equal(hearth_chat_prompt(m, &hi, 1, &v, &n, &e), HEARTH_EUNSUPPORTED);
+    assert_non_null(strstr(e.message, "line 1, column 17: this block has no end"));
+    hearth_model_close(m);
+    assert_int_equal(hearth_model_open(&m, path, &good, &e), 0);
+    hearth_model_info(m, &info);
+    assert_int_equal(info.n_chat_template, strlen(good.spare_template));
+    assert_int_equal(hearth_chat_prompt(m, &hi, 1, &v, &n, &e), 0);
+    hearth_free(v);
+    hearth_model_close(m);
+    assert_true(hearth_model_open(&m, path, &chosen, &e) < 0);
+    assert_non_null(strstr(e.message, "the chat template that was given: template: line 1"));
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuts),
+        cmocka_unit_test(wrong_templates),
         cmocka_unit_test(turns_go),
         cmocka_unit_test(prompts_lose_their_middle),
         cmocka_unit_test(answers_shift),
