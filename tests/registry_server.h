@@ -177,7 +177,7 @@ static inline void *server_client(void *arg)
         for (size_t i = 0; i < c.s->n; i++)
             if (!strcmp(c.s->route[i].path, path) ||
                 (c.s->route[i].answer && !strncmp(c.s->route[i].path, path, strlen(c.s->route[i].path)))) r = &c.s->route[i];
-        if (!strncmp(path, "/token", 6)) server_simple(c.fd, 200, "", "{\"token\":\"good\"}");
+        if (!strncmp(path, "/token", 6) && !r) server_simple(c.fd, 200, "", "{\"token\":\"good\"}");
         else if (!r) server_simple(c.fd, 404, "", "not here");
         else if (r->answer) r->answer(c.s, c.fd, text);
         else server_route(c.s, c.fd, r, text, !strcmp(verb, "HEAD"));

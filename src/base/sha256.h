@@ -1,4 +1,4 @@
-/* sha256.h - SHA-256, the name of everything in the store; the only user of libcrypto.
+/* sha256.h - SHA-256, the name of everything in the store.
  * Threads: one per object. */
 #ifndef HEARTH_BASE_SHA256_H
 #define HEARTH_BASE_SHA256_H

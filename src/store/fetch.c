@@ -214,7 +214,7 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 
 /* ---- a request ---- */
 
-static struct curl_slist *headers_of(const struct fetch_request *r, bool with_token, bool *ok)
+static struct curl_slist *headers_of(const struct fetch_request *r, bool with_token, bool first, bool *ok)
 {
     struct curl_slist *list = NULL, *longer;
     struct buf line = { 0 };
@@ -223,7 +223,8 @@ static struct curl_slist *headers_of(const struct fetch_request *r, bool with_to
         buf_clear(&line);
         if (i == 0) buf_printf(&line, "Accept: %s", accept);
         if (i == 1) buf_puts(&line, "Accept-Encoding: identity");
-        if (i == 2 && with_token) buf_printf(&line, "Authorization: Bearer %s", r->token);
+        if (i == 2 && first && r->signature) buf_printf(&line, "Authorization: %s", r->signature);
+        else if (i == 2 && with_token) buf_printf(&line, "Authorization: Bearer %s", r->token);
         if (!line.len) continue;
         longer = line.bad ? NULL : curl_slist_append(list, line.data);
         if (longer) list = longer;
@@ -285,7 +286,7 @@ static int failure(const struct fetch *f, CURLcode code, struct err *err)
 static int hop(struct fetch *f, bool with_token, struct err *err)
 {
     bool ok = true;
-    struct curl_slist *headers = headers_of(f->r, with_token, &ok);
+    struct curl_slist *headers = headers_of(f->r, with_token, !strcmp(f->url, f->r->url), &ok);
     f->a = (struct fetch_answer){ .length = UINT64_MAX, .total = UINT64_MAX, .linked_size = UINT64_MAX };
     f->location[0] = f->error[0] = 0;
     f->begun = f->refused = f->encoded = f->stopped = f->inward = false;

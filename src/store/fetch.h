@@ -28,6 +28,7 @@ typedef bool fetch_alive_fn(void *arg);
 
 struct fetch_request {
     const char *url, *token, *accept;      /* token: "Authorization: Bearer ..."; NULL: none */
+    const char *signature;                 /* "Authorization: ..." instead, for this URL alone; NULL: none */
     bool head;
     bool range;                            /* bytes from to to, both included */
     uint64_t from, to;

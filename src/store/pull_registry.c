@@ -1,9 +1,11 @@
 /* The protocol of Ollama's registry, which is that of container registries: a manifest by name, blobs by digest. */
 #include <string.h>
 
+#include "base/ed25519.h"
 #include "base/env.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/os.h"
 #include "store/pull.h"
 
 static const char accept[] = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
@@ -69,11 +71,49 @@ static int read_token(struct pull *p, const struct buf *text, struct err *err)
     return rc;
 }
 
-/* An anonymous token, as the answer with status 401 asks for. */
-static int get_token(struct pull *p, struct err *err)
+/* The key by which the registry knows the user: the one that Ollama made, told to ollama.com.  *there: there is one. */
+static int read_key(struct ed25519 *k, bool *there, struct err *err)
 {
-    char realm[FETCH_FIELD], service[FETCH_FIELD] = "", scope[FETCH_FIELD] = "", auth[FETCH_FIELD];
-    fmt_into(auth, sizeof auth, "%s", fetch_answer(p->fetch)->auth);
+    struct buf path = { 0 };
+    const char *home = env_get(ENV_HOME);
+    char *text = NULL;
+    size_t n = 0;
+    *there = false;
+    if (!home) return 0;
+    buf_printf(&path, "%s/.ollama/id_ed25519", home);
+    int rc = path.bad ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+    if (rc == 0 && os_file_exists(path.data)) {
+        *there = true;
+        rc = os_read_file(path.data, 1 << 16, &text, &n, err);
+        if (rc == 0 && (rc = ed25519_read(k, text, n, err)) < 0) rc = err_prefix(err, rc, "%s: ", path.data);
+        if (text) memset(text, 0, n);
+        mem_free(text);
+    }
+    buf_release(&path);
+    return rc;
+}
+
+/* Adds what the signature is about to the URL, and signs: GET, the URL, and the digest of an empty body. */
+static int sign_url(struct buf *url, struct buf *signature, bool *there, struct err *err)
+{
+    static const char empty[] = "ZTNiMGM0NDI5OGZjMWMxNDlhZmJmNGM4OTk2ZmI5MjQyN2FlNDFlNDY0OWI5MzRjYTQ5NTk5MWI3ODUyYjg1NQ==";
+    struct ed25519 k;
+    struct buf text = { 0 };
+    int rc = read_key(&k, there, err);
+    if (rc < 0 || !*there) return rc;
+    buf_printf(url, "&ts=%lld&nonce=%016llx%05xg", (long long)os_wall_s(), (unsigned long long)os_random64(),
+               (unsigned)(os_random64() & 0xfffff));           /* 16 bytes, as base64 reads it */
+    buf_printf(&text, "GET,%s,%s", url->data, empty);
+    rc = url->bad || text.bad ? err_set(err, ERR_NOMEM, "out of memory") : ed25519_sign(&k, text.data, text.len, signature, err);
+    ed25519_forget(&k);
+    buf_release(&text);
+    return rc;
+}
+
+/* A token, as the answer with status 401 asks for: of nobody, or signed by the user.  *there: there is a key to sign with. */
+static int get_token(struct pull *p, const char *auth, bool sign, bool *there, struct err *err)
+{
+    char realm[FETCH_FIELD], service[FETCH_FIELD] = "", scope[FETCH_FIELD] = "";
     if (strncmp(auth, "Bearer ", 7) || !field_of(auth + 7, "realm", realm, sizeof realm))
         return err_set(err, ERR_ARG, "%s wants permission in a way that is not known here", p->base);
     field_of(auth + 7, "service", service, sizeof service);
@@ -81,18 +121,44 @@ static int get_token(struct pull *p, struct err *err)
     if (!is_trusted_realm(p->base, realm))
         return err_set(err, ERR_ARG, "%s sends us to %.200s for permission, which does not belong to it; refused", p->base,
                        realm);
-    struct buf url = { 0 }, text = { 0 };
+    struct buf url = { 0 }, text = { 0 }, signature = { 0 };
     buf_printf(&url, "%s%sservice=", realm, strchr(realm, '?') ? "&" : "?");
     fetch_escape(service, &url);
     buf_puts(&url, "&scope=");
     fetch_escape(scope, &url);
-    struct fetch_request r = { .url = url.data, .alive = pull_alive, .arg = p, .stall_s = p->o->stall_s };
-    int rc = url.bad ? err_set(err, ERR_NOMEM, "out of memory") : fetch_text(p->fetch, &r, 1 << 20, &text, err);
-    if (rc == 0 && fetch_answer(p->fetch)->status != 200) rc = pull_status_error(p, realm, err);
-    if (rc == 0) rc = read_token(p, &text, err);
+    int rc = url.bad ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+    if (rc == 0 && sign) rc = sign_url(&url, &signature, there, err);
+    if (rc == 0 && (!sign || *there)) {
+        struct fetch_request r = { .url = url.data, .signature = signature.data, .alive = pull_alive, .arg = p,
+                                   .stall_s = p->o->stall_s };
+        rc = fetch_text(p->fetch, &r, 1 << 20, &text, err);
+        if (rc == 0 && fetch_answer(p->fetch)->status != 200) rc = pull_status_error(p, realm, err);
+        if (rc == 0) rc = read_token(p, &text, err);
+    }
     buf_release(&url);
     buf_release(&text);
+    buf_release(&signature);
     return rc;
+}
+
+enum who { NOBODY, ANYBODY, USER };
+
+/* Asks for permission as the next in this row, when *err says why the last was refused; as the user only where Ollama's key is
+ * known, and only when others are refused: what is fetched is nobody's business. */
+static int identify(struct pull *p, const char *auth, enum who *who, struct err *err)
+{
+    int rc = *who == NOBODY ? get_token(p, auth, false, NULL, err) : err->code;
+    if (*who == NOBODY && (rc == 0 || rc == ERR_CANCELLED)) {
+        *who = ANYBODY;
+        return rc;
+    }
+    struct err own;
+    bool there = false;
+    *who = USER;
+    if (!name_equal(p->name.host, NAME_DEFAULT_HOST)) return rc;
+    int signing = get_token(p, auth, true, &there, &own);
+    if (signing < 0) *err = own;
+    return signing < 0 ? signing : there ? 0 : rc;
 }
 
 /* ---- the manifest ---- */
@@ -104,15 +170,19 @@ static int get_manifest(struct pull *p, const char *reference, struct buf *text,
     fmt_into(url, sizeof url, "%s/v2/%s/%s/manifests/%s", p->base, n->space, n->model, reference);
     fmt_into(what, sizeof what, "%s/%s:%s", n->space, n->model, n->tag);
     struct fetch_request r = { .url = url, .accept = accept, .alive = pull_alive, .arg = p, .stall_s = p->o->stall_s };
-    for (int attempt = 0;; attempt++) {
+    char auth[FETCH_FIELD] = "";
+    for (enum who who = NOBODY;;) {
         buf_release(text);
         r.token = p->token;
         int rc = fetch_text(p->fetch, &r, MANIFEST_MAX, text, err);
         if (rc < 0) return err_prefix(err, rc, "%s: ", what);
         long status = fetch_answer(p->fetch)->status;
         if (status == 200) return 0;
-        if (status != 401 || attempt) return pull_status_error(p, what, err);
-        if ((rc = get_token(p, err)) < 0) return rc;
+        bool hidden = status == 404 && strcmp(n->space, "library") != 0;
+        if (status == 401 && who == NOBODY) fmt_into(auth, sizeof auth, "%s", fetch_answer(p->fetch)->auth);
+        rc = pull_status_error(p, what, err);
+        if (!*auth || who == USER || !(status == 401 || status == 403 || hidden)) return rc;
+        if ((rc = identify(p, auth, &who, err)) < 0) return rc;
     }
 }
 
