@@ -1,7 +1,7 @@
 /* serve_test.c - hearth serve, key and logs from outside: starting, signals, settings and what is left behind. */
 #include "tests/http_client.h"
 #include "tests/program_files.h"
-#include "tests/tiny_model.h"
+#include "tests/tiny_adapter.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -249,6 +249,132 @@ static void templates_of_modelfiles(void **unused)
     assert_int_equal(stop(&s, SIGTERM), 0);
 }
 
+static void create(const char *name, const char *modelfile)
+{
+    char file[256];
+    put_file("Modelfile", modelfile);
+    snprintf(file, sizeof file, "%s", in_dir("Modelfile"));
+    struct result r = PROGRAM(NULL, "create", name, "-f", file);
+    program_expect(&r, 0);
+    program_free(&r);
+}
+
+struct asked { const char *path, *body; int status; const char *has; };
+
+/* In the bodies ' is ". */
+static void ask_all(int port, const struct asked *row, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char body[512], has[256];
+        snprintf(body, sizeof body, "%s", row[i].body);
+        snprintf(has, sizeof has, "%s", row[i].has);
+        for (char *c = body; *c; c++) *c = *c == '\'' ? '"' : *c;
+        for (char *c = has; *c; c++) *c = *c == '\'' ? '"' : *c;
+        client_expect(client_call(port, *body ? "POST" : "GET", row[i].path, *body ? body : NULL, ""), row[i].status, has);
+    }
+}
+
+/* SYSTEM, MESSAGE and PARAMETER hold where a request says nothing else, in every dialect. */
+static void modelfiles_are_defaults(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    assert_int_equal(tiny_model(in_dir("file.gguf"), (struct tiny){ .arch = "llama", .type = DT_F16 }), 0);
+    setenv("HEARTH_MODELS", in_dir("models"), 1);
+    setenv("HOME", dir, 1);
+    create("all", "FROM ./file.gguf\nTEMPLATE {% for m in messages %}({{ m.role }}:{{ m.content }}){% endfor %}\nSYSTEM brief\n"
+           "PARAMETER temperature 0\nPARAMETER num_predict 3\nPARAMETER stop <end>\nPARAMETER num_ctx 64\n"
+           "MESSAGE user one\nMESSAGE assistant two\n");
+    create("coder", "FROM all\n");
+    create("broken", "FROM all\n");
+    struct result r = PROGRAM(NULL, "preset", "set", "code", "temperature=0.25", "--system", "coded");
+    program_expect(&r, 0);
+    program_free(&r);
+    r = PROGRAM(NULL, "preset", "set", "gone");
+    program_free(&r);
+    r = PROGRAM(NULL, "preset", "default", "coder", "code");
+    program_expect(&r, 0);
+    program_free(&r);
+    r = PROGRAM(NULL, "preset", "default", "broken", "gone");
+    program_expect(&r, 0);
+    program_free(&r);
+    put_file("models/presets/gone.json", "{");
+    struct serving s = SERVE("--threads", "1");
+#define RENDER ",'_debug_render_only':true}"
+#define USER "'messages':[{'role':'user','content':'hi'}]"
+#define MINE "'messages':[{'role':'system','content':'mine'},{'role':'user','content':'hi'}]"
+#define SHOT "(user:one)(assistant:two)(user:hi)"
+    static const struct asked row[] = {
+        { "/api/chat", "{'model':'all'," USER RENDER, 200, "(system:brief)" SHOT },
+        { "/api/chat", "{'model':'all'," MINE RENDER, 200, "'(system:mine)" SHOT },
+        { "/api/generate", "{'model':'all','prompt':'hi'" RENDER, 200, "'(system:brief)" SHOT },
+        { "/api/generate", "{'model':'all','prompt':'hi','system':'mine'" RENDER, 200, "'(system:mine)" SHOT },
+        { "/apply-template", "{'model':'all'," USER "}", 200, "'(system:brief)" SHOT },
+        { "/apply-template", "{'model':'coder'," USER "}", 200, "'(system:coded)" SHOT },
+        { "/v1/chat/completions", "{'model':'all'," USER ",'ignore_eos':true}", 200, "'completion_tokens':3" },
+        { "/v1/chat/completions", "{'model':'all'," USER ",'ignore_eos':true,'max_tokens':5}", 200, "'completion_tokens':5" },
+        { "/v1/chat/completions", "{'model':'all'," USER ",'ignore_eos':true,'max_tokens':-1}", 200, "'total_tokens':64," },
+        { "/api/chat", "{'model':'all','stream':false," USER ",'options':{'ignore_eos':true}}", 200, "'eval_count':3," },
+        { "/api/generate", "{'model':'all','stream':false,'prompt':'hi','options':{'ignore_eos':true}}", 200, "'eval_count':3," },
+        { "/api/ps", "", 200, "'context_length':64" },
+        { "/completion", "{'model':'all','prompt':'a','n_probs':1,'ignore_eos':true}", 200, "'tokens_predicted':3," },
+        { "/completion", "{'model':'all','prompt':'a','top_k':0}", 200, "'max_tokens':3,'stop':['<end>']" },
+        { "/completion", "{'model':'all','prompt':'a','top_k':0}", 200, "'temperature':0.0" },
+        { "/completion", "{'model':'all','prompt':'a','stop':['x'],'temperature':0.5}", 200, "'temperature':0.5,'stop':['x']" },
+        { "/completion", "{'model':'coder','prompt':'a','top_k':0}", 200, "'temperature':0.25" },
+        { "/v1/chat/completions", "{'model':'all'," USER ",'max_tokens':-1,'ignore_eos':true,'num_ctx':80}", 200,
+          "'total_tokens':80," },
+        { "/api/chat", "{'model':'broken'," USER "}", 500, "broken:latest" },
+    };
+    ask_all(s.port, row, sizeof row / sizeof *row);
+    assert_int_equal(stop(&s, SIGTERM), 0);
+    r = PROGRAM(NULL, "logs", in_dir("log"));
+    program_contains(r.out, "gone.json");
+    program_free(&r);
+}
+
+/* The answer to one prompt, the likeliest tokens. */
+static void complete(int port, const char *model, char text[512])
+{
+    char body[128];
+    snprintf(body, sizeof body, "{\"model\":\"%s\",\"prompt\":\"a\",\"temperature\":0,\"n_predict\":8,"
+             "\"return_tokens\":true}", model);
+    char *answer = client_call(port, "POST", "/completion", body, "");
+    const char *at = strstr(answer, "\"tokens\":");
+    if (client_status(answer) != 200 || !at) fail_msg("%s", answer);
+    snprintf(text, 512, "%.*s", (int)strcspn(at, "]"), at);
+    free(answer);
+}
+
+/* An adapter of a Modelfile, from a folder that has no model. */
+static void adapters_are_used(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    struct gguf *g;
+    char sub[256], lora[300], with[512], without[512], again[512];
+    snprintf(sub, sizeof sub, "%s", in_dir("loras"));
+    snprintf(lora, sizeof lora, "%s/a.gguf", sub);
+    assert_int_equal(mkdir(sub, 0700), 0);
+    assert_int_equal(tiny_model(in_dir("file.gguf"), (struct tiny){ .arch = "llama", .type = DT_F32 }), 0);
+    assert_int_equal(gguf_open(&g, in_dir("file.gguf"), NULL), 0);
+    struct ta a = ta_new(g, 11, 2, 4, 4);
+    assert_int_equal(ta_write(&a, "llama", DT_F32, lora), 0);
+    ta_free(&a);
+    gguf_close(g);
+    setenv("HEARTH_MODELS", in_dir("models"), 1);
+    setenv("HOME", dir, 1);
+    create("bare", "FROM ./file.gguf\n");
+    create("adapted", "FROM ./file.gguf\nADAPTER ./loras/a.gguf\n");
+    struct serving s = SERVE("--threads", "1");
+    complete(s.port, "bare", without);
+    complete(s.port, "adapted", with);
+    complete(s.port, "bare", again);
+    assert_string_equal(without, again);
+    assert_string_not_equal(with, without);
+    assert_int_equal(stop(&s, SIGTERM), 0);
+}
+
 static int make_dir(void **unused)
 {
     (void)unused;
@@ -270,7 +396,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_answers_and_ends), cmocka_unit_test(keys_and_limits_change_while_it_runs),
         cmocka_unit_test(texts_outlive_the_server), cmocka_unit_test(wrong_settings_are_explained),
-        cmocka_unit_test(templates_of_modelfiles),
+        cmocka_unit_test(templates_of_modelfiles), cmocka_unit_test(modelfiles_are_defaults),
+        cmocka_unit_test(adapters_are_used),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

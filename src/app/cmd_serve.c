@@ -156,6 +156,16 @@ static void add_folder_of(struct folders *l, const char *path)
     buf_release(&real);
 }
 
+/* Those of adapters that a model is made with. */
+static void add_adapters(struct folders *l, const struct found *f)
+{
+    struct manifest m;
+    if (!f->ours || !f->manifest || store_read_manifest(f->manifest, &m, NULL, NULL) < 0) return;
+    for (size_t i = 0; i < m.n; i++)
+        if (m.layer[i].kind == LAYER_ADAPTER && m.layer[i].path) add_folder_of(l, m.layer[i].path);
+    manifest_release(&m);
+}
+
 static int find_folders(struct folders *l, const char *model, struct buf *cache, struct err *err)
 {
     struct store s;
@@ -168,7 +178,10 @@ static int find_folders(struct folders *l, const char *model, struct buf *cache,
     add_folder(l, s.root, strlen(s.root));
     buf_printf(cache, "%s/kv", s.root);
     if (rc == 0) rc = store_find(&s, &found, err);
-    for (size_t i = 0; rc == 0 && i < found.n; i++) add_folder_of(l, found.v[i].path);
+    for (size_t i = 0; rc == 0 && i < found.n; i++) {
+        add_folder_of(l, found.v[i].path);
+        add_adapters(l, &found.v[i]);
+    }
     if (model && fs_real_path(model, &real)) {
         const char *file = strrchr(real.data, '/') + 1;
         store_part_of(file, &part, &parts);

@@ -41,7 +41,7 @@ static int own_seed(const struct json *v, const char *field, struct json *job, s
     int64_t n;
     int rc = whole(v, field, &n, err);
     if (rc < 0) return rc;
-    if (n < 0) return 0;                                       /* as others have it: a random one */
+    if (n < 0) return set_option(job, "seed", json_new_null(), err);      /* a random one, also where the model has another */
     return set_option(job, "seed", json_new_int(n), err);
 }
 
@@ -50,7 +50,7 @@ static int own_max_tokens(const struct json *v, const char *field, struct json *
     int64_t n;
     int rc = whole(v, field, &n, err);
     if (rc < 0) return rc;
-    if (n < 0) return 0;                                       /* until the answer or the context ends */
+    if (n < 0) n = -1;                                         /* until the answer or the context ends */
     if (n > MAX_TOKENS) return err_set(err, ERR_ARG, "%s is %lld, but must be at most %d", field, (long long)n, (int)MAX_TOKENS);
     return set_option(job, "max_tokens", json_new_int(n), err);
 }
@@ -341,7 +341,7 @@ static const struct row row[] = {
     OWN_ROW("seed", "options", own_seed, "the same seed gives the same answer; below 0: random"),
     OWN_ROW("max_tokens max_completion_tokens max_output_tokens num_predict n_predict", "options", own_max_tokens,
             "longest answer in tokens; -1: until the model is done"),
-    COUNT("min_tokens", "min_tokens", 0, MAX_TOKENS, "shortest answer in tokens"),
+    COUNT("min_tokens min_predict", "min_tokens", 0, MAX_TOKENS, "shortest answer in tokens"),
     OWN_ROW("stop", "options", own_stop, "texts before which the answer ends: one, or up to 64"),
     OWN_ROW("ban banned_strings", "options", own_ban, "phrases that never come"),
     OWN_ROW("logit_bias", "options", own_bias, "{\"id or text\": bias} or [[id or text, bias]]; false: never"),

@@ -72,10 +72,10 @@ void exchange_ndjson(struct exchange *x, const struct json *line);
 void exchange_end(struct exchange *x);                                      /* of a stream; a job that still runs is cancelled */
 
 /* Submits a job, which it takes: admission is asked, "model" (a name as the client gave it; absent: the server's own) is replaced
- * by what server_resolve finds, "salt" and "user" of the key are added.  false: it has been answered with an error (429, 503,
- * 404, ...).  fn is called as link.h says, also when the client has gone (the last event then is of kind "cancelled"); when it
- * returned without an answer to the last event, exchange_fail_event answers.  One job at a time; the next may be submitted
- * from within the last event. */
+ * and what came with it added (server_put_model), also "salt" and "user" of the key.  false: it has been answered with an
+ * error (429, 503, 404, ...).  fn is called as link.h says, also when the client has gone (the last event then is
+ * of kind "cancelled"); when it returned without an answer to the last event, exchange_fail_event answers.  One job at a time;
+ * the next may be submitted from within the last event. */
 typedef void exchange_event_fn(struct exchange *x, const struct json *event, bool last);
 bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn);
 uint64_t exchange_job(const struct exchange *x);                            /* the link's number of the job, 0: none */

@@ -89,8 +89,7 @@ struct known_model {
     struct server_model model;
     struct fs_info file;
     uint64_t at;
-    char *template;                /* the chat template that came with it (mem_free), or NULL */
-    bool own_template;             /* it takes the place of the file's own */
+    struct buf brings;             /* what came with it: brings.h */
 };
 
 struct server {

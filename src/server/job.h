@@ -6,7 +6,7 @@
  *   "keep_alive"   seconds that the model stays loaded afterwards; -1: for ever, 0: unload; absent: the server's default
  *   "load"         {"num_ctx", "num_batch", "num_thread", "speculate", "kv_type", "kv_type_v", "adapters": [{"path", "scale"}],
  *                  rope options, "chat_template", "spare_template": as hearth_model_options; the front knows what came with a
- *                  model}
+ *                  model (brings.h)}
  *   "salt"         string: past texts are shared only among those with the same; "user": string, for fairness; "priority": int
  *   "deadline_ms"  from when the job arrives
  *

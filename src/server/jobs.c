@@ -239,10 +239,9 @@ static bool prepare(struct exchange *x, struct json *job, const char *op, struct
     struct server_model m;
     const char *name = json_str(json_get(job, "model"), NULL);
     bool ok = job && op, needs = ok && strcmp(op, "status") && strcmp(op, "stop_thinking");
-    if (needs && server_resolve(x->s, name, &m, err) < 0) return false;
+    if (needs && server_put_model(x->s, name, &m, job, err) < 0) return false;
     x->model[0] = 0;
     if (needs) fmt_into(x->model, sizeof x->model, "%s", m.name);
-    if (needs) ok = server_put_model(x->s, name, &m, job);
     if (ok && *x->user) ok = json_put(job, "salt", json_new_str(x->user, strlen(x->user)));
     if (ok && *x->user) ok = json_put(job, "user", json_new_str(x->user, strlen(x->user)));
     if (!ok) err_set(err, ERR_NOMEM, "out of memory for the request");

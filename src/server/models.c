@@ -1,9 +1,8 @@
 /* models.c - names of models as requests give them; answers are remembered for a while. */
 #include <string.h>
 
-#include "base/mem.h"
+#include "server/brings.h"
 #include "server/http_impl.h"
-#include "text/template.h"
 
 #define GOOD_FOR_NS ((uint64_t)5000000000)
 
@@ -49,10 +48,47 @@ static bool looks_like_path(const char *s)
     return *s == '/' || *s == '.' || *s == '~' || !strncmp(s, "file:", 5) || strstr(s, "://") || strchr(s, '\\');
 }
 
-static int of_store(struct server *s, const char *text, struct server_model *out, struct parts *parts, struct err *err)
+/* ---- what came with it ---- */
+
+/* Paths of this machine are for the log. */
+static int damaged(struct server *s, const char *name, const struct err *why, struct err *err)
+{
+    if (why->code == ERR_NOMEM) return err_set(err, ERR_NOMEM, "model '%.200s': %s", name, why->msg);
+    server_note(s, "error", "model", why->msg);
+    return err_set(err, ERR_IO, "model '%.200s': what came with it cannot be used; the server's log says why", name);
+}
+
+/* One that is gone is done without, as hearth run does. */
+static int default_preset(struct server *s, const char *model, struct preset *out, struct err *err)
+{
+    char name[PRESET_NAME + 1];
+    int rc = preset_default(&s->store, model, name, err);
+    if (rc < 0 || !*name) return rc;
+    rc = preset_load(&s->store, name, out, err);
+    if (rc != ERR_NOTFOUND) return rc;
+    server_note(s, "warning", "preset", name);
+    return 0;
+}
+
+static int read_brings(struct server *s, const char *model, const struct parts *p, struct buf *out, struct err *err)
+{
+    struct preset preset = { .all = NULL };
+    struct buf left_out = { 0 };
+    struct err e;
+    int rc = default_preset(s, model, &preset, &e);
+    if (rc == 0) rc = brings_read(p, &preset, out, &left_out, &e);
+    if (rc < 0) err_prefix(&e, rc, "%.200s: ", model);
+    if (left_out.len && !left_out.bad) server_note(s, "warning", "settings left out", left_out.data);
+    buf_release(&left_out);
+    preset_release(&preset);
+    return rc < 0 ? damaged(s, model, &e, err) : 0;
+}
+
+static int of_store(struct server *s, const char *text, struct server_model *out, struct buf *brings, struct err *err)
 {
     struct name n;
     struct found_list l = { 0 };
+    struct parts parts = { .n_license = 0 };
     size_t at = SIZE_MAX;
     struct err e = { 0 };
     *out = (struct server_model){ 0 };
@@ -68,30 +104,37 @@ static int of_store(struct server *s, const char *text, struct server_model *out
         fmt_into(out->name, sizeof out->name, "%s", l.v[at].name);
         fmt_into(out->path, sizeof out->path, "%s", l.v[at].path);
         fmt_into(out->digest, sizeof out->digest, "%s", l.v[at].digest);
-        rc = store_parts(&l.v[at], parts, err);
+        if ((rc = store_parts(&l.v[at], &parts, &e)) < 0) rc = damaged(s, l.v[at].name, &e, err);
+        else rc = read_brings(s, l.v[at].name, &parts, brings, err);
     }
+    parts_release(&parts);
     found_release(&l);
     return rc;
 }
 
-static bool remembered(struct server *s, const char *name, struct server_model *out)
+/* ---- remembering ---- */
+
+static const struct known_model *remembered(struct server *s, const char *name)
 {
     for (size_t i = 0; i < MODELS_KNOWN; i++) {
         struct known_model *k = &s->known[i];
         struct fs_info now;
         if (!k->at || strcmp(k->asked, name) || os_now_ns() - k->at > GOOD_FOR_NS) continue;
         if (!fs_info(k->model.path, &now) || now.size != k->file.size || now.mtime != k->file.mtime) continue;
-        *out = k->model;
-        return true;
+        return k;
     }
-    return false;
+    return NULL;
 }
 
-static void remember(struct server *s, const char *name, const struct server_model *m, const struct parts *parts)
+/* Takes brings. */
+static void remember(struct server *s, const char *name, const struct server_model *m, struct buf *brings)
 {
     size_t oldest = 0;
     struct fs_info file;
-    if (!fs_info(m->path, &file)) return;
+    if (!fs_info(m->path, &file)) {
+        buf_release(brings);
+        return;
+    }
     for (size_t i = 0; i < MODELS_KNOWN; i++) {
         if (s->known[i].at < s->known[oldest].at) oldest = i;
         if (s->known[i].at && !strcmp(s->known[i].asked, name)) {
@@ -100,56 +143,60 @@ static void remember(struct server *s, const char *name, const struct server_mod
         }
     }
     struct known_model *k = &s->known[oldest];
-    const char *t = parts->template;
-    mem_free(k->template);
-    *k = (struct known_model){ .model = *m, .file = file, .at = os_now_ns() };
-    if (t && *t && !(k->template = mem_strdup(t, strlen(t)))) k->at = 0;        /* read again next time */
-    k->own_template = t && (parts->own_template || !template_is_go(t, strlen(t)));
+    buf_release(&k->brings);
+    *k = (struct known_model){ .model = *m, .file = file, .at = os_now_ns(), .brings = *brings };
     fmt_into(k->asked, sizeof k->asked, "%s", name);
+}
+
+/* Under the lock.  brings: what came with it is appended; NULL: nobody wants to know. */
+static int resolve(struct server *s, const char *name, struct server_model *out, struct buf *brings, struct err *err)
+{
+    static const struct parts none = { .n_license = 0 };
+    struct buf all = { 0 };
+    if (is_own_file(s, name)) {
+        int rc = of_file(s, out, err);
+        return rc == 0 && brings ? read_brings(s, s->o.model, &none, brings, err) : rc;
+    }
+    if (is_embedded(name)) {
+        embedded(out);
+        return brings ? read_brings(s, out->name, &none, brings, err) : 0;
+    }
+    const struct known_model *k = remembered(s, name);
+    int rc = k ? 0 : of_store(s, name, out, &all, err);
+    const struct buf *from = k ? &k->brings : &all;
+    if (k) *out = k->model;
+    if (rc == 0 && brings) buf_put(brings, from->data, from->len);
+    if (rc == 0 && brings && brings->bad) rc = err_set(err, ERR_NOMEM, "out of memory for the request");
+    if (!k && rc == 0) remember(s, name, out, &all);
+    else buf_release(&all);
+    return rc;
+}
+
+static int find(struct server *s, const char *name, struct server_model *out, struct buf *brings, struct err *err)
+{
+    if (!name || !*name) name = s->o.model ? s->o.model : "spark";
+    if (strlen(name) >= SERVER_MODEL_NAME) return err_set(err, ERR_ARG, "the name of the model is too long");
+    lock_take(&s->models);
+    int rc = resolve(s, name, out, brings, err);
+    lock_give(&s->models);
+    return rc;
 }
 
 int server_resolve(struct server *s, const char *name, struct server_model *out, struct err *err)
 {
-    bool own = !name || !*name;
-    if (own && !s->o.model) {
-        embedded(out);
-        return 0;
-    }
-    if (own) name = s->o.model;
-    if (strlen(name) >= SERVER_MODEL_NAME) return err_set(err, ERR_ARG, "the name of the model is too long");
-    if (is_own_file(s, name)) return of_file(s, out, err);
-    if (is_embedded(name)) {
-        embedded(out);
-        return 0;
-    }
-    struct parts parts = { .n_license = 0 };
-    lock_take(&s->models);
-    int rc = 0;
-    if (!remembered(s, name, out)) {
-        rc = of_store(s, name, out, &parts, err);
-        if (rc == 0) remember(s, name, out, &parts);
-    }
-    lock_give(&s->models);
-    parts_release(&parts);
-    return rc;
+    return find(s, name, out, NULL, err);
 }
 
-bool server_put_model(struct server *s, const char *name, const struct server_model *m, struct json *job)
+int server_put_model(struct server *s, const char *name, struct server_model *out, struct json *job, struct err *err)
 {
-    bool ok = true;
-    if (!name || !*name) name = s->o.model;
-    lock_take(&s->models);
-    for (size_t i = 0; ok && name && i < MODELS_KNOWN; i++) {
-        const struct known_model *k = &s->known[i];
-        if (!k->at || !k->template || strcmp(k->asked, name) || strcmp(k->model.path, m->path)) continue;
-        struct json *load = json_get(job, "load");
-        if (json_type(load) != JSON_OBJECT && !json_put(job, "load", load = json_new_object())) ok = false;
-        ok = ok && json_put(load, k->own_template ? "chat_template" : "spare_template",
-                            json_new_str(k->template, strlen(k->template)));
-        break;
-    }
-    lock_give(&s->models);
-    return ok && json_put(job, "model", json_new_str(m->path, strlen(m->path)));      /* the name may lie in the job: last */
+    struct buf brings = { 0 };
+    int rc = find(s, name, out, &brings, err);
+    if (rc == 0) rc = brings_put(&brings, job, err);
+    buf_release(&brings);
+    if (rc < 0) return rc;
+    /* The name may lie in the job: last. */
+    return json_put(job, "model", json_new_str(out->path, strlen(out->path)))
+           ? 0 : err_set(err, ERR_NOMEM, "out of memory for the request");
 }
 
 int server_models(struct server *s, struct found_list *out, struct err *err)
@@ -170,7 +217,7 @@ void server_facts(struct server *s, const struct found *f, struct facts *out)
 void server_models_changed(struct server *s)
 {
     lock_take(&s->models);
-    for (size_t i = 0; i < MODELS_KNOWN; i++) mem_free(s->known[i].template);
+    for (size_t i = 0; i < MODELS_KNOWN; i++) buf_release(&s->known[i].brings);
     memset(s->known, 0, sizeof s->known);
     lock_give(&s->models);
 }

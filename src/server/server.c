@@ -323,12 +323,12 @@ int server_preload(struct server *s, struct err *err)
     struct server_model m;
     struct json *job = json_new_object();
     uint64_t id;
-    int rc = server_resolve(s, NULL, &m, err);
-    bool ok = rc == 0 && json_put(job, "op", json_new_str("load", 4)) && json_put(job, "pin", json_new_bool(true)) &&
-              server_put_model(s, NULL, &m, job);
-    if (!ok) json_free(job);
-    if (rc < 0) return rc;
-    if (!ok) return err_set(err, ERR_NOMEM, "out of memory");
+    bool ok = json_put(job, "op", json_new_str("load", 4)) && json_put(job, "pin", json_new_bool(true));
+    int rc = ok ? server_put_model(s, NULL, &m, job, err) : err_set(err, ERR_NOMEM, "out of memory");
+    if (rc < 0) {
+        json_free(job);
+        return rc;
+    }
     atomic_store(&s->loading, true);
     rc = link_submit(s->link, job, on_loaded, s, &id, err);
     if (rc < 0) atomic_store(&s->loading, false);

@@ -82,8 +82,8 @@ struct server_model {
 /* By name ("" or NULL: the server's own model).  Paths are refused, but for the one that the server was started with: a request
  * never chooses a file.  Quick: answers are remembered until models change or for some seconds.  ERR_NOTFOUND, ERR_ARG. */
 int  server_resolve(struct server *s, const char *name, struct server_model *out, struct err *err);
-/* The model of a job, by the name that server_resolve has just taken, with the chat template that came with it. */
-bool server_put_model(struct server *s, const char *name, const struct server_model *m, struct json *job);
+/* The same, into a job: the model, and what came with it where the job says nothing else (brings.h). */
+int  server_put_model(struct server *s, const char *name, struct server_model *out, struct json *job, struct err *err);
 /* All of them, read anew; *out is the caller's (found_release).  The embedded one is not among them. */
 int  server_models(struct server *s, struct found_list *out, struct err *err);
 /* What the store's index or the file says of one. */
