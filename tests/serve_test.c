@@ -352,20 +352,22 @@ static void adapters_are_used(void **unused)
     (void)unused;
     NEED_PROGRAM();
     struct gguf *g;
-    char sub[256], lora[300], with[512], without[512], again[512];
-    snprintf(sub, sizeof sub, "%s", in_dir("loras"));
-    snprintf(lora, sizeof lora, "%s/a.gguf", sub);
-    assert_int_equal(mkdir(sub, 0700), 0);
-    assert_int_equal(tiny_model(in_dir("file.gguf"), (struct tiny){ .arch = "llama", .type = DT_F32 }), 0);
-    assert_int_equal(gguf_open(&g, in_dir("file.gguf"), NULL), 0);
+    char outer[sizeof dir], with[512], without[512], again[512];
+    memcpy(outer, dir, sizeof dir);
+    strcat(dir, "/a");                                        /* without the other tests' models, which lie in outer */
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_int_equal(mkdir(in_dir("m"), 0700), 0);
+    assert_int_equal(mkdir(in_dir("loras"), 0700), 0);
+    assert_int_equal(tiny_model(in_dir("m/file.gguf"), (struct tiny){ .arch = "llama", .type = DT_F32 }), 0);
+    assert_int_equal(gguf_open(&g, in_dir("m/file.gguf"), NULL), 0);
     struct ta a = ta_new(g, 11, 2, 4, 4);
-    assert_int_equal(ta_write(&a, "llama", DT_F32, lora), 0);
+    assert_int_equal(ta_write(&a, "llama", DT_F32, in_dir("loras/a.gguf")), 0);
     ta_free(&a);
     gguf_close(g);
     setenv("HEARTH_MODELS", in_dir("models"), 1);
     setenv("HOME", dir, 1);
-    create("bare", "FROM ./file.gguf\n");
-    create("adapted", "FROM ./file.gguf\nADAPTER ./loras/a.gguf\n");
+    create("bare", "FROM ./m/file.gguf\n");
+    create("adapted", "FROM ./m/file.gguf\nADAPTER ./loras/a.gguf\n");
     struct serving s = SERVE("--threads", "1");
     complete(s.port, "bare", without);
     complete(s.port, "adapted", with);
@@ -373,6 +375,7 @@ static void adapters_are_used(void **unused)
     assert_string_equal(without, again);
     assert_string_not_equal(with, without);
     assert_int_equal(stop(&s, SIGTERM), 0);
+    memcpy(dir, outer, sizeof dir);
 }
 
 static int make_dir(void **unused)
