@@ -339,7 +339,7 @@ static enum MHD_Result answer(struct exchange *x)
 {
     lock_take(&x->lock);
     bool gone = x->gone || atomic_load(&x->s->life) == LIFE_CLOSING;
-    bool none = x->answer == ANSWER_NONE, works = x->live || x->held;
+    bool none = x->answer == ANSWER_NONE, works = x->live || x->held || x->ending;
     if (none && works && !gone) {
         x->suspended = true;
         MHD_suspend_connection(x->mhd);

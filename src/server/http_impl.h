@@ -69,6 +69,7 @@ struct exchange {
     size_t taken;                  /* of out, already with the client */
     uint64_t sent, taken_at, first_at;
     bool live, held;               /* a job waits or runs; the handler works on */
+    unsigned ending;               /* last events that are being answered */
     uint64_t job;
     struct ticket ticket;
     struct json *waiting;          /* the job, until the link has it */

@@ -106,6 +106,7 @@ static void on_event(void *arg, const struct json *event, bool last)
     if (last) {
         x->live = false;
         x->job = 0;
+        x->ending++;                                          /* until fn has answered nobody else does */
     }
     lock_give(&x->lock);
     if (last) {
@@ -120,6 +121,9 @@ static void on_event(void *arg, const struct json *event, bool last)
     lock_give(&x->lock);
     if (open) exchange_fail_event(x, event);
     if (stream) exchange_end(x);
+    lock_take(&x->lock);
+    x->ending--;
+    lock_give(&x->lock);
     jobs_next(s);
     exchange_free(x);
 }
