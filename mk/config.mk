@@ -34,11 +34,12 @@ BUILD  := build/$(ARCH)-$(SYSTEM)$(SANTAG)$(CCTAG)$(if $(EMULATE),-emulated)
 
 # Instruction-set files are chosen by their name's ending and compiled with their own flags.
 ISA_x86_64  := avx2 avx512
-ISA_aarch64 := neon
+ISA_aarch64 := neon i8mm
 ISA         := $(ISA_$(ARCH))
-ISA_ALL     := avx2 avx512 neon simd128
+ISA_ALL     := avx2 avx512 neon i8mm simd128
 FLAGS_avx2   := -mavx2 -mfma -mf16c -mbmi2
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512
+FLAGS_i8mm   := -march=armv8.2-a+dotprod+fp16+i8mm
 FLAGS_neon   := $(if $(filter linux,$(SYSTEM)),-march=armv8.2-a+dotprod+fp16)
 # EMULATE=avx512: those files are compiled with their intrinsics replaced by plain C, so that any x86-64 can test them.
 ifeq ($(EMULATE),avx512)

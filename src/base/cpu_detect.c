@@ -32,11 +32,20 @@ uint32_t cpu_features(void)
 uint32_t cpu_features(void)
 {
     unsigned long cap = getauxval(AT_HWCAP);
-    enum { ASIMD = 1 << 1, ASIMDDP = 1 << 20 };
-    return (cap & ASIMD) && (cap & ASIMDDP) ? CPU_NEON : 0;
+    enum { ASIMD = 1 << 1, ASIMDDP = 1 << 20, I8MM = 1 << 13 };
+    if (!(cap & ASIMD) || !(cap & ASIMDDP)) return 0;
+    return CPU_NEON | (getauxval(AT_HWCAP2) & I8MM ? CPU_I8MM : 0);
 }
 #elif defined(__aarch64__)
-uint32_t cpu_features(void) { return CPU_NEON; }              /* every Apple chip has the dot product */
+#include <sys/sysctl.h>
+
+uint32_t cpu_features(void)
+{
+    int i8mm = 0;
+    size_t size = sizeof i8mm;
+    if (sysctlbyname("hw.optional.arm.FEAT_I8MM", &i8mm, &size, NULL, 0)) i8mm = 0;     /* an older system knows no such name */
+    return CPU_NEON | (i8mm ? CPU_I8MM : 0);                  /* every Apple chip has the dot product */
+}
 #else
 uint32_t cpu_features(void) { return 0; }
 #endif

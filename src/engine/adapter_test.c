@@ -185,14 +185,14 @@ static uint64_t adapted_hash(size_t i, const char *cpu, uint32_t threads, uint32
 static void threads_chunks_and_instructions_do_not_matter(void **state)
 {
     (void)state;
-    static const char *const name[] = { "scalar", "avx2", "avx512", "neon" };
+    static const char *const name[] = { "scalar", "avx2", "avx512", "neon", "i8mm" };
     for (size_t i = 0; i < N_MODEL; i++) {
         write_two(i);
         uint64_t first = adapted_hash(i, NULL, 1, 512);
         assert_true(first != cold_hash(i, NULL, 1, 512));
         if (adapted_hash(i, NULL, 2, 7) != first) fail_msg("model %zu: 2 threads and chunks of 7 give other bits", i);
         if (adapted_hash(i, NULL, 5, 1) != first) fail_msg("model %zu: single tokens give other bits", i);
-        for (size_t k = 0; k < 4; k++) {
+        for (size_t k = 0; k < sizeof name / sizeof *name; k++) {
             uint32_t f;
             if (cpu_select(name[k], &f, NULL) < 0) continue;
             if (adapted_hash(i, name[k], 2, 64) != first) fail_msg("model %zu: %s gives other bits", i, name[k]);

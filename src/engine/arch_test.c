@@ -139,14 +139,14 @@ static uint64_t hash_of(const char *cpu, uint32_t threads, uint32_t batch, int k
 static void the_same_bits(void **state)
 {
     (void)state;
-    static const char *const set[] = { "avx2", "avx512", "neon" };
+    static const char *const set[] = { "avx2", "avx512", "neon", "i8mm" };
     for (size_t i = 0; i < N_MODEL; i++) {
         write_model(i);
         for (int kv = HEARTH_KV_F16; kv <= HEARTH_KV_F32; kv++) {
             uint64_t want = hash_of("scalar", 1, 512, kv);
             if (hash_of(NULL, 2, 9, kv) != want) fail_msg("model %zu: 2 threads and chunks of 9 give other bits", i);
             if (hash_of(NULL, 3, 1, kv) != want) fail_msg("model %zu: 3 threads and single tokens give other bits", i);
-            for (size_t k = 0; k < 3; k++) {
+            for (size_t k = 0; k < sizeof set / sizeof *set; k++) {
                 uint32_t f;
                 if (cpu_select(set[k], &f, NULL) == 0 && hash_of(set[k], 2, 512, kv) != want)
                     fail_msg("model %zu: %s differs from scalar", i, set[k]);

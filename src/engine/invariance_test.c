@@ -21,10 +21,10 @@ static void threads_and_chunks_do_not_matter(void **state)
 static void instruction_sets_agree(void **state)
 {
     (void)state;
-    static const char *const name[] = { "avx2", "avx512", "neon" };
+    static const char *const name[] = { "avx2", "avx512", "neon", "i8mm" };
     for (size_t i = 0; i < N_MODEL; i++) {
         uint64_t want = cold_hash(i, "scalar", 2, 64);
-        for (size_t k = 0; k < 3; k++) {
+        for (size_t k = 0; k < sizeof name / sizeof *name; k++) {
             uint32_t f;
             if (cpu_select(name[k], &f, NULL) < 0) continue;
             if (cold_hash(i, name[k], 2, 64) != want) fail_msg("model %zu: %s differs from scalar", i, name[k]);

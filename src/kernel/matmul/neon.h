@@ -84,6 +84,17 @@ INLINE void neon_q4_0(const uint8_t *w, int8x16_t *code)
     }
 }
 
+/* The same eight bytes of two registers. */
+INLINE int8x16_t low_halves(int8x16_t a, int8x16_t b)
+{
+    return vreinterpretq_s8_s64(vtrn1q_s64(vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b)));
+}
+
+INLINE int8x16_t high_halves(int8x16_t a, int8x16_t b)
+{
+    return vreinterpretq_s8_s64(vtrn2q_s64(vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b)));
+}
+
 INLINE int8x8_t bytes8(uint64_t v)
 {
     return vreinterpret_s8_u64(vcreate_u64(v));

@@ -21,6 +21,6 @@ struct peak_kernels {
     uint64_t (*read)(const uint8_t *p, size_t bytes);      /* a multiple of PEAK_READ */
 };
 enum { PEAK_READ = 512 };
-extern const struct peak_kernels peak_avx2, peak_avx512, peak_neon, peak_ref;
+extern const struct peak_kernels peak_avx2, peak_avx512, peak_neon, peak_i8mm, peak_ref;
 
 #endif
