@@ -65,7 +65,7 @@ struct hearth_rope_options {       /* each zero: what the file says, else the us
 
 struct hearth_model_options {      /* zero-initialise: every zero is the default */
     uint32_t threads;              /* 0: HEARTH_THREADS, else one per physical core (one for a model under 16 MB); at most 256 */
-    const char *cpu;               /* instructions: "scalar", "avx2", "avx512", "neon", "i8mm"; NULL: HEARTH_CPU, else the best */
+    const char *cpu;               /* "scalar", "avx2", "avxvnni", "avx512", "neon", "i8mm"; NULL: HEARTH_CPU, else the best */
     uint64_t kv_limit;             /* bytes that keys and values of all texts may take; 0: 3/4 of what the weights leave free */
     uint64_t cache_limit;          /* of these, what past texts may keep to be gone on from; 0: a quarter, or HEARTH_CACHE_NONE */
     struct hearth_rope_options rope;

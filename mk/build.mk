@@ -3,8 +3,9 @@ FOREIGN := $(foreach i,$(filter-out $(ISA),$(ISA_ALL)),%_$(i).c) $(if $(filter m
 # x_bench.c is a benchmark of its own; src/app/cmd_bench.c is a subcommand.
 BENCH_SRC := $(filter-out src/app/cmd_%,$(sort $(shell find src bench -name '*_bench.c' 2>/dev/null)))
 SRC     := $(filter-out %_test.c $(BENCH_SRC) $(FOREIGN),$(sort $(shell find src -name '*.c')))
-ifeq ($(EMULATE),avx512)
+ifdef EMULATE
   SRC := $(filter-out src/base/cpu_detect.c,$(SRC)) tests/emulate/cpu_emulated.c
+  $(BUILD)/tests/emulate/cpu_emulated.o: CPPFLAGS += $(EMULATE:%=-DEMULATE_%)
 endif
 APP_SRC := $(filter src/app/%,$(SRC))
 LIB_SRC := $(filter-out src/app/%,$(SRC))

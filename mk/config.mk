@@ -30,21 +30,27 @@ endif
 comma := ,
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
 CCTAG  := $(if $(filter clang%,$(notdir $(CC))),-clang)
-BUILD  := build/$(ARCH)-$(SYSTEM)$(SANTAG)$(CCTAG)$(if $(EMULATE),-emulated)
+BUILD  := build/$(ARCH)-$(SYSTEM)$(SANTAG)$(CCTAG)$(if $(EMULATE),-emulated-$(subst $(eval) ,-,$(strip $(EMULATE))))
 
 # Instruction-set files are chosen by their name's ending and compiled with their own flags.
-ISA_x86_64  := avx2 avx512
+ISA_x86_64  := avx2 avxvnni avx512
 ISA_aarch64 := neon i8mm
 ISA         := $(ISA_$(ARCH))
-ISA_ALL     := avx2 avx512 neon i8mm simd128
+ISA_ALL     := avx2 avxvnni avx512 neon i8mm simd128
 FLAGS_avx2   := -mavx2 -mfma -mf16c -mbmi2
+FLAGS_avxvnni := $(FLAGS_avx2) -mavxvnni
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512
 FLAGS_i8mm   := -march=armv8.2-a+dotprod+fp16+i8mm
 FLAGS_neon   := $(if $(filter linux,$(SYSTEM)),-march=armv8.2-a+dotprod+fp16)
-# EMULATE=avx512: those files are compiled with their intrinsics replaced by plain C, so that any x86-64 can test them.
-ifeq ($(EMULATE),avx512)
+# EMULATE='avx512 avxvnni', or one of them: those files are compiled with their intrinsics replaced by plain C, so that any
+# x86-64 can test them.  EVEX: by the same instructions of 256 bits in the encoding of AVX-512, where the processor has it.
+ifneq (,$(filter avx512,$(EMULATE)))
   $(BUILD)/src/kernel/matmul/peak_avx512.o: FLAGS_avx512 := $(FLAGS_avx512)
   FLAGS_avx512 := $(FLAGS_avx2) -I. -include tests/emulate/avx512.h -Wno-psabi
+endif
+ifneq (,$(filter avxvnni,$(EMULATE)))
+  EVEX ?= $(shell grep -qsw avx512_vnni /proc/cpuinfo && echo 1)
+  FLAGS_avxvnni := $(FLAGS_avx2) -I. -include tests/emulate/avxvnni.h $(if $(EVEX),-DEVEX)
 endif
 # Integer kernels unpack blocks by loops in C that the compiler makes into vectors; so do packers.
 FLAGS_unpack := $(if $(SAN),,-O3)

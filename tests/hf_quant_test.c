@@ -585,7 +585,7 @@ static void kernels_agree(void **state)
     enum { R = 37, K = 96, T = 5 };
     static uint8_t code[R * K / 2], number[R * K / 32 * 2];
     static float x[T][K + 16], y[3][T][R], w[K];
-    static const uint32_t set[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON, CPU_NEON | CPU_I8MM };
+    static const uint32_t set[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON, CPU_NEON | CPU_I8MM, CPU_AVX2 | CPU_AVXVNNI };
     for (size_t i = 0; i < sizeof code; i++) code[i] = (uint8_t)rnd();
     for (size_t i = 0; i < sizeof number; i += 2) put_number(number + i, "F16", small());
     struct split s = { .type = DT_AFFINE4, .number = DT_F16, .code = code, .scale = number, .bias = number, .rows = R, .cols = K,

@@ -12,14 +12,14 @@
 #include "quant/quant.h"
 #include "tests/random.h"
 
-enum { MAX_R = 40, MAX_K = 1600, MAX_T = 130 };
+enum { MAX_R = 40, MAX_K = 1600, MAX_T = 130, N_VARIANTS = 5 };
 
 /* Plain C first. */
 static size_t variants(uint32_t *cpu)
 {
-    static const uint32_t set[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON };
+    static const uint32_t set[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVXVNNI, CPU_AVX2 | CPU_AVX512, CPU_NEON };
     size_t n = 0;
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < N_VARIANTS; i++)
         if (!(set[i] & ~cpu_features())) cpu[n++] = set[i];
     return n;
 }
@@ -99,7 +99,7 @@ static float want[MAX_T * (MAX_R + 2)], got[MAX_T * (MAX_R + 2)];
 /* One token at a time in plain C is the definition, and check_double compares that with real numbers.  Releases p. */
 static void check(struct problem p, void (*check_double)(const struct problem *))
 {
-    uint32_t cpu[4];
+    uint32_t cpu[N_VARIANTS];
     const size_t R = p.R, T = p.T;
     size_t n_cpu = variants(cpu), row = R + 2;
     struct problem one = p;

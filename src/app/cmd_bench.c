@@ -4,6 +4,7 @@
 #include "app/command.h"
 #include "app/signals.h"
 #include "app/term.h"
+#include "base/cpu.h"
 #include "base/os.h"
 
 struct fields {
@@ -33,7 +34,7 @@ static const struct opt row[] = {
     { "format", NULL, 0, OPT_CHOICE, "table|json|csv|markdown", "table", "how the results are printed", NULL, AT(format), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "the same as --format json", NULL, AT(json), 0, 0 },
     { "seed", NULL, 's', OPT_U64, "N", "1", "of the random tokens", NULL, AT(seed), 0, 9223372036854774784.0 },
-    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon, i8mm", NULL, AT(cpu), 0, 0 },
+    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: " CPU_NAMES, NULL, AT(cpu), 0, 0 },
 };
 
 /* ---- lists ---- */

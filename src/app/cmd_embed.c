@@ -5,6 +5,7 @@
 #include "app/signals.h"
 #include "app/term.h"
 #include "app/texts.h"
+#include "base/cpu.h"
 #include "base/mem.h"
 #include "hearth.h"
 
@@ -31,7 +32,7 @@ static const struct opt row[] = {
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "write a JSON object for each text", "", AT(json), 0, 0 },
     { "jsonl", NULL, 0, OPT_FLAG, NULL, NULL, "lines of standard input are JSON strings", NULL, AT(jsonl), 0, 0 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads; does not change the numbers", NULL, AT(threads), 1, 256 },
-    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon, i8mm", NULL, AT(cpu), 0, 0 },
+    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: " CPU_NAMES, NULL, AT(cpu), 0, 0 },
 };
 
 struct job {

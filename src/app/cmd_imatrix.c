@@ -6,6 +6,7 @@
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
+#include "base/cpu.h"
 #include "base/os.h"
 #include "engine/engine.h"
 #include "engine/measure.h"
@@ -24,7 +25,7 @@ static const struct opt row[] = {
     { "chunks", NULL, 0, OPT_U32, "N", "all", "at most so many", NULL, AT(chunks), 1, 1 << 30 },
     { "parse-special", NULL, 0, OPT_FLAG, NULL, NULL, "text that spells a control token is that token", NULL, AT(parse), 0, 0 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads; does not change the file", NULL, AT(threads), 1, 256 },
-    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon, i8mm", NULL, AT(cpu), 0, 0 },
+    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: " CPU_NAMES, NULL, AT(cpu), 0, 0 },
     { "force", NULL, 'f', OPT_FLAG, NULL, NULL, "replace FILE when it exists", NULL, AT(force), 0, 0 },
 };
 

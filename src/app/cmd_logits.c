@@ -5,6 +5,7 @@
 #include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
+#include "base/cpu.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/os.h"
@@ -40,7 +41,7 @@ static const struct opt row[] = {
       AT(kv_v), 0, 0 },
     { "batch", NULL, 'b', OPT_U32, "N", "512", "tokens evaluated at once; does not change the rows", NULL, AT(batch), 1, 512 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads; does not change the rows", NULL, AT(threads), 1, 256 },
-    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon, i8mm", NULL, AT(cpu), 0, 0 },
+    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: " CPU_NAMES, NULL, AT(cpu), 0, 0 },
 };
 
 /* ---- token ids ---- */

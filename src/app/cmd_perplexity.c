@@ -7,6 +7,7 @@
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
+#include "base/cpu.h"
 #include "base/json.h"
 #include "engine/measure.h"
 
@@ -33,7 +34,7 @@ static const struct opt row[] = {
       AT(kv_v), 0, 0 },
     { "parse-special", NULL, 0, OPT_FLAG, NULL, NULL, "text that spells a control token is that token", NULL, AT(parse), 0, 0 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads; does not change the result", NULL, AT(threads), 1, 256 },
-    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon, i8mm", NULL, AT(cpu), 0, 0 },
+    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: " CPU_NAMES, NULL, AT(cpu), 0, 0 },
     { "json", NULL, 0, OPT_FLAG, NULL, NULL, "the result as one JSON object", NULL, AT(json), 0, 0 },
 };
 

@@ -12,6 +12,7 @@
 #include "app/state.h"
 #include "app/stats.h"
 #include "app/term.h"
+#include "base/cpu.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -60,7 +61,7 @@ static const struct opt row[] = {
       AT(kv_v), 0, 0 },
     { "batch", NULL, 'b', OPT_U32, "N", "512", "tokens of the prompt that are evaluated at once", NULL, AT(batch), 1, 512 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads to compute with", NULL, AT(threads), 1, 256 },
-    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: scalar, avx2, avx512, neon, i8mm", NULL, AT(cpu), 0, 0 },
+    { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: " CPU_NAMES, NULL, AT(cpu), 0, 0 },
     { "speculate", NULL, 0, OPT_STR, "auto|off|N", "auto", "guess tokens from what was said before, check several at once",
       NULL, AT(speculate), 0, 0 },
     { "draft", NULL, 0, OPT_STR, "MODEL", NULL, "a small model with the same tokens that guesses, too; answers stay the same",

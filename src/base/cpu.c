@@ -4,6 +4,7 @@
 
 static const struct { const char *name; uint32_t need; } level[] = {
     { "avx512", CPU_AVX512 | CPU_AVX2 },
+    { "avxvnni", CPU_AVXVNNI | CPU_AVX2 },
     { "avx2", CPU_AVX2 },
     { "i8mm", CPU_I8MM | CPU_NEON },
     { "neon", CPU_NEON },
@@ -22,7 +23,7 @@ int cpu_select(const char *name, uint32_t *features, struct err *err)
         *features = level[i].need;
         return 0;
     }
-    return err_set(err, ERR_ARG, "unknown instruction set '%s': use scalar, avx2, avx512, neon or i8mm", name);
+    return err_set(err, ERR_ARG, "unknown instruction set '%s': use one of " CPU_NAMES, name);
 }
 
 const char *cpu_features_name(uint32_t features)

@@ -24,6 +24,7 @@ uint32_t cpu_features(void)
     if ((b & (1u << 5)) && (b & (1u << 8))) f |= CPU_AVX2;    /* AVX2, BMI2 */
     uint32_t need = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  /* F, DQ, BW, VL */
     if (f && (b & need) == need && (c & (1u << 11)) && (x & 0xe6) == 0xe6) f |= CPU_AVX512;
+    if (f && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4))) f |= CPU_AVXVNNI;
     return f;
 }
 #elif defined(__aarch64__) && defined(__linux__)

@@ -1,3 +1,4 @@
+#include "base/cpu.h"
 #include "base/env.h"
 
 #include <stdlib.h>

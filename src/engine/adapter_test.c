@@ -185,7 +185,7 @@ static uint64_t adapted_hash(size_t i, const char *cpu, uint32_t threads, uint32
 static void threads_chunks_and_instructions_do_not_matter(void **state)
 {
     (void)state;
-    static const char *const name[] = { "scalar", "avx2", "avx512", "neon", "i8mm" };
+    static const char *const name[] = { "scalar", "avx2", "avxvnni", "avx512", "neon", "i8mm" };
     for (size_t i = 0; i < N_MODEL; i++) {
         write_two(i);
         uint64_t first = adapted_hash(i, NULL, 1, 512);

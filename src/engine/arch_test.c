@@ -139,7 +139,7 @@ static uint64_t hash_of(const char *cpu, uint32_t threads, uint32_t batch, int k
 static void the_same_bits(void **state)
 {
     (void)state;
-    static const char *const set[] = { "avx2", "avx512", "neon", "i8mm" };
+    static const char *const set[] = { "avx2", "avxvnni", "avx512", "neon", "i8mm" };
     for (size_t i = 0; i < N_MODEL; i++) {
         write_model(i);
         for (int kv = HEARTH_KV_F16; kv <= HEARTH_KV_F32; kv++) {

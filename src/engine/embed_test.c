@@ -58,7 +58,7 @@ static void expect(const float *y, const float *want, size_t n)
 static void nothing_else_matters(void **state)
 {
     (void)state;
-    static const char *const cpu[] = { "scalar", "avx2", "avx512", "neon", "i8mm" };
+    static const char *const cpu[] = { "scalar", "avx2", "avxvnni", "avx512", "neon", "i8mm" };
     for (size_t i = 0; i < N_MODEL; i++)
         for (int pooling = HEARTH_POOL_NONE; pooling <= HEARTH_POOL_LAST; pooling++) {
             struct hearth_model *m = open_encoder(model[i], NULL, 1);

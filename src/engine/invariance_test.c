@@ -21,7 +21,7 @@ static void threads_and_chunks_do_not_matter(void **state)
 static void instruction_sets_agree(void **state)
 {
     (void)state;
-    static const char *const name[] = { "avx2", "avx512", "neon", "i8mm" };
+    static const char *const name[] = { "avx2", "avxvnni", "avx512", "neon", "i8mm" };
     for (size_t i = 0; i < N_MODEL; i++) {
         uint64_t want = cold_hash(i, "scalar", 2, 64);
         for (size_t k = 0; k < sizeof name / sizeof *name; k++) {

@@ -1,4 +1,14 @@
-/* cpu_emulated.c - in the place of base/cpu_detect.c: claims what avx512.h emulates. */
+/* cpu_emulated.c - in the place of base/cpu_detect.c: claims what avx512.h and avxvnni.h emulate. */
 #include "base/cpu.h"
 
-uint32_t cpu_features(void) { return CPU_AVX2 | CPU_AVX512; }
+uint32_t cpu_features(void)
+{
+    uint32_t f = CPU_AVX2;
+#ifdef EMULATE_avx512
+    f |= CPU_AVX512;
+#endif
+#ifdef EMULATE_avxvnni
+    f |= CPU_AVXVNNI;
+#endif
+    return f;
+}

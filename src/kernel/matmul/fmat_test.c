@@ -42,7 +42,7 @@ static void test_every_other_type(void **state)
 
 static void test_the_bits_are_those_of_every_machine(void **state)
 {
-    uint32_t cpu[4];
+    uint32_t cpu[N_VARIANTS];
     size_t n = variants(cpu);
     (void)state;
     for (size_t i = 0; i < n; i++) {

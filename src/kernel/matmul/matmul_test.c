@@ -12,7 +12,7 @@
 enum { MAX_T = 40, MAX_K = 2592, MAX_R = 96, GUARD = 64 };
 
 
-static const uint32_t subsets[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON, CPU_NEON | CPU_I8MM };
+static const uint32_t subsets[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON, CPU_NEON | CPU_I8MM, CPU_AVX2 | CPU_AVXVNNI };
 enum { N_SUBSETS = sizeof subsets / sizeof *subsets };
 
 static bool available(uint32_t subset) { return !(subset & ~cpu_features()); }

@@ -1,25 +1,11 @@
 /* Many tokens (AVX2): two registers of 8 rows by TILE tokens.  Products of codes add up in 16 bits for as long as they fit,
  * which pair order makes 32 columns for codes of 4 bits; the multiply that widens them applies the integer scales of two
  * groups at once. */
-#include <stddef.h>
-
 #define CODES pairs
-#include "kernel/matmul/panel_x86.h"
+#define VNNI 0
+#include "kernel/matmul/panel_eights.h"
 
-enum { TILE = 4, VNNI = 0 };
-
-INLINE __m256i spread32(const void *p)
-{
-    int32_t v;
-    memcpy(&v, p, sizeof v);
-    return _mm256_set1_epi32(v);
-}
-
-/* acc = fma(da, value, acc). */
-INLINE void store(float *acc, float da, __m256 value)
-{
-    _mm256_storeu_ps(acc, _mm256_fmadd_ps(_mm256_set1_ps(da), value, _mm256_loadu_ps(acc)));
-}
+enum { TILE = 4 };
 
 /* How many products of unsigned codes up to top and activations fit into 16 bits: 2 * top * 127 each. */
 #define DEPTH(top) ((top) == 15 ? 8 : (top) == 31 ? 4 : 2)
@@ -60,15 +46,6 @@ INLINE void columns32(const __m256i (*code)[EIGHTS], const struct act_block *con
             }
         }
     }
-}
-
-/* Pairs of 16-bit numbers of the rows times the group sums. */
-INLINE __m256i times_sums(const __m256i (*n)[EIGHTS], int h, const struct act_block *a)
-{
-    __m256i sum = _mm256_setzero_si256();
-    UNROLL for (int i = 0; i < BLOCKS; i++)
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(n[i][h], spread32(a->z.z16 + 2 * i)));
-    return sum;
 }
 
 INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt, enum family family, int top)
@@ -204,106 +181,5 @@ BLOCKED(BLOCK_ADD, 63)
 BLOCKED(BLOCK_ADD, 127)
 MULTIPLY(multiply_FINE_31, panel_fine, tile_fine(p, &c, nt))
 
-/* ---- unpacking --------------------------------------------------------------------------------------------------------- */
-
-INLINE void lay_q4_k(struct panel_super *p, const uint8_t *const *rows)
-{
-    const __m256i low = _mm256_set1_epi8(15);
-    for (int h = 0; h < EIGHTS; h++) {
-        const uint8_t *const *row = rows + 8 * h;
-        __m256i v[8], sc[8], mn[8];
-        for (int g = 0; g < 4; g++) {
-            load_rows(row, (size_t)(16 + 32 * g), v, false);
-            UNROLL for (int k = 0; k < 8; k++) {
-                p->code[16 * g + k][h] = _mm256_and_si256(v[k], low);
-                p->code[16 * g + 8 + k][h] = _mm256_and_si256(_mm256_srli_epi16(v[k], 4), low);
-            }
-        }
-        for (int i = 0; i < 8; i++) {
-            __m128i scales = k_scales(row[i] + 4);
-            sc[i] = twice(scales);
-            mn[i] = twice(upper_half(scales));
-        }
-        x86_transpose8(sc);
-        x86_transpose8(mn);
-        UNROLL for (int i = 0; i < BLOCKS; i++) {
-            p->sc[i][h] = sc[i];
-            p->mn[i][h] = mn[i];
-        }
-        p->d[h] = load_scales(row, 0);
-        p->dmin[h] = load_scales(row, 2);
-    }
-}
-
-INLINE void lay_q6_k(struct panel_super *p, const uint8_t *const *rows)
-{
-    const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(0x30);
-    p->offset = 32;
-    for (int h = 0; h < EIGHTS; h++) {
-        const uint8_t *const *row = rows + 8 * h;
-        __m256i l0[8], l1[8], up[8];
-        for (int half = 0; half < 2; half++) {
-            load_rows(row, (size_t)(64 * half), l0, false);
-            load_rows(row, (size_t)(64 * half + 32), l1, false);
-            load_rows(row, (size_t)(128 + 32 * half), up, false);
-            UNROLL for (int k = 0; k < 8; k++) {
-                __m256i *out = &p->code[32 * half + k][h];
-                __m256i a = l0[k], b = l1[k], u = up[k], c[4];
-                c[0] = _mm256_or_si256(_mm256_and_si256(a, low), _mm256_and_si256(_mm256_slli_epi16(u, 4), high));
-                c[1] = _mm256_or_si256(_mm256_and_si256(b, low), _mm256_and_si256(_mm256_slli_epi16(u, 2), high));
-                c[2] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(a, 4), low), _mm256_and_si256(u, high));
-                c[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(b, 4), low),
-                                       _mm256_and_si256(_mm256_srli_epi16(u, 2), high));
-                UNROLL for (int i = 0; i < 4; i++) out[8 * EIGHTS * i] = c[i];
-            }
-        }
-        for (int i = 0; i < 8; i++) l0[i] = _mm256_cvtepi8_epi16(load128(row[i] + 192));
-        x86_transpose8(l0);
-        UNROLL for (int i = 0; i < BLOCKS; i++) p->sc[i][h] = l0[i];
-        p->d[h] = load_scales(row, 208);
-    }
-}
-
-INLINE void lay_q8_0(struct panel_block *p, const uint8_t *const *rows)
-{
-    for (int h = 0; h < EIGHTS; h++) {
-        for (int b = 0; b < BLOCKS; b++) {
-            __m256i v[8];
-            load_rows(rows + 8 * h, (size_t)(Q8_0_BYTES * b + 2), v, false);
-            UNROLL for (int k = 0; k < 8; k++) p->code[8 * b + k][h] = v[k];
-            p->d[b][h] = load_scales(rows + 8 * h, (size_t)(Q8_0_BYTES * b));
-        }
-    }
-}
-
-/* A byte is one column of each group. */
-INLINE void lay_q4_0(struct panel_block *p, const uint8_t *const *rows)
-{
-    const __m256i low = _mm256_set1_epi8(15);
-    p->offset = 8;
-    for (int h = 0; h < EIGHTS; h++) {
-        const uint8_t *const *row = rows + 8 * h;
-        for (int b = 0; b < BLOCKS; b++) {
-            __m256i v[8], lo[4], hi[4];
-            const size_t at = (size_t)(Q4_0_BYTES * b + 2);
-            UNROLL for (int i = 0; i < 4; i++) {
-                __m256i q = two_rows(row, i, at);
-                lo[i] = _mm256_and_si256(q, low);
-                hi[i] = _mm256_and_si256(_mm256_srli_epi16(q, 4), low);
-            }
-            pair_columns(lo, hi, v);
-            UNROLL for (int k = 0; k < 8; k++) p->code[8 * b + k][h] = v[k];
-            p->d[b][h] = load_scales(row, (size_t)(Q4_0_BYTES * b));
-        }
-    }
-}
-
-#define FEW(name)
-INLINE size_t few_bytes(const struct matmul *m, size_t T)
-{
-    (void)m;
-    (void)T;
-    return 0;
-}
 #define SUFFIX avx2
 #include "kernel/matmul/panel_x86.inc"

@@ -1,8 +1,9 @@
 /* panel_x86.h - panels of PANEL_ROWS rows for x86; private to kernel/matmul.
  *
- * They are bytes [columns / 4][rows][4].  For VNNI the columns are in order and codes are unsigned: signed
- * ones by flipping the sign bit, a zero point of 128.  For AVX2 the columns are in pair order (act.h) and codes unsigned by
- * their type's offset, or signed where they need all 8 bits.  The including file has defined CODES, the order it reads. */
+ * They are bytes [columns / 4][rows][4].  For VNNI (the macro is 1) the columns are in order and codes are unsigned: signed
+ * ones by flipping the sign bit, a zero point of 128.  For AVX2 (it is 0) the columns are in pair order (act.h) and codes
+ * unsigned by their type's offset, or signed where they need all 8 bits.  The including file has defined CODES, the order it
+ * reads. */
 #ifndef HEARTH_KERNEL_MATMUL_PANEL_X86_H
 #define HEARTH_KERNEL_MATMUL_PANEL_X86_H
 

@@ -50,7 +50,7 @@ static void test_activations(void **state)
 {
     static const float odd[] = { NAN, INFINITY, -INFINITY, 3e38f, -1e20f, 1e-40f, 0x1p-50f, 0x1.ffffffp-51f, 1.9999999f, 0,
                                  -0.0f };
-    uint32_t cpu[4];
+    uint32_t cpu[N_VARIANTS];
     size_t n_cpu = variants(cpu);
     (void)state;
     seed = 4;
@@ -74,7 +74,7 @@ static void test_activations(void **state)
 static void odd_weights(enum dtype type, const uint16_t *odd, size_t n_odd)
 {
     enum { R = 20, K = 512, T = 9 };
-    uint32_t cpu[4];
+    uint32_t cpu[N_VARIANTS];
     size_t n_cpu = variants(cpu);
     for (size_t k = 0; k < n_odd; k++) {
         struct problem p = make(type, R, K, T, 300);
@@ -139,7 +139,7 @@ static void test_error(void **state)
 
 static void test_the_bits_are_those_of_every_machine(void **state)
 {
-    uint32_t cpu[4];
+    uint32_t cpu[N_VARIANTS];
     size_t n = variants(cpu);
     (void)state;
     for (size_t i = 0; i < n; i++) {
