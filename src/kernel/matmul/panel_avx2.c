@@ -48,6 +48,15 @@ INLINE void columns32(const __m256i (*code)[EIGHTS], const struct act_block *con
     }
 }
 
+/* Pairs of 16-bit numbers of the rows times the group sums. */
+INLINE __m256i times_sums(const __m256i (*n)[EIGHTS], int h, const struct act_block *a)
+{
+    __m256i sum = _mm256_setzero_si256();
+    UNROLL for (int i = 0; i < BLOCKS; i++)
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(n[i][h], spread32(a->z.z16 + 2 * i)));
+    return sum;
+}
+
 INLINE void tile_super(const struct panel_super *w, const struct tile *c, int nt, enum family family, int top)
 {
     const struct act_block *a[TILE];

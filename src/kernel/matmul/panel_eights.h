@@ -20,25 +20,6 @@ INLINE void store(float *acc, float da, __m256 value)
     _mm256_storeu_ps(acc, _mm256_fmadd_ps(_mm256_set1_ps(da), value, _mm256_loadu_ps(acc)));
 }
 
-/* sum + products of pairs of 16 bits. */
-INLINE __m256i add_pairs(__m256i sum, __m256i a, __m256i b)
-{
-#if VNNI
-    return _mm256_dpwssd_avx_epi32(sum, a, b);
-#else
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
-#endif
-}
-
-/* Pairs of 16-bit numbers of the rows times the group sums. */
-INLINE __m256i times_sums(const __m256i (*n)[EIGHTS], int h, const struct act_block *a)
-{
-    __m256i sum = _mm256_setzero_si256();
-    UNROLL for (int i = 0; i < BLOCKS; i++)
-        sum = add_pairs(sum, n[i][h], spread32(a->z.z16 + 2 * i));
-    return sum;
-}
-
 /* ---- unpacking --------------------------------------------------------------------------------------------------------- */
 
 INLINE void lay_q4_k(struct panel_super *p, const uint8_t *const *rows)
