@@ -106,6 +106,7 @@ int hearth_grammar_open(struct hearth_grammar **out, struct hearth_model *m, int
         if (rc == 0) engine_grew(m, gram_cache_put(&m->grammars, &key, g, &none));
     }
     buf_release(&key);
+    buf_release(&none);
     return rc < 0 ? rc : engine_grammar(out, m, g, err);
 }
 

@@ -30,7 +30,7 @@ bool gram_cache_get(struct gram_cache *c, const struct buf *key, struct grammar 
     if (k) {
         k->used = ++c->clock;
         *g = grammar_share(k->g);
-        buf_put(text, k->text, k->n_text);
+        if (k->n_text) buf_put(text, k->text, k->n_text);
     }
     lock_give(&c->lock);
     return k != NULL;
