@@ -268,7 +268,7 @@ static void llama_whole(struct api_call *c)
 {
     const struct llama *own = c->own;
     if (own->many) buf_putc(&c->out, '[');
-    for (size_t i = 0; i < c->n; i++) {
+    for (size_t i = 0; i < c->n && (own->many || !i); i++) {       /* the engine may say more than was asked for */
         if (i) buf_putc(&c->out, ',');
         put_final(c, i, true, &c->out);
     }
