@@ -65,8 +65,8 @@ static void neither_tokens_nor_names_are_left(void **unused)
         "{\"op\":\"generate\",\"prompt\":[4711,4712],\"n\":2}", "{\"op\":\"detokenize\",\"ids\":[4711]}",
         "{\"op\":\"embed\",\"input\":[[4711]],\"dims\":3}",
         "{\"op\":\"generate\",\"variables\":{\"user\":\"4711\",\"model\":\"4711\"}}",
-        "{\"op\":\"generate\",\"messages\":[{\"role\":\"assistant\","
-            "\"tool_calls\":[{\"arguments\":{\"type\":\"4711\",\"n\":4711}}]}]}",
+        ("{\"op\":\"generate\",\"messages\":[{\"role\":\"assistant\","
+            "\"tool_calls\":[{\"arguments\":{\"type\":\"4711\",\"n\":4711}}]}]}"),
         "{\"op\":\"generate\",\"messages\":[{\"role\":\"4711\",\"4711\":1,\"content\":4711}]}",
         "{\"op\":\"generate\",\"options\":{\"logit_bias\":[[4711,1]],\"stop\":[\"4711\"]}}",
         "{\"op\":\"generate\",\"format\":{\"schema\":{\"properties\":{\"4711\":{\"type\":\"string\"}}}}}",

@@ -1,5 +1,5 @@
-/* sandbox_test.c - what a process can and cannot do once it has shut itself in.  Each test works in a child, which says what
- * came out by its exit code. */
+/* sandbox_linux_test.c - what a process can and cannot do once it has shut itself in.  Each test works in a child, which says
+ * what came out by its exit code. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
