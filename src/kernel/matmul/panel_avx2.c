@@ -110,14 +110,7 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
             }
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) {
-        UNROLL for (int h = 0; h < EIGHTS; h++) {
-            if (family == BLOCK_ADD)
-                for (int b = 0; b < BLOCKS; b++)
-                    value[t][h] = _mm256_fmadd_ps(w->add[b][h], _mm256_cvtepi32_ps(spread32(a[t]->z.pair + b)), value[t][h]);
-            store(c->acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
-        }
-    }
+    UNROLL for (int t = 0; t < nt; t++) store_block(w, c, a[t], t, family, value[t]);
 }
 
 /* sum[parity of the group][t][h] += 32 columns (block b), codes of at most 31, group sums times s. */
@@ -169,8 +162,7 @@ INLINE void tile_fine(const struct panel_fine *w, const struct tile *c, int nt)
             }
         }
     }
-    UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int h = 0; h < EIGHTS; h++) store(c->acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
+    UNROLL for (int t = 0; t < nt; t++) store_eights(c, a[t], t, value[t]);
 }
 
 #define SUPERS(family, top) MULTIPLY(multiply_##family##_##top, panel_super, tile_super(p, &c, nt, family, top))

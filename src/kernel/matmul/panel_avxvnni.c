@@ -90,12 +90,7 @@ INLINE void tile_block(const struct panel_block *w, const struct tile *c, int nt
             }
         }
     }
-    UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int h = 0; h < EIGHTS; h++) {
-            for (int b = 0; family == BLOCK_ADD && b < BLOCKS; b++)
-                value[t][h] = _mm256_fmadd_ps(w->add[b][h], _mm256_cvtepi32_ps(spread32(a[t]->z.pair + b)), value[t][h]);
-            store(c->acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
-        }
+    UNROLL for (int t = 0; t < nt; t++) store_block(w, c, a[t], t, family, value[t]);
 }
 
 /* A scale for each group, whose dots fit 16 bits: the high halves of the factors are 0. */
@@ -117,8 +112,7 @@ INLINE void tile_fine(const struct panel_fine *w, const struct tile *c, int nt)
                 value[t][h] = j ? _mm256_fmadd_ps(w->d[j][h], v, value[t][h]) : _mm256_mul_ps(w->d[j][h], v);
             }
     }
-    UNROLL for (int t = 0; t < nt; t++)
-        UNROLL for (int h = 0; h < EIGHTS; h++) store(c->acc + PANEL_ROWS * t + 8 * h, a[t]->d, value[t][h]);
+    UNROLL for (int t = 0; t < nt; t++) store_eights(c, a[t], t, value[t]);
 }
 
 /* Codes of at most 16, 15 without a sign: a group's dot fits 16 bits. */

@@ -20,6 +20,21 @@ INLINE void store(float *acc, float da, __m256 value)
     _mm256_storeu_ps(acc, _mm256_fmadd_ps(_mm256_set1_ps(da), value, _mm256_loadu_ps(acc)));
 }
 
+/* The ends of a tile: the sums of token t, after what each block adds. */
+INLINE void store_eights(const struct tile *c, const struct act_block *a, int t, const __m256 *value)
+{
+    UNROLL for (int h = 0; h < EIGHTS; h++) store(c->acc + PANEL_ROWS * t + 8 * h, a->d, value[h]);
+}
+
+INLINE void store_block(const struct panel_block *w, const struct tile *c, const struct act_block *a, int t,
+                        enum family family, __m256 *value)
+{
+    UNROLL for (int h = 0; h < EIGHTS; h++)
+        for (int b = 0; family == BLOCK_ADD && b < BLOCKS; b++)
+            value[h] = _mm256_fmadd_ps(w->add[b][h], _mm256_cvtepi32_ps(spread32(a->z.pair + b)), value[h]);
+    store_eights(c, a, t, value);
+}
+
 /* ---- unpacking --------------------------------------------------------------------------------------------------------- */
 
 INLINE void lay_q4_k(struct panel_super *p, const uint8_t *const *rows)
