@@ -99,18 +99,18 @@ int json_parse(struct json **out, const char *text, size_t n, struct err *err)
     return json_parse_most(out, text, n, JSON_MOST_VALUES, err);
 }
 
-uint64_t json_cost(const char *text, size_t n)
+int json_parse_most(struct json **out, const char *text, size_t n, size_t most, struct err *err)
 {
-    size_t weight;
-    return check_shape(text, n, SIZE_MAX, &weight, NULL) < 0 ? n : n + (uint64_t)weight * NUMBER;
+    return json_parse_asking(out, text, n, most, NULL, NULL, err);
 }
 
-int json_parse_most(struct json **out, const char *text, size_t n, size_t most, struct err *err)
+int json_parse_asking(struct json **out, const char *text, size_t n, size_t most, json_may_fn *may, void *arg, struct err *err)
 {
     size_t weight;
     *out = NULL;
     int rc = check_shape(text, n, most, &weight, err);
     if (rc < 0) return rc;
+    if (may && !may(arg, n + (uint64_t)weight * NUMBER)) return err_set(err, ERR_CANCELLED, "JSON: not wanted");
     json_error_t e;
     json_t *j = load(text, n, &e);
     if (!j && json_error_code(&e) == json_error_numeric_overflow) {

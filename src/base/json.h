@@ -24,8 +24,9 @@ int  json_parse(struct json **out, const char *text, size_t n, struct err *err);
 /* The same of a stranger's text: ERR_LIMIT when its values would take more than about 44 * most bytes.  `most` counts numbers; a
  * string is 3 of them, an array 4, an object 7, and each of its members 3 more than what it holds. */
 int  json_parse_most(struct json **out, const char *text, size_t n, size_t most, struct err *err);
-/* About the bytes that the values of a text take. */
-uint64_t json_cost(const char *text, size_t n);
+/* The same; before values are made, which take about so many bytes with the text, `may` is asked: false is ERR_CANCELLED. */
+typedef bool json_may_fn(void *arg, uint64_t bytes);
+int  json_parse_asking(struct json **out, const char *text, size_t n, size_t most, json_may_fn *may, void *arg, struct err *err);
 void json_free(struct json *j);                                    /* NULL is fine */
 struct json *json_share(const struct json *j);                     /* one more owner of the same value; NULL gives NULL */
 

@@ -142,6 +142,32 @@ static void depth(void **state)
     free(s);
 }
 
+struct asked { unsigned n; uint64_t bytes, most; };
+static bool may(void *arg, uint64_t bytes)
+{
+    struct asked *a = arg;
+    a->n++;
+    a->bytes = bytes;
+    return bytes <= a->most;
+}
+
+/* Once, with the bytes of text and values, and only for a text whose shape is right. */
+static void values_are_asked_for(void **state)
+{
+    (void)state;
+    struct asked a = { .most = 9 + 6 * 44 };
+    struct json *j;
+    struct err e;
+    assert_int_equal(json_parse_asking(&j, "[1,2,3,4]", 9, 100, may, &a, &e), 0);
+    assert_true(json_len(j) == 4 && a.n == 1 && a.bytes == a.most);
+    json_free(j);
+    a.most--;
+    assert_int_equal(json_parse_asking(&j, "[1,2,3,4]", 9, 100, may, &a, &e), ERR_CANCELLED);
+    assert_true(!j && a.n == 2);
+    assert_int_equal(json_parse_asking(&j, "[1,2,3,4]", 9, 5, may, &a, &e), ERR_LIMIT);
+    assert_true(!j && a.n == 2);
+}
+
 /* Texts that are about as heavy as ten numbers, and a little more. */
 static void weight(void **state)
 {
@@ -276,7 +302,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types), cmocka_unit_test(wrong_type_is_harmless), cmocka_unit_test(refusals),
         cmocka_unit_test(large_numbers_are_reals),
-        cmocka_unit_test(depth), cmocka_unit_test(weight), cmocka_unit_test(a_small_text_is_not_a_large_value),
+        cmocka_unit_test(depth), cmocka_unit_test(values_are_asked_for),
+        cmocka_unit_test(weight), cmocka_unit_test(a_small_text_is_not_a_large_value),
         cmocka_unit_test(round_trip), cmocka_unit_test(building),
         cmocka_unit_test(invalid_utf8_is_replaced), cmocka_unit_test(writing_is_bounded),
     };

@@ -383,16 +383,22 @@ static enum MHD_Result take_body(struct exchange *x, const char *data, size_t *n
 }
 
 /* Values are there for as long as the request is, of those that wait too.  False: it has been answered. */
+static bool may_make(void *arg, uint64_t bytes)
+{
+    struct exchange *x = arg;
+    uint64_t limit = BODIES * server_limits(x->s).body_bytes, all = atomic_fetch_add(&x->s->body_total, bytes) + bytes;
+    x->values = bytes;
+    if (bytes > limit) exchange_fail(x, 413, "too_large", "the body would take more memory than this server has for bodies");
+    else if (all > limit) exchange_fail(x, 503, "memory", "too many large requests at once; try again");
+    return all <= limit;
+}
+
 static bool parse_body(struct exchange *x)
 {
     struct err e = { 0 };
-    uint64_t limit = BODIES * server_limits(x->s).body_bytes;
-    x->values = json_cost(x->body.data, x->body.len);
-    uint64_t all = atomic_fetch_add(&x->s->body_total, x->values) + x->values;
-    if (x->values > limit) exchange_fail(x, 413, "too_large", "the body would take more memory than this server has for bodies");
-    else if (all > limit) exchange_fail(x, 503, "memory", "too many large requests at once; try again");
-    else if (json_parse_most(&x->json, x->body.data, x->body.len, JSON_MOST, &e) < 0) exchange_fail_err(x, &e);
-    return x->json != NULL;
+    int rc = json_parse_asking(&x->json, x->body.data, x->body.len, JSON_MOST, may_make, x, &e);
+    if (rc < 0 && rc != ERR_CANCELLED) exchange_fail_err(x, &e);
+    return rc == 0;
 }
 
 static enum MHD_Result run(struct exchange *x)
