@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -63,12 +64,15 @@ int dial(struct chan **out, const char *address, struct err *err)
     if (rc < 0) return rc;
     int fd = socket(a.any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) return err_set(err, ERR_IO, "cannot make a socket: %s", strerror(errno));
-    while (connect(fd, &a.any, n) < 0)
-        if (errno != EINTR) {
+    /* What a signal interrupted goes on by itself: some systems then say EALREADY, and EISCONN when it is done. */
+    while (connect(fd, &a.any, n) < 0 && errno != EISCONN) {
+        if (errno == EALREADY) poll(&(struct pollfd){ fd, POLLOUT, 0 }, 1, -1);
+        else if (errno != EINTR) {
             int why = errno;
             close(fd);
             return err_set(err, why == ECONNREFUSED || why == ENOENT ? ERR_NOTFOUND : ERR_IO, "cannot connect to %.120s: %s",
                            address, strerror(why));
         }
+    }
     return chan_of(out, fd, err);
 }
