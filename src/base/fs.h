@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-struct fs_info { uint64_t size, device, inode; int64_t mtime; bool folder, regular; };
+struct fs_info { uint64_t size, device, inode; int64_t mtime, mtime_ns; bool folder, regular; };      /* since 1970: s, ns */
 bool fs_info(const char *path, struct fs_info *out);                 /* symbolic links are followed; false: not there */
 bool fs_is_link(const char *path);
 

@@ -13,13 +13,15 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/os_stat.h"
 
 bool fs_info(const char *path, struct fs_info *out)
 {
     struct stat st;
     if (stat(path, &st) < 0) return false;
     *out = (struct fs_info){ .size = (uint64_t)st.st_size, .device = (uint64_t)st.st_dev, .inode = (uint64_t)st.st_ino,
-                             .mtime = (int64_t)st.st_mtime, .folder = S_ISDIR(st.st_mode), .regular = S_ISREG(st.st_mode) };
+                             .mtime = (int64_t)st.st_mtime, .mtime_ns = os_stat_ns(&st), .folder = S_ISDIR(st.st_mode),
+                             .regular = S_ISREG(st.st_mode) };
     return true;
 }
 

@@ -15,6 +15,9 @@
 #include <unistd.h>
 
 #include "base/os.h"
+#include "base/os_stat.h"
+
+int64_t os_stat_ns(const struct stat *st) { return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec; }
 
 size_t os_heap_bytes(const void *p) { return malloc_usable_size((void *)(uintptr_t)p); }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/os.h"
+#include "base/os_stat.h"
 
 /* libSystem's address wait, present since 10.12 and what os_unfair_lock and libc++ are built on. */
 extern int __ulock_wait(uint32_t op, void *addr, uint64_t value, uint32_t timeout_us);
@@ -22,6 +23,8 @@ static uint64_t sysctl_u64(const char *name)
     if (sysctlbyname(name, &v, &n, NULL, 0) != 0) return 0;
     return n == 4 ? (uint32_t)v : v;
 }
+
+int64_t os_stat_ns(const struct stat *st) { return st->st_mtimespec.tv_sec * INT64_C(1000000000) + st->st_mtimespec.tv_nsec; }
 
 size_t os_heap_bytes(const void *p) { return p ? malloc_size(p) : 0; }
 

@@ -120,7 +120,8 @@ static const struct known_model *remembered(struct server *s, const char *name)
         struct known_model *k = &s->known[i];
         struct fs_info now;
         if (!k->at || strcmp(k->asked, name) || os_now_ns() - k->at > GOOD_FOR_NS) continue;
-        if (!fs_info(k->model.path, &now) || now.size != k->file.size || now.mtime != k->file.mtime) continue;
+        if (!fs_info(k->model.path, &now) || now.size != k->file.size || now.inode != k->file.inode ||
+            now.mtime_ns != k->file.mtime_ns) continue;
         return k;
     }
     return NULL;

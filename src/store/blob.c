@@ -90,7 +90,7 @@ static int digest_of(struct store *s, const char *path, bool again, char hex[SHA
     }
     int rc = sha256_file(path, hex, progress, arg, err);
     if (rc < 0) return rc;
-    if (!fs_info(path, &after) || after.size != info.size || after.mtime != info.mtime)
+    if (!fs_info(path, &after) || after.size != info.size || after.mtime_ns != info.mtime_ns)
         return err_set(err, ERR_IO, "%s: changed while it was read", path);
     fmt_into(x.digest, sizeof x.digest, "%s", hex);
     index_put(store_index(s), path, &info, &x);

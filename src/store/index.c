@@ -66,7 +66,7 @@ static void bind_key(sqlite3_stmt *s, const char *path, const struct fs_info *fi
     sqlite3_bind_int64(s, 2, (sqlite3_int64)file->device);
     sqlite3_bind_int64(s, 3, (sqlite3_int64)file->inode);
     sqlite3_bind_int64(s, 4, (sqlite3_int64)file->size);
-    sqlite3_bind_int64(s, 5, file->mtime);
+    sqlite3_bind_int64(s, 5, file->mtime_ns);
 }
 
 static void column(sqlite3_stmt *s, int i, char *dst, size_t n)
