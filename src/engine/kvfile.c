@@ -76,6 +76,25 @@ void kvfile_put_head(uint8_t out[KVFILE_HEAD], const struct kvfile_head *h)
     for (int i = 0; i < N_PAGE_CLASS; i++) put(&at, h->bytes[i], 8);
 }
 
+static uint64_t ids_bytes(uint64_t n) { return (n * 4 + 7) & ~(uint64_t)7; }
+
+/* How many pages of each kind there are. */
+static void count_pages(const struct kvfile_head *h, uint64_t count[N_PAGE_CLASS])
+{
+    uint64_t pages = ((uint64_t)h->n + KV_PAGE - 1) / KV_PAGE;
+    count[KV_FULL] = pages;
+    count[KV_WINDOW] = pages - h->window_from;
+    count[KV_STATE] = h->n_saved > 0;
+}
+
+uint64_t kvfile_bytes(const struct kvfile_head *h)
+{
+    uint64_t count[N_PAGE_CLASS], sum = KVFILE_HEAD + ids_bytes(h->n) + 8;
+    count_pages(h, count);
+    for (int i = 0; i < N_PAGE_CLASS; i++) sum += h->bytes[i] ? count[i] * h->bytes[i] : 0;
+    return sum;
+}
+
 static int bad(struct err *err, const char *name, const char *what)
 {
     return err_set(err, ERR_FORMAT, "%s: not a file of keys and values that Hearth wrote: %s", name, what);
@@ -107,10 +126,11 @@ int kvfile_parse(struct kvfile *out, const uint8_t *data, uint64_t n, const char
     uint64_t pages = ((uint64_t)h->n + KV_PAGE - 1) / KV_PAGE, left = rd_left(&r);
     if (h->window_from > pages || (h->n_saved && h->n_saved != h->n) || (h->n_saved && !h->bytes[KV_STATE]))
         return bad(err, name, "its numbers contradict each other");
-    out->ids = rd_take(&r, ((uint64_t)h->n * 4 + 7) & ~(uint64_t)7);
+    out->ids = rd_take(&r, ids_bytes(h->n));
     if (!out->ids) return bad(err, name, "it is cut off");
     left = rd_left(&r);
-    const uint64_t count[N_PAGE_CLASS] = { pages, pages - h->window_from, h->n_saved > 0 };
+    uint64_t count[N_PAGE_CLASS];
+    count_pages(h, count);
     for (int i = 0; i < N_PAGE_CLASS; i++) {
         if (count[i] && h->bytes[i] > left / count[i]) return bad(err, name, "it is cut off");
         left -= count[i] * h->bytes[i];

@@ -40,7 +40,8 @@ struct kvfile_sum { uint64_t lane[4], n; uint8_t rest[32]; };
 void kvfile_sum_add(struct kvfile_sum *s, const void *p, size_t n);
 uint64_t kvfile_sum_of(const struct kvfile_sum *s);
 
-/* What is before the ids; returns its length. */
+uint64_t kvfile_bytes(const struct kvfile_head *h);                  /* of the whole file; h is one of ours */
+/* What is before the ids. */
 enum { KVFILE_HEAD = 8 + 8 + 24 + 12 + 12 + 24 };
 void kvfile_put_head(uint8_t out[KVFILE_HEAD], const struct kvfile_head *h);
 

@@ -1,6 +1,7 @@
 /* kvfile_test.c - texts in files: found after the model was opened again, with the bits of a cold evaluation; what is damaged,
  * foreign or of another model is not used; the folder stays small. */
 #include <sys/stat.h>
+#include <time.h>
 #include <utime.h>
 
 #include "base/fs.h"
@@ -272,6 +273,49 @@ static void the_folder_stays_small(void **state)
     assert_int_equal(fs_list_files(folder, remove_it, NULL, NULL), 0);
 }
 
+static void put_zeros(const char *path, off_t n, time_t when)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(ftruncate(fileno(f), n), 0);
+    fclose(f);
+    if (when) assert_int_equal(utime(path, &(struct utimbuf){ when, when }), 0);
+}
+
+/* Names, sizes and times tell what a text goes on from and what was left half written: nothing of other files is read. */
+static void the_folder_is_tidied_by_names(void **state)
+{
+    (void)state;
+    static const char *const rest[] = { "0123456789abcdef.hearth-kv.tmp-1-2", "0123456789abcdef.hearth-kv.tmp-3-4",
+                                        "0123456789abcdeX.hearth-kv.tmp-1-2", "notes.tmp-1-2", "0123456789abcdef.hearth-kv" };
+    char begun[128], path[128];
+    struct stat st;
+    int32_t other[N];
+    memcpy(other, ids, sizeof other);
+    other[10] ^= 1;
+    save_text(1, ids, 64, 0);
+    the_only_file(begun);
+    assert_int_equal(stat(begun, &st), 0);
+    put_zeros(begun, st.st_size, 0);
+    save_text(1, other, 30, 0);
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, rest[i]);
+        put_zeros(path, 100, i == 1 ? 0 : time(NULL) - 4000);
+    }
+    assert_int_equal(count_files(), 7);
+    save_text(1, ids, 100, 0);
+    assert_false(os_file_exists(begun));
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, rest[i]);
+        assert_int_equal(os_file_exists(path), i != 0);
+    }
+    assert_int_equal(count_files(), 6);                        /* these, the other text, the longer one */
+    put_zeros(begun, st.st_size + 1, 0);                      /* no text of that length is so long */
+    save_text(1, ids, 101, 0);
+    assert_int_equal(count_files(), 7);
+    assert_int_equal(fs_list_files(folder, remove_it, NULL, NULL), 0);
+}
+
 static void sums_do_not_depend_on_the_cuts(void **state)
 {
     (void)state;
@@ -306,6 +350,7 @@ int main(void)
         cmocka_unit_test(damaged_files_are_not_used),
         cmocka_unit_test(other_models_and_folders),
         cmocka_unit_test(the_folder_stays_small),
+        cmocka_unit_test(the_folder_is_tidied_by_names),
     };
     return cmocka_run_group_tests(tests, before, after);
 }

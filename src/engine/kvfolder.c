@@ -1,5 +1,6 @@
 /* kvfolder.c - past texts in a folder of files (kvfile.h): saving a session's, finding the one that a new text has most in
  * common with, and keeping the folder small. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -49,10 +50,48 @@ static uint64_t digest_of(struct hearth_model *m)
 
 /* ---- saving ---- */
 
-static bool is_ours(const char *name)
+enum { NAME_DIGITS = 16, TEXT_NAME = NAME_DIGITS + sizeof KVFILE_END };
+
+/* A file is named by its text, so that what a text goes on from is found by names: the hash of n tokens is a step on the way to
+ * that of more. */
+static uint64_t name_begin(const struct kvfile_head *h)
 {
-    size_t n = strlen(name), k = strlen(KVFILE_END);
-    return n == 16 + k && !strcmp(name + 16, KVFILE_END);
+    struct kvfile_head same = *h;
+    uint8_t head[KVFILE_HEAD];
+    same.n = same.n_saved = same.window_from = 0;
+    kvfile_put_head(head, &same);
+    return hash_bytes(head, sizeof head);
+}
+
+static uint64_t name_add(uint64_t hash, int32_t id) { return hash_add(hash, &id, sizeof id); }
+
+static void name_of(const struct kvfile_head *h, const int32_t *ids, char name[TEXT_NAME])
+{
+    uint64_t hash = name_begin(h);
+    for (uint32_t i = 0; i < h->n; i++) hash = name_add(hash, ids[i]);
+    fmt_into(name, TEXT_NAME, "%016llx%s", (unsigned long long)hash, KVFILE_END);
+}
+
+/* Whether a file is one of ours: its hash; tail: what stands behind such a name. */
+static bool is_ours(const char *name, uint64_t *hash, const char **tail)
+{
+    const size_t k = strlen(KVFILE_END);
+    *hash = 0;
+    for (int i = 0; i < NAME_DIGITS; i++) {
+        static const char digit[] = "0123456789abcdef";
+        const char *d = name[i] ? strchr(digit, name[i]) : NULL;
+        if (!d) return false;
+        *hash = *hash << 4 | (uint64_t)(d - digit);
+    }
+    *tail = name + NAME_DIGITS + k;
+    return !strncmp(name + NAME_DIGITS, KVFILE_END, k);
+}
+
+static bool is_text(const char *name)
+{
+    uint64_t hash;
+    const char *tail;
+    return is_ours(name, &hash, &tail) && !*tail;
 }
 
 static struct kvfile_head head_of(const struct hearth_session *s)
@@ -105,60 +144,103 @@ static int write_text(const struct hearth_session *s, const struct kvfile_head *
 
 /* ---- the folder ---- */
 
-struct oldest { const char *keep; uint64_t bytes; int64_t changed; char name[64]; };
+enum { STALE_S = 3600 };                 /* who still writes a file has changed it since */
 
-static int look(void *arg, const char *name, const struct fs_info *info, struct err *err)
+/* What is there, by names, sizes and times alone: a folder of terabytes is looked through as fast as a small one, and what
+ * other processes write or remove meanwhile does no harm. */
+struct past { uint64_t hash, bytes; int64_t at; bool gone; };
+struct pasts { const char *folder; struct past *v; size_t n, cap; };      /* in the order of their names, and so of hashes */
+
+static bool remove_file(const char *folder, const char *name)
 {
-    struct oldest *o = arg;
-    (void)err;
-    if (!is_ours(name)) return 0;
-    o->bytes += info->size;
-    if (!strcmp(name, o->keep) || (o->name[0] && info->mtime >= o->changed)) return 0;
-    o->changed = info->mtime;
-    fmt_into(o->name, sizeof o->name, "%s", name);
+    struct buf path = { 0 };
+    buf_printf(&path, "%s/%s", folder, name);
+    if (!path.bad) os_file_remove(path.data);
+    bool gone = !path.bad && !os_file_exists(path.data);
+    buf_release(&path);
+    return gone;
+}
+
+static bool remove_past(const struct pasts *l, struct past *p)
+{
+    char name[TEXT_NAME];
+    fmt_into(name, sizeof name, "%016llx%s", (unsigned long long)p->hash, KVFILE_END);
+    return p->gone = remove_file(l->folder, name);
+}
+
+static int note_past(void *arg, const char *name, const struct fs_info *info, struct err *err)
+{
+    struct pasts *l = arg;
+    uint64_t hash;
+    const char *tail;
+    if (!is_ours(name, &hash, &tail)) return 0;
+    if (*tail) {                          /* of a process that was killed while it wrote */
+        if (!strncmp(tail, ".tmp-", 5) && os_wall_s() - info->mtime > STALE_S) remove_file(l->folder, name);
+        return 0;
+    }
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 64;
+        struct past *v = mem_resize(l->v, cap, sizeof *v);
+        if (!v) return err_set(err, ERR_NOMEM, "%s: out of memory", l->folder);
+        l->v = v;
+        l->cap = cap;
+    }
+    l->v[l->n++] = (struct past){ hash, info->size, info->mtime_ns, false };
     return 0;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct past *x = a, *y = b;
+    return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct past *x = a, *y = b;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* A text that goes on in the one that was saved is found there. */
+static void remove_begun(struct pasts *l, const struct kvfile_head *h, const int32_t *ids)
+{
+    struct past want = { .hash = name_begin(h) };
+    struct kvfile_head part = *h;
+    for (part.n = 1; part.n < h->n; part.n++) {
+        want.hash = name_add(want.hash, ids[part.n - 1]);
+        struct past *p = bsearch(&want, l->v, l->n, sizeof want, by_hash);
+        if (p && p->bytes == kvfile_bytes(&part)) remove_past(l, p);
+    }
 }
 
 /* Removes what was used longest ago until the folder is small enough. */
-static int trim(const char *folder, uint64_t limit, const char *keep, struct err *err)
+static int trim(struct pasts *l, uint64_t limit, uint64_t keep, struct err *err)
 {
-    for (;;) {
-        struct oldest o = { .keep = keep };
-        struct buf path = { 0 };
-        int rc = fs_list_files(folder, look, &o, err);
-        if (rc < 0 || o.bytes <= limit || !o.name[0]) return rc;
-        buf_printf(&path, "%s/%s", folder, o.name);
-        if (!path.bad) os_file_remove(path.data);
-        bool stuck = path.bad || os_file_exists(path.data);
-        buf_release(&path);
-        if (stuck) return err_set(err, ERR_IO, "%s/%s: cannot be removed", folder, o.name);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < l->n; i++) bytes += l->v[i].gone ? 0 : l->v[i].bytes;
+    qsort(l->v, l->n, sizeof *l->v, by_time);
+    for (size_t i = 0; bytes > limit && i < l->n; i++) {
+        struct past *p = &l->v[i];
+        if (p->gone || p->hash == keep) continue;
+        if (!remove_past(l, p))
+            return err_set(err, ERR_IO, "%s/%016llx%s: cannot be removed", l->folder, (unsigned long long)p->hash, KVFILE_END);
+        bytes -= p->bytes;
     }
+    return 0;
 }
 
-struct older { const char *folder, *keep; const struct kvfile_head *head; const int32_t *ids; };
-
-/* A text that goes on in the one that was saved is found there. */
-static int remove_older(void *arg, const char *name, const struct fs_info *info, struct err *err)
+static int tidy(const struct hearth_session *s, const struct kvfile_head *h, const char *folder, const char *name, uint64_t limit,
+                struct err *err)
 {
-    const struct older *o = arg;
-    struct buf path = { 0 };
-    struct os_map map;
-    struct kvfile f;
-    (void)info, (void)err;
-    if (!is_ours(name) || !strcmp(name, o->keep)) return 0;
-    buf_printf(&path, "%s/%s", o->folder, name);
-    if (!path.bad && os_map_open(&map, path.data, NULL) == 0) {
-        bool older = kvfile_parse(&f, map.data, map.size, name, NULL) == 0 && f.head.n < o->head->n;
-        struct kvfile_head same = *o->head;
-        same.n = f.head.n;
-        same.window_from = f.head.window_from;
-        older = older && !memcmp(&same, &f.head, sizeof same);
-        for (uint32_t i = 0; older && i < f.head.n; i++) older = kvfile_id(&f, i) == o->ids[i];
-        os_map_close(&map);
-        if (older) os_file_remove(path.data);
-    }
-    buf_release(&path);
-    return 0;
+    struct pasts l = { .folder = folder };
+    const char *tail;
+    uint64_t keep;
+    int rc = fs_list_files(folder, note_past, &l, err);
+    is_ours(name, &keep, &tail);
+    if (rc == 0 && l.n && !h->bytes[KV_WINDOW] && !h->bytes[KV_STATE]) remove_begun(&l, h, s->q.ids);
+    if (rc == 0 && l.n && limit) rc = trim(&l, limit, keep, err);
+    mem_free(l.v);
+    return rc;
 }
 
 int hearth_cache_save(struct hearth_session *s, const char *folder, uint64_t limit, struct hearth_error *e)
@@ -166,19 +248,14 @@ int hearth_cache_save(struct hearth_session *s, const char *folder, uint64_t lim
     struct err *err = err_of(e);
     struct kvfile_head h = head_of(s);
     struct buf path = { 0 };
+    char name[TEXT_NAME];
     if (!h.n) return 0;
-    uint8_t head[KVFILE_HEAD];
-    char name[64];
-    kvfile_put_head(head, &h);
-    fmt_into(name, sizeof name, "%016llx%s",
-             (unsigned long long)hash_add(hash_bytes(head, sizeof head), s->q.ids, h.n * sizeof *s->q.ids), KVFILE_END);
+    name_of(&h, s->q.ids, name);
     buf_printf(&path, "%s/%s", folder, name);
     int rc = path.bad ? err_set(err, ERR_NOMEM, "out of memory") : 0;
     if (rc == 0 && os_file_exists(path.data)) os_file_touch(path.data);
     else if (rc == 0) rc = write_text(s, &h, path.data, err);
-    if (rc == 0 && !h.bytes[KV_WINDOW] && !h.bytes[KV_STATE])
-        rc = fs_list_files(folder, remove_older, &(struct older){ folder, name, &h, s->q.ids }, err);
-    if (rc == 0 && limit) rc = trim(folder, limit, name, err);
+    if (rc == 0) rc = tidy(s, &h, folder, name, limit, err);
     buf_release(&path);
     return rc;
 }
@@ -214,7 +291,7 @@ static int compare(void *arg, const char *name, const struct fs_info *info, stru
     struct os_map map;
     struct kvfile f;
     (void)info, (void)err;
-    if (!is_ours(name)) return 0;
+    if (!is_text(name)) return 0;
     buf_printf(&path, "%s/%s", s->folder, name);
     if (!path.bad && os_map_open(&map, path.data, NULL) == 0) {
         uint32_t n = kvfile_parse(&f, map.data, map.size, name, NULL) == 0 ? usable(s, &f) : 0;
@@ -264,8 +341,8 @@ int hearth_cache_load(struct hearth_session *s, const char *folder, const int32_
                                   : err_set(err, ERR_IO, "%s: is not a folder that is there", folder);
     if (rc < 0 || !search.best) return rc;
     buf_printf(&path, "%s/%s", folder, search.name);
-    if (path.bad) rc = err_set(err, ERR_NOMEM, "out of memory");
-    if (rc == 0 && (rc = os_map_open(&map, path.data, err)) == 0) {
+    rc = path.bad ? err_set(err, ERR_NOMEM, "out of memory") : os_map_open(&map, path.data, err);
+    if (rc == 0) {
         rc = kvfile_parse(&f, map.data, map.size, path.data, err);
         bool right = rc == 0 && usable(&search, &f) == search.best && kvfile_sum_is_right(&f, map.data);
         if (right) rc = bring(s, &f, search.best, err);
@@ -278,7 +355,7 @@ int hearth_cache_load(struct hearth_session *s, const char *folder, const int32_
         os_map_close(&map);
     }
     buf_release(&path);
-    return rc;
+    return rc == ERR_NOTFOUND ? 0 : rc;               /* somebody else has removed it meanwhile */
 }
 
 /* ---- one file ---- */
