@@ -194,12 +194,17 @@ static uint32_t keep_ms(const struct hearth_models *ms, uint32_t own)
     return own ? own : ms->o.keep_ms ? ms->o.keep_ms : KEEP_MS;
 }
 
+static void set_leave(struct entry *e)
+{
+    const uint64_t stays = e->keep_ms == HEARTH_KEEP_NOT ? 0 : e->keep_ms * MS_NS;
+    e->leaves_at = e->pinned || e->keep_ms == HEARTH_KEEP_FOREVER ? 0 : e->used_at + stays;
+}
+
 /* Nobody holds it any more. */
 static void rest(struct hearth_models *ms, struct entry *e)
 {
     e->used_at = os_now_ns();
-    const uint64_t stays = e->keep_ms == HEARTH_KEEP_NOT ? 0 : e->keep_ms * MS_NS;
-    e->leaves_at = e->pinned || e->keep_ms == HEARTH_KEEP_FOREVER ? 0 : e->used_at + stays;
+    set_leave(e);
     ms->n_freed++;
 }
 
@@ -503,7 +508,9 @@ int hearth_hold_open(struct hearth_hold **out, struct hearth_models *ms, const s
     x->hold = h;
     x->n_holds++;
     x->keep_ms = keep_ms(ms, l->keep_ms);
+    if (l->pin < 0 && x->pinned) ms->n_freed++;        /* it can make room again */
     if (l->pin) x->pinned = l->pin > 0;
+    if (x->pinned) x->leaves_at = 0;                   /* now: its hold may have to wait for a load that was asked for before */
     grant(ms);
     lock_give(&ms->lock);
     if (mine) entry_free(mine);
@@ -563,6 +570,7 @@ void hearth_hold_close(struct hearth_hold *h)
     *at = h->next;
     e->n_holds--;
     if (h->granted && --e->n_granted == 0) rest(ms, e);
+    else if (!h->granted && idle(e)) set_leave(e);
     lock_give(&ms->lock);
     mem_free(h);
     changed(ms);

@@ -286,6 +286,26 @@ static void loads_wait_for_memory(void **state)
     hearth_models_close(ms);
 }
 
+/* A load that waits is tried again when what stood in its way was pinned and no longer is. */
+static void a_pin_that_goes_makes_room(void **state)
+{
+    (void)state;
+    struct hearth_models *ms = open_models(size_of(0) + size_of(3) + size_of(4) - 10000, 0);
+    struct hearth_load l = load_of(3);
+    struct hearth_error e;
+    l.pin = 1;
+    hearth_hold_close(ready(ms, l));
+    struct hearth_hold *held = ready(ms, load_of(4)), *third = hold(ms, load_of(0));
+    assert_int_equal(hearth_hold_wait(third, 30, &e), HEARTH_ECANCELLED);
+    l.pin = -1;
+    hearth_hold_close(hold(ms, l));
+    if (hearth_hold_wait(third, 20000, &e) < 0) fail_msg("%s", e.message);
+    assert_false(is_loaded(ms, "3"));
+    hearth_hold_close(third);
+    hearth_hold_close(held);
+    hearth_models_close(ms);
+}
+
 static void failures_harm_nobody(void **state)
 {
     (void)state;
@@ -448,6 +468,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(times_and_names),
         cmocka_unit_test(the_one_not_used_longest_goes),
         cmocka_unit_test(loads_wait_for_memory),
+        cmocka_unit_test(a_pin_that_goes_makes_room),
         cmocka_unit_test(failures_harm_nobody),
         cmocka_unit_test(loads_can_be_broken_off),
         cmocka_unit_test(texts_take_the_memory_of_models),
