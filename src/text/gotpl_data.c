@@ -247,6 +247,9 @@ static int shape(struct tpl *t, enum go_type type, const struct value *in, struc
 {
     int rc = tpl_spend(t, 0);
     if (rc < 0) return rc;
+    struct dict none = { 0 };
+    const struct value nothing = { .type = V_DICT, .dict = &none };
+    if (in->type == V_NONE && is_struct(type)) in = &nothing;          /* whose fields are looked for without asking */
     if (in->type == V_NONE) {
         *out = go_zero(type);
         return 0;
@@ -320,7 +323,7 @@ static int merge(struct tpl *t, struct value *messages)
         rc = str_concat(t, to->s, STR("\n\n"), to);
         if (rc == 0) rc = str_concat(t, to->s, v_dict_find(l->at[i].dict, STR("content"))->s, to);
     }
-    l->n = n;
+    if (n < l->n) l->n = n;
     messages->holder = n == 0;                         /* Ollama begins with none */
     return rc;
 }

@@ -109,6 +109,22 @@ static void values(void **state)
     CHECK(row);
 }
 
+/* Entries that are null are empty ones, as Go reads them. */
+static void nothing_where_a_struct_belongs(void **state)
+{
+    (void)state;
+    static const char vars[] =
+        "{\"messages\":[null,{\"role\":\"user\",\"content\":\"x\",\"tool_calls\":[null,{\"function\":null}]},null],"
+        "\"tools\":[null,{\"function\":{\"parameters\":{\"properties\":{\"p\":null,\"q\":{\"anyOf\":[null]}}}}}]}";
+    static const struct pair row[] = {
+        { "{{range .Messages}}[{{.Role}}{{.Content}}{{range .ToolCalls}}<{{.Function.Name}}>{{end}}]{{end}}", "[][userx<><>][]" },
+        { "{{range .Messages}}{{end}}{{range .Tools}}{{.Type}}:{{range $k, $v := .Function.Parameters.Properties}}{{$k}}"
+          "{{toTypeScriptType $v}};{{end}}{{end}}", "function:function:pany;qany;" },
+        { "{{.System}}{{.Prompt}}|{{.Response}}", "x|" },
+    };
+    check_with(row, sizeof row / sizeof *row, vars);
+}
+
 static void messages_and_tools(void **state)
 {
     (void)state;
@@ -345,7 +361,8 @@ static void languages_of_templates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(statements), cmocka_unit_test(values), cmocka_unit_test(messages_and_tools),
+        cmocka_unit_test(statements), cmocka_unit_test(values), cmocka_unit_test(nothing_where_a_struct_belongs),
+        cmocka_unit_test(messages_and_tools),
           cmocka_unit_test(older_templates),
         cmocka_unit_test(errors_say_where), cmocka_unit_test(budgets), cmocka_unit_test(marks), cmocka_unit_test(styles),
         cmocka_unit_test(languages_of_templates),
