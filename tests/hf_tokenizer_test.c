@@ -171,8 +171,14 @@ static void put_base64(FILE *f, const char *s, size_t n)
     }
 }
 
+/* Its special tokens: some, or none where the file is old. */
+static const char some[] =
+    "\"special_tokens\":[{\"rank\":0,\"token_str\":\"<unk>\",\"is_control\":true},{\"rank\":1,\"token_str\":\"<s>\"},"
+    "{\"rank\":2,\"token_str\":\"</s>\"},{\"rank\":5,\"token_str\":\"[INST]\"},{\"rank\":6,\"token_str\":\"[/INST]\"},"
+    "{\"rank\":17,\"token_str\":\"[SYSTEM_PROMPT]\"}],";
+
 /* Every byte, then these. */
-static void write_tekken(const char *settings, bool named)
+static void write_tekken(const char *settings, const char *special)
 {
     static const char *const more[] = { "he", "ll", "llo", "hello", "\xc3\xa9" };
     FILE *f = hff_file(dir, "tekken.json");
@@ -184,10 +190,7 @@ static void write_tekken(const char *settings, bool named)
         fputs("\",\"token_str\":null}", f);
     }
     fputs("],", f);
-    if (named)
-        fputs("\"special_tokens\":[{\"rank\":0,\"token_str\":\"<unk>\",\"is_control\":true},{\"rank\":1,\"token_str\":\"<s>\"},"
-              "{\"rank\":2,\"token_str\":\"</s>\"},{\"rank\":5,\"token_str\":\"[INST]\"},{\"rank\":6,\"token_str\":\"[/INST]\"},"
-              "{\"rank\":17,\"token_str\":\"[SYSTEM_PROMPT]\"}],", f);
+    fprintf(f, "%s", special);
     fprintf(f, "\"config\":{\"pattern\":\"[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]*"
             "[\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]+|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]+"
             "[\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]*|\\\\p{N}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n/]*|\\\\s*[\\\\r\\\\n]+|"
@@ -211,7 +214,7 @@ static void mistrals_own_vocabulary(void **state)
     struct err e = { 0 };
     hf_folder_remove(dir);
     hff_text(dir, "config.json", config);
-    write_tekken("\"default_vocab_size\":281,\"default_num_special_tokens\":20", true);
+    write_tekken("\"default_vocab_size\":281,\"default_num_special_tokens\":20", some);
     if (open_words(&g, &t, &e) < 0) fail_msg("%s", e.msg);
     assert_int_equal(tokenizer_n_vocab(t), 281);
     assert_int_equal(tokenizer_eos(t), 2);
@@ -229,11 +232,14 @@ static void mistrals_own_vocabulary(void **state)
     assert_true(gguf_get_str(g, "tokenizer.chat_template", &s) && memmem(s.s, s.n, "[SYSTEM_PROMPT]", 15));
     close_words(g, t);
     /* a file cuts its vocabulary off where it says; old ones name no special tokens */
-    write_tekken("\"default_vocab_size\":278,\"default_num_special_tokens\":20", false);
-    if (open_words(&g, &t, &e) < 0) fail_msg("%s", e.msg);
-    assert_int_equal(tokenizer_n_vocab(t), 278);
-    assert_null(gguf_find(g, "tokenizer.chat_template"));
-    close_words(g, t);
+    for (int i = 0; i < 2; i++) {
+        write_tekken("\"default_vocab_size\":278,\"default_num_special_tokens\":20", i ? "\"special_tokens\":null," : "");
+        if (open_words(&g, &t, &e) < 0) fail_msg("%s", e.msg);
+        assert_int_equal(tokenizer_n_vocab(t), 278);
+        assert_int_equal(tokenizer_eos(t), 2);
+        assert_null(gguf_find(g, "tokenizer.chat_template"));
+        close_words(g, t);
+    }
     static const struct { const char *config, *say; } bad[] = {
         { "\"default_vocab_size\":20,\"default_num_special_tokens\":20", "make no sense" },
         { "\"default_vocab_size\":2000000,\"default_num_special_tokens\":20", "make no sense" },
@@ -242,7 +248,7 @@ static void mistrals_own_vocabulary(void **state)
         { "\"default_vocab_size\":\"x\"", "tekken.json: line" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        write_tekken(bad[i].config, true);
+        write_tekken(bad[i].config, some);
         assert_true(hf_open(&g, dir, &e) < 0);
         if (!strstr(e.msg, bad[i].say) || !strstr(e.msg, "tekken.json")) fail_msg("%s", e.msg);
     }

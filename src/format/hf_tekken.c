@@ -190,7 +190,8 @@ static void read_all(struct tekken *t)
     read_vocab(t);
     if (!t->special || t->j.bad || t->rc < 0) return;
     t->j.at = t->special;
-    if (!jscan_null(&t->j)) read_special(t);
+    if (jscan_null(&t->j)) t->special = NULL;           /* as if it were not there */
+    else read_special(t);
 }
 
 /* ---- keys ---- */
