@@ -116,13 +116,14 @@ static void on_event(void *arg, const struct json *event, bool last)
     fn(x, event, last);
     if (!last) return;
     lock_take(&x->lock);
-    bool works = x->live || x->held;
+    bool works = x->live || x->held || x->ending > 1;         /* fn has submitted another, which may be ending, too */
     bool open = x->answer == ANSWER_NONE && !works, stream = x->answer == ANSWER_STREAM && !x->ended && !works;
+    x->ending -= !open;
     lock_give(&x->lock);
     if (open) exchange_fail_event(x, event);
     if (stream) exchange_end(x);
     lock_take(&x->lock);
-    x->ending--;
+    x->ending -= open;
     lock_give(&x->lock);
     jobs_next(s);
     exchange_free(x);
@@ -264,6 +265,7 @@ bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn
     }
     if (!prepare(x, job, op, &e)) return refuse(x, job, &e);
     server_trace(x, job);
+    json_free(x->waiting);                                    /* of one before that ended in the queue */
     x->waiting = job;
     x->submitted = os_now_ns();
     x->given = x->text_at = x->n_prompt = x->n_cached = x->n_answer = 0;

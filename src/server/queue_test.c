@@ -34,7 +34,42 @@ static void generate(struct exchange *x)
     exchange_submit(x, j, on_event);
 }
 
+/* A second job follows the first, and ends in the queue, on another thread, while the first is still being ended. */
+static struct { _Atomic bool begun, over; _Atomic int jobs; } chain;
+
+static bool wait_for(_Atomic bool *what)
+{
+    for (int i = 0; i < 10000 && !atomic_load(what); i++) pause_ms(1);
+    return atomic_load(what);
+}
+
+static struct json *job_of(const char *options)
+{
+    struct json *j;
+    return json_parse(&j, options, strlen(options), NULL) < 0 ? NULL : j;
+}
+
+static void on_chain(struct exchange *x, const struct json *event, bool last)
+{
+    (void)event;
+    if (!last) return;
+    if (atomic_fetch_add(&chain.jobs, 1) == 0) {
+        exchange_submit(x, job_of("{\"op\":\"generate\",\"deadline_ms\":1}"), on_chain);
+        wait_for(&chain.begun);
+        return;
+    }
+    atomic_store(&chain.begun, true);
+    wait_for(&chain.over);                                    /* the end of the first */
+    exchange_text(x, 299, "text/plain", "the second", 10);
+}
+
+static void two_jobs(struct exchange *x)
+{
+    exchange_submit(x, job_of("{\"op\":\"generate\",\"options\":{\"max_tokens\":1}}"), on_chain);
+}
+
 static const struct route routes[] = {
+    { "POST", "/chain", ROLE_INFER, BODY_JSON, two_jobs, NULL, NULL, NULL },
     { "POST", "/t", ROLE_INFER, BODY_JSON, generate, NULL, NULL, NULL },
     { 0 },
 };
@@ -63,16 +98,18 @@ static int begin(void **unused)
     return 0;
 }
 
-static int ask(const char *body, const char *fields)
+static int ask_at(const char *path, const char *body, const char *fields)
 {
     char request[1024];
     int fd = client_open(port);
     snprintf(request, sizeof request,
-             "POST /t HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\nConnection: close\r\n"
-             "%sContent-Length: %zu\r\n\r\n%s", port, fields, strlen(body), body);
+             "POST %s HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\nConnection: close\r\n"
+             "%sContent-Length: %zu\r\n\r\n%s", path, port, fields, strlen(body), body);
     client_send(fd, request, strlen(request));
     return fd;
 }
+
+static int ask(const char *body, const char *fields) { return ask_at("/t", body, fields); }
 
 static char *answer(int fd)
 {
@@ -141,6 +178,28 @@ static void waiting_has_a_deadline(void **unused)
     uint64_t took = os_now_ns() - began;
     assert_in_range(took, 140000000, 600000000);
     for (int i = 0; i < 4; i++) close(run[i]);
+}
+
+/* Nobody answers for a job that the handler has yet to answer for. */
+static void a_second_job_ends_within_the_first(void **unused)
+{
+    (void)unused;
+    struct server_options o = { .limits = { .running = 1, .queued = 20 } };
+    served_close(NULL);
+    open_with(&o);
+    memset(&chain, 0, sizeof chain);
+    int run = ask("{\"silent\":true}", "");
+    wait_submitted(1);
+    int fd = ask_at("/chain", "{}", "");
+    pause_ms(50);                                             /* it waits; behind it the one that keeps its second waiting */
+    int next = ask("{\"silent\":true}", "");
+    pause_ms(50);
+    close(run);
+    assert_true(wait_for(&chain.begun));
+    pause_ms(100);
+    atomic_store(&chain.over, true);
+    client_expect(answer(fd), 299, "the second");
+    close(next);
 }
 
 static void one_key_does_not_starve_another(void **unused)
@@ -292,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(beyond_the_queue_is_refused_at_once), T(those_that_wait_can_leave), T(waiting_has_a_deadline),
+        T(a_second_job_ends_within_the_first),
         T(one_key_does_not_starve_another), T(limits_change_while_it_runs), T(draining_lets_streams_finish),
         T(what_is_counted_and_logged), T(hundreds_of_streams),
     };
