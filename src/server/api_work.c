@@ -14,7 +14,7 @@ struct api_work {
     struct api_task task;
     _Atomic bool over;
 };
-struct api_works { struct lock lock; struct api_work *first; _Atomic bool stop; };
+struct api_works { struct lock lock; struct api_work *first; unsigned n_clients; _Atomic bool stop; };
 
 struct api_works *api_works_new(void) { return mem_new(1, sizeof(struct api_works)); }
 void api_works_stop(struct api_works *w) { atomic_store(&w->stop, true); }
@@ -57,9 +57,24 @@ static void run(void *arg)
     struct api_work *w = arg;
     w->task.fn(w, w->task.own);
     if (w->task.own && w->task.release) w->task.release(w->task.own);
-    if (w->x) exchange_release(w->x);
+    if (w->x) {
+        lock_take(&w->of->lock);
+        w->of->n_clients--;
+        lock_give(&w->of->lock);
+        exchange_release(w->x);
+    }
     w->x = NULL;
     atomic_store(&w->over, true);
+}
+
+/* A client's place among those that are worked on. */
+static bool enter(struct api_works *w, const struct exchange *x)
+{
+    lock_take(&w->lock);
+    bool free = !x || w->n_clients < API_WORKS;
+    w->n_clients += x && free;
+    lock_give(&w->lock);
+    return free;
 }
 
 int api_work_start(struct api_works *works, struct exchange *x, const struct api_task *t, struct err *err)
@@ -67,6 +82,8 @@ int api_work_start(struct api_works *works, struct exchange *x, const struct api
     struct api_work *w = mem_new(1, sizeof *w);
     int rc = w ? 0 : err_set(err, ERR_NOMEM, "out of memory for this request");
     reap(works, false);
+    bool entered = rc == 0 && enter(works, x);
+    if (rc == 0 && !entered) rc = err_set(err, ERR_LIMIT, "%d requests of this kind are worked on already; try again", API_WORKS);
     if (rc == 0) {
         *w = (struct api_work){ .of = works, .x = x, .task = *t };
         if (x) exchange_hold(x, NULL);
@@ -76,14 +93,14 @@ int api_work_start(struct api_works *works, struct exchange *x, const struct api
             w->next = works->first;
             works->first = w;
         }
+        if (rc < 0 && x) works->n_clients--;
         lock_give(&works->lock);
         if (rc == 0) return 0;
     }
     if (t->own && t->release) t->release(t->own);
-    if (w && x) {
-        exchange_fail(x, 503, "memory", "no thread for this request");
-        exchange_release(x);
-    }
+    if (x && rc == ERR_LIMIT && !entered) exchange_fail(x, 429, "busy", err->msg);
+    else if (x) exchange_fail(x, 503, "memory", "no thread for this request");
+    if (x && entered) exchange_release(x);
     mem_free(w);
     return rc;
 }

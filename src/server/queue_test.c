@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "server/api_work.h"
 #include "server/keys.h"
 
 static char logged[1 << 16];
@@ -68,7 +69,24 @@ static void two_jobs(struct exchange *x)
     exchange_submit(x, job_of("{\"op\":\"generate\",\"options\":{\"max_tokens\":1}}"), on_chain);
 }
 
+/* What takes long, on a thread of its own. */
+static struct { _Atomic bool over; _Atomic int n; } slow;
+static void work_slowly(struct api_work *w, void *own)
+{
+    (void)own;
+    atomic_fetch_add(&slow.n, 1);
+    wait_for(&slow.over);
+    exchange_text(api_work_exchange(w), 200, "text/plain", "at last", 7);
+}
+
+static void start_work(struct exchange *x)
+{
+    struct err e;
+    api_work_start(server_works(exchange_server(x)), x, &(struct api_task){ work_slowly, NULL, NULL }, &e);
+}
+
 static const struct route routes[] = {
+    { "POST", "/slow", ROLE_INFER, BODY_JSON, start_work, NULL, NULL, NULL },
     { "POST", "/chain", ROLE_INFER, BODY_JSON, two_jobs, NULL, NULL, NULL },
     { "POST", "/t", ROLE_INFER, BODY_JSON, generate, NULL, NULL, NULL },
     { 0 },
@@ -200,6 +218,21 @@ static void a_second_job_ends_within_the_first(void **unused)
     atomic_store(&chain.over, true);
     client_expect(answer(fd), 299, "the second");
     close(next);
+}
+
+/* Threads are not as many as connections may be. */
+static void threads_for_clients_have_a_limit(void **unused)
+{
+    (void)unused;
+    int fd[API_WORKS], n = 0;
+    memset(&slow, 0, sizeof slow);
+    for (int i = 0; i < API_WORKS; i++) fd[i] = ask_at("/slow", "{}", "");
+    for (int i = 0; i < 5000 && (n = atomic_load(&slow.n)) < API_WORKS; i++) pause_ms(1);
+    assert_int_equal(n, API_WORKS);
+    client_expect(answer(ask_at("/slow", "{}", "")), 429, "64 requests of this kind");
+    atomic_store(&slow.over, true);
+    for (int i = 0; i < API_WORKS; i++) client_expect(answer(fd[i]), 200, "at last");
+    client_expect(answer(ask_at("/slow", "{}", "")), 200, "at last");
 }
 
 static void one_key_does_not_starve_another(void **unused)
@@ -351,7 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(beyond_the_queue_is_refused_at_once), T(those_that_wait_can_leave), T(waiting_has_a_deadline),
-        T(a_second_job_ends_within_the_first),
+        T(a_second_job_ends_within_the_first), T(threads_for_clients_have_a_limit),
         T(one_key_does_not_starve_another), T(limits_change_while_it_runs), T(draining_lets_streams_finish),
         T(what_is_counted_and_logged), T(hundreds_of_streams),
     };
