@@ -68,6 +68,28 @@ static void a_stream_without_a_seed_goes_on(void **unused)
     link_close(l);
 }
 
+/* One that is stopped, as one that hangs, is noticed and replaced; one that only has nothing to do is not. */
+static void a_silent_process_is_replaced(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct link *l = open_link((struct link_options){ .threads = 1, .no_sandbox = true, .silence_ms = 1000 });
+    struct kept a = { .n_text = 0 }, b = { .kill_after = 40, .signal = SIGSTOP };
+    struct link_state s;
+    run_job(l, &a, JOB(OPTIONS("")));
+    fs_sleep_ms(1500);
+    link_state(l, &s);
+    assert_int_equal(s.n_restarts, 0);
+    run_job(l, &b, JOB(OPTIONS("")));
+    link_state(l, &s);
+    assert_true(s.n_restarts > 0);
+    assert_string_equal(b.message, "");
+    assert_string_equal(text_of(&a, 0), text_of(&b, 0));
+    kept_release(&a);
+    kept_release(&b);
+    link_close(l);
+}
+
 enum { MANY = 12 };
 
 /* Many at once, one of which kills it; all have what they would have alone, within two seconds and their own time. */
@@ -284,6 +306,30 @@ static void a_process_says_hello_once(void **unused)
     link_close(l);
 }
 
+/* One that never says hello, and one that says it and then computes for ever: its first thread speaks, but not of life. */
+static void silence_from_the_start(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct link_options o = { .program = script("exec sleep 300"), .silence_ms = 200 };
+    struct link *l;
+    struct link_state s = { .n_restarts = 0 };
+    struct err e;
+    char text[1024] = WAITS;
+    assert_int_equal(link_open(&l, &o, &e), ERR_IO);
+    assert_non_null(strstr(e.msg, "no sign of life for 200 ms"));
+    say(text, 0, HELLO);
+    say(text, 1, TEXT("a"));
+    strcat(text, "while sleep 0.02; do\n");
+    say(text, 1, TEXT("b"));
+    strcat(text, "done");
+    o.program = script(text);
+    int rc = link_open(&l, &o, &e);                            /* it may be over already */
+    for (int i = 0; rc == 0 && i < 2000 && !s.n_restarts; i++, link_state(l, &s)) fs_sleep_ms(5);
+    assert_true(rc < 0 || s.n_restarts);
+    link_close(l);
+}
+
 /* Sent again, an answer that ends before what was told of it is none. */
 static void less_than_before_is_an_error(void **unused)
 {
@@ -438,6 +484,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(it_dies_with_the_server),
     cmocka_unit_test(a_stream_goes_on),
     cmocka_unit_test(a_stream_without_a_seed_goes_on),
+    cmocka_unit_test(a_silent_process_is_replaced),
+    cmocka_unit_test(silence_from_the_start),
     cmocka_unit_test(many_streams_go_on),
     cmocka_unit_test(it_is_back_within_two_seconds),
     cmocka_unit_test(what_was_pinned_is_so_again),

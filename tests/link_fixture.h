@@ -27,6 +27,7 @@ struct kept {
     struct json *done;
     uint64_t id;
     uint32_t cancel_after, kill_after;                 /* texts, from the callback; 0: never */
+    int signal;                                        /* that kills; 0: SIGKILL */
     struct link *link;
     uint64_t ended_ns;
     _Atomic uint32_t texts, over;
@@ -77,7 +78,7 @@ static inline void keep_event(void *arg, const struct json *e, bool last)
     if (is_text && texts == k->kill_after) {
         struct link_state s;
         link_state(k->link, &s);
-        kill((pid_t)s.pid, SIGKILL);
+        kill((pid_t)s.pid, k->signal ? k->signal : SIGKILL);
     }
     atomic_store(&k->texts, texts);
     if (!last) return;

@@ -25,6 +25,7 @@ struct fields {
     uint32_t max_running, max_queued, max_per_key, max_body_mb, max_connections, deadline_s, drain_s;
     uint32_t ctx, threads, parallel, memory_mb, kv_files_mb;
     int32_t keep_alive, speculate;
+    uint32_t watchdog_s;
 };
 
 #define AT(field) offsetof(struct fields, field)
@@ -66,6 +67,8 @@ static const struct opt row[] = {
       NULL, AT(kv_files_mb), 0, 100000000 },
     { "speculate", NULL, 0, OPT_I32, "N", "as many as pay", "guessed tokens that are checked at once; -1: none", NULL,
       AT(speculate), -1, 15 },
+    { "watchdog", NULL, 0, OPT_U32, "SECONDS", "30", "an engine without a sign of life for so long is started again; 0: never",
+      NULL, AT(watchdog_s), 0, 1000000 },
     { "slot-save-path", NULL, 0, OPT_STR, "FOLDER", NULL, "clients may save and restore texts there by POST /slots", NULL,
       AT(slots), 0, 0 },
     { "log", NULL, 0, OPT_STR, "FILE", "the state folder", "where lines about requests go; - is standard error", NULL, AT(log),
@@ -114,7 +117,7 @@ static int read_config(const struct parsed *p, const struct fields *given, struc
 {
     size_t n;
     *text = NULL;
-    *f = (struct fields){ .drain_s = 30 };
+    *f = (struct fields){ .drain_s = 30, .watchdog_s = 30 };
     if (given->config) {
         int rc = os_read_file(given->config, MAX_CONFIG, text, &n, err);
         if (rc == 0) rc = take_config(*text, given->config, f, err);
@@ -276,8 +279,8 @@ static int begin(struct serving *v, const struct fields *f, const char *model, s
     struct link_options lo = { .memory_limit = (uint64_t)f->memory_mb << 20, .max_running = f->parallel, .threads = f->threads,
                                .n_ctx = f->ctx, .keep_alive_s = f->keep_alive, .folders = l->v, .n_folders = l->n,
                                .cache_bytes = (uint64_t)f->kv_files_mb << 20, .speculate = f->speculate,
-                               .cache_folder = cache->data, .slot_folder = f->slots, .no_sandbox = f->no_sandbox,
-                               .note = note, .note_arg = v };
+                               .silence_ms = f->watchdog_s * 1000, .cache_folder = cache->data, .slot_folder = f->slots,
+                               .no_sandbox = f->no_sandbox, .note = note, .note_arg = v };
     if (rc == 0) rc = fill(&o, f, model, &l->arena, &e);
     if (rc == 0) rc = server_check(&o, &e);
     if (rc == 0 && !f->no_sandbox) rc = proc_keep(NULL, start, &e);
@@ -334,7 +337,7 @@ static void serve(struct serving *v, const struct parsed *p, const struct fields
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    struct fields given = { .drain_s = 30 }, f;
+    struct fields given = { .drain_s = 30, .watchdog_s = 30 }, f;
     struct parsed p;
     struct err e = { 0 };
     struct serving v = { .log = { .fd = -1 } };

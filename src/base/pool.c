@@ -40,11 +40,12 @@ static void change(struct pool *p, _Atomic uint32_t *word)
 
 void pool_barrier(struct pool *p)
 {
+    uint32_t phase = atomic_load_explicit(&p->phase, memory_order_acquire);
     if (p->n == 1) {
         atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+        atomic_store_explicit(&p->phase, phase + 1, memory_order_relaxed);
         return;
     }
-    uint32_t phase = atomic_load_explicit(&p->phase, memory_order_acquire);
     if (atomic_fetch_add(&p->arrived, 1) + 1 == p->n) {
         atomic_store(&p->arrived, 0);
         atomic_store_explicit(&p->next, 0, memory_order_relaxed);
@@ -115,6 +116,11 @@ void pool_close(struct pool *p)
 }
 
 unsigned pool_size(const struct pool *p) { return p->n; }
+
+uint64_t pool_beat(const struct pool *p)
+{
+    return (uint64_t)atomic_load(&p->phase) << 32 ^ (uint64_t)atomic_load_explicit(&p->next, memory_order_relaxed);
+}
 
 void pool_run(struct pool *p, pool_fn *fn, void *arg)
 {

@@ -22,6 +22,8 @@ typedef void pool_fn(void *arg, unsigned thread, unsigned n_threads);
 int      pool_open(struct pool **out, unsigned n, struct err *err);
 void     pool_close(struct pool *p);                    /* NULL is fine */
 unsigned pool_size(const struct pool *p);
+/* Another number each time that some work was done since: for who watches from outside.  Any thread. */
+uint64_t pool_beat(const struct pool *p);
 
 /* Calls fn(arg, thread, n) once on each thread; returns when all have returned. */
 void pool_run(struct pool *p, pool_fn *fn, void *arg);

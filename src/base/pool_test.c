@@ -28,7 +28,9 @@ static void all_threads_meet_at_every_barrier(void **state)
         struct work w = { 0 };
         assert_int_equal(pool_open(&w.p, n, NULL), 0);
         assert_int_equal(pool_size(w.p), n);
+        uint64_t beat = pool_beat(w.p);
         for (int k = 0; k < 3; k++) pool_run(w.p, count, &w);
+        assert_true(pool_beat(w.p) != beat);
         assert_int_equal(w.wrong, 0);
         pool_close(w.p);
     }

@@ -45,6 +45,8 @@ struct device_ops {
     void (*forget)(struct device *d, struct plan *p);
     /* Runs to the end; allocates nothing. */
     void (*run)(struct device *d, const struct plan *p, const struct params *v);
+    /* Another number each time that run has got on.  Any thread. */
+    uint64_t (*beat)(const struct device *d);
     /* What it computes with, for people ("avx512"), and how many threads. */
     const char *(*describe)(const struct device *d, unsigned *threads);
     /* Measured now, in some milliseconds, with all the device's threads; DEVICE_READ reads p[bytes]. */

@@ -34,6 +34,8 @@ struct entry {
     uint32_t keep_ms;
     bool pinned;
     uint64_t used_at, leaves_at;      /* os_now_ns; leaves_at 0: it stays */
+    uint64_t beat, beat_at;           /* how far it was when it was last looked at, and since when */
+    bool moved;                       /* it has got on since hearth_models_move was true */
     _Atomic uint64_t done, total;
     struct err err;
     struct entry *next;
@@ -348,6 +350,7 @@ static void load(struct hearth_models *ms, struct entry *e)
     ms->loading = e;
     ms->told_at = os_now_ns();
     e->state = HEARTH_MODEL_LOADS;
+    e->beat_at = ms->told_at;
     struct hearth_model_state s = state_of(e, HEARTH_MODEL_LOADS);
     lock_give(&ms->lock);
     tell(ms, &s);
@@ -586,6 +589,32 @@ size_t hearth_models_list(struct hearth_models *ms, struct hearth_model_state *o
         if (n < most) out[n] = state_of(e, e->state);
     lock_give(&ms->lock);
     return n;
+}
+
+/* With the lock held.  A load shows only how many bytes it has read. */
+static bool moves(struct entry *e, uint64_t now, uint64_t load_ns)
+{
+    const bool loads = e->state == HEARTH_MODEL_LOADS;
+    uint64_t beat = atomic_load(&e->done);
+    if (!loads && (e->state != HEARTH_MODEL_READY || !engine_beat(e->parts.g, &beat))) return true;
+    bool same = beat == e->beat;
+    e->beat = beat;
+    if (!same) e->beat_at = now;
+    return !same || (loads && now - e->beat_at < load_ns);
+}
+
+bool hearth_models_move(struct hearth_models *ms, uint32_t load_ms)
+{
+    const uint64_t now = os_now_ns();
+    bool all = true;
+    lock_take(&ms->lock);
+    for (struct entry *e = ms->first; e; e = e->next) {
+        e->moved = moves(e, now, load_ms * MS_NS) || e->moved;
+        all = all && e->moved;
+    }
+    for (struct entry *e = ms->first; e && all; e = e->next) e->moved = false;
+    lock_give(&ms->lock);
+    return all;
 }
 
 void hearth_models_memory(struct hearth_models *ms, uint64_t *limit, uint64_t *used)

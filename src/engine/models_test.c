@@ -131,6 +131,54 @@ static uint64_t ask(struct hearth_hold *h, uint32_t n, int *finish)
     return a.hash;
 }
 
+/* The engine's thread stands still in a callback: that is seen, and that it goes on. */
+struct standing { _Atomic uint32_t stands, may_go; };
+static bool stand(void *arg, const struct hearth_event *ev)
+{
+    struct standing *s = arg;
+    if (ev->n_answer != 3) return true;
+    atomic_store(&s->stands, 1);
+    while (!atomic_load(&s->may_go)) usleep(1000);
+    return true;
+}
+
+static void what_hangs_is_seen(void **state)
+{
+    (void)state;
+    struct hearth_models *ms = open_models(0, 0);
+    struct standing s = { 0, 0 };
+    struct hearth_request *r;
+    struct hearth_error e;
+    struct hearth_request_options o = { .ids = ids, .n = 20, .max_tokens = 6, .ignore_end = true, .event = stand, .arg = &s };
+    assert_true(hearth_models_move(ms, 0));
+    struct hearth_hold *h = ready(ms, load_of(0)), *other = ready(ms, load_of(1));
+    if (hearth_request_submit(&r, hearth_hold_engine(h), &o, &e) < 0) fail_msg("%s", e.message);
+    for (int i = 0; i < 20000 && !atomic_load(&s.stands); i++) usleep(1000);
+    hearth_models_move(ms, 0);                                /* it had got on until then */
+    for (int i = 0; i < 3; i++) {
+        assert_false(hearth_models_move(ms, 0));
+        usleep(1000);
+    }
+    atomic_store(&s.may_go, 1);
+    assert_int_equal(hearth_request_wait(r), HEARTH_FINISH_LENGTH);
+    assert_true(hearth_models_move(ms, 0));
+    hearth_request_close(r);
+    int n = 0;                                                /* what rests does not hang */
+    for (int i = 0; i < 20000 && n < 10; i++, usleep(1000)) n = hearth_models_move(ms, 0) ? n + 1 : 0;
+    assert_int_equal(n, 10);
+    hearth_hold_close(h);
+    hearth_hold_close(other);
+    atomic_store(&happened.hold_up, 1);
+    h = hold(ms, load_of(2));
+    for (int i = 0; i < 20000 && !atomic_load(&happened.held_up); i++) usleep(1000);
+    for (int i = 0; i < 3; i++) assert_true(hearth_models_move(ms, 600000));
+    assert_false(hearth_models_move(ms, 0));
+    atomic_store(&happened.hold_up, 0);
+    assert_int_equal(hearth_hold_wait(h, 20000, &e), 0);
+    hearth_hold_close(h);
+    hearth_models_close(ms);
+}
+
 static void copies_are_shared(void **state)
 {
     (void)state;
@@ -465,6 +513,7 @@ int main(int argc, char **argv)
     if (argc > 1) rounds = (uint32_t)strtoul(argv[1], NULL, 10);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_are_shared),
+        cmocka_unit_test(what_hangs_is_seen),
         cmocka_unit_test(times_and_names),
         cmocka_unit_test(the_one_not_used_longest_goes),
         cmocka_unit_test(loads_wait_for_memory),

@@ -215,8 +215,19 @@ static void serve(void *arg)
         if (!arrange(g)) return;
         if (g->n_run) sched_step(g);
         if (g->texts_wait) texts_step(g);
-        else if (!g->n_run) os_wait(&g->wake, seen);
+        else if (!g->n_run) {
+            atomic_store(&g->rests, true);
+            os_wait(&g->wake, seen);
+            atomic_store(&g->rests, false);
+        }
+        atomic_fetch_add(&g->beat, 1);
     }
+}
+
+bool engine_beat(const struct hearth_engine *g, uint64_t *beat)
+{
+    *beat = g->m->ops->beat(g->m->device) + ((uint64_t)atomic_load(&g->beat) << 16);
+    return !atomic_load(&g->rests);
 }
 
 /* ---- engines ---- */

@@ -99,6 +99,8 @@ struct hearth_engine {
     struct os_thread *thread;
     struct files *files;              /* past texts on disk, or NULL */
     _Atomic uint32_t refs, wake;
+    _Atomic uint32_t beat;            /* counts the rounds of the thread */
+    _Atomic bool rests;               /* it waits for requests */
     struct lock lock;                 /* guards the next six */
     struct hearth_request *first;     /* the queue, in order of arrival */
     struct hearth_request **last;
@@ -141,6 +143,8 @@ int  request_streams(struct hearth_request *r, uint32_t n_max, struct err *err);
 /* Gives it to the engine; *out is set before the first event can name it.  It is released after a failure. */
 int  request_enqueue(struct hearth_request **out, struct hearth_request *r, struct err *err);
 void request_drop(struct hearth_request *r);
+/* False: it has nothing to do.  *beat is another number each time that it has got on.  Any thread. */
+bool engine_beat(const struct hearth_engine *g, uint64_t *beat);
 /* Its past was looked for; takes a reference away. */
 void engine_looked(struct hearth_request *r);
 

@@ -56,4 +56,8 @@
 
 enum { JOB_MAX_BYTES = 64 << 20 };     /* of one document, either way */
 
+/* Beside jobs, under the number 0: the settings come first (worker.c), {"event":"hello","version","sandbox"} answers them, and
+ * {"event":"alive"} follows about six times within the silence that is taken for death, unless something hangs. */
+#define JOB_TICK_MS(silence_ms) ((silence_ms) ? (int)((silence_ms) / 6 + 1) : -1)
+
 #endif

@@ -41,7 +41,7 @@ static bool put_settings(const struct link_options *o, struct buf *out)
          json_put(j, "threads", json_new_int(o->threads)) && json_put(j, "n_ctx", json_new_int(o->n_ctx)) &&
          json_put(j, "keep_alive_s", json_new_int(o->keep_alive_s)) && json_put(j, "no_sandbox", json_new_bool(o->no_sandbox));
     ok = ok && json_put(j, "cache_bytes", json_new_int((int64_t)o->cache_bytes)) &&
-         json_put(j, "speculate", json_new_int(o->speculate));
+         json_put(j, "speculate", json_new_int(o->speculate)) && json_put(j, "silence_ms", json_new_int(o->silence_ms));
     if (ok && o->cache_folder) ok = json_put(j, "cache_folder", json_new_str(o->cache_folder, strlen(o->cache_folder)));
     if (ok && o->slot_folder) ok = json_put(j, "slot_folder", json_new_str(o->slot_folder, strlen(o->slot_folder)));
     if (ok) json_write(j, false, out);
@@ -72,6 +72,8 @@ static int start(struct link *l, struct err *err)
         proc_free(proc);
         return rc;
     }
+    l->looked = os_now_ns();
+    l->silent = 0;
     lock_take(&l->lock);
     l->frames = frames;
     l->proc = proc;
@@ -106,7 +108,8 @@ static unsigned count_deaths(struct link *l)
     return n;
 }
 
-static void on_death(struct link *l, const struct err *why)
+/* why: it lives, but not on. */
+static void on_death(struct link *l, const char *why, bool hung)
 {
     struct proc_end end = { 0 };
     struct proc *proc = l->proc;
@@ -114,13 +117,14 @@ static void on_death(struct link *l, const struct err *why)
     char text[256];
     wait_for_end(proc, &end, why ? 0 : 500);
     describe_end(&end, text, sizeof text);
-    if (why) fmt_into(text, sizeof text, "the engine process sent what it should not: %.150s", why->msg);
+    if (why) fmt_into(text, sizeof text, "%s", why);
     lock_take(&l->lock);
     l->ready = false;
     l->frames = NULL;
     l->proc = NULL;
     l->n_restarts++;
-    l->out_of_memory = end.out_of_memory;
+    l->out_of_memory = end.out_of_memory && !hung;
+    l->hung = hung;
     fmt_into(l->why, sizeof l->why, "%s", text);
     lock_give(&l->lock);
     frames_close(frames);
@@ -142,9 +146,12 @@ static void on_death(struct link *l, const struct err *why)
 
 /* ---- frames ---- */
 
+/* Frames of no job: hello, once, and then signs of life. */
 static int on_hello(struct link *l, const struct json *e, struct err *err)
 {
     const char *name = json_str(json_get(e, "event"), NULL), *said = json_str(json_get(e, "sandbox"), NULL);
+    l->silent = 0;
+    if (l->ready && name && !strcmp(name, "alive")) return 0;
     if (!name || strcmp(name, "hello") != 0 || !said) return err_set(err, ERR_FORMAT, "no hello");
     lock_take(&l->lock);
     bool twice = l->ready;
@@ -212,6 +219,15 @@ static void end_process(struct link *l)
     proc_free(proc);
 }
 
+/* Whether it hangs.  Time is counted in steps: a pause of this process, or of the whole machine, is not the other's silence. */
+static bool is_silent(struct link *l)
+{
+    const uint64_t now = os_now_ns(), limit = l->o.silence_ms * UINT64_C(1000000), passed = now - l->looked;
+    l->looked = now;
+    l->silent += passed < limit / 3 ? passed : limit / 3;
+    return limit && l->silent >= limit;
+}
+
 static void serve(void *arg)
 {
     struct link *l = arg;
@@ -222,8 +238,12 @@ static void serve(void *arg)
             continue;
         }
         struct err err = { 0 };
-        int rc = frames_step(l->frames, -1, on_frame, l, &err);
-        if (rc <= 0 && !is_closing(l)) on_death(l, rc < 0 ? &err : NULL);
+        char why[256];
+        int rc = frames_step(l->frames, JOB_TICK_MS(l->o.silence_ms), on_frame, l, &err);
+        bool hung = rc > 0 && is_silent(l);
+        if (hung) fmt_into(why, sizeof why, "the engine process gave no sign of life for %u ms", l->o.silence_ms);
+        else fmt_into(why, sizeof why, "the engine process sent what it should not: %.150s", err.msg);
+        if ((rc <= 0 || hung) && !is_closing(l)) on_death(l, rc ? why : NULL, hung);
     }
     end_process(l);
     link_jobs_end(l, "cancelled", "the server is shutting down", "");

@@ -28,6 +28,7 @@ struct link_options {              /* zero-initialise; borrowed until link_close
     uint64_t cache_bytes;          /* that its files may have; 0: none are written */
     int32_t speculate;             /* as of hearth_engine_options, where a job's "load" does not say */
     bool no_sandbox;
+    uint32_t silence_ms;           /* a process that gives no sign of life for so long has died; 0: it may be silent */
     const char *program;           /* NULL: this one */
     void (*note)(void *arg, const char *line);     /* what belongs into a log: starts, deaths, what was sent again; or NULL */
     void *note_arg;

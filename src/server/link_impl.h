@@ -44,13 +44,14 @@ struct link {
     struct lock lock;                  /* guards the rest, but for what only the thread writes and reads */
     struct proc *proc;
     struct frames *frames;
-    bool ready, down, draining, closing, out_of_memory;
+    bool ready, down, draining, closing, out_of_memory, hung;      /* the last two: how it died */
     uint32_t n_restarts, n_jobs;
     uint64_t next_id, start_at;
     struct link_job *job, **last;      /* in their order */
     struct { uint64_t hash, until; } bad[N_BAD];       /* jobs that the process does not survive */
     struct lasting lasting[N_LASTING]; /* the thread's, as is the next */
     uint64_t death[8];                 /* the last ones */
+    uint64_t looked, silent;           /* the thread's: when it looked at the clock; for how many ns there was no sign of life */
     char why[256], sandbox[512];
     _Atomic uint32_t changed;
 };

@@ -7,7 +7,7 @@
 #include "server/link_impl.h"
 
 #define NS_PER_S UINT64_C(1000000000)
-/* A job is given up after so many deaths (one for lack of memory counts twice: it will come again), and refused for so long. */
+/* A job is given up after so many deaths (for lack of memory, or after a long silence, one counts twice), refused for so long. */
 enum { MOST_DEATHS = 3, SUSPECT = 2, BAD_S = 300, MOST_COMPLETIONS = 64 };
 
 static void job_free(struct link_job *j)
@@ -208,7 +208,7 @@ static bool was_told(const struct link_job *j)
 static bool is_over(struct link *l, struct link_job *j)
 {
     j->sent = false;
-    j->n_deaths += l->out_of_memory ? 2 : 1;
+    j->n_deaths += l->out_of_memory || l->hung ? 2 : 1;
     if (j->n_deaths < MOST_DEATHS) return j->cancelled || (j->fixed && was_told(j));
     if (!j->again) remember_bad(l, j->hash);
     return true;

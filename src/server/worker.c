@@ -315,6 +315,7 @@ static const struct read_row option_row[] = {
     { "cache_bytes", READ_U64, offsetof(struct worker_options, cache_bytes), 0, 9e18 },
     { "speculate", READ_I32, offsetof(struct worker_options, speculate), HEARTH_SPECULATE_OFF, HEARTH_MAX_DRAFT },
     { "slot_folder", READ_STR, offsetof(struct worker_options, slot_folder), 0, 0 },
+    { "silence_ms", READ_U32, offsetof(struct worker_options, silence_ms), 0, 4e9 },
     { "no_sandbox", READ_FLAG, offsetof(struct worker_options, no_sandbox), 0, 0 },
 };
 
@@ -393,6 +394,18 @@ static int on_frame(void *arg, uint64_t id, const char *text, size_t n, struct e
     return 0;
 }
 
+/* That this thread goes round, no lock is held for ever, and whatever computes gets on. */
+static void show_life(struct worker *w)
+{
+    static const char alive[] = "{\"event\":\"alive\"}";
+    uint64_t now = os_now_ns();
+    if (!w->models || !w->o.silence_ms || now - w->shown < JOB_TICK_MS(w->o.silence_ms) * UINT64_C(1000000)) return;
+    w->shown = now;
+    lock_take(&w->lock);
+    lock_give(&w->lock);
+    if (models_move(w->models)) frames_send(w->frames, 0, alive, sizeof alive - 1, true);
+}
+
 static void close_worker(struct worker *w)
 {
     lock_take(&w->lock);
@@ -425,7 +438,7 @@ int worker_run(int fd, struct err *err)
     int rc = chan_of(&c, fd, err);
     if (rc == 0) rc = frames_open(&w.frames, c, err);
     if (rc < 0) return rc;
-    while ((rc = frames_step(w.frames, -1, on_frame, &w, err)) > 0) { }
+    while ((rc = frames_step(w.frames, JOB_TICK_MS(w.o.silence_ms), on_frame, &w, err)) > 0) show_life(&w);
     close_worker(&w);
     return rc;
 }

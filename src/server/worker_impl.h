@@ -31,6 +31,7 @@ struct worker_options {
     uint64_t cache_bytes;
     int32_t speculate;
     const char *slot_folder;           /* NULL: texts are not saved by number */
+    uint32_t silence_ms;               /* the front ends a process that gives no sign of life for so long; 0: it does not */
     bool no_sandbox;
 };
 
@@ -49,6 +50,7 @@ struct worker {
     _Atomic uint32_t work, cleared;    /* count: something was queued; something is to be cleared up, or all is */
     struct os_thread *thread[64];
     struct os_thread *clearer;
+    uint64_t shown;                    /* the first thread's: when it last looked for life */
 };
 
 /* ---- tasks ---- */
@@ -127,6 +129,8 @@ int  models_take(struct models *s, struct task *t, int pin, struct err *err);
 void models_give(struct models *s, struct task *t);
 int  models_unload(struct models *s, const char *path, struct err *err);
 bool models_is_ready(struct models *s, const char *path);
+/* hearth_models_move, with the patience that loads need. */
+bool models_move(struct models *s);
 /* What jobs that say nothing of adapters use from now on: a list as of "load". */
 int  models_set_adapters(struct models *s, const char *path, const struct json *use, struct err *err);
 /* Counts a job that is over. */

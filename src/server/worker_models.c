@@ -263,6 +263,14 @@ int models_unload(struct models *s, const char *path, struct err *err)
     return hearth_models_unload(s->pool, path, &e) < 0 ? err_of_hearth(err, &e) : 0;
 }
 
+/* What comes before a file's data is read, and behind that, may take a while on a slow machine. */
+bool models_move(struct models *s)
+{
+    enum { LOAD = 10 };
+    uint32_t ms = s->w->o.silence_ms;
+    return hearth_models_move(s->pool, ms < UINT32_MAX / LOAD ? LOAD * ms : UINT32_MAX);
+}
+
 bool models_is_ready(struct models *s, const char *path)
 {
     struct hearth_model_state *st = mem_new_array(struct hearth_model_state, MAX_LISTED);

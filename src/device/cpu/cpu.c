@@ -142,6 +142,8 @@ static void cpu_forget(struct device *d, struct plan *p)
     p->device = NULL;             /* its memory is the plan's */
 }
 
+static uint64_t cpu_beat(const struct device *d) { return pool_beat(d->pool); }
+
 static const char *cpu_describe(const struct device *d, unsigned *threads)
 {
     if (threads) *threads = pool_size(d->pool);
@@ -162,6 +164,7 @@ const struct device_ops device_cpu = {
     .compile = cpu_compile,
     .forget = cpu_forget,
     .run = cpu_run,
+    .beat = cpu_beat,
     .describe = cpu_describe,
     .limit = cpu_limit,
     .few_row = cpu_few_row,
