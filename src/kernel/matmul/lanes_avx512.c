@@ -378,7 +378,7 @@ static void lanes_tile(const struct matmul_job *j, const struct lanes_type *type
         }
         type->fill[log](row, &sc->rows);
         for (size_t i = 0; i < rows; i++) row[i] += type->bytes;
-        struct ahead x = { next + bytes * s / n, next + bytes * (s + 1) / n, 0, false };
+        struct ahead x = { next + bytes * s / n, next + bytes * (s + 1) / n, 0, false, NULL, 0, 0 };
         if (bytes) ahead_steps(&x, BLOCKS);
         else x.end = x.at;
         type->multiply[log](&sc->rows, &sc->act[s], sc->acc, &x);

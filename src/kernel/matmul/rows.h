@@ -23,8 +23,8 @@ enum family { BLOCK, BLOCK_ADD, FINE, SUPER, SUPER_MIN };
 #ifndef PANEL_FROM
 #define PANEL_FROM 4                      /* so many tokens, or one fewer where that pays */
 #endif
-enum { PANEL_ROWS = PANEL_WIDTH, PANEL_TOKENS = 256, PANEL_MIN_T = PANEL_FROM };
-enum { GROUP_ROWS = 256, NEAR_BYTES = 400 << 10 };
+enum { PANEL_ROWS = PANEL_WIDTH, PANEL_TOKENS = 512, PANEL_MIN_T = PANEL_FROM };
+enum { GROUP_ROWS = 128, NEAR_BYTES = 400 << 10 };
 
 /* Row r against 1 or 2 tokens from t. */
 typedef void dot_fn(const struct matmul_job *j, size_t r, size_t t);
@@ -47,15 +47,32 @@ INLINE void row_tail(uint8_t *tail, const uint8_t *row, size_t row_bytes, size_t
     memset(tail + have, 0, n - have);
 }
 
-/* Bytes that will be wanted next.  They are asked for in small steps all along the multiplication: memory answers a burst no
- * faster, and what waits behind a burst waits long.  cold: so are the activations, nobody has read these columns lately. */
-struct ahead { const uint8_t *at, *end; size_t step; bool cold; };
+/* Bytes that will be wanted next: from at to end, then those of the rows.  They are asked for in small steps all along the
+ * multiplication: memory answers a burst no faster, and what waits behind a burst waits long.  cold: so are the activations,
+ * nobody has read these columns lately. */
+struct ahead {
+    const uint8_t *at, *end;
+    size_t step;
+    bool cold;
+    const uint8_t *const *row;
+    size_t rows, bytes;                     /* of each row */
+};
 
-INLINE void ahead_steps(struct ahead *x, size_t n) { x->step = ((size_t)(x->end - x->at) / n + 63) / 64 * 64; }
+INLINE void ahead_steps(struct ahead *x, size_t n)
+{
+    size_t bytes = (size_t)(x->end - x->at) + x->rows * (x->bytes + 63);
+    x->step = (bytes / n + 63) / 64 * 64;
+}
 
 INLINE void ask(struct ahead *x)
 {
-    if (x->at >= x->end) return;
+    if (x->at >= x->end) {
+        if (!x->rows) return;
+        x->at = *x->row++;
+        x->end = x->at + x->bytes;
+        x->at -= (uintptr_t)x->at % 64;
+        x->rows--;
+    }
     for (size_t i = 0; i < x->step; i += 64) __builtin_prefetch(x->at + i, 0, 2);
     x->at += x->step;
 }
@@ -127,6 +144,7 @@ INLINE void panel_part(const struct panel_pass *c, const struct panel_part *b, f
     const struct panel_type *p = c->type;
     struct panel_scratch *sc = c->j->scratch;
     const size_t whole = m->K / ACT_COLS, n = b->s1 - b->s0, ahead = (size_t)(x->end - x->at);
+    const bool apart = c->span < c->n;
     const uint8_t *row[PANEL_ROWS], *from = x->at, *end = m->w + m->R * m->row_bytes;
     block_rows(m, b->r, b->rows, b->s0 * p->super_bytes, row);
     for (size_t s = b->s0; s < b->s1; s++) {
@@ -140,20 +158,25 @@ INLINE void panel_part(const struct panel_pass *c, const struct panel_part *b, f
             for (size_t i = 0; i < PANEL_ROWS; i++) row[i] += p->super_bytes;
         else
             block_rows(m, b->next_r, at_most(c->end - b->next_r, PANEL_ROWS), b->next_s * p->super_bytes, row);
-        for (size_t i = 0; i < PANEL_ROWS; i++)
+        for (size_t i = 0; !apart && i < PANEL_ROWS; i++)
             for (size_t at = 0; at < p->super_bytes && row[i] + at < end; at += 64) __builtin_prefetch(row[i] + at, 0, 3);
-        struct ahead part = { from + ahead * (s - b->s0) / n, from + ahead * (s + 1 - b->s0) / n, 0, x->cold };
+        struct ahead part = { from + ahead * (s - b->s0) / n, from + ahead * (s + 1 - b->s0) / n, 0, x->cold,
+                              row, apart && p->super_bytes ? PANEL_ROWS : 0, p->super_bytes };
         p->multiply(sc->panel, sc->a, s, c->T, acc, &part);
     }
 }
 
-INLINE void panel_store(const struct panel_pass *c, size_t r, const float *acc)
+/* Token by token: its results lie together. */
+INLINE void panel_store(const struct panel_pass *c, size_t g, size_t end, const float *acc)
 {
-    const size_t rows = at_most(c->end - r, PANEL_ROWS);
     for (size_t t = 0; t < c->T; t++, acc += PANEL_ROWS) {
-        float *y = job_out(c->j, c->t0 + t) + r;
-        if (rows == PANEL_ROWS) memcpy(y, acc, PANEL_ROWS * sizeof *y);      /* known length: no call */
-        else memcpy(y, acc, rows * sizeof *y);
+        float *y = job_out(c->j, c->t0 + t);
+        const float *from = acc;
+        for (size_t r = g; r < end; r += PANEL_ROWS, from += c->T * PANEL_ROWS) {
+            const size_t rows = at_most(end - r, PANEL_ROWS);
+            if (rows == PANEL_ROWS) memcpy(y + r, from, PANEL_ROWS * sizeof *y);      /* known length: no call */
+            else memcpy(y + r, from, rows * sizeof *y);
+        }
     }
 }
 
@@ -176,10 +199,10 @@ INLINE void panel_group(const struct panel_pass *c, size_t g, size_t end)
             size_t bytes = c->span < c->n ? 0 : at_most(left, PANEL_ROWS) * m->row_bytes;
             if (c->type->split && c->span == c->n)
                 next = split_next_rows(split_of(m), r + rows, at_most(left, PANEL_ROWS), &bytes);
-            struct ahead x = { next, next + bytes, 0, r == g };
+            struct ahead x = { next, next + bytes, 0, r == g, NULL, 0, 0 };
             panel_part(c, &b, acc + (r - g) * c->T, &x);
         }
-    for (size_t r = g; r < end; r += PANEL_ROWS) panel_store(c, r, acc + (r - g) * c->T);
+    panel_store(c, g, end, acc);
 }
 
 INLINE void panel_rows(const struct matmul_job *j, size_t r0, size_t r1, const struct panel_type *p)
