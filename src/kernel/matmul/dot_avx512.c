@@ -14,12 +14,17 @@ INLINE __m512i times(const __m512i code, const struct act_block *a, int z)
     return _mm512_dpbusd_epi32(_mm512_setzero_si512(), code, load512(a->q + 64 * z));
 }
 
-/* Sums of two registers' products times f, the 16 coefficients of the groups (16 bits): lane l has group l of the first and of
- * the second register, twice each. */
-INLINE __m512i weigh(const __m512i *code, const struct act_block *a, int z, __m512i f, __m512i sum)
+/* Where each lane of two registers finds its group's coefficient, four times for each register. */
+INLINE __m512i lanes_in_order(void)
 {
-    const __m512i first = _mm512_setr_epi64(0x0000000000000000, 0x0004000400040004, 0x0001000100010001, 0x0005000500050005,
-                                            0x0002000200020002, 0x0006000600060006, 0x0003000300030003, 0x0007000700070007);
+    return _mm512_setr_epi64(0x0000000000000000, 0x0004000400040004, 0x0001000100010001, 0x0005000500050005,
+                             0x0002000200020002, 0x0006000600060006, 0x0003000300030003, 0x0007000700070007);
+}
+
+/* Sums of two registers' products times f, the 16 coefficients of the groups (16 bits): each lane has a group of the first and
+ * one of the second register, twice each; which ones of the first 8 groups, `first` says. */
+INLINE __m512i weigh(const __m512i *code, const struct act_block *a, int z, __m512i f, __m512i first, __m512i sum)
+{
     __m512i at = _mm512_add_epi16(first, _mm512_set1_epi16((short)(4 * z)));
     __m512i p = _mm512_packs_epi32(times(code[z], a, z), times(code[z + 1], a, z + 1));
     return _mm512_dpwssd_epi32(sum, p, _mm512_permutexvar_epi16(at, f));
@@ -54,7 +59,8 @@ INLINE __m256i super_sum(const __m512i *code, __m256i sc, const struct act_block
     __m256i f = _mm256_mullo_epi16(sc, act_scales(a)), sum;
     if (narrow) {
         __m512i f2 = _mm512_castsi256_si512(f);
-        sum = halves(weigh(code, a, 2, f2, weigh(code, a, 0, f2, _mm512_setzero_si512())));
+        const __m512i first = lanes_in_order();
+        sum = halves(weigh(code, a, 2, f2, first, weigh(code, a, 0, f2, first, _mm512_setzero_si512())));
     } else {
         sum = halves(_mm512_mullo_epi32(group_dots(code, a), split_order(f)));
     }
@@ -69,7 +75,9 @@ INLINE __m256i block_sums(const __m512i *code, const struct act_block *a, int of
     if (narrow) {
         const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 0, 8, 1, 9, 2, 10, 3, 11);
         __m512i s = _mm512_castsi256_si512(act_scales(a)), none = _mm512_setzero_si512();
-        __m512 x = _mm512_castsi512_ps(weigh(code, a, 0, s, none)), y = _mm512_castsi512_ps(weigh(code, a, 2, s, none));
+        const __m512i first = lanes_in_order();
+        __m512 x = _mm512_castsi512_ps(weigh(code, a, 0, s, first, none));
+        __m512 y = _mm512_castsi512_ps(weigh(code, a, 2, s, first, none));
         /* lane l, place z: group 4z + l */
         __m512i v = _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(x, y, 0x88)),
                                      _mm512_castps_si512(_mm512_shuffle_ps(x, y, 0xdd)));
@@ -115,8 +123,6 @@ INLINE void fine_sums(const __m512i *code, const struct act_block *a, int offset
         UNROLL for (int t = 0; t < nt; t++) f[2 * t] = block_sums(c.code, a[t], offset, narrow);                          \
     }
 
-SUPER_UNIT(q4_k, 0, true, true)
-SUPER_UNIT(q5_k, 0, true, true)
 SUPER_UNIT(q2_k, 0, true, true)
 SUPER_UNIT(q3_k, 4, true, false)
 SUPER_UNIT(q6_k, 32, true, false)
@@ -125,6 +131,95 @@ BLOCK_UNIT(q8_0, 128, false)
 BLOCK_UNIT(q4_0, 8, true)
 BLOCK_UNIT(iq4_nl, 128, false)
 BLOCK_UNIT(mxfp4, 12, true)
+
+/* ---- Q4_K and Q5_K --------------------------------------------------------------------------------------------------- */
+
+/* 64 bytes at a time: low halves, which are columns 0..31 and 64..95 of 128, then high ones.  Activations are brought into this
+ * order once for all rows. */
+static struct matmul_job by_halves(const struct matmul_job *j)
+{
+    const size_t n = j->m->K / ACT_COLS;
+    struct act_block *to = j->scratch;
+    struct matmul_job own = *j;
+    own.act = j->scratch;
+    own.act_stride = n * sizeof *to;
+    own.in = NULL;
+    for (size_t t = 0; t < j->T; t++) {
+        const struct act_block *a = job_in(j, t);
+        for (size_t s = 0; s < n; s++, to++) {
+            *to = a[s];
+            for (size_t i = 0; i < BLOCKS; i++) memcpy(to->q + 32 * (i / 4 * 4 + i % 2 * 2 + i / 2 % 2), a[s].q + 32 * i, 32);
+        }
+    }
+    return own;
+}
+
+size_t dot_scratch_avx512(size_t K) { return (PANEL_MIN_T - 1) * (K / ACT_COLS) * sizeof(struct act_block); }
+
+INLINE void halves64(const uint8_t *p, __m512i *code)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512i v = load512(p);
+    code[0] = _mm512_and_si512(v, low);
+    code[1] = _mm512_and_si512(_mm512_mulhi_epu16(v, _mm512_set1_epi16(1 << 12)), low);
+}
+
+/* The fifth bits of 128 columns from bit `first` of 32 bytes on, in the order of halves64. */
+INLINE void fifth_bits(__m512i high, int first, __m512i *code)
+{
+    UNROLL for (int i = 0; i < 2; i++) {
+        const int bit = 1 << (first + i);
+        __m512i at = _mm512_inserti64x4(_mm512_set1_epi8((char)bit), _mm256_set1_epi8((char)(4 * bit)), 1);
+        code[i] = _mm512_mask_add_epi8(code[i], _mm512_test_epi8_mask(high, at), code[i], _mm512_set1_epi8(16));
+    }
+}
+
+/* As k_read; the processor's other half has time to spare. */
+INLINE void k_read_fast(const uint8_t *w, __m256i *sc, __m256i *mn)
+{
+    const uint64_t six = 0x3f3f3f3f3f3f3f3f, two = 0x3030303030303030, four = 0x0f0f0f0f0f0f0f0f;
+    uint64_t v, last = load32(w + 8);
+    memcpy(&v, w, sizeof v);
+    /* four scales, four minimums; then those of the upper half */
+    uint64_t upper = (v >> 2 & two) | ((last | last << 28) & four);
+    __m256i both_halves = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_cvtsi64_si128((long long)(v & six))),
+                                                  _mm_cvtsi64_si128((long long)upper), 1);
+    *sc = _mm256_shuffle_epi8(both_halves, both(_mm_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1)));
+    *mn = _mm256_shuffle_epi8(both_halves, both(_mm_setr_epi8(4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7, -1)));
+}
+
+INLINE void k_unit(const __m512i *code, const uint8_t *scales, const struct act_block *const *a, int nt, __m256i *isum,
+                   __m256i *msum)
+{
+    const __m512i first = _mm512_setr_epi64(0x0000000000000000, 0x0002000200020002, 0x0001000100010001, 0x0003000300030003,
+                                            0x0004000400040004, 0x0006000600060006, 0x0005000500050005, 0x0007000700070007);
+    __m256i sc, mn;
+    k_read_fast(scales, &sc, &mn);
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m512i f = _mm512_castsi256_si512(_mm256_mullo_epi16(sc, act_scales(a[t])));
+        __m512i sum = weigh(code, a[t], 2, f, first, weigh(code, a[t], 0, f, first, _mm512_setzero_si512()));
+        isum[t] = halves(sum);
+        msum[t] = _mm256_madd_epi16(mn, load256(a[t]->z.z16));
+    }
+}
+
+INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
+{
+    __m512i code[QUARTERS];
+    halves64(w + 16, code);
+    halves64(w + 80, code + 2);
+    k_unit(code, w + 4, a, nt, isum, msum);
+}
+
+INLINE void q5_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
+{
+    __m512i code[QUARTERS], high = _mm512_broadcast_i64x4(load256(w + 16));
+    halves64(w + 48, code);
+    halves64(w + 112, code + 2);
+    fifth_bits(high, 0, code);
+    fifth_bits(high, 4, code + 2);
+    k_unit(code, w + 4, a, nt, isum, msum);
+}
 
 /* ---- types made from codes.h ------------------------------------------------------------------------------------------ */
 
@@ -157,9 +252,18 @@ INLINE void block_unit(const struct weight_codes *w, const struct act_block *con
 #define SUFFIX avx512
 #include "kernel/matmul/dot_x86.inc"
 
+#define DOT_HALVES(name, bytes)                                                                                         \
+    DOT_PARTS(name, super_dot, bytes, SUPER_MIN, 0, 0, NULL, name##_unit, 0, NULL, NULL, NULL)                          \
+    void dot_##name##_avx512(const struct matmul_job *j, size_t r0, size_t r1)                                          \
+    {                                                                                                                   \
+        const struct matmul_job own = by_halves(j);                                                                     \
+        dot_rows(&own, r0, r1, name##_1, name##_2);                                                                     \
+    }
+
 DOT_SUPER(q2_k, 84, SUPER_MIN, 80)
 DOT_SUPER(q3_k, 110, SUPER, 108)
-DOT_SUPER(q5_k, 176, SUPER_MIN, 0)
+DOT_HALVES(q4_k, Q4_K_BYTES)
+DOT_HALVES(q5_k, 176)
 DOT_SUPER(iq4_xs, 136, SUPER, 0)
 DOT_BLOCK(iq4_nl, BLOCKS * Q4_0_BYTES, NULL)
 DOT_BLOCK(mxfp4, BLOCKS * 17, mxfp4_scales)

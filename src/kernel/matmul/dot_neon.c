@@ -141,8 +141,14 @@ INLINE float q4_0_unit(const uint8_t *w, const int8x16_t *code, const struct act
         }                                                                                                   \
         UNROLL for (int t = 0; t < nt; t++) job_out(j, t0 + (size_t)t)[r] = acc[t];                         \
     }                                                                                                       \
-    static void name##_1(const struct matmul_job *j, size_t r, size_t t) { row_##name(j, r, t, 1); }        \
-    static void name##_2(const struct matmul_job *j, size_t r, size_t t) { row_##name(j, r, t, 2); }        \
+    static void name##_1(const struct matmul_job *j, size_t r0, size_t r1, size_t t)                        \
+    {                                                                                                       \
+        for (size_t r = r0; r < r1; r++) row_##name(j, r, t, 1);                                            \
+    }                                                                                                       \
+    static void name##_2(const struct matmul_job *j, size_t r0, size_t r1, size_t t)                        \
+    {                                                                                                       \
+        for (size_t r = r0; r < r1; r++) row_##name(j, r, t, 2);                                            \
+    }                                                                                                       \
     void dot_##name##_neon(const struct matmul_job *j, size_t r0, size_t r1)                                \
     {                                                                                                       \
         dot_rows(j, r0, r1, name##_1, name##_2);                                                            \

@@ -441,7 +441,11 @@ INLINE void lay_q4_0(struct panel_block *p, const uint8_t *const *rows)
 
 /* 7, 8, 15 and 16 tokens are taken as lanes: 8 are 6 to 16 % faster so, 5 of them, or 12 of 16, slower. */
 enum { LANES_FROM = 7, LANES_TO = 16 };
-INLINE size_t few_bytes(const struct matmul *m, size_t T) { return T < LANES_FROM ? 0 : lanes_scratch_avx512(m->K); }
+INLINE size_t few_bytes(const struct matmul *m, size_t T)
+{
+    size_t dot = dot_scratch_avx512(m->K), lanes = T < LANES_FROM ? 0 : lanes_scratch_avx512(m->K);
+    return dot > lanes ? dot : lanes;
+}
 #define FEW(name)                                               \
     if (j->T <= LANES_TO && (j->T + 1) % 8 <= 1 && j->T >= LANES_FROM) {        \
         lanes_##name##_avx512(j, r0, r1);                       \

@@ -18,20 +18,23 @@ struct row_codes {
 
 INLINE __m512i load512(const void *p) { return _mm512_loadu_si512(p); }
 
+/* Halves of bytes: the high ones where `high` has a bit for 16 of them, else the low ones.  A multiplication shifts: multipliers
+ * wait less than the two ports that shifts share with shuffles. */
+INLINE __m512i halves_of(__m512i v, __mmask32 high)
+{
+    v = _mm512_mask_mulhi_epu16(v, high, v, _mm512_set1_epi16(1 << 12));
+    return _mm512_and_si512(v, _mm512_set1_epi8(15));
+}
+
 /* Lanes of 16 columns from 4-bit codes: low, high, low, high halves of two times 16 bytes. */
 INLINE __m512i nibbles(const uint8_t *first, const uint8_t *second)
 {
-    const __m512i by = _mm512_mask_blend_epi16(0xff00ff00, _mm512_setzero_si512(), _mm512_set1_epi16(4));
     __m512i v = _mm512_mask_broadcast_i32x4(_mm512_broadcast_i32x4(load128(first)), 0xff00, load128(second));
-    return _mm512_and_si512(_mm512_srlv_epi16(v, by), _mm512_set1_epi8(15));
+    return halves_of(v, 0xff00ff00);
 }
 
 /* 64 columns: the low halves of 32 bytes, then the high ones. */
-INLINE __m512i nibbles32(const uint8_t *p)
-{
-    const __m512i by = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
-    return _mm512_and_si512(_mm512_srlv_epi16(_mm512_broadcast_i64x4(load256(p)), by), _mm512_set1_epi8(15));
-}
+INLINE __m512i nibbles32(const uint8_t *p) { return halves_of(_mm512_broadcast_i64x4(load256(p)), 0xffff0000); }
 
 INLINE __m512i look_up(__m512i index, __m128i table) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), index); }
 

@@ -26,16 +26,17 @@ enum family { BLOCK, BLOCK_ADD, FINE, SUPER, SUPER_MIN };
 enum { PANEL_ROWS = PANEL_WIDTH, PANEL_TOKENS = 512, PANEL_MIN_T = PANEL_FROM };
 enum { GROUP_ROWS = 128, NEAR_BYTES = 400 << 10 };
 
-/* Row r against 1 or 2 tokens from t. */
-typedef void dot_fn(const struct matmul_job *j, size_t r, size_t t);
+/* Rows [r0, r1) against 1 or 2 tokens from t. */
+typedef void dot_fn(const struct matmul_job *j, size_t r0, size_t r1, size_t t);
 
 /* The second pair of tokens finds the row in the cache. */
 INLINE void dot_rows(const struct matmul_job *j, size_t r0, size_t r1, dot_fn *one, dot_fn *two)
 {
-    for (size_t r = r0; r < r1; r++) {
+    const size_t step = j->T <= 2 ? r1 - r0 : 1;
+    for (size_t r = r0; r < r1; r += step) {
         size_t t = 0;
-        for (; j->T - t >= 2; t += 2) two(j, r, t);
-        if (t < j->T) one(j, r, t);
+        for (; j->T - t >= 2; t += 2) two(j, r, r + step, t);
+        if (t < j->T) one(j, r, r + step, t);
     }
 }
 
