@@ -94,6 +94,7 @@ struct hearth_model_info {
     int pooling;                   /* HEARTH_POOL_*: how the file wants embeddings to be made; -1: it does not say */
     bool recurrent;                /* its state cannot go back by some tokens */
     bool encoder;                  /* makes embeddings only: it has no sessions */
+    bool guesses;                  /* has a head that guesses further tokens, which speculation asks */
     bool has_template;
     bool shows_tools;              /* the template has a form of its own for tools (others are told of them in words) */
     bool reasons, reasons_if_asked;           /* answers can begin with reasoning; which can be switched */
@@ -467,18 +468,22 @@ HEARTH_API float hearth_sampler_logprobs(struct hearth_sampler *s, int32_t id, s
 
 /* ---- speculation ----
  *
- * Guesses of the next tokens, taken from where the text was like this before.  Evaluate the token that is next and the guesses in
- * one append, then pick at each place in order (hearth_sampler_pick_at): as long as the pick is the guess, the next place is
- * already there; at the first that is not, drop the rest (hearth_session_drop) and go on.  The tokens are those of plain
- * decoding, whatever was guessed. */
+ * Guesses of the next tokens, taken from where the text was like this before, or made by a model.  Evaluate the token that is
+ * next and the guesses in one append, then pick at each place in order (hearth_sampler_pick_at): as long as the pick is the
+ * guess, the next place is already there; at the first that is not, drop the rest (hearth_session_drop) and go on.  The tokens
+ * are those of plain decoding, whatever was guessed. */
 
 enum { HEARTH_MAX_DRAFT = 15 };
+/* Who guesses: the text itself, the model's own head for guesses (hearth_model_info.guesses), another model. */
+enum { HEARTH_GUESS_TEXT = 1, HEARTH_GUESS_HEAD = 2, HEARTH_GUESS_DRAFT = 4, HEARTH_GUESS_ALL = 7 };
 struct hearth_speculator;
-/* Of a session with n_logits of at least 2 (a guess is at most one shorter).  n_draft: 0: as long as it pays, measured; else
- * always so long.  For models that cannot go back it never guesses. */
-HEARTH_API int hearth_speculator_open(struct hearth_speculator **out, const struct hearth_session *s, uint32_t n_draft,
+/* Of a session with n_logits of at least 2 (a guess is at most one shorter), which must outlive it.  n_draft: 0: as long as it
+ * pays, measured; else always so long.  For models that cannot go back it never guesses. */
+HEARTH_API int hearth_speculator_open(struct hearth_speculator **out, struct hearth_session *s, uint32_t n_draft,
                                       struct hearth_error *e);
 HEARTH_API void hearth_speculator_close(struct hearth_speculator *p);
+/* Only these guess, of those that there are (HEARTH_GUESS_* together; 0: all). */
+HEARTH_API void hearth_speculator_ask(struct hearth_speculator *p, int whom);
 /* Where the text itself gives no guess, a session of another model makes it: a small one with the same tokens, else HEARTH_EARG
  * names the first that differs.  The session is the speculator's until that is closed, and follows the text. */
 HEARTH_API int hearth_speculator_set_draft(struct hearth_speculator *p, struct hearth_session *draft, struct hearth_error *e);

@@ -50,6 +50,7 @@ struct hearth_engine_options {     /* zero-initialise; an encoder's engine looks
     int kv_type, kv_type_v;        /* HEARTH_KV_* */
     int speculate;                 /* guesses of the next tokens, which change nothing but the time: 0: as many as pay, which is
                                       measured all the time; n: always so many; or HEARTH_SPECULATE_OFF */
+    int guess_by;                  /* HEARTH_GUESS_* together: who may guess; 0: all */
     struct hearth_model *draft;    /* a small model with the same tokens that guesses where the text itself gives no guess and one
                                       answer is written; outlives the engine.  NULL: none */
     /* A folder for past texts, as of hearth_cache_save; NULL: none.  Texts of at least 256 tokens are written there when nobody
@@ -158,6 +159,7 @@ struct hearth_engine_stats {
     uint64_t n_preempted;          /* completions that gave their pages to others and were evaluated again */
     uint64_t n_texts;              /* texts that were embedded, documents that were ranked */
     uint64_t n_guessed, n_right;   /* tokens that were evaluated ahead; those that proved right */
+    uint64_t n_head_guessed;       /* of n_guessed, those that the model's own head made */
     uint64_t n_files_saved, n_files_found;    /* texts that were written to files; prompts that files had something of */
     uint64_t n_file_errors;        /* files that could not be written or read */
 };

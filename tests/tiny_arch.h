@@ -76,6 +76,8 @@ struct tiny_any {
     struct tiny t;                /* K = 0: a kv head for each head */
     bool tied, bias, heads_normed, split;      /* split: the newer layout of latent attention */
     uint32_t rot, Fe, shared, dense, nextn;    /* Fe: width of an expert; shared: of the expert that all meet */
+    enum { NEXT_NONE, NEXT_SHARED, NEXT_OWN } next;    /* the last block guesses, with the model's head or one of its own */
+    bool echo;                    /* layers add nothing, and that head sees the embedding only: it guesses what the model picks */
     uint32_t groups, groups_used;              /* glm4moe, deepseek2: shared is a multiple of Fe */
     uint32_t q_rank, kv_rank, pe;              /* latent attention; pe: rotated part of a head of t.E, v heads have Ev */
     uint32_t Ev;
@@ -86,8 +88,20 @@ struct tiny_any {
     char wrong_name[96];
 };
 
+/* A vector of ones; a matrix that gives its input's first numbers. */
+static inline void tiny_plain(struct gguf_writer *w, const char *name, const uint64_t ne[3])
+{
+    float *x = tiny_keep(calloc((size_t)(ne[0] * (ne[1] ? ne[1] : 1)), sizeof *x));
+    for (uint64_t i = 0; i < (ne[1] ? ne[1] : ne[0]); i++) x[ne[1] ? i * ne[0] + i : i] = 1;
+    gguf_put_tensor(w, tiny_keep(strdup(name)), DT_F32, ne[1] ? 2 : 1, ne, x);
+}
+
 static inline void tiny_put(struct gguf_writer *w, struct tiny_any *a, const char *name, const uint64_t shape[3])
 {
+    if (a->echo && (strstr(name, "nextn.eh_proj") || strstr(name, "nextn.enorm"))) {
+        tiny_plain(w, name, shape);
+        return;
+    }
     uint64_t ne[3] = { shape[0], shape[1], shape[2] };
     uint32_t n = ne[2] ? 3 : ne[1] ? 2 : 1;
     if (a->damage && a->n_tensor++ == a->wrong) {
@@ -96,6 +110,7 @@ static inline void tiny_put(struct gguf_writer *w, struct tiny_any *a, const cha
     }
     bool as_float = strstr(name, ".bias") || strstr(name, "_norm.");
     enum dtype type = a->t.type;
+    a->t.blank = a->echo && (strstr(name, "attn_output") || strstr(name, "ffn_down"));
     if (as_float || ne[0] % dtype_info(type)->block_values) a->t.type = as_float ? DT_F32 : DT_F16;
     tiny_tensor(w, &a->t, name, ne, n, 2.0f / sqrtf((float)ne[0]));
     a->t.type = type;
@@ -240,6 +255,18 @@ static inline void tiny_any_layer(struct gguf_writer *w, struct tiny_any *a, uin
     TINY_2("post_norm.weight", t->D, 0);
 }
 
+static inline void tiny_next(struct gguf_writer *w, struct tiny_any *a, uint32_t l)
+{
+    const struct tiny *t = &a->t;
+    TINY_2("nextn.eh_proj.weight", 2 * (uint64_t)t->D, t->D);
+    TINY_2("nextn.enorm.weight", t->D, 0);
+    TINY_2("nextn.hnorm.weight", t->D, 0);
+    if (a->next != NEXT_OWN) return;
+    TINY_2("nextn.shared_head_norm.weight", t->D, 0);
+    TINY_2("nextn.embed_tokens.weight", t->D, TINY_VOCAB);
+    TINY_2("nextn.shared_head_head.weight", t->D, TINY_VOCAB);
+}
+
 static inline void tiny_f32(struct gguf_writer *w, const struct tiny *t, const char *key, float v)
 {
     char n[96];
@@ -330,7 +357,9 @@ static inline int tiny_any_bytes(struct buf *out, struct tiny_any *a)
         tiny_put(w, a, "per_layer_model_proj.weight", (uint64_t[]){ t->D, (uint64_t)a->per_layer * t->L, 0 });
         tiny_put(w, a, "per_layer_proj_norm.weight", (uint64_t[]){ a->per_layer, 0, 0 });
     }
-    for (uint32_t l = 0; l < t->L - a->nextn; l++) tiny_any_layer(w, a, l, parts);
+    const uint32_t layers = t->L - (a->next ? 0 : a->nextn);
+    for (uint32_t l = 0; l < layers; l++) tiny_any_layer(w, a, l, parts);
+    if (a->next) tiny_next(w, a, t->L - a->nextn);
     tiny_put(w, a, "output_norm.weight", (uint64_t[]){ t->D, 0, 0 });
     if ((parts & LN) && a->bias) tiny_put(w, a, "output_norm.bias", (uint64_t[]){ t->D, 0, 0 });
     if (!a->tied) tiny_put(w, a, "output.weight", (uint64_t[]){ t->D, TINY_VOCAB, 0 });

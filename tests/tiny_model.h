@@ -20,6 +20,7 @@ struct tiny {
     uint32_t D, L, H, K, E, F;    /* widths; K kv heads, E head size, F feed-forward */
     uint32_t experts, used;
     uint32_t window;
+    bool next;                    /* a block more: a head that guesses further tokens */
     bool blank;                   /* all matrices are 0: where only shapes matter */
     uint64_t seed;
     const char *chat;             /* its chat template; NULL: ChatML */
@@ -93,7 +94,7 @@ static inline bool tiny_lfm2(const struct tiny *t) { return !strncmp(t->arch, "l
 static inline bool tiny_delta(const struct tiny *t) { return !strcmp(t->arch, "qwen3next") || !strncmp(t->arch, "qwen35", 6); }
 static inline bool tiny_recurrent(const struct tiny *t, uint32_t l)
 {
-    return tiny_lfm2(t) ? l % 2 == 0 : tiny_delta(t) && (l + 1) % 4 != 0;
+    return tiny_lfm2(t) ? l % 2 == 0 : tiny_delta(t) && l < t->L && (l + 1) % 4 != 0;
 }
 
 static inline void tiny_recurrent_mixer(struct gguf_writer *w, struct tiny *t, uint32_t l)
@@ -165,6 +166,17 @@ static inline void tiny_layer(struct gguf_writer *w, struct tiny *t, uint32_t l)
     tiny_matrix(w, t, TINY_NAME("ffn_up_shexp"), t->D, t->F);
     tiny_matrix(w, t, TINY_NAME("ffn_down_shexp"), t->F, t->D);
     tiny_tensor(w, t, TINY_NAME("ffn_gate_inp_shexp"), (uint64_t[]){ t->D }, 1, 0);
+#undef TINY_NAME
+}
+
+static inline void tiny_next_head(struct gguf_writer *w, struct tiny *t)
+{
+    char n[64];
+#define TINY_NAME(s) (snprintf(n, sizeof n, "blk.%u.nextn.%s.weight", t->L, s), n)
+    tiny_matrix(w, t, TINY_NAME("eh_proj"), 2 * (uint64_t)t->D, t->D);
+    tiny_tensor(w, t, TINY_NAME("enorm"), (uint64_t[]){ t->D }, 1, 0);
+    tiny_tensor(w, t, TINY_NAME("hnorm"), (uint64_t[]){ t->D }, 1, 0);
+    tiny_tensor(w, t, TINY_NAME("shared_head_norm"), (uint64_t[]){ t->D }, 1, 0);
 #undef TINY_NAME
 }
 
@@ -254,7 +266,8 @@ static inline int tiny_model(const char *path, struct tiny t)
     gguf_put_str(w, "general.name", "tiny", 4);
     tiny_u32(w, &t, "context_length", 1024);
     tiny_u32(w, &t, "embedding_length", t.D);
-    tiny_u32(w, &t, "block_count", t.L);
+    tiny_u32(w, &t, "block_count", t.L + t.next);
+    if (t.next) tiny_u32(w, &t, "nextn_predict_layers", 1);
     tiny_u32(w, &t, "feed_forward_length", t.F);
     tiny_u32(w, &t, "attention.head_count", t.H);
     tiny_kv_heads(w, &t);
@@ -269,7 +282,8 @@ static inline int tiny_model(const char *path, struct tiny t)
     }
     tiny_vocab(w, t.chat);
     tiny_matrix(w, &t, "token_embd.weight", t.D, TINY_VOCAB);
-    for (uint32_t l = 0; l < t.L; l++) tiny_layer(w, &t, l);
+    for (uint32_t l = 0; l < t.L + t.next; l++) tiny_layer(w, &t, l);
+    if (t.next) tiny_next_head(w, &t);
     tiny_tensor(w, &t, tiny_lfm2(&t) ? "token_embd_norm.weight" : "output_norm.weight", (uint64_t[]){ t.D }, 1, 0);
     tiny_matrix(w, &t, "output.weight", t.D, TINY_VOCAB);
     int rc = gguf_writer_save(w, path, &err);

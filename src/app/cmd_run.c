@@ -62,8 +62,8 @@ static const struct opt row[] = {
     { "batch", NULL, 'b', OPT_U32, "N", "512", "tokens of the prompt that are evaluated at once", NULL, AT(batch), 1, 512 },
     { "threads", NULL, 't', OPT_U32, "N", "one per core", "threads to compute with", NULL, AT(threads), 1, 256 },
     { "cpu", NULL, 0, OPT_STR, "NAME", "the best", "instruction set: " CPU_NAMES, NULL, AT(cpu), 0, 0 },
-    { "speculate", NULL, 0, OPT_STR, "auto|off|N", "auto", "guess tokens from what was said before, check several at once",
-      NULL, AT(speculate), 0, 0 },
+    { "speculate", NULL, 0, OPT_STR, "HOW", "auto", "guess tokens, check several at once: auto, off, how many, or by whom "
+      "(ngram: the text, mtp: the model's own head, draft)", "mtp", AT(speculate), 0, 0 },
     { "draft", NULL, 0, OPT_STR, "MODEL", NULL, "a small model with the same tokens that guesses, too; answers stay the same",
       "small.gguf", AT(draft), 0, 0 },
     ADAPTER_ROWS(AT),
@@ -174,7 +174,8 @@ int run_answer(struct runner *r, const int32_t *ids, size_t n, struct gen_result
                      .stop = r->o.stop.s, .n_stop = r->o.stop.n, .ban = r->o.ban.s, .n_ban = r->o.ban.n,
                      .max_tokens = r->o.max_tokens,
                      .min_tokens = r->o.min_tokens, .bias = r->o.bias.s, .n_bias = r->o.bias.n, .continues = r->raw,
-                     .speculate = r->speculate, .draft = r->draft, .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
+                     .speculate = r->speculate, .guess_by = r->guess_by, .draft = r->draft,
+                     .n_logprobs = r->o.logprobs, .after = r->o.logprobs_after,
                      .grammar = r->grammar, .grammar_after = r->o.after,
                      .sink = r->o.json ? NULL : print_text };
     g.chat = r->chat;
@@ -268,6 +269,9 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
         memcpy(e->message, err.msg, sizeof err.msg);
         return rc;
     }
+    if (r->guess_by == HEARTH_GUESS_HEAD && !r->info.guesses)
+        return err_set((struct err *)(void *)e, ERR_UNSUPPORTED, "%s: has no head that guesses (nextn, MTP), so --speculate mtp "
+                       "means nothing to it", r->info.path);
     if (r->info.recurrent) r->speculate = GEN_PLAIN;
     struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .kv_type_v = r->o.kv_v, .n_batch = r->o.batch,
                                          .n_logits = r->speculate == GEN_PLAIN ? 1 : GEN_ROWS,
@@ -409,9 +413,15 @@ static int check(const struct command *self, const struct run_options *o, const 
     return EXIT_OK;
 }
 
-static bool read_speculate(const char *s, int *out)
+/* by: who guesses; 0: all. */
+static bool read_speculate(const char *s, int *out, int *by)
 {
+    static const struct { const char *word; int by; } who[] = { { "ngram", HEARTH_GUESS_TEXT }, { "mtp", HEARTH_GUESS_HEAD },
+                                                                { "draft", HEARTH_GUESS_DRAFT } };
     char *end = NULL;
+    *out = *by = 0;
+    for (int i = 0; s && i < 3; i++)
+        if (!strcmp(s, who[i].word)) return (*by = who[i].by) != 0;
     long n = s && *s ? strtol(s, &end, 10) : 0;
     *out = !s || !strcmp(s, "auto") ? 0 : !strcmp(s, "off") ? GEN_PLAIN : (int)n;
     return *out <= 0 ? !s || !strcmp(s, "auto") || !strcmp(s, "off") : end && !*end && n <= HEARTH_MAX_DRAFT;
@@ -544,8 +554,10 @@ static int run(const struct command *self, int argc, char **argv)
     int code;
     if (!command_parse(self, argc, argv, (struct command_operands){ 0, 2 }, &r.o, &p, &code)) return code;
     r.given = r.o;
-    if (!read_speculate(r.o.speculate, &r.speculate))
-        return term_usage(self->name, "--speculate must be auto, off or 1 to %d, not \"%.20s\"", HEARTH_MAX_DRAFT, r.o.speculate);
+    if (!read_speculate(r.o.speculate, &r.speculate, &r.guess_by))
+        return term_usage(self->name, "--speculate must be auto, off, ngram, mtp, draft or 1 to %d, not \"%.20s\"",
+                          HEARTH_MAX_DRAFT, r.o.speculate);
+    if (r.guess_by == HEARTH_GUESS_DRAFT && !r.o.draft) return term_usage(self->name, "--speculate draft needs --draft MODEL");
     if (r.o.draft && r.speculate == GEN_PLAIN) return term_usage(self->name, "--draft does not go with --speculate off");
     const char *prompt = p.n_operands == 2 ? p.operand[1] : NULL;
     bool infill = infill_wanted(&r.o.infill), chat = !prompt && !infill && term_in_tty();

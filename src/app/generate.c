@@ -327,6 +327,7 @@ int generate(const struct gen *g, const int32_t *ids, size_t n, struct gen_resul
     if ((rc = hearth_decoder_watch(l.decoder, g->stop, g->n_stop, g->ban, g->n_ban, e)) < 0) goto done;
     if (g->speculate != GEN_PLAIN &&
         (rc = hearth_speculator_open(&l.guesser, g->session, (uint32_t)g->speculate, e)) < 0) goto done;
+    if (l.guesser) hearth_speculator_ask(l.guesser, g->guess_by);
     if (l.guesser && g->draft && (rc = hearth_speculator_set_draft(l.guesser, g->draft, e)) < 0) goto done;
     for (size_t i = 0; i < n; i++) ids_push(&l.text, ids[i]);
     for (size_t i = 0; i < g->n_bias; i++)

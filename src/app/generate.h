@@ -39,6 +39,7 @@ struct gen {
     bool after;                                /* of what was chosen from; else of what the model said */
     int speculate;                             /* GEN_PLAIN, 0: guesses when they pay, > 0: always so long.  The session needs
                                                   n_logits of GEN_ROWS */
+    int guess_by;                              /* HEARTH_GUESS_* together; 0: all */
     struct hearth_session *draft;              /* of another model that guesses, too, or NULL */
     const struct hearth_grammar *grammar;      /* or NULL: any answer */
     const char *grammar_after;                 /* the text behind which it begins, or NULL: at once */

@@ -42,7 +42,7 @@ struct runner {
     char *tools;                       /* the file's text, or NULL */
     struct hearth_chat *chat;          /* of the turn at work */
     bool raw;                          /* complete the text as it is: no chat template */
-    int speculate;                     /* as generate.h has it */
+    int speculate, guess_by;           /* as generate.h has them */
     bool new_seed;                     /* nobody chose a seed: each answer gets another */
     struct hearth_model *model;
     struct hearth_session *session;

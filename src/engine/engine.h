@@ -29,8 +29,8 @@ struct variant {
     struct plan *adapted[N_BUCKET];   /* with room for adapters of adapt_rank */
     bool all_rows;                    /* every row may be wanted, not only MAX_OUT */
 };
-/* LONG: LongRoPE's long factors; STATES: made when needed; HEAD: for pooled states, if the file has one. */
-enum { V_TEXT, V_LONG, V_STATES, V_HEAD, N_VARIANT };
+/* LONG: LongRoPE's long factors; STATES: made when needed; HEAD: for pooled states, NEXT: for guesses, if the file has one. */
+enum { V_TEXT, V_LONG, V_STATES, V_HEAD, V_NEXT, N_VARIANT };
 
 /* The adapters that are in use somewhere. */
 struct adaption {
@@ -180,6 +180,14 @@ struct eval_item {
  * tokens.  An error (no pages) leaves all as they were.  With the model's lock held; allocates nothing once the plan is there. */
 int engine_eval(struct hearth_model *m, struct variant *v, struct eval_item *item, size_t n_items, uint32_t limit,
                 struct err *err);
+/* What comes behind `token` at position q->n + ahead, by the model's head for guesses. */
+struct ahead_item { struct seq *q; const struct adapt_set *adapt; int32_t token; uint32_t ahead; float *logits; };
+static inline bool engine_guesses(const struct hearth_model *m) { return m->variant[V_NEXT].graph != NULL; }
+/* Whether it can be asked about q's text: it knows the state of its last token. */
+static inline bool engine_can_guess(const struct seq *q) { return q->kept && q->n && q->n_kept; }
+/* For different sequences, one after the other for ahead = 0, 1, ..: each goes on from the state that the one before left.
+ * Logits are for guesses only.  An error (no pages) changes nothing.  With the model's lock held. */
+int engine_guess(struct hearth_model *m, const struct ahead_item *item, uint32_t n, struct err *err);
 /* The sequence that a session's options ask for, when they make sense. */
 uint32_t engine_default_ctx(const struct hearth_model *m);
 int engine_seq_options(const struct hearth_model *m, const struct hearth_session_options *o, struct seq_options *out,

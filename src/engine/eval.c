@@ -64,6 +64,29 @@ static void advance(struct eval_item *it)
     if (q->n_saved == it->save_at || q->n_saved - q->n_published >= PUBLISH_EVERY) seq_publish(q);
 }
 
+int engine_guess(struct hearth_model *m, const struct ahead_item *item, uint32_t n, struct err *err)
+{
+    struct params v = { .T = n, .token = m->token, .pos = m->pos, .seq = m->seq, .kv = m->kv, .n_out = n, .out_row = m->out_row,
+                        .logits = m->out, .adapt = m->adapt, .n_adapt = n };
+    bool adapted = false;
+    for (uint32_t i = 0; i < n; i++) {
+        struct seq *q = item[i].q;
+        int rc = seq_room(q, item[i].ahead + 1, 0, err);
+        if (rc < 0) return rc;
+        m->kv[i] = q->view;
+        m->token[i] = item[i].token;
+        m->pos[i] = q->n + (int64_t)item[i].ahead;
+        m->seq[i] = m->out_row[i] = i;
+        m->out[i] = item[i].logits;
+        m->adapt[i] = item[i].adapt;
+        adapted |= item[i].adapt->n > 0;
+    }
+    struct plan *p;
+    int rc = engine_plan(m, &m->variant[V_NEXT], n, adapted, &p, err);
+    if (rc == 0) m->ops->run(m->device, p, &v);
+    return rc;
+}
+
 int engine_eval(struct hearth_model *m, struct variant *variant, struct eval_item *item, size_t n_items, uint32_t limit,
                 struct err *err)
 {

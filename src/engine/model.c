@@ -88,6 +88,7 @@ static int read_model(struct hearth_model *m, const struct rope_options *rope, s
                      m->arch->name);
     if (rc == 0 && m->h.scaling == SCALING_LONGROPE && !encoder)
         rc = model_graph(&m->variant[V_LONG].graph, m->arch, &m->h, g, GRAPH_TEXT_LONG, err);
+    if (rc == 0 && m->h.guesses) rc = model_graph(&m->variant[V_NEXT].graph, m->arch, &m->h, g, GRAPH_NEXT, err);
     if (rc == 0 && (model_has_dense(g) || gguf_tensor(g, "cls.output.weight")))
         rc = model_graph(&m->variant[V_HEAD].graph, m->arch, &m->h, g, GRAPH_HEAD, err);
     return rc;
@@ -414,6 +415,7 @@ void hearth_model_info(const struct hearth_model *m, struct hearth_model_info *o
         .pooling = m->h.pooling,
         .recurrent = m->variant[V_TEXT].graph->n_state != 0,
         .encoder = m->h.bidirectional,
+        .guesses = engine_guesses(m),
         .has_template = m->tmpl != NULL,
     };
     const struct chat_style *style = &m->style;

@@ -240,6 +240,8 @@ static int open_plans(struct hearth_engine *g, struct err *err)
     lock_take(&g->m->lock);
     const bool adapted = g->m->adaption.set.n > 0;
     for (size_t i = 0; i < sizeof T / sizeof *T && rc == 0; i++) rc = engine_plan(g->m, g->variant, T[i], adapted, &p, err);
+    for (size_t i = 0; i < 2 && rc == 0 && g->rows && engine_guesses(g->m); i++)
+        rc = engine_plan(g->m, &g->m->variant[V_NEXT], T[i], adapted, &p, err);
     lock_give(&g->m->lock);
     return rc;
 }

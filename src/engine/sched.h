@@ -52,6 +52,7 @@ struct stream {
     struct hearth_session *draft;     /* of the engine's other model, or NULL */
     float *rows;                      /* of the last step, when that had guesses */
     uint32_t ahead;                   /* guesses behind the text; in the sequence, those that are not decided */
+    bool headed;                      /* the model's own head made them */
     struct hearth_sampler *sampler;
     struct hearth_chat *chat;         /* its reader, or NULL */
     struct hearth_decoder *decoder;   /* NULL: nobody wants its text */
@@ -116,6 +117,7 @@ struct hearth_engine {
     double plain_ns, token_ns;        /* a step that only writes; what a token of a prompt adds */
     float *rows;                      /* [GUESS_ROWS][n_vocab]; NULL: nothing is guessed */
     struct pace pace[MOST_GUESSING + 1];      /* by the number of answers */
+    double head_ns[MOST_GUESSING + 1];        /* what a step of the model's head for guesses takes; 0: not seen */
     bool texts_wait;
     double text_ns;                   /* what a token of a text to embed takes */
     struct embed_room room;

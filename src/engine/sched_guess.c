@@ -15,6 +15,7 @@ int guesses_open(struct hearth_engine *g, struct err *err)
     const int want = g->o.speculate;
     if (want < HEARTH_SPECULATE_OFF || want > HEARTH_MAX_DRAFT)
         return err_set(err, ERR_ARG, "guesses of %d tokens are asked for; at most %d", want, HEARTH_MAX_DRAFT);
+    if (g->o.guess_by & ~HEARTH_GUESS_ALL) return err_set(err, ERR_ARG, "guesses by %d mean nothing", g->o.guess_by);
     if (g->o.draft == m) return err_set(err, ERR_ARG, "%s: a model cannot guess for itself", gguf_path(m->gguf));
     int rc = g->o.draft ? speculator_fits(m, g->o.draft, err) : 0;
     if (rc < 0 || want == HEARTH_SPECULATE_OFF || m->h.bidirectional || m->variant[V_TEXT].graph->n_state) return rc;
@@ -37,7 +38,8 @@ int stream_open_guesses(struct stream *x, struct err *err)
     const struct hearth_request *r = x->r;
     const struct hearth_engine *g = r->g;
     if (!g->rows) return 0;
-    int rc = speculator_new(&x->guesser, g->m, x->n_max, HEARTH_MAX_DRAFT, (uint32_t)g->o.speculate, err);
+    int rc = speculator_new(&x->guesser, &x->s, HEARTH_MAX_DRAFT, (uint32_t)g->o.speculate, err);
+    if (rc == 0) hearth_speculator_ask(x->guesser, g->o.guess_by);
     if (rc < 0 || !g->o.draft) return rc;
     struct hearth_session_options o = { .n_ctx = x->n_max, .kv_type = g->o.kv_type, .kv_type_v = g->o.kv_type_v,
                                         .no_cache = r->o.no_cache, .cache_salt = r->o.cache_salt };
@@ -80,18 +82,53 @@ static uint32_t affordable(const struct hearth_engine *g, uint32_t n)
     return most;
 }
 
+/* Those for whom the model's head has the better offer, of[i].most > 0, share it with what the text of the others offers. */
+static void ask_head(struct hearth_engine *g, struct stream **of, const struct offer *text, uint32_t n, uint32_t most)
+{
+    struct offer o[MOST_GUESSING];
+    struct ahead a[MOST_GUESSING];
+    bool headed[MOST_GUESSING];
+    uint32_t k[MOST_GUESSING], n_asked = 0;
+    /* One step of it serves all. */
+    const double each = g->pace[n].step_ns > 0 ? g->head_ns[n] / g->pace[n].step_ns / n : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t room = of[i]->n_max - of[i]->n_text;
+        speculator_look_ahead(of[i]->guesser, of[i]->text, of[i]->n_text, room ? room - 1 : 0, each, &o[i]);
+        headed[i] = offer_of_head(&text[i], &o[i]);
+        if (!headed[i]) o[i] = text[i];
+    }
+    offers_share(&g->pace[n], n, o, n, most, k);
+    for (uint32_t i = 0; i < n; i++) {
+        struct stream *x = of[i];
+        if (headed[i] && k[i])
+            a[n_asked++] = (struct ahead){ .p = x->guesser, .ids = x->text, .n = x->n_text, .k = k[i],
+                                           .out = x->text + x->n_text };
+        else if (!headed[i])
+            x->ahead = (uint32_t)speculator_take(x->guesser, x->text, x->n_text, k[i], x->text + x->n_text);
+    }
+    if (n_asked) speculators_ask(a, n_asked, g->rows, &g->head_ns[n]);
+    for (uint32_t i = 0, j = 0; i < n; i++) {
+        of[i]->headed = headed[i] && k[i];
+        if (of[i]->headed) of[i]->ahead = a[j++].made;
+    }
+}
+
 void guesses_make(struct hearth_engine *g)
 {
     struct stream *of[MOST_GUESSING];
     struct offer o[MOST_GUESSING];
-    uint32_t k[MOST_GUESSING], most[MOST_GUESSING], n = g->rows ? writers(g, of) : 0;
+    uint32_t k[MOST_GUESSING], most[MOST_GUESSING], n = g->rows ? writers(g, of) : 0, total = 0;
     if (!n) return;
     const uint32_t all = affordable(g, n);
     for (uint32_t i = 0; i < n; i++) {
         most[i] = of[i]->n_max - of[i]->n_text;
         if (most[i]) most[i]--;                               /* the row of the last gives a token, too */
         speculator_look(of[i]->guesser, of[i]->text, of[i]->n_text, most[i], &o[i]);
+        of[i]->headed = false;
     }
+    if (engine_guesses(g->m)) ask_head(g, of, o, n, all);
+    for (uint32_t i = 0; i < n; i++) total += of[i]->ahead;
+    if (total) return;
     offers_share(&g->pace[n], n, o, n, all, k);
     /* Another model reads what the answer has read, step by step: with several answers the batch is full enough. */
     if (n == 1 && !k[0]) {

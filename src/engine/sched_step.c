@@ -97,7 +97,7 @@ static void resume(struct hearth_engine *g)
 struct tick {
     struct stream *of[MAX_RUNNING];   /* whose the items are */
     uint32_t n, n_plain, n_new;       /* items; those that write; tokens of prompts */
-    uint32_t n_guessed, n_right, n_rows;
+    uint32_t n_guessed, n_headed, n_right, n_rows;
 };
 
 static void add(struct hearth_engine *g, struct tick *s, struct stream *x, uint32_t n)
@@ -116,6 +116,7 @@ static void add(struct hearth_engine *g, struct tick *s, struct stream *x, uint3
     it->save_at = 0;
     s->n_rows += 1 + x->ahead;
     s->n_guessed += x->ahead;
+    s->n_headed += x->headed ? x->ahead : 0;
 }
 
 uint32_t sched_budget(const struct hearth_engine *g, double ns)
@@ -325,13 +326,14 @@ static void count(struct hearth_engine *g, const struct tick *s, uint32_t answer
     g->stats.n_prompt_tokens += s->n_new;
     g->stats.n_answer_tokens += answers;
     g->stats.n_guessed += s->n_guessed;
+    g->stats.n_head_guessed += s->n_headed;
     g->stats.n_right += s->n_right;
     lock_give(&g->lock);
 }
 
 static int compute(struct hearth_engine *g, struct tick *s, struct err *err)
 {
-    s->n = s->n_plain = s->n_new = s->n_guessed = s->n_right = s->n_rows = 0;
+    s->n = s->n_plain = s->n_new = s->n_guessed = s->n_headed = s->n_right = s->n_rows = 0;
     int rc = plan_step(g, s, err);
     return rc < 0 ? rc : evaluate(g, s, err);
 }

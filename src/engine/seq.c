@@ -32,8 +32,10 @@ int seq_open(struct seq *s, struct kv_pool *pool, const struct seq_options *o, s
         s->data[c] = mem_new_array(uint8_t *, s->n_page + 1);
         if (!s->page[c] || !s->data[c]) return no_memory(err);
     }
+    const uint32_t width = pool->graph->n_kept;
+    if (width && !(s->kept = mem_new((size_t)KEPT_ROWS * width, sizeof *s->kept))) return no_memory(err);
     s->view = (struct kv_view){ .page = { s->data[0], s->data[1] }, .k_at = s->layout->k_at, .v_at = s->layout->v_at,
-                                .k_type = type[0], .v_type = type[1] };
+                                .k_type = type[0], .v_type = type[1], .kept = s->kept };
     return 0;
 }
 
@@ -54,6 +56,7 @@ static void cut(struct seq *s, uint32_t n)
     for (uint32_t i = (n + KV_PAGE - 1) / KV_PAGE; i < s->n_page; i++)
         for (int c = 0; c < N_KV_CLASS; c++)
             if (s->page[c][i]) put_page(s, c, i, NULL);
+    s->n_kept = s->n < n + s->n_kept ? n + s->n_kept - s->n : 0;
     s->n = n;
     if (s->n_saved > n) s->n_saved = 0;
     if (s->n_published > n) s->n_published = 0;
@@ -139,6 +142,7 @@ void seq_release(struct seq *s)
         mem_free(s->data[c]);
     }
     mem_free(s->ids);
+    mem_free(s->kept);
     *s = (struct seq){ 0 };
 }
 
@@ -190,6 +194,12 @@ static bool adopt(struct seq *s, const struct prefix_hit *hit, const int32_t *id
     return own_page(s, KV_FULL, pages - 1) && own_page(s, KV_WINDOW, pages - 1);
 }
 
+/* The state of the last token is only known once that was evaluated again. */
+static void step_back(struct seq *s)
+{
+    if (s->kept && s->n && !s->n_kept && !has_state(s) && !s->layout->bytes[KV_WINDOW]) cut(s, s->n - 1);
+}
+
 int seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err)
 {
     uint32_t common = 0;
@@ -208,6 +218,7 @@ int seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err)
         if (own < s->n && own && has_state(s)) memcpy(s->state->data, s->saved->data, s->layout->bytes[KV_STATE]);
         cut(s, own);
     }
+    if (good) step_back(s);
     lock_give(&s->pool->lock);
     return good ? 0 : no_pages(s, err);
 }
@@ -224,6 +235,12 @@ uint32_t seq_save_at(const struct seq *s, uint32_t n)
 
 int seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err)
 {
+    s->view.before = s->n_kept > 0;
+    if (s->kept && s->n && !s->n_kept && has_state(s)) {          /* page and all are new behind a saved state */
+        const uint32_t width = s->pool->graph->n_kept;
+        memset(s->kept + (size_t)((s->n - 1) % KEPT_ROWS) * width, 0, width * sizeof *s->kept);
+        s->view.before = true;
+    }
     lock_take(&s->pool->lock);
     bool good = own_state(s);
     for (uint32_t i = s->n / KV_PAGE; good && i * KV_PAGE < s->n + T; i++)
@@ -249,6 +266,7 @@ void seq_advance(struct seq *s, const int32_t *ids, uint32_t T)
 {
     memcpy(s->ids + s->n, ids, T * sizeof *ids);
     s->n += T;
+    if (s->kept) s->n_kept = s->n_kept + T < KEPT_ROWS / 2 ? s->n_kept + T : KEPT_ROWS / 2;    /* the others are for guesses */
     if (s->view.save_at) s->n_saved = (uint32_t)s->view.save_at;
     s->view.save_at = 0;
     /* A page more than needed, so that a step back stays possible. */
@@ -274,6 +292,8 @@ int seq_fork(struct seq *to, const struct seq *from, struct err *err)
         memcpy(to->ids, from->ids, from->n * sizeof *from->ids);
         to->n = from->n;
         to->window_from = from->window_from;
+        to->n_kept = from->n_kept;
+        if (to->kept) memcpy(to->kept, from->kept, (size_t)KEPT_ROWS * to->pool->graph->n_kept * sizeof *to->kept);
         if (has_state(to)) memcpy(to->state->data, from->state->data, from->layout->bytes[KV_STATE]);
     }
     lock_give(&to->pool->lock);

@@ -22,6 +22,8 @@ struct seq {
     uint32_t window_from;             /* pages of windows below are gone */
     struct kv_page *state, *saved;    /* after n tokens; after n_saved; NULL: not yet, or the model has none */
     uint32_t n_saved, n_published;    /* 0: nothing; the last state that the cache was given */
+    float *kept;                      /* view.kept, owned */
+    uint32_t n_kept;                  /* states of the last so many tokens are there */
     struct kv_view view;
 };
 

@@ -11,8 +11,11 @@
 #include "base/os.h"
 #include "text/ngram.h"
 
-/* DRAFTED: guesses of another model.  When these do not pay they are tried again now and then, for texts change. */
-enum { N_MATCH = 4, DRAFTED = N_MATCH, N_KIND, TRY_AGAIN = 100, FIRST_DRAFT = 3 };
+/* DRAFTED: guesses of another model; HEADED: of the model's own head.  When these do not pay they are tried again now and then,
+ * for texts change. */
+enum { N_MATCH = 4, DRAFTED = N_MATCH, HEADED, N_KIND, TRY_AGAIN = 100, FIRST_DRAFT = 3, FIRST_HEADED = 2 };
+
+enum { MOST_OFFERS = 64 };
 
 struct hearth_speculator {
     struct ngram ngram;
@@ -24,11 +27,14 @@ struct hearth_speculator {
     int32_t guess[HEARTH_MAX_DRAFT];  /* [n_guess] how the text would go on at `at` */
     size_t n_guess, at;
     int kind;                         /* of these guesses */
-    const struct hearth_model *m;
+    struct hearth_session *own;       /* whose text it is, */
+    const struct hearth_model *m;     /* and its model */
+    int whom;                         /* HEARTH_GUESS_* */
     struct hearth_session *draft;     /* borrowed, or NULL */
     bool ask;                         /* what was looked for last is the other model's to say */
-    double draft_ns;                  /* a guess of it takes; 0: not seen */
-    uint32_t idle;                    /* steps since it was last asked */
+    double draft_ns, head_ns;         /* a guess of it, of the head takes; 0: not seen */
+    uint32_t idle, head_idle;         /* steps since it was last asked, since the head was */
+    float *row;                       /* of logits, for the head; NULL: others have some, or it has not been asked */
 };
 
 /* ---- what steps cost ---- */
@@ -67,8 +73,6 @@ double pace_cost(const struct pace *p, uint32_t n_answers, uint32_t k)
     return known + slope * (k - at);
 }
 
-enum { MOST_OFFERS = 64 };
-
 void offers_share(const struct pace *p, uint32_t n_answers, const struct offer *o, uint32_t n, uint32_t most, uint32_t *k)
 {
     double chance[MOST_OFFERS], tokens = n_answers, extra = 0, best = 1.1 * n_answers;
@@ -98,37 +102,42 @@ void offers_share(const struct pace *p, uint32_t n_answers, const struct offer *
 
 static int kind_of(size_t match) { return match <= 2 ? 0 : match <= 4 ? 1 : match <= 8 ? 2 : 3; }
 
-int speculator_new(struct hearth_speculator **out, const struct hearth_model *m, uint32_t n_max, uint32_t limit,
-                   uint32_t n_draft, struct err *err)
+int speculator_new(struct hearth_speculator **out, struct hearth_session *s, uint32_t limit, uint32_t n_draft, struct err *err)
 {
+    const struct hearth_model *m = s->m;
     *out = NULL;
     if (n_draft > HEARTH_MAX_DRAFT)
         return err_set(err, ERR_ARG, "guesses of %u tokens are too long; at most %d", n_draft, HEARTH_MAX_DRAFT);
     struct hearth_speculator *p = mem_new(1, sizeof *p);
-    if (!p || !ngram_open(&p->ngram, n_max)) {
+    if (!p || !ngram_open(&p->ngram, s->q.n_max)) {
         mem_free(p);
         return err_set(err, ERR_NOMEM, "out of memory for guesses");
     }
+    p->own = s;
     p->m = m;
+    p->whom = HEARTH_GUESS_ALL;
     p->possible = !m->variant[V_TEXT].graph->n_state && limit;
     p->fixed = n_draft != 0;
     p->limit = n_draft && n_draft < limit ? n_draft : limit;
     if (p->limit > HEARTH_MAX_DRAFT) p->limit = HEARTH_MAX_DRAFT;
-    for (int i = 0; i < N_KIND; i++) p->right[i] = 0.2 + 0.15 * i;     /* of another model's guesses 0.8 */
+    for (int i = 0; i < N_KIND; i++) p->right[i] = 0.2 + 0.15 * i;     /* of another model's guesses 0.8, */
+    p->right[HEADED] = 0.8;                                            /* and of the head's */
     *out = p;
     return 0;
 }
 
-int hearth_speculator_open(struct hearth_speculator **out, const struct hearth_session *s, uint32_t n_draft,
-                           struct hearth_error *e)
+int hearth_speculator_open(struct hearth_speculator **out, struct hearth_session *s, uint32_t n_draft, struct hearth_error *e)
 {
-    return speculator_new(out, s->m, s->q.n_max, s->n_logits - 1, n_draft, err_of(e));
+    return speculator_new(out, s, s->n_logits - 1, n_draft, err_of(e));
 }
+
+void hearth_speculator_ask(struct hearth_speculator *p, int whom) { p->whom = whom ? whom : HEARTH_GUESS_ALL; }
 
 void hearth_speculator_close(struct hearth_speculator *p)
 {
     if (!p) return;
     ngram_close(&p->ngram);
+    mem_free(p->row);
     mem_free(p);
 }
 
@@ -180,6 +189,7 @@ void speculator_look(struct hearth_speculator *p, const int32_t *ids, size_t n, 
     p->ask = false;
     if (!p->possible || n > p->ngram.cap) return;
     learn(p, ids, n);
+    if (!(p->whom & HEARTH_GUESS_TEXT)) return;
     ngram_learn(&p->ngram, ids, n);
     size_t place = ngram_find(&p->ngram, ids, &match);
     if (!place) return;
@@ -195,7 +205,7 @@ void speculator_look_further(struct hearth_speculator *p, uint32_t n, uint32_t m
 {
     *out = (struct offer){ 0 };
     const struct hearth_session *d = p->draft;
-    if (!p->possible || !d) return;
+    if (!p->possible || !d || !(p->whom & HEARTH_GUESS_DRAFT)) return;
     if (most > p->limit) most = p->limit;
     if (n + most > d->q.n_max) most = n < d->q.n_max ? d->q.n_max - n : 0;
     if (!p->fixed && !(step_ns > 0)) return;                  /* there is nothing yet to compare with */
@@ -207,6 +217,77 @@ void speculator_look_further(struct hearth_speculator *p, uint32_t n, uint32_t m
     out->least = p->fixed ? most : !known ? FIRST_DRAFT : p->idle >= TRY_AGAIN ? 1 : 0;
 }
 
+/* ---- the model's own head ---- */
+
+void speculator_look_ahead(struct hearth_speculator *p, const int32_t *ids, size_t n, uint32_t most, double each,
+                           struct offer *out)
+{
+    *out = (struct offer){ 0 };
+    const struct seq *q = &p->own->q;
+    const bool there = p->possible && engine_guesses(p->m) && (p->whom & HEARTH_GUESS_HEAD) && n > 1 && q->n == n - 1 &&
+                       engine_can_guess(q) && q->ids[q->n - 1] == ids[n - 2];
+    if (!there) return;
+    if (most > p->limit) most = p->limit;
+    out->right = p->right[HEADED];
+    out->each = each;
+    out->most = most;
+    out->least = p->fixed ? most : !(each > 0) ? FIRST_HEADED : p->head_idle >= TRY_AGAIN ? 1 : 0;
+    p->head_idle++;
+}
+
+bool offer_of_head(const struct offer *text, const struct offer *head)
+{
+    if (text->least) return false;                            /* so many are asked for, whoever guesses */
+    return head->most && (!text->most || head->least || head->right > text->right);
+}
+
+static int32_t likeliest(const float *z, uint32_t n)
+{
+    uint32_t best = 0;
+    for (uint32_t v = 1; v < n; v++)
+        if (z[v] > z[best]) best = v;
+    return (int32_t)best;
+}
+
+void speculators_ask(struct ahead *a, uint32_t n, float *rows, double *ns)
+{
+    struct hearth_model *m = a[0].p->own->m;
+    struct ahead_item item[MOST_OFFERS];
+    uint32_t of[MOST_OFFERS], most = 0, d = 0;
+    const uint64_t start = os_now_ns();
+    int rc = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        a[i].made = 0;
+        if (a[i].k > most) most = a[i].k;
+    }
+    for (; d < most && rc == 0; d++) {
+        uint32_t k = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            if (a[i].k <= d) continue;
+            struct hearth_session *s = a[i].p->own;
+            item[k] = (struct ahead_item){ .q = &s->q, .adapt = &s->adaption.set, .ahead = d,
+                                           .logits = rows + (size_t)k * m->h.n_vocab,
+                                           .token = d ? a[i].out[d - 1] : a[i].ids[a[i].n - 1] };
+            of[k++] = i;
+        }
+        lock_take(&m->lock);
+        rc = engine_guess(m, item, k, NULL);
+        lock_give(&m->lock);
+        for (uint32_t j = 0; j < k && rc == 0; j++) a[of[j]].out[a[of[j]].made++] = likeliest(item[j].logits, m->h.n_vocab);
+    }
+    if (d && rc == 0) *ns += (*ns > 0 ? 0.2 : 1) * ((double)(os_now_ns() - start) / d - *ns);
+    for (uint32_t i = 0; i < n; i++) {
+        struct hearth_speculator *p = a[i].p;
+        memcpy(p->guess, a[i].out, a[i].made * sizeof *p->guess);
+        p->n_guess = a[i].made;
+        p->at = a[i].n;
+        p->kind = HEADED;
+        if (a[i].made) p->head_idle = 0;
+    }
+}
+
+/* ---- another model ---- */
+
 /* The likeliest tokens that the other model sees behind the text. */
 static size_t ask_draft(struct hearth_speculator *p, const int32_t *ids, size_t n, int32_t *out, size_t k)
 {
@@ -217,10 +298,7 @@ static size_t ask_draft(struct hearth_speculator *p, const int32_t *ids, size_t 
     int rc = hearth_session_sync(d, ids, n, NULL);
     if (n - hearth_session_n_kept(d) > HEARTH_MAX_DRAFT + 1) start = os_now_ns();     /* a prompt is read once */
     while (rc == 0 && i < k) {
-        const float *z = hearth_session_logits(d);
-        int32_t best = 0;
-        for (uint32_t v = 1; v < p->m->h.n_vocab; v++)
-            if (z[v] > z[best]) best = (int32_t)v;
+        int32_t best = likeliest(hearth_session_logits(d), p->m->h.n_vocab);
         p->guess[i] = out[i] = best;
         if (++i < k) rc = hearth_session_append(d, &best, 1, NULL);
     }
@@ -243,9 +321,18 @@ size_t speculator_take(struct hearth_speculator *p, const int32_t *ids, size_t n
 size_t hearth_speculator_draft(struct hearth_speculator *p, const int32_t *ids, size_t n, int32_t *out, size_t most)
 {
     const uint32_t all = most < HEARTH_MAX_DRAFT ? (uint32_t)most : HEARTH_MAX_DRAFT;
-    struct offer o;
+    const double step_ns = p->pace.step_ns;
+    struct offer o, head;
     uint32_t k;
     speculator_look(p, ids, n, all, &o);
+    speculator_look_ahead(p, ids, n, all, step_ns > 0 ? p->head_ns / step_ns : 0, &head);
+    if (offer_of_head(&o, &head)) {
+        offers_share(&p->pace, 1, &head, 1, all, &k);
+        if (k && !p->row) p->row = mem_new_array(float, p->m->h.n_vocab);
+        struct ahead a = { .p = p, .ids = ids, .n = (uint32_t)n, .k = k, .out = out };
+        if (k && p->row) speculators_ask(&a, 1, p->row, &p->head_ns);
+        if (a.made) return a.made;
+    }
     offers_share(&p->pace, 1, &o, 1, all, &k);
     if (!k && n <= p->ngram.cap) {
         speculator_look_further(p, (uint32_t)n, all, p->pace.step_ns, &o);

@@ -26,15 +26,24 @@ struct offer {
  * tenth more than without guesses. */
 void offers_share(const struct pace *p, uint32_t n_answers, const struct offer *o, uint32_t n, uint32_t most, uint32_t *k);
 
-/* For texts of at most n_max tokens; n_draft: hearth_speculator_open. */
-int  speculator_new(struct hearth_speculator **out, const struct hearth_model *m, uint32_t n_max, uint32_t limit,
-                    uint32_t n_draft, struct err *err);
+/* For the text of s, which is borrowed: its model, its sequence and its adapters are looked at.  n_draft: as of
+ * hearth_speculator_open. */
+int  speculator_new(struct hearth_speculator **out, struct hearth_session *s, uint32_t limit, uint32_t n_draft, struct err *err);
 /* Whether d's tokens are m's. */
 int  speculator_fits(const struct hearth_model *m, const struct hearth_model *d, struct err *err);
 void speculator_draft_with(struct hearth_speculator *p, struct hearth_session *draft);
 /* What it has for the text, by itself and by the other model; most 0: nothing.  step_ns: what a step takes without guesses. */
 void speculator_look(struct hearth_speculator *p, const int32_t *ids, size_t n, uint32_t most, struct offer *out);
 void speculator_look_further(struct hearth_speculator *p, uint32_t n, uint32_t most, double step_ns, struct offer *out);
+/* The same by the model's head, whose guesses take `each` steps (0: not known).  After speculator_look. */
+void speculator_look_ahead(struct hearth_speculator *p, const int32_t *ids, size_t n, uint32_t most, double each,
+                           struct offer *out);
+/* The better of the two for one answer: true: that of the head. */
+bool offer_of_head(const struct offer *text, const struct offer *head);
+/* Asks the head for a[i].k tokens behind each text, of different sequences of one model, all in common steps; a[i].made of them
+ * come, fewer when there are no pages.  rows: [n][n_vocab].  *ns becomes what a step of it takes. */
+struct ahead { struct hearth_speculator *p; const int32_t *ids; uint32_t n, k, made; int32_t *out; };
+void speculators_ask(struct ahead *a, uint32_t n, float *rows, double *ns);
 /* The first k of what was looked for last; returns how many there are. */
 size_t speculator_take(struct hearth_speculator *p, const int32_t *ids, size_t n, uint32_t k, int32_t *out);
 

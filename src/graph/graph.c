@@ -102,6 +102,28 @@ struct op *graph_op(struct graph *g, enum op_kind kind, vid in0, vid in1, vid ou
     return o;
 }
 
+static vid root_of(const struct graph *g, vid v) { return v >= 0 && g->value[v].base >= 0 ? g->value[v].base : v; }
+
+void graph_prune(struct graph *g, uint32_t from)
+{
+    bool *needed = arena_new(&g->arena, bool, g->n_value), *stays = arena_new(&g->arena, bool, g->n_op);
+    if (!needed || !stays) {
+        g->bad = true;
+        return;
+    }
+    for (uint32_t i = g->n_op; i-- > from;) {
+        const struct op *o = &g->op[i];
+        const vid out = root_of(g, o->out), out2 = root_of(g, o->out2);
+        stays[i] = o->kind == OP_KV || o->kind == OP_KEEP || (out >= 0 && needed[out]) || (out2 >= 0 && needed[out2]);
+        for (int k = 0; stays[i] && k < 2; k++)
+            if (o->in[k] >= 0) needed[root_of(g, o->in[k])] = true;
+    }
+    uint32_t n = from;
+    for (uint32_t i = from; i < g->n_op; i++)
+        if (stays[i]) g->op[n++] = g->op[i];
+    g->n_op = n;
+}
+
 void graph_windows(struct graph *g)
 {
     for (uint32_t l = 0; l < g->n_layer; l++) {

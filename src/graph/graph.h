@@ -103,6 +103,7 @@ struct graph {
     } *kv;
     uint32_t window;          /* the widest of the windows; 0: there are none */
     uint32_t n_state;         /* floats of recurrent state that a sequence has beside it */
+    uint32_t n_kept;          /* width of the states that KEEP keeps; 0: none */
 };
 
 int  graph_open(struct graph **out, uint32_t n_layer, struct err *err);
@@ -114,6 +115,8 @@ vid  graph_view(struct graph *g, vid base, uint32_t col, uint32_t width);
 void graph_windows(struct graph *g);
 /* Room for n floats of a sequence's recurrent state; the offset is a multiple of 16. */
 uint32_t graph_state(struct graph *g, uint64_t n);
+/* Forgets the operations from `from` on that nothing of KV and KEEP needs. */
+void graph_prune(struct graph *g, uint32_t from);
 /* Appends; the returned pointer is valid until the next call.  In-place operations pass out = in0. */
 struct op *graph_op(struct graph *g, enum op_kind kind, vid in0, vid in1, vid out);
 
@@ -202,7 +205,7 @@ struct params {
 
 /* The cache of one sequence.  A page holds KV_PAGE positions of all layers of its class: those that look everywhere, or those
  * with a window, whose old pages may be gone.  Layer l's keys begin k_at[l] bytes behind page[class][position / KV_PAGE]. */
-enum { KV_PAGE = 64 };
+enum { KV_PAGE = 64, KEPT_ROWS = 32 };
 enum kv_class { KV_FULL, KV_WINDOW, N_KV_CLASS };
 struct kv_view {
     uint8_t *const *page[N_KV_CLASS];
@@ -211,6 +214,8 @@ struct kv_view {
     float *state;                     /* [n_state] recurrent state, taken as zero before position 0 */
     float *saved;                     /* gets the state before position save_at, when save_at > 0 and that is passed; or NULL */
     int64_t save_at;
+    float *kept;                      /* [KEPT_ROWS][n_kept] that of position p in row p % KEPT_ROWS; NULL: there are none */
+    bool before;                      /* the one before this batch is among them */
     int64_t end;                      /* bidirectional attention: positions 0 .. end - 1 are all in this batch; 0: causal */
 };
 

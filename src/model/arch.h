@@ -98,6 +98,7 @@ struct hparams {
     int rank_pooling;                        /* what the classifier reads; 0: an encoder's first position, else the last */
     int32_t rank_act;                        /* ACT_* behind the classifier's first layer */
     const char *final_norm;                  /* before the head, or NULL */
+    bool guesses;                            /* block n_layer guesses the token behind the next one */
 };
 
 enum { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST, POOL_RANK };   /* numbers of the file's pooling_type */
@@ -135,7 +136,8 @@ int64_t hparam_item(const struct gguf *g, const char *key, uint32_t i);
 
 /* For setups: how the file says that experts are chosen and shared (softmax, no norm, scale 1 where it does not). */
 void hparams_routing(struct hparams *h, const struct gguf *g);
-/* For setups: the last nextn_predict_layers of the blocks only guess further tokens; they are left out. */
+/* For setups: the last nextn_predict_layers of the blocks only guess further tokens; they are no layers of the model.  The first
+ * of them becomes its head for guesses where the file has all of it. */
 void hparams_skip_nextn(struct hparams *h, const struct gguf *g);
 
 /* ---- building (build.c) ---- */
@@ -171,13 +173,20 @@ void moe(struct builder *b, vid scored);
 bool has_tensor(const struct builder *b, const char *name);      /* "attn_q_norm": its weight, in this layer */
 
 /* What a graph gives for each wanted row: logits (LONG: with LongRoPE's factors for long contexts), the hidden state after the
- * last norm, or what the model's head for whole texts makes of a pooled state (its INPUT). */
-enum graph_kind { GRAPH_TEXT, GRAPH_TEXT_LONG, GRAPH_STATES, GRAPH_HEAD };
+ * last norm, what the model's head for whole texts makes of a pooled state (its INPUT), or the logits of its head for guesses. */
+enum graph_kind { GRAPH_TEXT, GRAPH_TEXT_LONG, GRAPH_STATES, GRAPH_HEAD, GRAPH_NEXT };
 /* gguf and h must outlive the graph.  *out is the caller's (graph_close). */
 int model_graph(struct graph **out, const struct arch *a, const struct hparams *h, const struct gguf *g,
                 enum graph_kind kind, struct err *err);
 /* The head projects embeddings; other heads rank. */
 bool model_has_dense(const struct gguf *g);
+
+/* In a builder at il = n_layer: b->x = what the head for guesses makes of the text's tokens and the states of those before them
+ * (b->cur, < 0: all of them are kept ones); and of b->x, its states (b->cur). */
+void next_input(struct builder *b);
+void next_output(struct builder *b);
+/* The head's matrix and what is done to logits, of b->cur: `own` where the file has it, else the model's. */
+void logits_of(struct builder *b, const char *own);
 
 /* ---- steps (steps_*.c) ---- */
 typedef void step_fn(struct builder *b, const struct step *s);

@@ -136,12 +136,12 @@ static void own_id(struct builder *b, uint32_t op)
     b->g->op[op].w = w;
 }
 
-static void head(struct builder *b)
+void logits_of(struct builder *b, const char *own)
 {
     const struct hparams *h = b->h;
-    bool tied = !gguf_tensor(b->gguf, "output.weight");
+    bool other = own && has_tensor(b, own), tied = !other && !gguf_tensor(b->gguf, "output.weight");
     const uint32_t first = b->g->n_op;
-    vid logits = matmul(b, b->cur, tied ? "/token_embd" : "/output", h->n_embd, h->n_vocab);
+    vid logits = matmul(b, b->cur, other ? own : tied ? "/token_embd" : "/output", h->n_embd, h->n_vocab);
     if (logits < 0) return;
     if (tied) own_id(b, first);
     const struct weight *bias = tied ? bind(b, "/output", "bias", (uint64_t[]){ h->n_vocab, 0, 0 }, false) : NULL;
@@ -197,19 +197,64 @@ static void pooled_head(struct builder *b)
     if (b->rc == 0) b->cur = matmul(b, b->cur, "/cls.output", D, n);
 }
 
-static void body(struct builder *b)
+static void layer(struct builder *b)
+{
+    const struct hparams *h = b->h;
+    bool recurrent = h->recurrent[b->il];
+    if (!recurrent) b->g->kv[b->il] = (struct kv_layer){ .n_kv = h->n_kv[b->il], .dk = h->dk, .dv = h->dv };
+    const struct step *s = recurrent ? h->recurrent_layer : b->arch->layer;
+    for (; s->kind != S_END && b->rc == 0; s++) step_table[s->kind](b, s);
+}
+
+/* What the head for guesses must have of every token, whether it is asked or not: its keys and values. */
+static void next_keys(struct builder *b)
+{
+    const uint32_t first = b->g->n_op;
+    const vid x = b->x;
+    step_norm(b, &(struct step){ S_NORM, b->h->final_norm });
+    const vid states = b->cur;
+    next_input(b);
+    if (b->rc == 0) layer(b);
+    if (b->rc < 0) return;
+    graph_op(b->g, OP_KEEP, states, -1, -1);
+    b->g->n_kept = b->h->n_embd;
+    for (uint32_t i = first; i < b->g->n_op; i++)
+        if (b->g->op[i].kind == OP_KV) b->g->op[i].n[1] = 1;
+    graph_prune(b->g, first);
+    b->x = x;
+}
+
+static void body(struct builder *b, bool text)
 {
     const struct hparams *h = b->h;
     embed(b);
     if (b->rc == 0) rope_tables(b);
     for (b->il = 0; b->il < h->n_layer && b->rc == 0; b->il++) {
-        bool recurrent = h->recurrent[b->il];
-        if (!recurrent) b->g->kv[b->il] = (struct kv_layer){ .n_kv = h->n_kv[b->il], .dk = h->dk, .dv = h->dv };
-        const struct step *s = recurrent ? h->recurrent_layer : b->arch->layer;
-        for (; s->kind != S_END && b->rc == 0; s++) step_table[s->kind](b, s);
+        layer(b);
         if (b->rc == 0) graph_op(b->g, OP_STEER, b->x, -1, b->x)->n[0] = (int32_t)b->il;
     }
+    if (b->rc == 0 && text && h->guesses) next_keys(b);
     if (b->rc == 0) states(b);
+}
+
+/* The head for guesses, for one token of each sequence. */
+static void next(struct builder *b)
+{
+    b->il = b->h->n_layer;
+    b->cur = -1;
+    rope_tables(b);
+    if (b->rc == 0) next_input(b);
+    if (b->rc == 0) layer(b);
+    for (uint32_t i = 0; i < b->g->n_op; i++)
+        if (b->g->op[i].kind == OP_ATTN) b->g->op[i].n[2] = 1;
+    if (b->rc == 0) next_output(b);
+    if (b->rc < 0) return;
+    graph_op(b->g, OP_KEEP, b->cur, -1, -1);
+    b->g->n_kept = b->h->n_embd;
+    const vid wanted = graph_value(b->g, ROWS_OUT, b->h->n_embd);
+    graph_op(b->g, OP_ROWS, b->cur, -1, wanted);
+    b->cur = wanted;
+    logits_of(b, "nextn.shared_head_head");
 }
 
 int model_graph(struct graph **out, const struct arch *a, const struct hparams *h, const struct gguf *g,
@@ -217,12 +262,14 @@ int model_graph(struct graph **out, const struct arch *a, const struct hparams *
 {
     *out = NULL;
     struct builder b = { .gguf = g, .arch = a, .h = h, .long_context = kind == GRAPH_TEXT_LONG, .err = err };
-    b.rc = graph_open(&b.g, h->n_layer, err);
+    const bool text = kind == GRAPH_TEXT || kind == GRAPH_TEXT_LONG;
+    b.rc = graph_open(&b.g, h->n_layer + (h->guesses && (text || kind == GRAPH_NEXT)), err);
     if (b.rc < 0) return b.rc;
     b.g->n_slot = h->n_expert_used;
     if (kind == GRAPH_HEAD) pooled_head(&b);
-    else body(&b);
-    if (b.rc == 0 && (kind == GRAPH_TEXT || kind == GRAPH_TEXT_LONG)) head(&b);
+    else if (kind == GRAPH_NEXT) next(&b);
+    else body(&b, text);
+    if (b.rc == 0 && text) logits_of(&b, NULL);
     if (b.rc == 0) graph_windows(b.g);
     if (b.rc == 0 && b.g->bad) b.rc = err_set(err, ERR_NOMEM, "%s: out of memory", gguf_path(g));
     if (b.rc < 0) {

@@ -140,8 +140,15 @@ void hparams_routing(struct hparams *h, const struct gguf *g)
 void hparams_skip_nextn(struct hparams *h, const struct gguf *g)
 {
     uint32_t n = 0;
+    static const char *const part[] = { "eh_proj", "enorm", "hnorm" };
     hparam_u32(g, "nextn_predict_layers", &n);
     h->n_layer -= n < h->n_layer ? n : h->n_layer;                /* none left: refused by check_layers */
+    h->guesses = n && h->n_layer;
+    for (int i = 0; i < 3; i++) {                                 /* files may be without */
+        char name[64];
+        fmt_into(name, sizeof name, "blk.%u.nextn.%s.weight", h->n_layer, part[i]);
+        h->guesses &= gguf_tensor(g, name) != NULL;
+    }
 }
 
 static void read_embedding(struct hparams *h, const struct gguf *g)
@@ -185,7 +192,7 @@ static int check_layers(const struct hparams *h, const struct gguf *g, struct er
 {
     const struct route *r = &h->route;
     if (!h->n_layer) return err_set(err, ERR_FORMAT, "%s: key nextn_predict_layers leaves no layer", gguf_path(g));
-    for (uint32_t i = 0; i < h->n_layer; i++)
+    for (uint32_t i = 0; i < h->n_layer + h->guesses; i++)
         if (!h->n_kv[i] && !h->recurrent[i])
             return err_set(err, ERR_FORMAT, "%s: layer %u has no kv heads (key attention.head_count_kv)", gguf_path(g), i);
     if (!isfinite(h->attn_scale) || !isfinite(h->logit_scale) || !isfinite(h->embed_scale) || !(h->eps >= 0))

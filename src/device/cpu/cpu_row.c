@@ -92,9 +92,13 @@ static void rope(const struct run *r, const struct op *o, size_t t)
 }
 
 /* The cache's layout is [kv head][position][number], a row's is [kv head][number]. */
+/* The first of its sequence in the batch. */
+static bool is_first(const struct params *v, size_t t) { return !t || v->seq[t] != v->seq[t - 1]; }
+
 static void kv_row(const struct run *r, const struct op *o, size_t t)
 {
     const struct kv_view *kv = &r->v->kv[r->v->seq[t]];
+    if (o->n[1] && is_first(r->v, t) && !kv->before) return;
     const struct kv_layer *l = &r->p->kv[o->n[0]];
     uint8_t *page = kv->page[kv_class_of(l)][r->v->pos[t] / KV_PAGE];
     const size_t slot = (size_t)(r->v->pos[t] % KV_PAGE);
@@ -350,8 +354,37 @@ static void observe(const struct run *r, const struct op *o)
             who->see(who->arg, o->w, (uint32_t)e, float_row(r, o->in[0], (size_t)row[i]));
 }
 
+static float *kept_row(const struct run *r, size_t t, int64_t pos, size_t width)
+{
+    return r->v->kv[r->v->seq[t]].kept + (size_t)(pos % KEPT_ROWS) * width;
+}
+
+static void before(const struct run *r, const struct op *o)
+{
+    const size_t n = r->p->value[o->out].width;
+    for (size_t t = 0; t < r->v->T; t++) {
+        const bool first = o->in[0] < 0 || is_first(r->v, t), known = !first || r->v->kv[r->v->seq[t]].before;
+        const float *x = !first ? float_row(r, o->in[0], t - 1) : known ? kept_row(r, t, r->v->pos[t] - 1, n) : NULL;
+        if (x) memcpy(float_row(r, o->out, t), x, n * sizeof *x);
+        else memset(float_row(r, o->out, t), 0, n * sizeof *x);
+    }
+}
+
+static void keep(const struct run *r, const struct op *o)
+{
+    const size_t n = r->p->value[o->in[0]].width;
+    const struct params *v = r->v;
+    for (size_t t = 0; t < v->T; t++)
+        if (t + KEPT_ROWS >= v->T || v->seq[t + KEPT_ROWS] != v->seq[t])
+            memcpy(kept_row(r, t, v->pos[t], n), float_row(r, o->in[0], t), n * sizeof(float));
+}
+
 void cpu_one(const struct run *r, const struct op *o)
 {
-    if (o->kind == OP_OBSERVE) observe(r, o);
-    else sort(r, o);
+    switch (o->kind) {
+    case OP_OBSERVE: observe(r, o); return;
+    case OP_BEFORE: before(r, o); return;
+    case OP_KEEP: keep(r, o); return;
+    default: sort(r, o); return;
+    }
 }

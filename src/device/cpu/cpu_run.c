@@ -152,7 +152,7 @@ static void run_queries(const struct run *r, const struct op *o, size_t t, size_
         .dv = l->dv,
         .v_step = l->v_in_k ? l->dk : 0,
         .pos = r->v->pos[t],
-        .window = o->n[1],
+        .window = o->n[2] ? r->v->pos[t] : o->n[1],
         .end = kv->end,
         .scale = o->f[0],
         .softcap = o->f[1],
