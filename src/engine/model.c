@@ -252,7 +252,7 @@ void engine_grew(struct hearth_model *m, int64_t more)
 {
     atomic_fetch_add(&m->heap, more);
     budget_add(m->budget, more);
-    budget_settle(m->budget);
+    if (more > 0) budget_settle(m->budget);      /* one who goes, to make room, must not send others away as well */
 }
 
 static int too_large(const struct hearth_model *m, struct err *err)
