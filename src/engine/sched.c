@@ -240,7 +240,7 @@ static int open_plans(struct hearth_engine *g, struct err *err)
     lock_take(&g->m->lock);
     const bool adapted = g->m->adaption.set.n > 0;
     for (size_t i = 0; i < sizeof T / sizeof *T && rc == 0; i++) rc = engine_plan(g->m, g->variant, T[i], adapted, &p, err);
-    for (size_t i = 0; i < 2 && rc == 0 && g->rows && engine_guesses(g->m); i++)
+    for (size_t i = 0; i < 2 && rc == 0 && g->guesses && engine_guesses(g->m); i++)
         rc = engine_plan(g->m, &g->m->variant[V_NEXT], T[i], adapted, &p, err);
     lock_give(&g->m->lock);
     return rc;
@@ -272,6 +272,7 @@ int hearth_engine_open(struct hearth_engine **out, struct hearth_model *m, const
     g->last = &g->first;
     atomic_store(&g->refs, 1);
     rc = guesses_open(g, err);
+    if (!m->h.bidirectional) sched_slope(g);
     if (rc == 0) rc = open_plans(g, err);
     if (rc == 0) rc = files_open(g, err);
     if (rc == 0) rc = os_thread_start(&g->thread, serve, g, err);

@@ -114,8 +114,10 @@ struct hearth_engine {
     uint64_t next_age;
     struct hearth_request *dead;      /* all their streams have ended */
     bool ended;                       /* a stream has: one that pauses may go on */
-    double plain_ns, token_ns;        /* a step that only writes; what a token of a prompt adds */
-    float *rows;                      /* [GUESS_ROWS][n_vocab]; NULL: nothing is guessed */
+    double plain_ns, token_ns;        /* a step that only writes; what a token at the beginning of a prompt adds */
+    double token_slope, last_chunk;   /* by how much more one that is one place further on; tokens that went along last */
+    bool guesses;                     /* something may be guessed */
+    float *rows;                      /* [GUESS_ROWS][n_vocab], from the first guess on */
     struct pace pace[MOST_GUESSING + 1];      /* by the number of answers */
     double head_ns[MOST_GUESSING + 1];        /* what a step of the model's head for guesses takes; 0: not seen */
     bool texts_wait;
@@ -178,6 +180,8 @@ void stream_key(const struct hearth_request *r, struct prefix_key *out);
 void sched_step(struct hearth_engine *g);
 /* How many tokens of `ns` each may be added to a step of answers. */
 uint32_t sched_budget(const struct hearth_engine *g, double ns);
+/* Finds out how what is read before a token makes it dearer. */
+void sched_slope(struct hearth_engine *g);
 /* The types of a stream's keys and values: a score's are exact. */
 void sched_types(const struct hearth_request *r, enum dtype out[2]);
 /* Tokens of its text that are not evaluated. */

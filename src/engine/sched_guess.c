@@ -19,10 +19,18 @@ int guesses_open(struct hearth_engine *g, struct err *err)
     if (g->o.draft == m) return err_set(err, ERR_ARG, "%s: a model cannot guess for itself", gguf_path(m->gguf));
     int rc = g->o.draft ? speculator_fits(m, g->o.draft, err) : 0;
     if (rc < 0 || want == HEARTH_SPECULATE_OFF || m->h.bidirectional || m->variant[V_TEXT].graph->n_state) return rc;
+    g->guesses = true;
+    return 0;
+}
+
+/* Logits of guesses; an engine whose texts say nothing of what comes next never needs them.  false: out of memory. */
+static bool rows_there(struct hearth_engine *g)
+{
+    if (g->rows) return true;
     const int64_t before = mem_thread_bytes();
-    g->rows = mem_new((size_t)GUESS_ROWS * m->h.n_vocab, sizeof *g->rows);
+    g->rows = mem_new((size_t)GUESS_ROWS * g->m->h.n_vocab, sizeof *g->rows);
     engine_heap(g->m, before);
-    return g->rows ? 0 : err_set(err, ERR_NOMEM, "out of memory for %d rows of logits", GUESS_ROWS);
+    return g->rows != NULL;
 }
 
 void guesses_close(struct hearth_engine *g)
@@ -37,7 +45,7 @@ int stream_open_guesses(struct stream *x, struct err *err)
 {
     const struct hearth_request *r = x->r;
     const struct hearth_engine *g = r->g;
-    if (!g->rows) return 0;
+    if (!g->guesses) return 0;
     int rc = speculator_new(&x->guesser, &x->s, HEARTH_MAX_DRAFT, (uint32_t)g->o.speculate, err);
     if (rc == 0) hearth_speculator_ask(x->guesser, g->o.guess_by);
     if (rc < 0 || !g->o.draft) return rc;
@@ -82,6 +90,14 @@ static uint32_t affordable(const struct hearth_engine *g, uint32_t n)
     return most;
 }
 
+/* Whether anything is to be guessed, and can be. */
+static bool wanted(struct hearth_engine *g, const uint32_t *k, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (k[i]) return rows_there(g);
+    return false;
+}
+
 /* Those for whom the model's head has the better offer, of[i].most > 0, share it with what the text of the others offers. */
 static void ask_head(struct hearth_engine *g, struct stream **of, const struct offer *text, uint32_t n, uint32_t most)
 {
@@ -98,6 +114,7 @@ static void ask_head(struct hearth_engine *g, struct stream **of, const struct o
         if (!headed[i]) o[i] = text[i];
     }
     offers_share(&g->pace[n], n, o, n, most, k);
+    if (!wanted(g, k, n)) return;
     for (uint32_t i = 0; i < n; i++) {
         struct stream *x = of[i];
         if (headed[i] && k[i])
@@ -117,7 +134,7 @@ void guesses_make(struct hearth_engine *g)
 {
     struct stream *of[MOST_GUESSING];
     struct offer o[MOST_GUESSING];
-    uint32_t k[MOST_GUESSING], most[MOST_GUESSING], n = g->rows ? writers(g, of) : 0, total = 0;
+    uint32_t k[MOST_GUESSING], most[MOST_GUESSING], n = g->guesses ? writers(g, of) : 0, total = 0;
     if (!n) return;
     const uint32_t all = affordable(g, n);
     for (uint32_t i = 0; i < n; i++) {
@@ -135,9 +152,10 @@ void guesses_make(struct hearth_engine *g)
         speculator_look_further(of[0]->guesser, of[0]->n_text, most[0], g->pace[1].step_ns, o);
         offers_share(&g->pace[1], 1, o, 1, all, k);
     }
+    const bool some = wanted(g, k, n);
     for (uint32_t i = 0; i < n; i++) {
         struct stream *x = of[i];
-        x->ahead = (uint32_t)speculator_take(x->guesser, x->text, x->n_text, k[i], x->text + x->n_text);
+        x->ahead = (uint32_t)speculator_take(x->guesser, x->text, x->n_text, some ? k[i] : 0, x->text + x->n_text);
     }
 }
 

@@ -5,8 +5,9 @@
 #include "base/os.h"
 #include "engine/sched.h"
 
-/* Of a prompt, in a step that also writes: at least so many tokens, so that prompts get on. */
-enum { LEAST_CHUNK = 8, FIRST_CHUNK = 32 };
+/* Of texts to embed, between steps that write: at least so many tokens.  Of a prompt, before it is known how long they take, and
+ * how much more than what went well before. */
+enum { LEAST_CHUNK = 8, FIRST_CHUNK = 4 };
 
 /* ---- slots ---- */
 
@@ -96,7 +97,8 @@ static void resume(struct hearth_engine *g)
 
 struct tick {
     struct stream *of[MAX_RUNNING];   /* whose the items are */
-    uint32_t n, n_plain, n_new;       /* items; those that write; tokens of prompts */
+    uint32_t n, n_plain, n_new;       /* items; those that write; tokens of prompts, */
+    double n_cost;                    /* as so many at the beginning of a text */
     uint32_t n_guessed, n_headed, n_right, n_rows;
 };
 
@@ -121,15 +123,30 @@ static void add(struct hearth_engine *g, struct tick *s, struct stream *x, uint3
 
 uint32_t sched_budget(const struct hearth_engine *g, double ns)
 {
-    double n = ns > 0 ? g->o.budget_ms * 1e6 / (g->texts_wait ? 2 : 1) / ns : FIRST_CHUNK;
+    double n = ns > 0 ? g->o.budget_ms * 1e6 / 2 / ns : LEAST_CHUNK;
     return n < LEAST_CHUNK ? LEAST_CHUNK : n < MAX_BATCH ? (uint32_t)n : MAX_BATCH;
 }
 
-static uint32_t chunk_of(const struct hearth_engine *g, const struct tick *s)
+/* Tokens of a prompt behind `depth` others take longer, for they look at them. */
+static double weight_of(const struct hearth_engine *g, double depth) { return 1 + g->token_slope * depth; }
+
+void sched_slope(struct hearth_engine *g)
 {
-    uint32_t most = MAX_BATCH - s->n;
-    if (!s->n) return most;
-    uint32_t n = sched_budget(g, g->token_ns);
+    enum { FAR = 1024 };
+    struct engine_work here, far;
+    engine_work(g->m, &(struct engine_step){ .T = 1, .S = 1, .kv_type = g->o.kv_type, .kv_type_v = g->o.kv_type_v }, &here);
+    engine_work(g->m, &(struct engine_step){ .T = 1, .S = 1, .depth = FAR, .kv_type = g->o.kv_type, .kv_type_v = g->o.kv_type_v },
+                &far);
+    g->token_slope = here.few_macs > 0 ? (far.few_macs / here.few_macs - 1) / FAR : 0;
+}
+
+/* How many tokens, as of the beginning of a text, go along with those that write.  The promise is that nobody waits longer than
+ * twice as long as alone and the budget: two fifths are left for what nobody can foresee. */
+static double chunk_of(const struct hearth_engine *g, const struct tick *s)
+{
+    if (!s->n) return 1e30;
+    const double most = 2 * g->last_chunk + FIRST_CHUNK, budget = 0.6 * g->o.budget_ms * 1e6 + 0.5 * g->plain_ns;
+    double n = g->token_ns > 0 ? budget / (g->texts_wait ? 2 : 1) / g->token_ns : FIRST_CHUNK;
     return n < most ? n : most;
 }
 
@@ -154,14 +171,18 @@ static int plan_step(struct hearth_engine *g, struct tick *s, struct err *err)
         if (x->state == STREAM_RUNS && x->n_answer && stream_pending(x) == 1) add(g, s, x, 1);
     }
     s->n_plain = s->n;
-    uint32_t left = chunk_of(g, s);
-    for (uint32_t k = 0; k < g->n_run && left; k++) {
+    const double all = chunk_of(g, s);
+    for (uint32_t k = 0; k < g->n_run && s->n_plain + s->n_new < MAX_BATCH; k++) {
         struct stream *x = g->run[(g->turn + k) % g->n_run];
         if (x->state != STREAM_RUNS || (x->n_answer && stream_pending(x) == 1)) continue;
-        uint32_t n = stream_pending(x) < left ? stream_pending(x) : left;
+        const double weight = weight_of(g, x->s.q.n), left = (all - s->n_cost) / weight;
+        uint32_t n = MAX_BATCH - s->n_plain - s->n_new;
+        if (stream_pending(x) < n) n = stream_pending(x);
+        if (left < n) n = left >= 1 ? (uint32_t)left : !s->n_new;      /* one at least, so that prompts get on */
+        if (!n) break;
         add(g, s, x, n);
-        left -= n;
         s->n_new += n;
+        s->n_cost += n * weight;
     }
     g->turn++;
     return 0;
@@ -183,14 +204,17 @@ static int evaluate(struct hearth_engine *g, const struct tick *s, struct err *e
 static void learn(struct hearth_engine *g, const struct tick *s, double ns)
 {
     const double keep = 0.75;
+    if (s->n_plain && s->n_new) g->last_chunk = s->n_cost;
     if (!s->n_new && s->n_plain <= MOST_GUESSING) pace_learn(&g->pace[s->n_plain], s->n_guessed, ns);
     if (s->n_guessed) return;
     if (!s->n_new) {
         g->plain_ns = g->plain_ns > 0 ? keep * g->plain_ns + (1 - keep) * ns : ns;
         return;
     }
-    double base = s->n_plain ? g->plain_ns : 0, token = ns > base ? (ns - base) / s->n_new : 0;
-    if (s->n_new >= LEAST_CHUNK) g->token_ns = g->token_ns > 0 ? keep * g->token_ns + (1 - keep) * token : token;
+    double base = s->n_plain ? g->plain_ns : 0, token = ns > base ? (ns - base) / s->n_cost : 0;
+    /* Believed at once when they took longer; few tokens say little. */
+    double share = (token > g->token_ns ? keep : 1 - keep) * s->n_new / (s->n_new + FIRST_CHUNK);
+    g->token_ns += (g->token_ns > 0 ? share : 1) * (token - g->token_ns);
 }
 
 /* ---- what comes out ---- */
@@ -333,6 +357,7 @@ static void count(struct hearth_engine *g, const struct tick *s, uint32_t answer
 
 static int compute(struct hearth_engine *g, struct tick *s, struct err *err)
 {
+    s->n_cost = 0;
     s->n = s->n_plain = s->n_new = s->n_guessed = s->n_headed = s->n_right = s->n_rows = 0;
     int rc = plan_step(g, s, err);
     return rc < 0 ? rc : evaluate(g, s, err);
