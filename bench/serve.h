@@ -25,12 +25,29 @@
 static pid_t server;
 static int port;
 static char dir[64];
+static struct { pid_t server; int port; char dir[64]; } aside;         /* a second one, when two are compared in turns */
 
 static inline void die(const char *what)
 {
     fprintf(stderr, "%s\n", what);
     if (server > 0) kill(server, SIGKILL);
+    if (aside.server > 0) kill(aside.server, SIGKILL);
     exit(1);
+}
+
+/* The other one is spoken to from now on. */
+static inline void swap_servers(void)
+{
+    pid_t s = server;
+    int p = port;
+    char d[sizeof dir];
+    memcpy(d, dir, sizeof d);
+    server = aside.server;
+    port = aside.port;
+    memcpy(dir, aside.dir, sizeof dir);
+    aside.server = s;
+    aside.port = p;
+    memcpy(aside.dir, d, sizeof d);
 }
 
 /* ---- the server ---- */

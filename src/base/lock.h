@@ -25,7 +25,7 @@ static inline bool lock_try(struct lock *l)
 
 static inline void lock_give(struct lock *l)
 {
-    if (atomic_exchange(&l->word, 0) == 2) os_wake_all(&l->word);
+    if (atomic_exchange(&l->word, 0) == 2) os_wake_one(&l->word);      /* who takes it then wakes the next */
 }
 
 #endif

@@ -88,5 +88,6 @@ void os_wait(const _Atomic uint32_t *word, uint32_t expect);
 /* At most so many nanoseconds. */
 void os_wait_for(const _Atomic uint32_t *word, uint32_t expect, uint64_t ns);
 void os_wake_all(const _Atomic uint32_t *word);
+void os_wake_one(const _Atomic uint32_t *word);
 
 #endif

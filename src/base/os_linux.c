@@ -226,7 +226,10 @@ void os_wait_for(const _Atomic uint32_t *word, uint32_t expect, uint64_t ns)
     syscall(SYS_futex, (uint32_t *)(uintptr_t)word, FUTEX_WAIT_PRIVATE, expect, &t, NULL, 0);
 }
 
-void os_wake_all(const _Atomic uint32_t *word)
+static void wake(const _Atomic uint32_t *word, int most)
 {
-    syscall(SYS_futex, (uint32_t *)(uintptr_t)word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, (uint32_t *)(uintptr_t)word, FUTEX_WAKE_PRIVATE, most, NULL, NULL, 0);
 }
+
+void os_wake_all(const _Atomic uint32_t *word) { wake(word, INT_MAX); }
+void os_wake_one(const _Atomic uint32_t *word) { wake(word, 1); }

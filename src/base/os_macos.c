@@ -123,3 +123,5 @@ void os_wake_all(const _Atomic uint32_t *word)
 {
     __ulock_wake(UL_COMPARE_AND_WAIT | ULF_WAKE_ALL, (void *)(uintptr_t)word, 0);
 }
+
+void os_wake_one(const _Atomic uint32_t *word) { __ulock_wake(UL_COMPARE_AND_WAIT, (void *)(uintptr_t)word, 0); }

@@ -21,7 +21,16 @@
 #define POLLRDHUP 0
 #endif
 
-enum { BACKLOG = 1024 };
+/* What the system may keep of an answer for one who does not read; it would let that grow to some MB. */
+enum { BACKLOG = 1024, UNREAD = 128 << 10 };
+
+/* Those that are accepted inherit it. */
+static int listen_at(int fd)
+{
+    int bytes = UNREAD;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    return listen(fd, BACKLOG);
+}
 
 static int new_socket(int family, struct err *err)
 {
@@ -56,7 +65,7 @@ int net_listen(struct net_listener *out, const char *host, uint16_t port, struct
     if (six) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     int rc = six ? bind(fd, (struct sockaddr *)&v6, sizeof v6) : bind(fd, (struct sockaddr *)&v4, sizeof v4);
     socklen_t n = six ? sizeof v6 : sizeof v4;
-    if (rc < 0 || listen(fd, BACKLOG) < 0 || getsockname(fd, six ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4, &n) < 0)
+    if (rc < 0 || listen_at(fd) < 0 || getsockname(fd, six ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4, &n) < 0)
         return refused(fd, what, err);
     *out = (struct net_listener){ fd, ntohs(six ? v6.sin6_port : v4.sin_port),
                                   six ? IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) : ntohl(v4.sin_addr.s_addr) >> 24 == 127, false };
@@ -92,7 +101,7 @@ int net_listen_unix(struct net_listener *out, const char *path, struct err *err)
     mode_t old = umask(0177);
     rc = bind(fd, (struct sockaddr *)&a, sizeof a);
     umask(old);
-    if (rc < 0 || chmod(path, 0600) < 0 || listen(fd, BACKLOG) < 0) return refused(fd, path, err);
+    if (rc < 0 || chmod(path, 0600) < 0 || listen_at(fd) < 0) return refused(fd, path, err);
     *out = (struct net_listener){ fd, 0, true, true };
     return 0;
 }

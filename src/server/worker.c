@@ -257,7 +257,7 @@ static void enqueue(struct worker *w, struct task *t)
     /* Only this thread starts others.  One that cannot be started is done without, as the first could be. */
     if (more && os_thread_start(&w->thread[w->n_threads], work, w, NULL) == 0) w->n_threads++;
     atomic_fetch_add(&w->work, 1);
-    os_wake_all(&w->work);
+    os_wake_one(&w->work);                         /* all of them would only be in each other's way */
 }
 
 /* ---- frames ---- */
