@@ -293,6 +293,7 @@ HEARTH_API int hearth_detokenize(const struct hearth_model *m, const int32_t *id
                                  char **text, size_t *n_text, struct hearth_error *e);
 HEARTH_API bool hearth_token_is_end(const struct hearth_model *m, int32_t id);   /* generation stops at it */
 HEARTH_API int32_t hearth_token_bos(const struct hearth_model *m);               /* -1: none */
+HEARTH_API int32_t hearth_token_eos(const struct hearth_model *m);               /* -1: none */
 
 /* Text of a stream of tokens in whole UTF-8 characters. */
 struct hearth_decoder;

@@ -264,6 +264,8 @@ HEARTH_API int hearth_hold_open(struct hearth_hold **out, struct hearth_models *
 HEARTH_API int hearth_hold_wait(struct hearth_hold *h, uint32_t timeout_ms, struct hearth_error *e);
 /* After hearth_hold_wait gave 0, until the hold is closed; requests to the engine end before. */
 HEARTH_API struct hearth_model *hearth_hold_model(struct hearth_hold *h);
+/* The adapters of its load, in their order, at most `most`; how many there are. */
+HEARTH_API size_t hearth_hold_adapters(struct hearth_hold *h, struct hearth_adapter **out, size_t most);
 HEARTH_API struct hearth_engine *hearth_hold_engine(struct hearth_hold *h);
 HEARTH_API void hearth_hold_state(struct hearth_hold *h, struct hearth_model_state *out);
 /* A load that nobody holds any more is broken off.  NULL is fine. */

@@ -303,6 +303,8 @@ static void modelfiles_are_defaults(void **unused)
 #define RENDER ",'_debug_render_only':true}"
 #define USER "'messages':[{'role':'user','content':'hi'}]"
 #define MINE "'messages':[{'role':'system','content':'mine'},{'role':'user','content':'hi'}]"
+#define IDS_10 "5,5,5,5,5,5,5,5,5,5"
+#define IDS_70 IDS_10 "," IDS_10 "," IDS_10 "," IDS_10 "," IDS_10 "," IDS_10 "," IDS_10
 #define SHOT "(user:one)(assistant:two)(user:hi)"
     static const struct asked row[] = {
         { "/api/chat", "{'model':'all'," USER RENDER, 200, "(system:brief)" SHOT },
@@ -324,6 +326,16 @@ static void modelfiles_are_defaults(void **unused)
         { "/completion", "{'model':'coder','prompt':'a','top_k':0}", 200, "'temperature':0.25" },
         { "/v1/chat/completions", "{'model':'all'," USER ",'max_tokens':-1,'ignore_eos':true,'num_ctx':80}", 200,
           "'total_tokens':80," },
+        { "/completion", "{'model':'all','prompt':[" IDS_70 "]}", 400,
+          "'type':'exceed_context_size_error','n_prompt_tokens':70,'n_ctx':64}" },
+        { "/v1/completions", "{'model':'all','prompt':[" IDS_70 "]}", 400,
+          "'code':'context_length_exceeded','n_prompt_tokens':70,'n_ctx':64}" },
+        { "/props?model=all", "", 200, "'temperature':0.0,'top_k':40," },
+        { "/props?model=all", "", 200, ",'stop':['<end>']},'n_ctx':" },
+        { "/props?model=all", "", 200, "'model_ftype':'F16'" },
+        { "/props?model=all", "", 200, "'eos_token':'<|im_end|>'" },
+        { "/props?model=none", "", 404, "not_found_error" },
+        { "/slots?fail_on_no_slot=1", "", 200, "'is_processing':false" },
         { "/api/chat", "{'model':'broken'," USER "}", 500, "broken:latest" },
     };
     ask_all(s.port, row, sizeof row / sizeof *row);
@@ -334,11 +346,11 @@ static void modelfiles_are_defaults(void **unused)
 }
 
 /* The answer to one prompt, the likeliest tokens. */
-static void complete(int port, const char *model, char text[512])
+static void complete(int port, const char *model, const char *more, char text[512])
 {
-    char body[128];
+    char body[256];
     snprintf(body, sizeof body, "{\"model\":\"%s\",\"prompt\":\"a\",\"temperature\":0,\"n_predict\":8,"
-             "\"return_tokens\":true}", model);
+             "\"return_tokens\":true%s}", model, more);
     char *answer = client_call(port, "POST", "/completion", body, "");
     const char *at = strstr(answer, "\"tokens\":");
     if (client_status(answer) != 200 || !at) fail_msg("%s", answer);
@@ -369,11 +381,27 @@ static void adapters_are_used(void **unused)
     create("bare", "FROM ./m/file.gguf\n");
     create("adapted", "FROM ./m/file.gguf\nADAPTER ./loras/a.gguf\n");
     struct serving s = SERVE("--threads", "1");
-    complete(s.port, "bare", without);
-    complete(s.port, "adapted", with);
-    complete(s.port, "bare", again);
+    complete(s.port, "bare", "", without);
+    complete(s.port, "adapted", "", with);
+    complete(s.port, "bare", "", again);
     assert_string_equal(without, again);
     assert_string_not_equal(with, without);
+    complete(s.port, "adapted", ",\"lora\":[]", again);      /* those that are not named are not used */
+    assert_string_equal(without, again);
+    static const struct asked row[] = {
+        { "/lora-adapters?model=adapted", "", 200, "[{'id':0,'path':'a.gguf','scale':1.0}]" },
+        { "/lora-adapters?model=adapted", "[{'id':1,'scale':1}]", 400, "there is no adapter 1" },
+        { "/lora-adapters?model=adapted", "[{'id':0,'scale':0.0}]", 200, "{'success':true}" },
+        { "/lora-adapters?model=adapted", "", 200, "[{'id':0,'path':'a.gguf','scale':0.0}]" },
+        { "/lora-adapters?model=bare", "", 200, "[]" },
+        { "/completion", "{'model':'adapted','prompt':'a','lora':[{'id':7,'scale':1}]}", 400, "there is no adapter 7" },
+        { "/completion", "{'model':'adapted','prompt':'a','lora':[{'id':0}]}", 400, "lora: entry 1" },
+    };
+    ask_all(s.port, row, sizeof row / sizeof *row);
+    complete(s.port, "adapted", "", again);
+    assert_string_equal(without, again);
+    complete(s.port, "adapted", ",\"lora\":[{\"id\":0,\"scale\":1}]", again);
+    assert_string_equal(with, again);
     assert_int_equal(stop(&s, SIGTERM), 0);
     memcpy(dir, outer, sizeof dir);
 }

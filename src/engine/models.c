@@ -555,6 +555,13 @@ int hearth_hold_wait(struct hearth_hold *h, uint32_t timeout_ms, struct hearth_e
 struct hearth_model *hearth_hold_model(struct hearth_hold *h) { return h->e->parts.m; }
 struct hearth_engine *hearth_hold_engine(struct hearth_hold *h) { return h->e->parts.g; }
 
+size_t hearth_hold_adapters(struct hearth_hold *h, struct hearth_adapter **out, size_t most)
+{
+    const struct parts *p = &h->e->parts;
+    for (size_t i = 0; i < p->n_adapters && i < most; i++) out[i] = p->adapter[i];
+    return p->n_adapters;
+}
+
 void hearth_hold_state(struct hearth_hold *h, struct hearth_model_state *out)
 {
     lock_take(&h->ms->lock);

@@ -45,6 +45,7 @@ int hearth_detokenize(const struct hearth_model *m, const int32_t *ids, size_t n
 
 bool hearth_token_is_end(const struct hearth_model *m, int32_t id) { return tokenizer_is_eog(m->tokenizer, id); }
 int32_t hearth_token_bos(const struct hearth_model *m) { return tokenizer_bos(m->tokenizer); }
+int32_t hearth_token_eos(const struct hearth_model *m) { return tokenizer_eos(m->tokenizer); }
 
 struct hearth_decoder {
     struct watch w;

@@ -306,6 +306,8 @@ static void take_in(struct api_call *c, struct api_event *e)
         break;
     case API_ERROR:
         set_failed(c, json_str(json_get(e->json, "kind"), NULL), json_str(json_get(e->json, "message"), NULL));
+        c->context.n_prompt = (uint64_t)api_count(json_get(e->json, "n_prompt_tokens"));
+        c->context.n_ctx = (uint64_t)api_count(json_get(e->json, "n_ctx"));
         break;
     default: break;
     }

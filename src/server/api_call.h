@@ -75,6 +75,7 @@ struct api_call {
     int64_t past[3];                   /* counts of tokens of the jobs before this one */
     int status;                        /* failed: of HTTP */
     const char *kind;                  /* and job.h's word */
+    struct context_numbers context;
     char message[512];
 
     void *own;                         /* of the dialect */

@@ -17,7 +17,7 @@ struct llama {
     struct json *rest, *settings;      /* the job without its prompt; its options, with the seed that was drawn */
 };
 
-void api_llama_put_error(struct buf *b, int status, const char *kind, const char *message)
+void api_llama_put_error(struct buf *b, int status, const char *kind, const char *message, struct context_numbers n)
 {
     static const struct { int status; const char *type; } row[] = {
         { 400, "invalid_request_error" }, { 401, "authentication_error" }, { 403, "permission_error" },
@@ -29,7 +29,9 @@ void api_llama_put_error(struct buf *b, int status, const char *kind, const char
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (row[i].status == status) type = row[i].type;
     if (kind && !strcmp(kind, "context")) type = "exceed_context_size_error";
-    api_put(b, "{'error':{'code':%i,'message':%s,'type':%s}}", status, message, type);
+    api_put(b, "{'error':{'code':%i,'message':%s,'type':%s", status, message, type);
+    if (n.n_ctx) api_put(b, ",'n_prompt_tokens':%u,'n_ctx':%u", n.n_prompt, n.n_ctx);
+    buf_puts(b, "}}");
 }
 
 static void release(void *p)
@@ -308,7 +310,7 @@ static void llama_event(struct api_call *c, const struct api_event *e)
 static void llama_fail(struct api_call *c)
 {
     api_sse_begin(c, NULL);
-    api_llama_put_error(&c->out, c->status, c->kind, c->message);
+    api_llama_put_error(&c->out, c->status, c->kind, c->message, c->context);
     api_sse_end(c);
 }
 

@@ -18,7 +18,7 @@ static void error(struct exchange *x, int status, const char *kind, const char *
     struct buf b = { 0 };
     bool started = exchange_started(x);
     if (started) buf_puts(&b, "data: ");
-    api_llama_put_error(&b, status, kind, message);
+    api_llama_put_error(&b, status, kind, message, exchange_context(x));
     if (started) buf_puts(&b, "\n\n");
     static const char nomem[] = "{\"error\":{\"code\":503,\"message\":\"out of memory\",\"type\":\"unavailable_error\"}}";
     const char *text = b.bad || !b.data ? nomem : b.data;
@@ -68,27 +68,77 @@ static void control(struct exchange *x)
     api_fail(x, &e);
 }
 
-/* ---- the server's own model ---- */
+/* ---- what a model is ---- */
+
+/* What the store knows of it, and what it was made with. */
+struct prop { char quant[32]; struct json *options; };
+
+static void prop_free(void *own)
+{
+    struct prop *p = own;
+    json_free(p->options);
+    mem_free(p);
+}
+
+static void take_quant(void *arg, const struct api_model *m)
+{
+    struct prop *p = arg;
+    fmt_into(p->quant, sizeof p->quant, "%s", m->facts.quant);
+}
+
+/* The model's defaults, but for what came with it. */
+static void put_params(const struct json *defaults, const struct json *own, struct buf *b)
+{
+    const char *key;
+    struct json *v;
+    const char *sep = "";
+    buf_putc(b, '{');
+    for (void *it = NULL; json_next(defaults, &it, &key, &v); sep = ",") {
+        const char *ours = !strcmp(key, "num_predict") ? "max_tokens" : key;
+        api_put(b, "%r%s:%j", sep, ours, json_get(own, ours) ? json_get(own, ours) : v);
+    }
+    for (void *it = NULL; json_next(own, &it, &key, &v); sep = ",")
+        if (!json_get(defaults, key) && strcmp(key, "max_tokens")) api_put(b, "%r%s:%j", sep, key, v);
+    buf_putc(b, '}');
+}
 
 static void props_answer(struct exchange *x, void *own, const struct json *done)
 {
     struct buf b = { 0 };
-    (void)own;
-    const char *template = json_str(json_get(done, "chat_template"), NULL);
-    api_put(&b, "{'default_generation_settings':{'params':{},'n_ctx':%j},'total_slots':%d,'model_alias':%j,'model_path':%j,"
-                "'modalities':{'vision':false,'video':false,'audio':false},'endpoint_slots':true,'endpoint_props':false,",
-            json_get(done, "n_ctx"), (int64_t)server_places(exchange_server(x)), json_get(done, "name"), json_get(done, "name"));
-    api_put(&b, "'endpoint_metrics':true,'ui':false,'chat_template':%s,'chat_template_caps':{'supports_tools':%b,"
-                "'supports_tool_calls':%b},'bos_token':%j,'eos_token':'','build_info':'hearth-%r','is_sleeping':false,"
-                "'cors_proxy_enabled':false}", template ? template : "",
-            (int)json_bool(json_get(done, "tools")), (int)json_bool(json_get(done, "tools")), json_get(done, "bos"),
-            hearth_version());
+    const struct prop *p = own;
+    const char *template = json_str(json_get(done, "chat_template"), NULL), *path = json_str(json_get(done, "path"), NULL);
+    const char *file = path && strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    int tools = json_bool(json_get(done, "tools"));
+    buf_puts(&b, "{\"default_generation_settings\":{\"params\":");
+    put_params(json_get(done, "defaults"), p->options, &b);
+    api_put(&b, ",'n_ctx':%j},'total_slots':%d,'model_alias':%j,'model_ftype':%s,'model_path':%s,", json_get(done, "n_ctx"),
+            (int64_t)server_places(exchange_server(x)), json_get(done, "name"), p->quant, file ? file : "");
+    api_put(&b, "'modalities':{'vision':false,'video':false,'audio':false},'media_marker':'','endpoint_slots':true,"
+                "'endpoint_props':false,'endpoint_metrics':true,'ui':false,'ui_settings':{},'chat_template':%s,"
+                "'chat_template_caps':{'supports_tools':%b,'supports_tool_calls':%b},'bos_token':%j,'eos_token':%j,"
+                "'build_info':'hearth-%r','is_sleeping':false,'cors_proxy_enabled':false}", template ? template : "", tools,
+            tools, json_get(done, "bos"), json_get(done, "eos"), hearth_version());
     api_answer(x, &b);
 }
 
 static void props(struct exchange *x)
 {
-    api_ask(x, &(struct api_question){ .op = "info", .model = exchange_query(x, "model") }, props_answer);
+    const char *model = exchange_query(x, "model");
+    struct err e = { 0 };
+    struct server_model m;
+    struct prop *p = mem_new(1, sizeof *p);
+    struct json *job = json_new_object();
+    int rc = p && job && api_set_str(job, "op", "generate") ? server_put_model(exchange_server(x), model, &m, job, &e)
+                                                            : api_nomem(&e);
+    if (rc == 0) p->options = json_share(json_get(job, "options"));
+    if (rc == 0) rc = api_models_one(exchange_server(x), model, take_quant, p, &e);
+    json_free(job);
+    if (rc == 0) {
+        api_ask(x, &(struct api_question){ "info", model, NULL, p, prop_free }, props_answer);
+        return;
+    }
+    if (p) prop_free(p);
+    api_fail(x, &e);
 }
 
 /* Hearth has no fixed slots: one is shown for each answer that is being written, and a free one. */
@@ -96,8 +146,13 @@ static void slots_answer(struct exchange *x, void *own, const struct json *done)
 {
     struct buf b = { 0 };
     const struct json *models = json_get(done, "models");
-    int64_t id = 0;
+    int64_t id = 0, busy = 0;
     (void)own;
+    for (size_t i = 0; i < json_len(models); i++) busy += json_int(json_get(json_at(models, i), "running"));
+    if (exchange_query(x, "fail_on_no_slot") && busy >= (int64_t)server_places(exchange_server(x))) {
+        exchange_fail(x, 503, "busy", "no slot is free");
+        return;
+    }
     buf_putc(&b, '[');
     for (size_t i = 0; i < json_len(models); i++) {
         const struct json *m = json_at(models, i);
@@ -161,14 +216,23 @@ static void slot(struct exchange *x)
     api_fail(x, &e);
 }
 
-/* ---- adapters: the server has none that could be switched ---- */
+/* ---- adapters of a model ---- */
 
-static void adapters(struct exchange *x) { exchange_text(x, 200, "application/json", "[]", 2); }
+static void adapters(struct exchange *x)
+{
+    struct json *list;
+    struct err e = { 0 };
+    if (server_adapters(exchange_server(x), exchange_query(x, "model"), &list, &e) == 0) exchange_json(x, 200, list);
+    else api_fail(x, &e);
+}
 
 static void adapters_set(struct exchange *x)
 {
-    if (json_type(exchange_body(x)) == JSON_ARRAY && !json_len(exchange_body(x))) adapters(x);
-    else exchange_fail(x, 400, "invalid", "this server was started without adapters; a model is made with one by hearth create");
+    struct err e = { 0 };
+    int rc = exchange_body(x) ? server_set_scales(exchange_server(x), exchange_query(x, "model"), exchange_body(x), &e)
+                              : err_set(&e, ERR_ARG, "expected an array of objects with id and scale");
+    if (rc == 0) exchange_text(x, 200, "application/json", "{\"success\":true}", 16);
+    else api_fail(x, &e);
 }
 
 /* ---- models, as the router has them ---- */
@@ -264,8 +328,8 @@ const struct route routes_llama[] = {
     ROW("GET", "/props", ROLE_INFER, BODY_NONE, props, "what the server's own model is"),
     ROW("GET", "/slots", ROLE_INFER, BODY_NONE, slots, "answers that are being written"),
     ROW("POST", "/slots/{id}", ROLE_MANAGE, BODY_JSON, slot, "saves the last answer's text to a file, restores or forgets it"),
-    ROW("GET", "/lora-adapters", ROLE_INFER, BODY_NONE, adapters, NULL),
-    ROW("POST", "/lora-adapters", ROLE_MANAGE, BODY_JSON, adapters_set, NULL),
+    ROW("GET", "/lora-adapters", ROLE_INFER, BODY_NONE, adapters, "the adapters of a model, and their scales"),
+    ROW("POST", "/lora-adapters", ROLE_MANAGE, BODY_JSON, adapters_set, "sets the scales of a model's adapters"),
     ROW("GET", "/models", ROLE_INFER, BODY_NONE, models, "the models of this machine, with their states"),
     ROW("POST", "/models", ROLE_MANAGE, BODY_JSON, download, "fetches a model"),
     ROW("DELETE", "/models", ROLE_MANAGE, BODY_NONE, remove_one, "removes a model"),

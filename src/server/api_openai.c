@@ -12,7 +12,7 @@
 
 /* ---- errors ---- */
 
-void api_openai_put_error(struct buf *b, int status, const char *kind, const char *message)
+void api_openai_put_error(struct buf *b, int status, const char *kind, const char *message, struct context_numbers n)
 {
     static const struct { int status; const char *type; } row[] = {
         { 400, "invalid_request_error" }, { 401, "authentication_error" }, { 403, "permission_error" },
@@ -25,13 +25,15 @@ void api_openai_put_error(struct buf *b, int status, const char *kind, const cha
     if (kind && !strcmp(kind, "context")) code = "context_length_exceeded";
     else if (kind && !strcmp(kind, "not_found")) code = "model_not_found";
     else if (kind && !strcmp(kind, "invalid")) code = NULL;
-    api_put(b, "{'error':{'message':%s,'type':%s,'param':null,'code':%s}}", message, type, code);
+    api_put(b, "{'error':{'message':%s,'type':%s,'param':null,'code':%s", message, type, code);
+    if (n.n_ctx) api_put(b, ",'n_prompt_tokens':%u,'n_ctx':%u", n.n_prompt, n.n_ctx);
+    buf_puts(b, "}}");
 }
 
 void api_openai_fail(struct api_call *c)
 {
     api_sse_begin(c, NULL);
-    api_openai_put_error(&c->out, c->status, c->kind, c->message);
+    api_openai_put_error(&c->out, c->status, c->kind, c->message, c->context);
     api_sse_end(c);
 }
 

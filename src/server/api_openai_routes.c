@@ -11,7 +11,7 @@ void api_openai_error(struct exchange *x, int status, const char *kind, const ch
     struct buf b = { 0 };
     bool started = exchange_started(x);
     if (started) buf_puts(&b, "data: ");
-    api_openai_put_error(&b, status, kind, message);
+    api_openai_put_error(&b, status, kind, message, exchange_context(x));
     if (started) buf_puts(&b, "\n\n");
     const char *text = b.bad || !b.data ? "{\"error\":{\"message\":\"out of memory\"}}" : b.data;
     if (started) exchange_write(x, text, strlen(text));

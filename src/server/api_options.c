@@ -295,11 +295,27 @@ static int own_slot(const struct json *v, const char *field, struct json *job, s
     return nomem_if(api_set_int(job, "slot", n), err);
 }
 
+/* [{"id", "scale"}]: the engine knows how many adapters there are. */
 static int own_lora(const struct json *v, const char *field, struct json *job, struct err *err)
 {
-    (void)job;
-    if (json_type(v) == JSON_ARRAY && json_len(v) == 0) return 0;
-    return err_set(err, ERR_UNSUPPORTED, "%s: adapters are chosen for a whole model, not in one request", field);
+    enum { MOST = 64 };
+    if (json_type(v) != JSON_ARRAY || json_len(v) > MOST)
+        return err_set(err, ERR_ARG, "%s: expected an array of at most %d objects with id and scale", field, (int)MOST);
+    struct json *list = json_new_array();
+    int rc = list ? 0 : api_nomem(err);
+    for (size_t i = 0; rc == 0 && i < json_len(v); i++) {
+        const struct json *id = json_get(json_at(v, i), "id"), *scale = json_get(json_at(v, i), "scale");
+        bool number = json_type(scale) == JSON_INT || json_type(scale) == JSON_REAL;
+        if (json_type(id) != JSON_INT || json_int(id) < 0 || json_int(id) >= MOST || !number || fabs(json_num(scale)) > 1000)
+            rc = err_set(err, ERR_ARG, "%s: entry %zu needs an id from 0 to %d and a scale of at most 1000", field, i + 1,
+                         MOST - 1);
+        struct json *o = rc == 0 ? json_new_object() : NULL;
+        bool ok = o && api_set_int(o, "id", json_int(id)) && api_set_real(o, "scale", json_num(scale));
+        if (rc == 0) rc = json_push(list, o) && ok ? 0 : api_nomem(err);
+    }
+    if (rc == 0) return nomem_if(json_put(job, "lora", list), err);
+    json_free(list);
+    return rc;
 }
 
 /* ---- the table ---- */
@@ -371,7 +387,7 @@ static const struct row row[] = {
     { { "priority", "", "the larger, the sooner" }, "priority", INT, -1000, 1000, NULL },
     { { "deadline_ms", "", "the answer ends after this time" }, "deadline_ms", INT, 1, 86400000, NULL },
     OWN_ROW("id_slot", "", own_slot, "by which number POST /slots knows the text afterwards, up to 63; -1: 0"),
-    OWN_ROW("lora", "", own_lora, "refused"),
+    OWN_ROW("lora", "", own_lora, "scales of the model's adapters: [{\"id\": 0, \"scale\": 0.5}]; of those that are not named 0"),
 };
 enum { N_ROWS = sizeof row / sizeof *row };
 

@@ -11,7 +11,7 @@ enum { MAX_COMPLETIONS = 64, MAX_TOP = 64 };
 /* What a generate job says. */
 struct generate_fields {
     struct task_head head;
-    const struct json *messages, *tools, *documents, *variables, *prompt, *infill, *tool_choice, *format, *options;
+    const struct json *messages, *tools, *documents, *variables, *prompt, *infill, *tool_choice, *format, *options, *lora;
     bool continues, add_bos, parallel_calls, logprobs_after, no_cache, want_ids, progress, must_think;
     const char *think;
     uint32_t think_budget, n, slot;
@@ -45,6 +45,8 @@ struct generation {
     size_t n_ids;
     struct hearth_chat *chat;
     struct hearth_grammar *grammar;    /* without a chat, or NULL */
+    struct hearth_adapter_use *use;    /* [n_use] what "lora" says, or NULL */
+    size_t n_use;
     struct form form;
     struct answer *answer;             /* [n] */
     int context;                       /* HEARTH_CONTEXT_* */

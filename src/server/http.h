@@ -78,6 +78,9 @@ void exchange_end(struct exchange *x);                                      /* o
  * the next may be submitted from within the last event. */
 typedef void exchange_event_fn(struct exchange *x, const struct json *event, bool last);
 bool exchange_submit(struct exchange *x, struct json *job, exchange_event_fn *fn);
+/* Of an error of kind "context": both numbers, or 0. */
+struct context_numbers { uint64_t n_prompt, n_ctx; };
+struct context_numbers exchange_context(const struct exchange *x);
 uint64_t exchange_job(const struct exchange *x);                            /* the link's number of the job, 0: none */
 /* The id by which clients call this answer, without a word before it ("chatcmpl-"); and the job of another request of the same
  * key whose answer is called so, with whatever word before it.  0: none. */

@@ -17,7 +17,7 @@
 #include "server/server.h"
 #include "server/uri.h"
 
-enum { X_HEADERS = 16, X_ID = 64, HTTP_THREADS = 4, MODELS_KNOWN = 32 };
+enum { X_HEADERS = 16, X_ID = 64, HTTP_THREADS = 4, MODELS_KNOWN = 32, SCALES_KNOWN = 32, MOST_SCALES = 64 };
 enum answer { ANSWER_NONE, ANSWER_WHOLE, ANSWER_STREAM };
 enum phase { PHASE_HEAD, PHASE_BODY, PHASE_RUN, PHASE_SENT };
 enum life { LIFE_LOADING, LIFE_READY, LIFE_DRAINING, LIFE_CLOSING };
@@ -81,6 +81,7 @@ struct exchange {
     /* For metrics and the log; of the link's thread while a job runs. */
     char model[METRIC_NAME], reason[16];
     uint64_t submitted, given, text_at, n_prompt, n_cached, n_answer;
+    struct context_numbers context;
     bool failed;
 };
 
@@ -92,6 +93,9 @@ struct known_model {
     uint64_t at;
     struct buf brings;             /* what came with it: brings.h */
 };
+
+/* What a client set for the adapters of a model. */
+struct known_scales { char model[SERVER_MODEL_NAME]; double v[MOST_SCALES]; };
 
 struct server {
     struct server_options o;       /* its strings lie in the arena */
@@ -118,6 +122,8 @@ struct server {
     _Atomic bool stop, rests;      /* of the watcher: it is to end; it sleeps long */
     char *tls_cert, *tls_key;
     struct known_model known[MODELS_KNOWN];
+    struct known_scales *scales[SCALES_KNOWN];     /* NULL: none; guarded by models, as known is */
+    size_t n_scales;                               /* that were ever set: the oldest make room */
     struct store store;
     bool store_open;
     struct api_state *answers;

@@ -26,6 +26,7 @@
  *   "logprobs"     how many of the likeliest beside each token (absent: none); "logprobs_after": bool, after the samplers
  *   "no_cache"     bool; "want_ids": bool: text events have the tokens
  *   "progress"     bool: prefill events are wanted
+ *   "lora"         [{"id", "scale"}]: scales of the load's adapters for this answer, by their place; 0 where it says none
  *   "slot"         0..63 (0): the number by which the op slot knows the text of this answer afterwards
  * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","total"}
  *   {"event":"start","prompt_tokens","cached_tokens","seed","model":{...as info...}}   when the first token comes
@@ -38,14 +39,16 @@
  * end when a text was held back, have them too.  A call of which call_broken comes was none: its text follows as text events.
  * The last event of every job: {"event":"done", ...what the op answers,
  * "timings":{"load_ns","queue_ns","prompt_ns","answer_ns"}}, or {"event":"error","code":HEARTH_E*,"kind":"invalid" |
- * "not_found" | "context" | "busy" | "unsupported" | "memory" | "engine" | "deadline" | "cancelled","message"}.
+ * "not_found" | "context" | "busy" | "unsupported" | "memory" | "engine" | "deadline" | "cancelled","message"}; of kind "context"
+ * also "n_prompt_tokens" and "n_ctx", where both are known.
  * generate's done: {"prompt_tokens","cached_tokens","answer_tokens","reasoning_tokens"}.
  *
  * op "embed": "input": [strings or ids], "pooling", "normalise", "truncate", "dims" -> "vectors", "tokens": [...]
  * op "rerank": "query", "documents": [strings], "instruction", "logits" -> "scores": [...], "tokens"
  * op "tokenize": "text", "special", "parse" -> "ids", "pieces" (texts, or bytes)   op "detokenize": "ids", "special" -> "text"
  * op "template": as generate with messages -> "prompt": string, "ids"
- * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), without loading weights for long
+ * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), "bos" and "eos" as texts, and
+ * "defaults" of the options, without loading weights for long
  * op "load": (with "pin") and "unload" -> {}
  * op "slot": "slot", "action": "save" | "restore" | "erase", "file": a name without a folder -> "n": tokens, "bytes"
  * op "stop_thinking": "job": number of the job    op "adapters": "use": [{"path","scale"}] -> {}

@@ -144,6 +144,31 @@ static const struct setting setting[] = {
 #undef PARAM
 enum { N_SETTING = sizeof setting / sizeof *setting };
 
+#define SETTING(stored, name, alias, letter, kind, value, fallback, help, example, field, min, max) \
+    { #stored, NULL, { #stored, READ_##kind, offsetof(struct fields, field), min, max } },
+#define OPTION(...)
+#define PARAM(stored, kind, option)
+static const struct setting stored_setting[] = {
+#include "base/settings.def"
+};
+#undef SETTING
+#undef OPTION
+#undef PARAM
+
+bool answer_options_defaults(const struct hearth_model *m, struct json *to)
+{
+    struct fields f = { .max_tokens = -1 };
+    bool ok = true;
+    hearth_sampler_defaults(m, &f.sampler);
+    for (size_t i = 0; ok && i < sizeof stored_setting / sizeof *stored_setting; i++) {
+        const struct setting *s = &stored_setting[i];
+        const void *at = (const char *)&f + s->row.at;
+        if (s->row.kind == READ_F32) ok = json_put(to, s->name, json_new_real((double)*(const float *)at));
+        if (s->row.kind == READ_I32) ok = json_put(to, s->name, json_new_int(*(const int32_t *)at));
+    }
+    return ok;
+}
+
 /* Requests write '_' where the command line has '-'. */
 static bool same_name(const char *a, const char *b)
 {

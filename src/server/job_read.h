@@ -43,6 +43,8 @@ struct answer_options {
 /* out->sampler holds the defaults.  options may be NULL.  Release it, also after a failure. */
 int  answer_options_read(struct answer_options *out, const struct json *options, struct err *err);
 void answer_options_release(struct answer_options *o);
+/* The numbers that hold where a job says nothing, under their stored names; false when out of memory. */
+bool answer_options_defaults(const struct hearth_model *m, struct json *to);
 /* The biases of the options; *out is the caller's (mem_free). */
 int  answer_options_bias(const struct answer_options *o, const struct hearth_model *m, struct hearth_bias **out, size_t *n,
                          struct err *err);

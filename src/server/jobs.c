@@ -13,6 +13,8 @@ uint64_t exchange_job(const struct exchange *x)
     return job;
 }
 
+struct context_numbers exchange_context(const struct exchange *x) { return x->context; }
+
 void exchange_call(struct exchange *x, const char *id) { x->called = arena_strdup(&x->arena, id, strlen(id)); }
 
 uint64_t exchange_find_job(struct exchange *x, const char *id)
@@ -77,6 +79,7 @@ static void watch(struct exchange *x, const struct json *event)
         const char *kind = json_str(json_get(event, "kind"), NULL);
         fmt_into(x->reason, sizeof x->reason, "%s", kind ? kind : "error");
         x->failed = !kind || strcmp(kind, "cancelled");
+        x->context = (struct context_numbers){ count_of(event, "n_prompt_tokens"), count_of(event, "n_ctx") };
     }
 }
 

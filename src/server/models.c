@@ -1,6 +1,9 @@
 /* models.c - names of models as requests give them; answers are remembered for a while. */
 #include <string.h>
 
+#include "base/mem.h"
+#include "server/api_options.h"
+#include "server/api_put.h"
 #include "server/brings.h"
 #include "server/http_impl.h"
 
@@ -188,12 +191,125 @@ int server_resolve(struct server *s, const char *name, struct server_model *out,
     return find(s, name, out, NULL, err);
 }
 
+/* ---- adapters ---- */
+
+/* Under the lock; NULL: all are as the model was made. */
+static const struct known_scales *scales_of(const struct server *s, const char *model)
+{
+    for (size_t i = 0; i < SCALES_KNOWN; i++)
+        if (s->scales[i] && !strcmp(s->scales[i]->model, model)) return s->scales[i];
+    return NULL;
+}
+
+static const struct json *adapters_of(const struct json *job) { return json_get(json_get(job, "load"), "adapters"); }
+
+/* What a client set, into an answer that does not say itself. */
+static bool put_scales(struct server *s, const char *model, struct json *job)
+{
+    size_t n = json_len(adapters_of(job));
+    double v[MOST_SCALES];
+    if (!n || n > MOST_SCALES || !api_is(json_get(job, "op"), "generate") || json_get(job, "lora")) return true;
+    lock_take(&s->models);
+    const struct known_scales *k = scales_of(s, model);
+    if (k) memcpy(v, k->v, sizeof v);
+    lock_give(&s->models);
+    struct json *list = k ? json_new_array() : NULL;
+    bool ok = !k || list;
+    for (size_t i = 0; list && ok && i < n; i++) {
+        struct json *o = json_new_object();
+        ok = o && api_set_int(o, "id", (int64_t)i) && api_set_real(o, "scale", v[i]);
+        ok = json_push(list, o) && ok;
+    }
+    return (!list || json_put(job, "lora", list)) && ok;
+}
+
+/* A job for the model, for what came with it; its adapters, and what they are called. */
+static int ask_adapters(struct server *s, const char *name, struct server_model *m, struct json **job, struct err *err)
+{
+    *job = json_new_object();
+    if (!*job) return err_set(err, ERR_NOMEM, "out of memory for the request");
+    int rc = server_put_model(s, name, m, *job, err);
+    if (rc == 0 && json_len(adapters_of(*job)) > MOST_SCALES)
+        rc = err_set(err, ERR_LIMIT, "the model has more than %d adapters", (int)MOST_SCALES);
+    if (rc == 0) return 0;
+    json_free(*job);
+    *job = NULL;
+    return rc;
+}
+
+int server_adapters(struct server *s, const char *name, struct json **out, struct err *err)
+{
+    struct server_model m;
+    struct json *job, *list;
+    int rc = ask_adapters(s, name, &m, &job, err);
+    if (rc < 0) return rc;
+    const struct json *adapters = adapters_of(job);
+    bool ok = (list = *out = json_new_array()) != NULL;
+    lock_take(&s->models);
+    const struct known_scales *k = scales_of(s, m.name);
+    for (size_t i = 0; ok && i < json_len(adapters); i++) {
+        const char *path = json_str(json_get(json_at(adapters, i), "path"), NULL);
+        const char *slash = path ? strrchr(path, '/') : NULL;
+        struct json *o = json_new_object();
+        ok = o && api_set_int(o, "id", (int64_t)i) && api_set_str(o, "path", slash ? slash + 1 : path ? path : "") &&
+             api_set_real(o, "scale", k ? k->v[i] : 1);
+        ok = json_push(list, o) && ok;
+    }
+    lock_give(&s->models);
+    json_free(job);
+    if (ok) return 0;
+    json_free(list);
+    *out = NULL;
+    return err_set(err, ERR_NOMEM, "out of memory for the list of adapters");
+}
+
+int server_set_scales(struct server *s, const char *name, const struct json *scales, struct err *err)
+{
+    struct server_model m;
+    struct json *job, *checked = json_new_object();
+    struct known_scales *fresh = mem_new(1, sizeof *fresh);
+    int rc = fresh && checked && api_set_copy(checked, "lora", scales) ? ask_adapters(s, name, &m, &job, err)
+                                                                      : err_set(err, ERR_NOMEM, "out of memory");
+    size_t n = rc == 0 ? json_len(adapters_of(job)) : 0;
+    if (rc == 0) {
+        json_free(job);
+        struct json *all = json_new_object();
+        rc = all ? api_options(checked, all, err) : err_set(err, ERR_NOMEM, "out of memory");
+        const struct json *list = json_get(all, "lora");
+        for (size_t i = 0; rc == 0 && i < json_len(list); i++) {
+            int64_t id = json_int(json_get(json_at(list, i), "id"));
+            if (id >= (int64_t)n)
+                rc = err_set(err, ERR_ARG, "there is no adapter %lld: the model '%.100s' was made with %zu (hearth create makes "
+                             "one with adapters)", (long long)id, m.name, n);
+            else fresh->v[id] = json_num(json_get(json_at(list, i), "scale"));
+        }
+        json_free(all);
+    }
+    json_free(checked);
+    if (rc == 0 && n) {
+        fmt_into(fresh->model, sizeof fresh->model, "%s", m.name);
+        lock_take(&s->models);
+        size_t at = 0;
+        while (at < SCALES_KNOWN && !(s->scales[at] && !strcmp(s->scales[at]->model, m.name))) at++;
+        if (at == SCALES_KNOWN) at = s->n_scales++ % SCALES_KNOWN;
+        struct known_scales *old = s->scales[at];
+        s->scales[at] = fresh;
+        fresh = old;
+        lock_give(&s->models);
+    }
+    mem_free(fresh);
+    return rc;
+}
+
+/* ---- jobs ---- */
+
 int server_put_model(struct server *s, const char *name, struct server_model *out, struct json *job, struct err *err)
 {
     struct buf brings = { 0 };
     int rc = find(s, name, out, &brings, err);
     if (rc == 0) rc = brings_put(&brings, job, err);
     buf_release(&brings);
+    if (rc == 0 && !put_scales(s, out->name, job)) rc = err_set(err, ERR_NOMEM, "out of memory for the request");
     if (rc < 0) return rc;
     /* The name may lie in the job: last. */
     return json_put(job, "model", json_new_str(out->path, strlen(out->path)))

@@ -406,6 +406,7 @@ void server_close(struct server *s)
         server_models_changed(s);
         store_close(&s->store);
     }
+    for (size_t i = 0; i < SCALES_KNOWN; i++) mem_free(s->scales[i]);
     mem_free(s->tls_cert);
     mem_free(s->tls_key);
     replays_free(&s->replays);

@@ -84,6 +84,10 @@ struct server_model {
 int  server_resolve(struct server *s, const char *name, struct server_model *out, struct err *err);
 /* The same, into a job: the model, and what came with it where the job says nothing else (brings.h). */
 int  server_put_model(struct server *s, const char *name, struct server_model *out, struct json *job, struct err *err);
+/* The adapters that a model was made with: [{"id","path","scale"}], the path without its folders; *out is the caller's. */
+int  server_adapters(struct server *s, const char *name, struct json **out, struct err *err);
+/* Their scales in answers to requests that say none, as [{"id","scale"}] has them; 0 for those that it does not name. */
+int  server_set_scales(struct server *s, const char *name, const struct json *scales, struct err *err);
 /* All of them, read anew; *out is the caller's (found_release).  The embedded one is not among them. */
 int  server_models(struct server *s, struct found_list *out, struct err *err);
 /* What the store's index or the file says of one. */

@@ -32,12 +32,15 @@ static bool send_text(struct worker *w, uint64_t id, const struct buf *text, boo
     return !text->bad && frames_send(w->frames, id, text->data, text->len, at_once);
 }
 
-static void send_error(struct worker *w, uint64_t id, const char *kind, const struct err *err, bool at_once)
+/* t: whose error it is, or NULL. */
+static void send_error(struct worker *w, uint64_t id, const char *kind, const struct err *err, const struct task *t)
 {
+    const bool at_once = !t;                               /* it is the first thread's */
     struct json *e = json_new_object();
     struct buf b = { 0 };
     bool ok = put_str(e, "event", "error") && json_put(e, "code", json_new_int(err->code)) && put_str(e, "kind", kind) &&
               json_put(e, "message", json_new_str(err->msg, strlen(err->msg)));
+    if (t && t->n_ctx) ok = ok && put_int(e, "n_prompt_tokens", t->n_prompt) && put_int(e, "n_ctx", t->n_ctx);
     if (ok) json_write(e, false, &b);
     json_free(e);
     if (!ok || !send_text(w, id, &b, at_once)) {
@@ -99,7 +102,7 @@ void task_fail(struct task *t, const struct err *err)
     if (t->over) return;
     t->over = true;
     bool late = err->code == ERR_CANCELLED && task_late(t) && !atomic_load(&t->cancel);
-    send_error(t->w, t->id, t->kind ? t->kind : late ? "deadline" : kind_of(err->code), err, false);
+    send_error(t->w, t->id, t->kind ? t->kind : late ? "deadline" : kind_of(err->code), err, t);
 }
 
 /* ---- tasks ---- */
@@ -299,7 +302,7 @@ static int take_job(struct worker *w, uint64_t id, struct json *doc, struct err 
     json_free(doc);
     mem_free(t);
     if (twice) return err_set(err, ERR_FORMAT, "two jobs of the number %llu", (unsigned long long)id);
-    send_error(w, id, many ? "busy" : kind_of(rc), &e, true);
+    send_error(w, id, many ? "busy" : kind_of(rc), &e, NULL);
     return 0;
 }
 
@@ -390,7 +393,7 @@ static int on_frame(void *arg, uint64_t id, const char *text, size_t n, struct e
     if (rc == 0 && id) return take_job(w, id, doc, err);
     if (rc == 0) json_free(doc);
     if (!id) return err_set(err, ERR_FORMAT, "settings came twice");
-    send_error(w, id, kind_of(rc), &e, true);
+    send_error(w, id, kind_of(rc), &e, NULL);
     return 0;
 }
 

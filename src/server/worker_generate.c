@@ -29,6 +29,7 @@ static const struct read_row row[] = {
     { "want_ids", READ_FLAG, AT(want_ids), 0, 0 },
     { "progress", READ_FLAG, AT(progress), 0, 0 },
     { "slot", READ_U32, AT(slot), 0, N_SLOTS - 1 },
+    { "lora", READ_ARRAY, AT(lora), 0, 0 },
 };
 
 static int wrong(struct err *err, const char *text) { return err_set(err, ERR_ARG, "%s", text); }
@@ -258,6 +259,35 @@ static int chat_prompt(struct generation *g, struct err *err)
     return rc;
 }
 
+/* ---- adapters ---- */
+
+struct lora_fields { uint32_t id; float scale; };
+static const struct read_row lora_row[] = {
+    { "id", READ_U32, offsetof(struct lora_fields, id), 0, UINT32_MAX },
+    { "scale", READ_F32, offsetof(struct lora_fields, scale), -1000, 1000 },
+};
+
+/* Those that it does not name are not used. */
+static int take_lora(struct generation *g, struct err *err)
+{
+    enum { MOST = 64 };
+    struct hearth_adapter *adapter[MOST];
+    if (!g->f.lora) return 0;
+    size_t n = hearth_hold_adapters(g->t->loaded->hold, adapter, MOST);
+    if (n > MOST) return err_set(err, ERR_LIMIT, "lora: the model has %zu adapters; at most %d can be set", n, (int)MOST);
+    g->use = mem_new_array(struct hearth_adapter_use, n + 1);
+    if (!g->use) return err_set(err, ERR_NOMEM, "out of memory for adapters");
+    for (; g->n_use < n; g->n_use++) g->use[g->n_use].adapter = adapter[g->n_use];
+    for (size_t i = 0; i < json_len(g->f.lora); i++) {
+        struct lora_fields f = { .id = UINT32_MAX };
+        int rc = read_object(json_at(g->f.lora, i), "lora", &(struct read_table){ lora_row, 2 }, &f, err);
+        if (rc < 0) return rc;
+        if (f.id >= n) return err_set(err, ERR_ARG, "lora: there is no adapter %u; the model has %zu", f.id, n);
+        g->use[f.id].scale = f.scale;
+    }
+    return 0;
+}
+
 /* ---- the job ---- */
 
 static int read_context(struct generation *g, struct err *err)
@@ -317,6 +347,8 @@ static int check_room(struct generation *g, struct err *err)
     if (!g->n_ids) return wrong(err, "the prompt is empty");
     if (g->n_ids < l->n_ctx || cuts_prompt(g)) return 0;
     g->t->kind = "context";
+    g->t->n_prompt = g->n_ids;
+    g->t->n_ctx = l->n_ctx;
     return err_set(err, ERR_LIMIT, "the prompt has %zu tokens, which leaves no room for an answer in the context of %u", g->n_ids,
                    l->n_ctx);
 }
@@ -344,6 +376,8 @@ static void set_request(struct generation *g, struct hearth_request_options *r)
         .context = cuts_prompt(g) ? g->context : HEARTH_CONTEXT_STOP, .n_keep = o->n_keep < 0 ? UINT32_MAX : (uint32_t)o->n_keep,
         .event = answer_event, .said = answer_said, .read = answer_read, .arg = g };
     r->max_tokens = most_tokens(o);
+    r->adapters = g->use;
+    r->n_adapters = g->n_use;
     if (t->deadline) r->deadline_ms = now < t->deadline ? (uint32_t)((t->deadline - now) / 1000000) + 1 : 1;
 }
 
@@ -400,6 +434,7 @@ static int prepare(struct generation *g, struct err *err)
     rc = g->f.messages ? chat_prompt(g, err) : g->f.prompt ? plain_prompt(g, err) : infill_prompt(g, err);
     if (rc == 0) rc = check_room(g, err);
     if (rc == 0) rc = open_grammar(g, err);
+    if (rc == 0) rc = take_lora(g, err);
     return rc == 0 ? task_go_on(t, err) : rc;
 }
 
@@ -479,6 +514,7 @@ void generation_close(struct generation *g)
     buf_release(&g->line);
     hearth_free(g->ids);
     mem_free(g->form.text);
+    mem_free(g->use);
     mem_free(g->answer);
     mem_free(g);
 }

@@ -77,6 +77,7 @@ struct task {
     uint64_t arrived, deadline;        /* os_now_ns; no deadline: 0 */
     _Atomic bool cancel;
     const char *kind;                  /* of the error that its op returns; NULL: by its code */
+    uint64_t n_prompt, n_ctx;          /* of kind "context": the two numbers, or 0 */
     bool over;                         /* its last event was sent */
     struct times times;
     struct loaded *loaded;             /* what it uses, given back when it is cleared up */

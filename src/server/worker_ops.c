@@ -66,16 +66,23 @@ static bool fills_in(const struct hearth_model *m)
     return true;
 }
 
-static bool put_bos(const struct hearth_model *m, struct json *o)
+/* The text of a token; "" where there is none. */
+static bool put_token(const struct hearth_model *m, const char *key, int32_t id, struct json *o)
 {
     struct hearth_error e;
-    int32_t bos = hearth_token_bos(m);
     char *text = NULL;
     size_t n = 0;
-    if (bos >= 0 && hearth_detokenize(m, &bos, 1, true, &text, &n, &e) < 0) n = 0;
-    bool ok = json_put(o, "bos", json_new_str(text ? text : "", n));
+    if (id >= 0 && hearth_detokenize(m, &id, 1, true, &text, &n, &e) < 0) n = 0;
+    bool ok = json_put(o, key, json_new_str(text ? text : "", n));
     hearth_free(text);
     return ok;
+}
+
+static bool put_defaults(const struct hearth_model *m, struct json *o)
+{
+    struct json *d = json_new_object();
+    bool ok = d && answer_options_defaults(m, d);
+    return json_put(o, "defaults", d) && ok;
 }
 
 static int describe(struct task *t, const struct hearth_model *m, uint32_t n_ctx, struct err *err)
@@ -83,7 +90,8 @@ static int describe(struct task *t, const struct hearth_model *m, uint32_t n_ctx
     struct hearth_model_info info, *i = &info;
     hearth_model_info(m, i);
     struct json *o = json_new_object();
-    bool ok = models_describe(i, n_ctx, o) && json_put(o, "infill", json_new_bool(fills_in(m))) && put_bos(m, o);
+    bool ok = models_describe(i, n_ctx, o) && json_put(o, "infill", json_new_bool(fills_in(m)));
+    ok = ok && put_token(m, "bos", hearth_token_bos(m), o) && put_token(m, "eos", hearth_token_eos(m), o) && put_defaults(m, o);
     if (ok && i->chat_template) ok = json_put(o, "chat_template", json_new_str(i->chat_template, i->n_chat_template));
     return answer(t, o, ok, err);
 }
