@@ -202,11 +202,45 @@ static void shown(void **state)
     program_free(&r);
 }
 
+/* The name of the model inside the program is one for every command that reads models. */
+static void the_model_inside_has_a_name(void **state)
+{
+    (void)state;
+    NEED_PROGRAM();
+    struct result r = PROGRAM(NULL, "show", "spark");
+    program_expect(&r, 0);
+    program_contains(r.out, "inside this program");
+    program_contains(r.out, "owner          hearth");
+    program_free(&r);
+    r = PROGRAM(NULL, "show", "spark", "--json");
+    program_expect(&r, 0);
+    struct json *j = parsed(r.out);
+    expect_text(j, "name", "spark");
+    assert_true(json_int(json_get(j, "parameters")) > 100000);
+    json_free(j);
+    program_free(&r);
+    r = PROGRAM(NULL, "show", "spark", "--license");
+    program_expect(&r, 1);
+    program_contains(r.err, "spark came without");
+    program_free(&r);
+    r = PROGRAM(NULL, "show", "spark", "--modelfile");
+    program_expect(&r, 0);
+    program_contains(r.out, "FROM spark");
+    program_free(&r);
+    static const char *const other[][4] = { { "inspect", "spark", "-s" }, { "tokenize", "spark", "ab" } };
+    for (size_t i = 0; i < 2; i++) {
+        r = PROGRAM(NULL, other[i][0], other[i][1], other[i][2]);
+        program_expect(&r, 0);
+        program_free(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(listed_with_their_owners), cmocka_unit_test(equal_files_by_reading_them),
-        cmocka_unit_test(run_by_name), cmocka_unit_test(shown), cmocka_unit_test(refusals),
+        cmocka_unit_test(run_by_name), cmocka_unit_test(shown), cmocka_unit_test(the_model_inside_has_a_name),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

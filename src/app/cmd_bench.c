@@ -2,6 +2,7 @@
 
 #include "app/bench.h"
 #include "app/command.h"
+#include "app/model_name.h"
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/cpu.h"
@@ -123,7 +124,7 @@ static int run(const struct command *self, int argc, char **argv)
         return term_usage(self->name, "--json and --format: choose one");
     if (read_plan(&b.plan, &f, &err) < 0) return term_usage(self->name, "%s", err.msg);
     const char *path = p.n_operands ? p.operand[0] : NULL;
-    b.plan.path = path && !strcmp(path, "spark") && !os_file_exists(path) ? NULL : path;
+    b.plan.path = path && model_is_embedded(path) ? NULL : path;
     rc = bench_run(&b, &err);
     int code = EXIT_OK;
     if (rc < 0 && rc != ERR_CANCELLED) code = term_fail("%s", err.msg);

@@ -512,7 +512,7 @@ static int with_model(struct runner *r, const struct parsed *p, const char *prom
     struct err te;
     int code;
     const char *name = p->n_operands ? p->operand[0] : r->called;
-    bool embedded = !strcmp(name, "spark") && !os_file_exists(name);
+    bool embedded = model_is_embedded(name);
     const struct run_get how = { .offline = r->o.offline, .yes = r->o.yes, .preset = r->o.preset };
     if (r->o.tools && read_tools(r, &te) < 0) return term_fail("%s", te.msg);
     int rc = embedded ? run_model_embedded(&r->from, &how, &te) : run_model_get(&r->from, name, &how, &te);

@@ -6,6 +6,7 @@
 #include "app/term.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "engine/engine.h"
 #include "store/modelfile.h"
 
 struct fields { bool json, license, system, parameters, template, modelfile; };
@@ -47,11 +48,12 @@ static void put_line(const char *key, const char *text, struct buf *out)
     buf_putc(out, '\n');
 }
 
-static void put_table(const struct found *f, const struct facts *x, struct buf *out)
+/* inside: it has no file. */
+static void put_table(const struct found *f, const struct facts *x, bool inside, struct buf *out)
 {
     put_line("name", f->name, out);
     put_line("owner", f->owner, out);
-    put_line("file", f->path, out);
+    put_line("file", inside ? "inside this program" : f->path, out);
     if (f->files > 1) buf_printf(out, "%-14s %u\n", "files", f->files);
     buf_printf(out, "%-14s ", "size");
     put_bytes(f->size, out);
@@ -111,16 +113,19 @@ static int show_modelfile(const struct found *m, struct buf *out, struct err *er
     return rc;
 }
 
-static int show(const struct fields *f, struct store *s, const struct found *m, struct buf *out, struct err *err)
+/* inside: the file of the model in this program; or NULL. */
+static int show(const struct fields *f, struct store *s, const struct found *m, const struct gguf *inside, struct buf *out,
+                struct err *err)
 {
-    struct facts x;
+    struct facts x = { 0 };
     struct manifest layers = { 0 };
     if (f->modelfile) return show_modelfile(m, out, err);
     int rc = m->manifest ? store_read_manifest(m->manifest, &layers, NULL, err) : 0;
     if (rc < 0) return rc;
     const bool wanted[N_PARTS] = { f->license, f->system, f->parameters, f->template, false };
     bool one = f->license || f->system || f->parameters || f->template;
-    store_facts(s, m, &x);
+    if (inside) store_gguf_facts(inside, &x);
+    else store_facts(s, m, &x);
     for (size_t i = 0; i < N_PARTS; i++)
         if (wanted[i] && (!m->manifest || !layer_text(m, &layers, part[i].kind, out)))
             rc = err_set(err, ERR_NOTFOUND, "%s came without a %s of its own", m->name, part[i].key);
@@ -131,11 +136,42 @@ static int show(const struct fields *f, struct store *s, const struct found *m, 
     } else if (f->json && !one)
         out->bad = true;
     else if (!one) {
-        put_table(m, &x, out);
+        put_table(m, &x, inside != NULL, out);
         if (m->manifest) put_parts(m, &layers, out);
     }
     if (out->len && out->data[out->len - 1] != '\n') buf_putc(out, '\n');
     manifest_release(&layers);
+    return rc;
+}
+
+static int show_embedded(const struct fields *f, const char *name, struct buf *out, struct err *err)
+{
+    struct gguf *g;
+    int rc = engine_embedded_open(&g, err);
+    if (rc < 0) return rc;
+    const struct found own = { .name = name, .owner = "hearth", .path = name, .file = "", .files = 1,
+                               .size = gguf_file_bytes(g) };
+    rc = show(f, NULL, &own, g, out, err);
+    gguf_close(g);
+    return rc;
+}
+
+static int show_found(const struct fields *f, const char *name, struct buf *out, struct err *err)
+{
+    struct store s;
+    struct found_list l = { 0 };
+    struct found own;
+    char path[STORE_PATH];
+    size_t at = SIZE_MAX;
+    int rc = store_open(&s, err);
+    if (rc == 0) rc = store_lookup(&s, name, &l, &at, path, err);
+    if (rc < 0 && at != SIZE_MAX) rc = 0;                      /* what is incomplete is shown as that */
+    if (rc == 0 && at == SIZE_MAX) from_path(path, &own);
+    if (rc == 0 && at == SIZE_MAX && !os_file_exists(path))
+        rc = err_set(err, ERR_NOTFOUND, "%s: No such file or directory", path);
+    if (rc == 0) rc = show(f, &s, at == SIZE_MAX ? &own : &l.v[at], NULL, out, err);
+    found_release(&l);
+    store_close(&s);
     return rc;
 }
 
@@ -145,20 +181,9 @@ static int run(const struct command *self, int argc, char **argv)
     struct parsed p;
     int rc;
     if (!command_parse(self, argc, argv, (struct command_operands){ 1, 1 }, &f, &p, &rc)) return rc;
-    struct store s;
-    struct found_list l = { 0 };
-    struct found own;
     struct err e = { 0 };
     struct buf b = { 0 };
-    char path[STORE_PATH];
-    size_t at = SIZE_MAX;
-    if ((rc = store_open(&s, &e)) == 0) rc = store_lookup(&s, p.operand[0], &l, &at, path, &e);
-    if (rc < 0 && at != SIZE_MAX) rc = 0;                      /* what is incomplete is shown as that */
-    if (rc == 0 && at == SIZE_MAX) from_path(path, &own);
-    if (rc == 0 && at == SIZE_MAX && !os_file_exists(path)) rc = err_set(&e, ERR_NOTFOUND, "%s: No such file or directory", path);
-    if (rc == 0) rc = show(&f, &s, at == SIZE_MAX ? &own : &l.v[at], &b, &e);
-    found_release(&l);
-    store_close(&s);
+    rc = model_is_embedded(p.operand[0]) ? show_embedded(&f, p.operand[0], &b, &e) : show_found(&f, p.operand[0], &b, &e);
     if (rc == 0) return term_put(&b) ? EXIT_OK : term_write_failed();
     buf_release(&b);
     return term_fail("%s", e.msg);

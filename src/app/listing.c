@@ -82,7 +82,7 @@ struct json *model_json(const struct found *f, const struct facts *x, const char
     ok = json_put(j, "path", text_json(f->path)) && ok;
     ok = json_put(j, "size", json_new_int((int64_t)f->size)) && ok;
     ok = json_put(j, "files", json_new_int(f->files)) && ok;
-    ok = json_put(j, "modified_at", text_json(when)) && ok;
+    if (f->mtime) ok = json_put(j, "modified_at", text_json(when)) && ok;
     if (x->digest[0]) ok = json_put(j, "digest", text_json(x->digest)) && ok;
     if (f->id[0]) ok = json_put(j, "id", text_json(f->id)) && ok;
     if (x->arch[0]) ok = json_put(j, "architecture", text_json(x->arch)) && ok;

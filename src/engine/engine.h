@@ -129,6 +129,7 @@ struct opening {
     bool no_ahead;                    /* the system is not asked to read the weights ahead */
     uint64_t weights;                 /* out: bytes of the file, once it could be read */
 };
+int engine_embedded_open(struct gguf **out, struct err *err);         /* its file; ERR_NOTFOUND: this build has none */
 /* path NULL: the embedded model. */
 int engine_model_open(struct hearth_model **out, const char *path, const struct hearth_model_options *o,
                       struct opening *how, struct err *err);

@@ -293,6 +293,14 @@ stopped:
     return err_set(err, ERR_CANCELLED, "%s: loading was stopped", gguf_path(m->gguf));
 }
 
+int engine_embedded_open(struct gguf **out, struct err *err)
+{
+    *out = NULL;
+    if (hearth_spark_end - hearth_spark_begin == 0)
+        return err_set(err, ERR_NOTFOUND, "this build has no embedded model; name a GGUF file");
+    return gguf_parse(out, hearth_spark_begin, (uint64_t)(hearth_spark_end - hearth_spark_begin), "spark", err);
+}
+
 static int open_file(struct hearth_model *m, const char *path, struct opening *how, struct err *err)
 {
     int rc;
@@ -300,11 +308,7 @@ static int open_file(struct hearth_model *m, const char *path, struct opening *h
         rc = model_file_open(&m->gguf, path, err);
         /* Reading ahead more than fits would only push out what was just read. */
         if (rc == 0 && !how->no_ahead && gguf_file_bytes(m->gguf) < os_memory_available()) gguf_willneed(m->gguf);
-    } else if (hearth_spark_end - hearth_spark_begin > 0) {
-        rc = gguf_parse(&m->gguf, hearth_spark_begin, (uint64_t)(hearth_spark_end - hearth_spark_begin), "spark", err);
-    } else {
-        rc = err_set(err, ERR_NOTFOUND, "this build has no embedded model; name a GGUF file");
-    }
+    } else rc = engine_embedded_open(&m->gguf, err);
     if (rc < 0) return rc;
     how->weights = gguf_file_bytes(m->gguf);
     if (!budget_take_hard(how->budget, how->weights)) return too_large(m, err);

@@ -208,7 +208,7 @@ int store_find(struct store *s, struct found_list *out, struct err *err)
 
 /* ---- facts ---- */
 
-static void read_facts(const struct gguf *g, struct facts *f)
+void store_gguf_facts(const struct gguf *g, struct facts *f)
 {
     struct gguf_str arch;
     char key[128];
@@ -236,7 +236,7 @@ void store_facts(struct store *s, const struct found *f, struct facts *out)
     bool known = index_get(store_index(s), f->path, &info, out);
     struct gguf *g;
     if (!known && info.regular && gguf_open(&g, f->path, NULL) == 0) {
-        read_facts(g, out);
+        store_gguf_facts(g, out);
         gguf_close(g);
     }
     char quant[sizeof out->quant];

@@ -45,6 +45,7 @@ bool store_expand(char dst[STORE_PATH], const char *path);
 
 /* ---- what is there ---- */
 
+struct gguf;
 struct found {
     const char *name;                      /* the shortest that finds it */
     const char *owner;                     /* "hearth", "ollama", "lmstudio", "huggingface", "llama.cpp", "jan", "folder" */
@@ -81,6 +82,7 @@ typedef int model_file_fn(void *arg, const struct model_file *m, struct err *err
 int  store_each_file(const struct found *f, model_file_fn *fn, void *arg, struct err *err);
 /* What the file says of itself, from the index or by reading it. */
 void store_facts(struct store *s, const struct found *f, struct facts *out);
+void store_gguf_facts(const struct gguf *g, struct facts *out);         /* out is zeroed */
 
 /* The model that `text` means: a path as it is, else a name of one that was found.  *at: index into l, or SIZE_MAX for a path.
  * ERR_NOTFOUND when there is none; ERR_ARG when several different ones are meant, which the message lists. */
