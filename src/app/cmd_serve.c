@@ -1,5 +1,6 @@
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "app/command.h"
@@ -8,6 +9,7 @@
 #include "app/signals.h"
 #include "app/term.h"
 #include "base/fs.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "base/net.h"
 #include "base/os.h"
@@ -199,13 +201,81 @@ static int find_folders(struct folders *l, const char *model, struct buf *cache,
 
 /* ---- serving ---- */
 
-struct serving { struct logfile log; struct server *server; struct link *link; bool json; };
+struct serving {
+    struct logfile log;
+    struct lock lock;                  /* guards server and serves for other threads */
+    struct server *server;
+    bool serves;                       /* it has been told: the terminal is left alone */
+    struct link *link;
+    struct chan *errors;               /* what the processes that are started write to standard error */
+    struct os_thread *reader;
+    _Atomic bool over;
+};
 
-/* Lines of the link come before there is a server, too. */
-static void note(void *arg, const char *line)
+/* Lines of others come before there is a server, too, and after. */
+static void note_as(struct serving *v, const char *level, const char *word, const char *line)
+{
+    lock_take(&v->lock);
+    if (v->server) server_note(v->server, level, word, line);
+    lock_give(&v->lock);
+}
+
+static void note(void *arg, const char *line) { note_as(arg, "info", "engine", line); }
+
+static void complain(struct serving *v, const char *line)
+{
+    lock_take(&v->lock);
+    bool serves = v->serves;
+    lock_give(&v->lock);
+    if (!*line) return;
+    if (!serves) term_note("%s", line);
+    note_as(v, "error", "process", line);
+}
+
+static void read_errors(void *arg)
 {
     struct serving *v = arg;
-    if (v->server) server_note(v->server, "info", "engine", line);
+    char piece[512], line[1024];
+    size_t n = 0;
+    for (;;) {
+        const bool over = atomic_load(&v->over);
+        int64_t got = chan_read(v->errors, piece, sizeof piece);
+        if (got < 0 || (!got && over)) break;
+        for (int64_t i = 0; i < got; i++) {
+            if (piece[i] != '\n') line[n++] = piece[i];
+            if (piece[i] != '\n' && n + 1 < sizeof line) continue;
+            line[n] = 0;
+            n = 0;
+            complain(v, line);
+        }
+        if (!got) chan_wait(v->errors, false, -1);
+    }
+    line[n] = 0;
+    complain(v, line);
+}
+
+/* The keeper is made while there is one thread. */
+static int start_others(struct serving *v, const struct fields *f, struct err *err)
+{
+    static const char *const start[] = { "engine", "pull --json --yes --to-parent --", NULL };
+    int rc = proc_errors(&v->errors, err);
+    if (rc == 0 && !f->no_sandbox) rc = proc_keep(NULL, start, err);
+    return rc < 0 ? rc : os_thread_start(&v->reader, read_errors, v, err);
+}
+
+static void end(struct serving *v)
+{
+    lock_take(&v->lock);
+    struct server *s = v->server;
+    v->server = NULL;                  /* the link has still something to say */
+    lock_give(&v->lock);
+    server_close(s);
+    if (v->link) link_close(v->link);
+    atomic_store(&v->over, true);
+    if (v->reader) chan_wake(v->errors);
+    os_thread_join(v->reader);
+    chan_close(v->errors);
+    logfile_close(&v->log);
 }
 
 static int fill(struct server_options *o, const struct fields *f, const char *model, struct arena *a, struct err *err)
@@ -270,8 +340,8 @@ static int shut_in(const struct fields *f, struct err *err)
 
 static int begin(struct serving *v, const struct fields *f, const char *model, struct folders *l, struct buf *cache)
 {
-    static const char *const start[] = { "engine", "pull --json --yes --to-parent --", NULL };
     struct err e = { 0 };
+    struct server *server = NULL;
     struct server_options o = { .log = logfile_put, .log_arg = &v->log };
     net_raise_files();
     int rc = open_log(v, f, &e);
@@ -283,15 +353,18 @@ static int begin(struct serving *v, const struct fields *f, const char *model, s
                                .no_sandbox = f->no_sandbox, .note = note, .note_arg = v };
     if (rc == 0) rc = fill(&o, f, model, &l->arena, &e);
     if (rc == 0) rc = server_check(&o, &e);
-    if (rc == 0 && !f->no_sandbox) rc = proc_keep(NULL, start, &e);
+    if (rc == 0) rc = start_others(v, f, &e);
     if (rc == 0) rc = link_open(&v->link, &lo, &e);
-    if (rc == 0) rc = server_open(&v->server, &o, v->link, &e);
+    if (rc == 0) rc = server_open(&server, &o, v->link, &e);
+    lock_take(&v->lock);
+    v->server = server;
+    lock_give(&v->lock);
     if (rc == 0) rc = shut_in(f, &e);
     if (rc == 0 && model) rc = server_preload(v->server, &e);
     return rc < 0 ? term_fail("%s", e.msg) : EXIT_OK;
 }
 
-static void tell(const struct serving *v)
+static void tell(struct serving *v)
 {
     struct link_state l;
     const char *url;
@@ -299,6 +372,9 @@ static void tell(const struct serving *v)
     for (size_t i = 0; (url = server_url(v->server, i)) != NULL; i++) term_note("hearth: serving at %s", url);
     if (l.sandbox && *l.sandbox) term_note("hearth: the engine: %s", l.sandbox);
     server_note(v->server, "info", "start", server_url(v->server, 0));
+    lock_take(&v->lock);
+    v->serves = true;
+    lock_give(&v->lock);
 }
 
 static bool another_signal(void)
@@ -352,9 +428,7 @@ static int run(const struct command *self, int argc, char **argv)
     }
     rc = begin(&v, &f, p.n_operands ? p.operand[0] : NULL, &folders, &cache);
     if (rc == EXIT_OK) serve(&v, &p, &given, f.drain_s);
-    server_close(v.server);
-    if (v.link) link_close(v.link);
-    logfile_close(&v.log);
+    end(&v);
     arena_release(&folders.arena);
     buf_release(&cache);
     mem_free(config);

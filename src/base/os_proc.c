@@ -97,6 +97,20 @@ struct proc {
     uint64_t n_oom;                    /* deaths for lack of memory on this machine before */
 };
 
+static int errors_to = 2;                  /* where children write: standard error, or proc_errors */
+
+int proc_errors(struct chan **out, struct err *err)
+{
+    int fd[2];
+    *out = NULL;
+    if (pipe(fd) < 0) return err_set(err, ERR_IO, "cannot make a pipe: %s", strerror(errno));
+    fcntl(fd[1], F_SETFD, FD_CLOEXEC);
+    int rc = chan_of(out, fd[0], err);
+    if (rc < 0) close(fd[1]);
+    else errors_to = fd[1];
+    return rc;
+}
+
 /* Between fork and exec: only calls that signal handlers may make. */
 void os_become(const char *program, char *const *argv, int fd)
 {
@@ -107,6 +121,7 @@ void os_become(const char *program, char *const *argv, int fd)
     for (int s = 1; s < 32; s++)
         if (s != SIGKILL && s != SIGSTOP) signal(s, SIG_DFL);
     if (null >= 0 && null != 0) dup2(null, 0);
+    if (errors_to != 2) dup2(errors_to, 2);
     dup2(2, 1);
     if (fd == PROC_FD) fcntl(fd, F_SETFD, 0);
     else dup2(fd, PROC_FD);

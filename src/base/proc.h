@@ -31,7 +31,7 @@ void chan_wake(struct chan *c);                                      /* any thre
 enum { PROC_FD = 3 };              /* the child's end */
 struct proc;
 /* Starts `program` (NULL: this one, even when its file was replaced) with args, NULL at the end; fd, which is closed here,
- * becomes its PROC_FD.  It has nothing else of this process but standard error, which is its standard output too. */
+ * becomes its PROC_FD.  It has nothing else of this process but standard error (or proc_errors), its standard output too. */
 int  proc_start(struct proc **out, const char *program, const char *const *args, int fd, struct err *err);
 int64_t proc_id(const struct proc *p);
 void proc_kill(struct proc *p);                                      /* at once; nothing happens when it has ended */
@@ -39,6 +39,10 @@ void proc_kill(struct proc *p);                                      /* at once;
 struct proc_end { int code, signal; bool out_of_memory; };
 bool proc_ended(struct proc *p, struct proc_end *out);               /* without waiting */
 void proc_free(struct proc *p);                                      /* kills it, and waits until it is gone; NULL is fine */
+
+/* From here on what processes write to standard error comes to this channel, which is for reading; whoever has it reads it for as
+ * long as there are any.  Before proc_keep, once. */
+int  proc_errors(struct chan **out, struct err *err);
 
 /* From here on other processes are started by a small one that this call makes, so that this one can give up starting programs
  * (sandbox_serve).  It starts only `program` (NULL: this one), with the arguments of one of these rows (words with a space

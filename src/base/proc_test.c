@@ -184,6 +184,47 @@ static int kept(void)
     return 0;
 }
 
+/* What they write to standard error is read by this process, with a keeper or without. */
+static int complaints(bool keeps)
+{
+    static const char *const rows[] = { "engine --", NULL };
+    static const char *const args[] = { "engine", "--", "echo one >&2; echo two", NULL };
+    struct proc *p;
+    struct chan *errors, *c;
+    struct err e;
+    char text[16] = "";
+    size_t n = 0;
+    int theirs;
+    if (proc_errors(&errors, &e) < 0 || (keeps && proc_keep(script, rows, &e) < 0)) return 1;
+    for (int round = 0; round < 2; round++) {
+        if (chan_pair(&c, &theirs, &e) < 0 || proc_start(&p, script, args, theirs, &e) < 0) return 2;
+        for (n = 0; n < 8;) {
+            int64_t k = chan_read(errors, text + n, sizeof text - 1 - n);
+            if (k < 0) return 3;
+            if (!k) chan_wait(errors, false, 20000);
+            n += (size_t)k;
+        }
+        if (strcmp(text, "one\ntwo\n") != 0) return 4;
+        proc_free(p);
+        chan_close(c);
+    }
+    chan_close(errors);
+    return 0;
+}
+
+static void what_others_complain_of(void **unused)
+{
+    (void)unused;
+    for (int keeps = 0; keeps < 2; keeps++) {
+        int status;
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) _exit(complaints(keeps));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+    }
+}
+
 static void a_keeper_starts_others(void **unused)
 {
     (void)unused;
@@ -199,6 +240,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(how_it_ended_is_told),
     cmocka_unit_test(freeing_kills),
     cmocka_unit_test(waking_ends_waiting),
+    cmocka_unit_test(what_others_complain_of),
     cmocka_unit_test(a_keeper_starts_others),
     cmocka_unit_test(a_keeper_checks_what_it_is_asked),
 };
