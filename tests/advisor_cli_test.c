@@ -1,9 +1,7 @@
 /* advisor_cli_test.c - hearth doctor, fit and recommend; fit against a registry and a hub that are honest, or lie. */
-#include "tests/registry_server.h"
-
 #include "format/gguf.h"
 #include "tests/hf_folder.h"       /* before what has a `dir` of its own */
-#include "tests/store_files.h"
+#include "tests/registry_home.h"
 
 static struct server server;
 static char registry[64], manifest[512], tree[2048], folder_tree[1024], split_tree[1024];
@@ -101,7 +99,7 @@ static void add_routes(void)
 static int setup(void **state)
 {
     (void)state;
-    if (store_home() != 0 || server_listen(&server) < 0) return -1;
+    if (registry_home(&server, registry) < 0) return -1;
     write_model();
     model = slurp("model.gguf", &n_model);
     if (getenv("PROGRAM")) {
@@ -110,7 +108,6 @@ static int setup(void **state)
         program_free(&r);
         add_routes();
     }
-    snprintf(registry, sizeof registry, "http://127.0.0.1:%d", server.port);
     setenv("HEARTH_REGISTRY", registry, 1);
     setenv("HF_ENDPOINT", registry, 1);
     server_start(&server);
@@ -120,8 +117,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    server_stop(&server);
-    return store_home_remove();
+    return registry_home_remove(&server);
 }
 
 /* ---- doctor ---- */

@@ -1,9 +1,8 @@
 /* private_test.c - models of a registry that only their owner may have: the key that Ollama made is used, and only then. */
 #include "base/buf.h"
 #include "base/ed25519.h"
-#include "tests/registry_server.h"
+#include "tests/registry_home.h"
 #include "tests/ssh_key.h"
-#include "tests/store_files.h"
 
 static struct server server;
 static char *model, registry[64], manifest[512], hex[SHA256_HEX + 1];
@@ -64,10 +63,9 @@ static void add(const char *path, void (*answer)(struct server *, int, const cha
 static int start(void **state)
 {
     (void)state;
-    if (store_home() != 0 || server_listen(&server) < 0) return -1;
+    if (registry_home(&server, registry) < 0) return -1;
     model = store_model(&n_model, 5);
     sha256_bytes(model, n_model, hex, NULL);
-    snprintf(registry, sizeof registry, "http://127.0.0.1:%d", server.port);
     setenv("HEARTH_REGISTRY", registry, 1);
     snprintf(manifest, sizeof manifest, "{\"schemaVersion\":2,\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\","
              "\"digest\":\"sha256:%s\",\"size\":%zu}]}", hex, n_model);
@@ -81,9 +79,8 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
-    server_stop(&server);
     mem_free(model);
-    return store_home_remove();
+    return registry_home_remove(&server);
 }
 
 static void expect(const char *name, int code, const char *word, int asked)

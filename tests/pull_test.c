@@ -1,6 +1,5 @@
 /* pull_test.c - hearth pull against a registry and a hub that are honest, slow, broken or hostile. */
-#include "tests/registry_server.h"
-#include "tests/store_files.h"
+#include "tests/registry_home.h"
 
 #include <time.h>
 #include <utime.h>
@@ -115,14 +114,13 @@ static void add_hub(void)
 static int setup(void **state)
 {
     (void)state;
-    if (store_home() != 0 || server_listen(&server) < 0) return -1;
+    if (registry_home(&server, registry) < 0) return -1;
     char path[256];
     big = malloc(BIG);
     fill(big, BIG);
     model = store_model(&n_model, 5);
     sha256_bytes(big, BIG, big_hex, NULL);
     sha256_bytes(model, n_model, model_hex, NULL);
-    snprintf(registry, sizeof registry, "http://127.0.0.1:%d", server.port);
     strcpy(hub, registry);
     setenv("HEARTH_REGISTRY", registry, 1);
     setenv("HF_ENDPOINT", hub, 1);
@@ -156,17 +154,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    server_stop(&server);
-    return store_home_remove();
+    return registry_home_remove(&server);
 }
 
-static void wipe(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s/own'", dir);
-    assert_int_equal(system(command), 0);
-    server_reset(&server);
-}
+static void wipe(void) { registry_wipe(&server); }
 
 static const char *blob(const char *hex, const char *end)
 {

@@ -1,7 +1,6 @@
 /* store_edit_test.c - models that are made, copied, verified, cleaned up; and fetched by hearth run when they are not here. */
 #include "base/os.h"
-#include "tests/registry_server.h"
-#include "tests/store_files.h"
+#include "tests/registry_home.h"
 
 #include "store/pull.h"
 
@@ -45,10 +44,9 @@ static int setup(void **state)
 {
     (void)state;
     char path[128];
-    if (store_home() != 0 || server_listen(&server) < 0) return -1;
+    if (registry_home(&server, base) < 0) return -1;
     model = store_model(&n_model, 5);
     sha256_bytes(model, n_model, hex, NULL);
-    snprintf(base, sizeof base, "http://127.0.0.1:%d", server.port);
     setenv("HEARTH_REGISTRY", base, 1);
     snprintf(manifest, sizeof manifest, "{\"schemaVersion\":2,\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\","
              "\"digest\":\"sha256:%s\",\"size\":%zu}]}", hex, n_model);
@@ -71,20 +69,13 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    server_stop(&server);
     mem_free(model);
     mem_free(mute);
     mem_free(talks);
-    return store_home_remove();
+    return registry_home_remove(&server);
 }
 
-static void wipe(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s/own'", dir);
-    assert_int_equal(system(command), 0);
-    server_reset(&server);
-}
+static void wipe(void) { registry_wipe(&server); }
 
 static void expect(struct result r, int code, const char *out, const char *err)
 {

@@ -1,7 +1,6 @@
 /* store_fault_linux_test.c - the store when the disk fails: every call in turn, a full disk, a loss of power at any instant; and
  * pulls of one process at once. */
-#include "tests/registry_server.h"
-#include "tests/store_files.h"
+#include "tests/registry_home.h"
 
 #include "store/pull.h"
 #include "tests/faults.h"
@@ -17,14 +16,13 @@ static int setup(void **state)
 {
     (void)state;
     char path[256];
-    if (store_home() != 0 || server_listen(&server) < 0) return -1;
+    if (registry_home(&server, base) < 0) return -1;
     n_model = N_MODEL;
     model = mem_new(n_model, 1);
     uint64_t seed = 3;
     for (size_t i = 0; i < n_model; i++) model[i] = (char)((seed = seed * 6364136223846793005u + 1442695040888963407u) >> 56);
     sha256_bytes(model, n_model, hex, NULL);
     sha256_bytes(license, strlen(license), text_hex, NULL);
-    snprintf(base, sizeof base, "http://127.0.0.1:%d", server.port);
     snprintf(manifest, sizeof manifest, "{\"schemaVersion\":2,\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\","
              "\"digest\":\"sha256:%s\",\"size\":%zu},{\"mediaType\":\"application/vnd.ollama.image.license\","
              "\"digest\":\"sha256:%s\",\"size\":%zu}]}", hex, n_model, text_hex, strlen(license));
@@ -40,19 +38,15 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    server_stop(&server);
     mem_free(model);
     fault_watch("", 0, 0);
-    return store_home_remove();
+    return registry_home_remove(&server);
 }
 
 static void wipe(void)
 {
-    char command[128];
     fault_watch("", 0, 0);
-    snprintf(command, sizeof command, "rm -rf '%s/own'", dir);
-    assert_int_equal(system(command), 0);
-    server_reset(&server);
+    registry_wipe(&server);
 }
 
 #define NEED_PROC() do { if (access("/proc/self/fd", R_OK) < 0) skip(); } while (0)

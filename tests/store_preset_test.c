@@ -1,6 +1,5 @@
 /* store_preset_test.c - named settings, models that are imported, and the search on the Hub. */
-#include "tests/registry_server.h"
-#include "tests/store_files.h"
+#include "tests/registry_home.h"
 
 static struct server server;
 static char hex[SHA256_HEX + 1], base[64];
@@ -17,10 +16,9 @@ static const char hits[] =
 static int setup(void **state)
 {
     (void)state;
-    if (store_home() != 0 || server_listen(&server) < 0) return -1;
+    if (registry_home(&server, base) < 0) return -1;
     model = store_model(&n_model, 5);
     sha256_bytes(model, n_model, hex, NULL);
-    snprintf(base, sizeof base, "http://127.0.0.1:%d", server.port);
     setenv("HF_ENDPOINT", base, 1);
     server_add(&server, "/api/models?limit=20&sort=trendingScore&direction=-1&filter=gguf&search=qwen3%20coder%26x"
                "&expand%5B%5D=downloads&expand%5B%5D=likes&expand%5B%5D=lastModified&expand%5B%5D=gated&expand%5B%5D=gguf", hits,
@@ -33,9 +31,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    server_stop(&server);
     mem_free(model);
-    return store_home_remove();
+    return registry_home_remove(&server);
 }
 
 static void expect(struct result r, int code, const char *out, const char *err)

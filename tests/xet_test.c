@@ -1,6 +1,6 @@
 /* xet_test.c - files of the Hub by their chunks, from a store of chunks that is honest or not. */
 #include "tests/xet_server.h"
-#include "tests/store_files.h"
+#include "tests/registry_home.h"
 
 #include "store/xet.h"
 
@@ -15,10 +15,9 @@ static int setup(void **state)
 {
     (void)state;
     static const char commit[] = "{\"sha\":\"" AT "\"}";
-    if (store_home() != 0 || server_listen(&server) < 0) return -1;
+    if (registry_home(&server, hub) < 0) return -1;
     xet_make();
     sha256_bytes(xet_file.bytes, xet_file.n, hex, NULL);
-    snprintf(hub, sizeof hub, "http://127.0.0.1:%d", server.port);
     setenv("HF_ENDPOINT", hub, 1);
     snprintf(tree, sizeof tree, "[{\"type\":\"file\",\"path\":\"x-Q8_0.gguf\",\"size\":%zu,\"oid\":\"" AT "\","
              "\"lfs\":{\"oid\":\"%s\",\"size\":%zu},\"xetHash\":\"%s\"}]", xet_file.n, hex, xet_file.n, chunks);
@@ -32,16 +31,12 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    server_stop(&server);
-    return store_home_remove();
+    return registry_home_remove(&server);
 }
 
 static void wipe(int lie)
 {
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s/own'", dir);
-    assert_int_equal(system(command), 0);
-    server_reset(&server);
+    registry_wipe(&server);
     atomic_store(&server.state->lie, lie);
 }
 
