@@ -191,7 +191,7 @@ int uri_listen(struct uri_listen *out, const char *text, uint16_t port, struct e
     }
     if (!uri_host(&h, text))
         return err_set(err, ERR_ARG, "\"%.100s\" is nothing to listen on; write 127.0.0.1:11434, [::1]:11434, :11434 (all "
-                       "addresses) or unix:/path", text);
+                       "addresses) or unix:/path; ports are numbers up to 65535", text);
     out->port = strrchr(text, ':') && text[strlen(text) - 1] != ']' ? h.port : port;
     fmt_into(out->host, sizeof out->host, "%s", strcmp(h.name, "localhost") ? h.name : "127.0.0.1");
     return 0;
