@@ -67,15 +67,16 @@ static inline void tiny_tensor(struct gguf_writer *w, struct tiny *t, const char
     float *x = malloc((size_t)ne[0] * 4);
     uint8_t *d = tiny_keep(calloc(rows, (size_t)row_bytes));
     struct quant_random any;
+    pack_fn *const pack = quant_pack(type);
     if (t->blank && n_dims > 1) {
         rows = 0;
-    } else if (!quant_pack(type) && quant_random_init(&any, type, 0, scale / 2, t->seed++)) {
+    } else if (!pack && quant_random_init(&any, type, 0, scale / 2, t->seed++)) {
         quant_random_blocks(&any, 0, rows * (size_t)row_bytes / dtype_info(type)->block_bytes, d);
         rows = 0;
     }
     for (size_t r = 0; r < rows; r++) {
         for (uint64_t i = 0; i < ne[0]; i++) x[i] = tiny_value(t, name, n_dims == 1, scale);
-        quant_pack(type)(x, d + r * row_bytes, (size_t)ne[0]);
+        pack(x, d + r * row_bytes, (size_t)ne[0]);
     }
     free(x);
     gguf_put_tensor(w, tiny_keep(strdup(name)), type, n_dims, ne, d);

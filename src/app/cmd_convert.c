@@ -45,7 +45,14 @@ struct convert {
 
 /* What is moved in a tensor: rows of heads, value heads of `unit` rows behind the first ones, or those in the columns. */
 enum order { AS_IT_IS, ROWS_OF_HEADS, VALUE_ROWS, VALUE_COLUMNS };
-struct piece { struct convert *c; const struct gguf_tensor *t; enum dtype type; enum order order; uint32_t first, unit; };
+struct piece {
+    struct convert *c;
+    const struct gguf_tensor *t;
+    enum dtype type;
+    pack_fn *pack;
+    enum order order;
+    uint32_t first, unit;
+};
 
 /* ---- the bytes of a tensor ---- */
 
@@ -112,7 +119,7 @@ static int pack_row(struct piece *p, uint64_t r, struct err *err)
     const uint8_t *s = t->slice ? t->slice[r / t->ne[1]] : t->data;
     uint64_t in = r % t->ne[1];
     c->cached = NULL;
-    int rc = convert_row((const struct split *)(const void *)s, row_of(p, in), p->type, c->values, c->packed, err);
+    int rc = convert_row((const struct split *)(const void *)s, row_of(p, in), p->type, p->pack, c->values, c->packed, err);
     if (rc < 0) return err_prefix(err, rc, "tensor %s: ", t->name);
     if (p->order == VALUE_COLUMNS) {
         uint64_t run;
@@ -336,7 +343,7 @@ static int put_tensors(struct convert *c, struct err *err)
         struct gguf_tensor x = *t;
         bool split = dtype_info(t->type)->family == DTF_SPLIT;
         if ((rc = choose_type(c, t, &x.type, err)) < 0) return rc;
-        c->piece[i] = (struct piece){ .c = c, .t = t, .type = x.type };
+        c->piece[i] = (struct piece){ .c = c, .t = t, .type = x.type, .pack = quant_pack(x.type) };
         if ((rc = choose_order(c, &c->piece[i], err)) < 0) return rc;
         if (split && t->ne[0] > widest) widest = (size_t)t->ne[0];
         gguf_put_filled(c->w, &x, split ? fill_packed : fill, &c->piece[i]);

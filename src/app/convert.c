@@ -78,7 +78,7 @@ static void bytes(const struct split *s, uint64_t row, uint8_t *dst)
     }
 }
 
-int convert_row(const struct split *s, uint64_t row, enum dtype type, float *v, uint8_t *dst, struct err *err)
+int convert_row(const struct split *s, uint64_t row, enum dtype type, pack_fn *pack, float *v, uint8_t *dst, struct err *err)
 {
     bool ok = true;
     switch (type) {
@@ -91,7 +91,7 @@ int convert_row(const struct split *s, uint64_t row, enum dtype type, float *v, 
     case DT_Q8_0: bytes(s, row, dst); break;
     default:
         split_unpack(s, row, v, (size_t)s->cols);
-        quant_pack(type)(v, dst, (size_t)s->cols);
+        pack(v, dst, (size_t)s->cols);
     }
     return ok ? 0 : err_set(err, ERR_UNSUPPORTED, "a scale that type %s cannot hold; --expand writes plain numbers",
                             dtype_info(type)->name);
