@@ -488,6 +488,8 @@ HEARTH_API void hearth_speculator_ask(struct hearth_speculator *p, int whom);
 /* Where the text itself gives no guess, a session of another model makes it: a small one with the same tokens, else HEARTH_EARG
  * names the first that differs.  The session is the speculator's until that is closed, and follows the text. */
 HEARTH_API int hearth_speculator_set_draft(struct hearth_speculator *p, struct hearth_session *draft, struct hearth_error *e);
+/* Whether the model of this path could guess for the other: the same by their headers; no weights are read. */
+HEARTH_API int hearth_draft_check(const char *path, const char *draft, struct hearth_error *e);
 /* How the text ids[0..n) may go on; returns how many tokens, at most `most`.  Call it once for each step. */
 HEARTH_API size_t hearth_speculator_draft(struct hearth_speculator *p, const int32_t *ids, size_t n, int32_t *out, size_t most);
 /* The step of so many tokens took so long. */

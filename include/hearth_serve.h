@@ -53,6 +53,7 @@ struct hearth_engine_options {     /* zero-initialise; an encoder's engine looks
     int guess_by;                  /* HEARTH_GUESS_* together: who may guess; 0: all */
     struct hearth_model *draft;    /* a small model with the same tokens that guesses where the text itself gives no guess and one
                                       answer is written; outlives the engine.  NULL: none */
+    bool draft_if_fits;            /* one with other tokens is left out; else it is an error */
     /* A folder for past texts, as of hearth_cache_save; NULL: none.  Texts of at least 256 tokens are written there when nobody
      * has gone on from them for 5 seconds, and when the engine is closed; prompts of that length which the cache does not know
      * are looked for there before they get a slot.  Salts keep users apart, no_cache keeps a text out. */
@@ -224,7 +225,7 @@ struct hearth_model_state {
     uint64_t done, total;          /* bytes of its file that loading has read, of those it reads */
     uint64_t weights, heap, buffers, kv;       /* bytes that it takes now */
     uint32_t n_holds, n_ctx;
-    bool pinned;
+    bool pinned, drafted;          /* drafted: another model guesses for it */
     int64_t leaves_ms;             /* how long it stays if nobody comes; -1: it is held, or stays for ever */
     struct hearth_error error;     /* FAILED: why */
 };

@@ -21,7 +21,7 @@ enum { MAX_FOLDERS = 256, MAX_CONFIG = 1 << 20 };
 
 struct fields {
     struct opt_strs host, port, host_name, origin;
-    const char *slots, *key_file, *tls_cert, *tls_key, *config, *log;
+    const char *slots, *draft, *key_file, *tls_cert, *tls_key, *config, *log;
     bool insecure_no_key, any_content_type, trace, trace_text, no_sandbox;
     int log_format;
     uint32_t max_running, max_queued, max_per_key, max_body_mb, max_connections, deadline_s, drain_s;
@@ -71,6 +71,8 @@ static const struct opt row[] = {
       AT(speculate), -1, 15 },
     { "watchdog", NULL, 0, OPT_U32, "SECONDS", "30", "an engine without a sign of life for so long is started again; 0: never",
       NULL, AT(watchdog_s), 0, 1000000 },
+    { "draft", NULL, 0, OPT_STR, "MODEL", NULL, "a small model that guesses for those with the same tokens",
+      "small.gguf", AT(draft), 0, 0 },
     { "slot-save-path", NULL, 0, OPT_STR, "FOLDER", NULL, "clients may save and restore texts there by POST /slots", NULL,
       AT(slots), 0, 0 },
     { "log", NULL, 0, OPT_STR, "FILE", "the state folder", "where lines about requests go; - is standard error", NULL, AT(log),
@@ -171,12 +173,23 @@ static void add_adapters(struct folders *l, const struct found *f)
     manifest_release(&m);
 }
 
+/* A file from outside the store, or all of its parts. */
+static void add_file(struct folders *l, const char *path)
+{
+    struct buf real = { 0 };
+    unsigned part, parts = 1;
+    if (fs_real_path(path, &real)) {
+        store_part_of(strrchr(real.data, '/') + 1, &part, &parts);
+        if (parts > 1) add_folder_of(l, real.data);
+        else add_folder(l, real.data, real.len);
+    }
+    buf_release(&real);
+}
+
 static int find_folders(struct folders *l, const char *model, struct buf *cache, struct err *err)
 {
     struct store s;
     struct found_list found = { 0 };
-    struct buf real = { 0 };
-    unsigned part, parts = 1;
     int rc = store_open(&s, err);
     if (rc < 0) return rc;
     rc = fs_make_folders(s.root, err);
@@ -187,13 +200,7 @@ static int find_folders(struct folders *l, const char *model, struct buf *cache,
         add_folder_of(l, found.v[i].path);
         add_adapters(l, &found.v[i]);
     }
-    if (model && fs_real_path(model, &real)) {
-        const char *file = strrchr(real.data, '/') + 1;
-        store_part_of(file, &part, &parts);
-        if (parts > 1) add_folder_of(l, real.data);
-        else add_folder(l, real.data, real.len);
-    }
-    buf_release(&real);
+    if (model) add_file(l, model);
     found_release(&found);
     store_close(&s);
     return rc;
@@ -338,6 +345,19 @@ static int shut_in(const struct fields *f, struct err *err)
     return 0;
 }
 
+/* Where the model that guesses is; one that could never guess for the server's own is an error now. */
+static int find_draft(const struct fields *f, const char *model, struct folders *l, char path[STORE_PATH], struct err *err)
+{
+    char own[STORE_PATH];
+    if (!f->draft) return 0;
+    if (f->speculate < 0) return err_set(err, ERR_ARG, "--draft does not go with --speculate -1");
+    int rc = model_path(f->draft, path, err);
+    if (rc == 0) add_file(l, path);
+    if (rc == 0 && model && (rc = model_path(model, own, err)) == 0)
+        rc = hearth_draft_check(own, path, (struct hearth_error *)(void *)err);
+    return rc;
+}
+
 static int begin(struct serving *v, const struct fields *f, const char *model, struct folders *l, struct buf *cache)
 {
     struct err e = { 0 };
@@ -346,9 +366,12 @@ static int begin(struct serving *v, const struct fields *f, const char *model, s
     net_raise_files();
     int rc = open_log(v, f, &e);
     if (rc == 0) rc = find_folders(l, model, cache, &e);
+    char draft[STORE_PATH];
+    if (rc == 0) rc = find_draft(f, model, l, draft, &e);
     struct link_options lo = { .memory_limit = (uint64_t)f->memory_mb << 20, .max_running = f->parallel, .threads = f->threads,
                                .n_ctx = f->ctx, .keep_alive_s = f->keep_alive, .folders = l->v, .n_folders = l->n,
                                .cache_bytes = (uint64_t)f->kv_files_mb << 20, .speculate = f->speculate,
+                               .draft = f->draft ? draft : NULL,
                                .silence_ms = f->watchdog_s * 1000, .cache_folder = cache->data, .slot_folder = f->slots,
                                .no_sandbox = f->no_sandbox, .note = note, .note_arg = v };
     if (rc == 0) rc = fill(&o, f, model, &l->arena, &e);
@@ -447,7 +470,8 @@ const struct command command_row_serve = {
     .example = "",
     .more = (const char *const[]){ "hearth serve", "hearth serve qwen3:0.6b --port 11434 --port 1234 --port 8080",
                                    "hearth serve --host 0.0.0.0 --key-file keys --tls-cert cert.pem --tls-key key.pem",
-                                   "hearth serve --host unix:/run/user/1000/hearth.sock", NULL },
+                                   "hearth serve --host unix:/run/user/1000/hearth.sock",
+                                   "hearth serve qwen3:8b --draft qwen3:0.6b", NULL },
     .options = { row, sizeof row / sizeof *row },
     .run = run,
 };

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "engine/engine.h"
+#include "engine/speculate.h"
 
 _Static_assert(sizeof(struct err) == sizeof(struct hearth_error), "one error type under two names");
 _Static_assert((int)HEARTH_ROPE_LONGROPE == (int)SCALING_LONGROPE && (int)HEARTH_ROPE_NTK == (int)SCALING_NTK, "one numbering");
@@ -386,6 +387,30 @@ int engine_can_run(const struct gguf *g, struct err *err)
     if (rc == 0) rc = tokenizer_open(&m.tokenizer, g, err);
     tokenizer_close(m.tokenizer);
     arena_release(&m.arena);
+    return rc;
+}
+
+/* The header and the tokens of a file. */
+static int read_tokens(struct hearth_model *m, const char *path, struct err *err)
+{
+    *m = (struct hearth_model){ .ops = &device_cpu };
+    int rc = model_file_open(&m->gguf, path, err);
+    if (rc == 0) rc = read_model(m, NULL, err);
+    return rc < 0 ? rc : tokenizer_open(&m->tokenizer, m->gguf, err);
+}
+
+int hearth_draft_check(const char *path, const char *draft, struct hearth_error *e)
+{
+    struct hearth_model m[2] = { { .gguf = NULL }, { .gguf = NULL } };
+    int rc = read_tokens(&m[0], path, err_of(e));
+    if (rc == 0) rc = read_tokens(&m[1], draft, err_of(e));
+    if (rc == 0) rc = speculator_fits(&m[0], &m[1], err_of(e));
+    for (int i = 0; i < 2; i++) {
+        for (int v = 0; v < N_VARIANT; v++) graph_close(m[i].variant[v].graph);
+        tokenizer_close(m[i].tokenizer);
+        gguf_close(m[i].gguf);
+        arena_release(&m[i].arena);
+    }
     return rc;
 }
 

@@ -110,6 +110,7 @@ static struct hearth_model_state state_of(struct entry *e, int state)
         s.heap = (uint64_t)atomic_load(&m->heap);
         m->ops->used(m->device, &s.buffers, &s.kv);
         s.n_ctx = e->parts.g->o.n_ctx;
+        s.drafted = e->parts.g->guesses && e->parts.g->o.draft;
     }
     if (state == HEARTH_MODEL_FAILED) {
         s.error.code = e->err.code;

@@ -17,7 +17,13 @@ int guesses_open(struct hearth_engine *g, struct err *err)
         return err_set(err, ERR_ARG, "guesses of %d tokens are asked for; at most %d", want, HEARTH_MAX_DRAFT);
     if (g->o.guess_by & ~HEARTH_GUESS_ALL) return err_set(err, ERR_ARG, "guesses by %d mean nothing", g->o.guess_by);
     if (g->o.draft == m) return err_set(err, ERR_ARG, "%s: a model cannot guess for itself", gguf_path(m->gguf));
-    int rc = g->o.draft ? speculator_fits(m, g->o.draft, err) : 0;
+    struct err other = { 0 };
+    int rc = g->o.draft ? speculator_fits(m, g->o.draft, &other) : 0;
+    if (rc < 0 && g->o.draft_if_fits) {
+        g->o.draft = NULL;
+        rc = 0;
+    }
+    if (rc < 0) *err = other;
     if (rc < 0 || want == HEARTH_SPECULATE_OFF || m->h.bidirectional || m->variant[V_TEXT].graph->n_state) return rc;
     g->guesses = true;
     return 0;
@@ -35,6 +41,7 @@ static bool rows_there(struct hearth_engine *g)
 
 void guesses_close(struct hearth_engine *g)
 {
+    if (!g->rows) return;
     const int64_t before = mem_thread_bytes();
     mem_free(g->rows);
     engine_heap(g->m, before);

@@ -107,6 +107,7 @@ static void props_answer(struct exchange *x, void *own, const struct json *done)
     struct buf b = { 0 };
     const struct prop *p = own;
     const char *template = json_str(json_get(done, "chat_template"), NULL), *path = json_str(json_get(done, "path"), NULL);
+    const char *draft = json_str(json_get(done, "draft"), NULL);
     const char *file = path && strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     int tools = json_bool(json_get(done, "tools"));
     buf_puts(&b, "{\"default_generation_settings\":{\"params\":");
@@ -116,8 +117,8 @@ static void props_answer(struct exchange *x, void *own, const struct json *done)
     api_put(&b, "'modalities':{'vision':false,'video':false,'audio':false},'media_marker':'','endpoint_slots':true,"
                 "'endpoint_props':false,'endpoint_metrics':true,'ui':false,'ui_settings':{},'chat_template':%s,"
                 "'chat_template_caps':{'supports_tools':%b,'supports_tool_calls':%b},'bos_token':%j,'eos_token':%j,"
-                "'build_info':'hearth-%r','is_sleeping':false,'cors_proxy_enabled':false}", template ? template : "", tools,
-            tools, json_get(done, "bos"), json_get(done, "eos"), hearth_version());
+                "'build_info':'hearth-%r','is_sleeping':false,'cors_proxy_enabled':false,'draft_model':%s}",
+            template ? template : "", tools, tools, json_get(done, "bos"), json_get(done, "eos"), hearth_version(), draft ? draft : "");
     api_answer(x, &b);
 }
 

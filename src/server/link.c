@@ -43,6 +43,7 @@ static bool put_settings(const struct link_options *o, struct buf *out)
     ok = ok && json_put(j, "cache_bytes", json_new_int((int64_t)o->cache_bytes)) &&
          json_put(j, "speculate", json_new_int(o->speculate)) && json_put(j, "silence_ms", json_new_int(o->silence_ms));
     if (ok && o->cache_folder) ok = json_put(j, "cache_folder", json_new_str(o->cache_folder, strlen(o->cache_folder)));
+    if (ok && o->draft) ok = json_put(j, "draft", json_new_str(o->draft, strlen(o->draft)));
     if (ok && o->slot_folder) ok = json_put(j, "slot_folder", json_new_str(o->slot_folder, strlen(o->slot_folder)));
     if (ok) json_write(j, false, out);
     json_free(j);

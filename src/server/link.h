@@ -27,6 +27,8 @@ struct link_options {              /* zero-initialise; borrowed until link_close
     const char *cache_folder;      /* of saved keys and values, made when missing; NULL: none */
     uint64_t cache_bytes;          /* that its files may have; 0: none are written */
     int32_t speculate;             /* as of hearth_engine_options, where a job's "load" does not say */
+    const char *draft;             /* the file of a small model that guesses for those with the same tokens; NULL: none.  It stays
+                                      loaded, and is in one of the folders */
     bool no_sandbox;
     uint32_t silence_ms;           /* a process that gives no sign of life for so long has died; 0: it may be silent */
     const char *program;           /* NULL: this one */

@@ -318,6 +318,7 @@ static const struct read_row option_row[] = {
     { "cache_bytes", READ_U64, offsetof(struct worker_options, cache_bytes), 0, 9e18 },
     { "speculate", READ_I32, offsetof(struct worker_options, speculate), HEARTH_SPECULATE_OFF, HEARTH_MAX_DRAFT },
     { "slot_folder", READ_STR, offsetof(struct worker_options, slot_folder), 0, 0 },
+    { "draft", READ_STR, offsetof(struct worker_options, draft), 0, 0 },
     { "silence_ms", READ_U32, offsetof(struct worker_options, silence_ms), 0, 4e9 },
     { "no_sandbox", READ_FLAG, offsetof(struct worker_options, no_sandbox), 0, 0 },
 };

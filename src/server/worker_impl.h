@@ -31,6 +31,7 @@ struct worker_options {
     uint64_t cache_bytes;
     int32_t speculate;
     const char *slot_folder;           /* NULL: texts are not saved by number */
+    const char *draft;                 /* path of the model that guesses for others, or NULL */
     uint32_t silence_ms;               /* the front ends a process that gives no sign of life for so long; 0: it does not */
     bool no_sandbox;
 };

@@ -14,6 +14,7 @@ struct models {
     struct worker *w;
     struct hearth_models *pool;
     struct lock lock;
+    struct hearth_hold *draft;         /* of the model that guesses for others, once somebody needs it; guarded by the lock */
     struct known known[MAX_NAMES];     /* by path; guarded by the lock */
     uint64_t now;
 };
@@ -133,6 +134,7 @@ int models_open(struct models **out, struct worker *w, struct err *err)
 void models_close(struct models *s)
 {
     if (!s) return;
+    hearth_hold_close(s->draft);
     hearth_models_close(s->pool);
     for (size_t i = 0; i < MAX_NAMES; i++) {
         mem_free(s->known[i].path);
@@ -206,10 +208,34 @@ static int finish_take(struct task *t, struct loaded *l, uint32_t num_ctx, struc
     hearth_model_info(l->model, &l->info);
     hearth_hold_state(l->hold, &st);
     l->n_ctx = st.n_ctx ? st.n_ctx : models_n_ctx(t->w, &l->info, num_ctx);
-    if (models_describe(&l->info, l->n_ctx, o)) json_write(o, false, &b);
+    if (models_describe(&l->info, l->n_ctx, o) && (!st.drafted || put_str(o, "draft", t->w->o.draft))) json_write(o, false, &b);
     json_free(o);
     l->about = buf_take(&b);
     return l->about ? 0 : err_set(err, ERR_NOMEM, "out of memory for a model");
+}
+
+/* What all loads begin with. */
+static struct hearth_engine_options engine_of(const struct worker_options *o)
+{
+    return (struct hearth_engine_options){ .max_running = o->max_running, .max_queued = o->max_queued, .n_ctx = o->n_ctx,
+                                           .kv_files = o->cache_bytes ? o->cache_folder : NULL,
+                                           .kv_files_limit = o->cache_bytes, .speculate = o->speculate };
+}
+
+/* The model that guesses for others: loaded by the first who needs it, as it would be for answers, and held from then on. */
+static int take_draft(struct models *s, struct task *t, struct hearth_model **out, struct err *err)
+{
+    const struct worker_options *o = &s->w->o;
+    struct hearth_load load = { .name = o->draft, .path = o->draft, .pin = 1, .model = { .threads = o->threads },
+                                .engine = engine_of(o) };
+    struct hearth_error e;
+    int rc = 0;
+    lock_take(&s->lock);
+    if (!s->draft && hearth_hold_open(&s->draft, s->pool, &load, &e) < 0) rc = err_of_hearth(err, &e);
+    lock_give(&s->lock);
+    if (rc == 0) rc = wait_for(t, s->draft, err);
+    if (rc == 0) *out = hearth_hold_model(s->draft);
+    return rc;
 }
 
 int models_take(struct models *s, struct task *t, int pin, struct err *err)
@@ -222,14 +248,15 @@ int models_take(struct models *s, struct task *t, int pin, struct err *err)
     struct json *parsed = NULL;
     if (!path) return err_set(err, ERR_ARG, "a job needs \"model\"");
     load.path = strcmp(path, "embedded") ? path : NULL;
-    load.engine = (struct hearth_engine_options){ .max_running = o->max_running, .max_queued = o->max_queued,
-                                                  .kv_files = o->cache_bytes ? o->cache_folder : NULL,
-                                                  .kv_files_limit = o->cache_bytes };
+    load.engine = engine_of(o);
     int rc = read_load(t->head.load, &f, &load, err);
     load.model = (struct hearth_model_options){ .threads = f.num_thread ? f.num_thread : o->threads, .rope = f.rope,
                                                 .chat_template = f.chat_template, .spare_template = f.spare_template };
     load.engine.n_ctx = f.num_ctx ? f.num_ctx : o->n_ctx;
     load.engine.speculate = f.speculate;
+    load.engine.draft_if_fits = true;
+    if (rc == 0 && o->draft && strcmp(o->draft, path) && f.speculate != HEARTH_SPECULATE_OFF)
+        rc = take_draft(s, t, &load.engine.draft, err);
     if (rc == 0) rc = read_adapters(s, path, f.adapters, &load, &parsed, err);
     struct loaded *l = rc == 0 ? mem_new(1, sizeof *l) : NULL;
     if (rc == 0 && !l) rc = err_set(err, ERR_NOMEM, "out of memory for a model");
@@ -363,6 +390,7 @@ static bool put_model(struct models *s, const struct hearth_model_state *st, str
               put_int(m, "n_ctx", st->n_ctx) && put_int(m, "done", st->done) && put_int(m, "total", st->total) &&
               put_int(m, "running", running) && put_int(m, "holds", st->n_holds) &&
               json_put(m, "pinned", json_new_bool(st->pinned));
+    if (ok && st->drafted) ok = put_str(m, "draft", s->w->o.draft);
     if (ok && st->state == HEARTH_MODEL_FAILED) ok = put_str(m, "error", st->error.message);
     return ok && put_counts(s, path, m);
 }
