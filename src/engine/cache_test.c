@@ -1,5 +1,6 @@
 /* cache_test.c - the prefix cache and the pages under it: cold, found, evicted or shared, a text has the same logits (D3 to D5 of
  * docs/numerics.md); pages and bytes are counted exactly, and their limit is kept. */
+#include "engine/engine.h"
 #include "tests/engine_fixture.h"
 
 enum { KEEP = N - ROWS };
@@ -101,6 +102,30 @@ static void texts_are_kept_apart(void **state)
     hearth_session_close(s);
     check_empty(m);
     hearth_model_close(m);
+}
+
+/* A page that was somebody's has nothing of that in it, also where the next does not write. */
+static void pages_are_clean(void **state)
+{
+    (void)state;
+    enum { SHORT = KV_PAGE + 1 };
+    struct hearth_session_options o = { .n_ctx = 256, .no_cache = true };
+    struct hearth_model *m[2] = { open_model(0, NULL, 1), open_model(0, NULL, 1) };
+    struct hearth_session *s[2];
+    struct hearth_error e;
+    assert_int_equal(hearth_session_open(&s[0], m[0], &o, &e), 0);
+    assert_int_equal(hearth_session_sync(s[0], ids, N, &e), 0);
+    hearth_session_close(s[0]);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(hearth_session_open(&s[i], m[i], &o, &e), 0);
+        assert_int_equal(hearth_session_sync(s[i], ids + 20, SHORT, &e), 0);
+    }
+    for (int page = 0; page < 2; page++)
+        assert_memory_equal(s[0]->q.data[KV_FULL][page], s[1]->q.data[KV_FULL][page], s[0]->q.layout->bytes[KV_FULL]);
+    for (int i = 0; i < 2; i++) {
+        hearth_session_close(s[i]);
+        hearth_model_close(m[i]);
+    }
 }
 
 /* Two sessions go on from one page in different ways; neither sees what the other writes. */
@@ -290,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_past_text_is_found),
         cmocka_unit_test(texts_are_kept_apart),
+        cmocka_unit_test(pages_are_clean),
         cmocka_unit_test(shared_pages_are_copied_before_they_are_written),
         cmocka_unit_test(random_texts_with_little_memory),
         cmocka_unit_test(the_limit_is_kept),

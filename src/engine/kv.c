@@ -1,5 +1,7 @@
 #include "engine/kv.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "engine/prefix.h"
 
@@ -150,6 +152,9 @@ struct kv_page *kv_take(struct kv_pool *p, const struct kv_layout *l, int class)
     s->free = page->next_free;
     if (--s->n_free == 0) unlink_slab(s);
     page->refs = 1;
+    /* Nobody sees, or saves, what was another's: the end of a page is not always written. */
+    if (page->written) memset(page->data, 0, l->bytes[class]);
+    page->written = true;
     p->used += l->bytes[class];
     p->n_used++;
     return page;

@@ -18,6 +18,7 @@ struct kv_page {
     struct kv_slab *slab;
     struct kv_page *next_free;
     uint32_t refs;
+    bool written;                     /* it was somebody's before */
 };
 
 /* The pages of one pair of types. */
@@ -50,7 +51,7 @@ const struct kv_layout *kv_layout_of(struct kv_pool *p, const enum dtype type[2]
 /* The most bytes that a sequence of n_ctx tokens takes when at most n_batch of them are evaluated at once. */
 uint64_t kv_bytes(const struct kv_pool *p, const struct kv_layout *l, uint32_t n_ctx, uint32_t n_batch);
 
-/* With the lock held.  kv_take: a page with one reference and undefined contents; NULL when neither the limit nor what the cache
+/* With the lock held.  kv_take: a page of zeros with one reference; NULL when neither the limit nor what the cache
  * could give up leaves room. */
 struct kv_page *kv_take(struct kv_pool *p, const struct kv_layout *l, int class);
 /* Gives up past texts until the system has about so many bytes back, if nobody has the lock; returns how many. */
