@@ -182,20 +182,75 @@ static void wrong_settings_are_explained(void **unused)
     }
 }
 
-/* How many tokens of a long prompt a server that has just begun need not evaluate. */
-static int cached_by(const char *salt, const char *mb)
+/* How many tokens of a long prompt need not be evaluated. */
+static int cached_now(int port, const char *salt, const char *key)
 {
-    char body[3000], *at = body + sprintf(body, "{\"model\":\"spark\",\"max_tokens\":4,\"temperature\":0,\"prompt\":\"%s", salt);
+    char body[3000], fields[256], *at = body + sprintf(body, "{\"model\":\"spark\",\"max_tokens\":4,\"temperature\":0,"
+                                                       "\"prompt\":\"%s", salt);
     for (int i = 0; i < 85; i++) at += sprintf(at, " %d", i * 7919 % 1000);
     strcpy(at, "\"}");
-    struct serving s = SERVE("--kv-files", mb);
-    char *answer = client_call(s.port, "POST", "/v1/completions", body, "Content-Type: application/json\r\n");
+    snprintf(fields, sizeof fields, "Content-Type: application/json\r\n%s%s%s", key ? "X-Api-Key: " : "", key ? key : "",
+             key ? "\r\n" : "");
+    char *answer = client_call(port, "POST", "/v1/completions", body, fields);
     at = strstr(answer, "\"cached_tokens\":");
     if (client_status(answer) != 200 || !at) fail_msg("%s", answer);
     int n = atoi(at + 16);
     free(answer);
+    return n;
+}
+
+/* The same by a server that has just begun. */
+static int cached_by(const char *salt, const char *mb)
+{
+    struct serving s = SERVE("--kv-files", mb);
+    int n = cached_now(s.port, salt, NULL);
     assert_int_equal(stop(&s, SIGTERM), 0);
     return n;
+}
+
+/* Built without the embedded model, there is nobody to ask. */
+static bool has_spark(void)
+{
+    struct result r = PROGRAM(NULL, "version");
+    bool spark = strstr(r.out, "spark") != NULL;
+    program_free(&r);
+    return spark;
+}
+
+/* Whether somebody else has sent a prompt cannot be seen: it is as slow as any other.  What answers say to a browser. */
+static void keys_do_not_see_each_other(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    char file[256], key[2][80];
+    if (!has_spark()) skip();
+    snprintf(file, sizeof file, "%s", in_dir("two"));
+    for (int i = 0; i < 2; i++) {
+        struct result r = PROGRAM(NULL, "key", "new", i ? "bob" : "ann", "--key-file", file);
+        program_expect(&r, 0);
+        snprintf(key[i], sizeof key[i], "%.55s", r.out);
+        program_free(&r);
+    }
+    struct serving s = SERVE("--key-file", file);
+    assert_int_equal(cached_now(s.port, "x", key[0]), 0);
+    assert_true(cached_now(s.port, "x", key[0]) > 250);
+    assert_int_equal(cached_now(s.port, "x", key[1]), 0);
+    assert_true(cached_now(s.port, "x", key[1]) > 250);
+    char *health = client_call(s.port, "GET", "/health", NULL, "");
+    assert_non_null(strstr(health, "X-Content-Type-Options: nosniff\r\n"));
+    assert_null(strstr(health, "Access-Control-"));
+    free(health);
+    static const char *const none[] = { "/debug/pprof/", "/debug/vars", "/index.html", "/tools", "/cors-proxy?url=http://x/" };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        client_expect(client_call(s.port, "GET", none[i], NULL, ""), 404, NULL);
+    char fields[128];
+    snprintf(fields, sizeof fields, "X-Api-Key: %s\r\n", key[0]);
+    char *metrics = client_call(s.port, "GET", "/metrics", NULL, fields);
+    assert_int_equal(client_status(metrics), 200);
+    assert_null(strstr(metrics, "7919"));
+    assert_null(strstr(metrics, "919 838"));                  /* of the prompt */
+    free(metrics);
+    assert_int_equal(stop(&s, SIGTERM), 0);
 }
 
 static void texts_outlive_the_server(void **unused)
@@ -203,10 +258,7 @@ static void texts_outlive_the_server(void **unused)
     (void)unused;
     NEED_PROGRAM();
     char files[300];
-    struct result r = PROGRAM(NULL, "version");
-    bool spark = strstr(r.out, "spark") != NULL;
-    program_free(&r);
-    if (!spark) skip();                                       /* built without the embedded model */
+    if (!has_spark()) skip();
     assert_int_equal(cached_by("a", "0"), 0);
     snprintf(files, sizeof files, "%s/kv", in_dir("models"));
     assert_int_equal(rmdir(files), 0);                        /* nothing is written unless it was asked for */
@@ -426,6 +478,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_answers_and_ends), cmocka_unit_test(keys_and_limits_change_while_it_runs),
+        cmocka_unit_test(keys_do_not_see_each_other),
         cmocka_unit_test(texts_outlive_the_server), cmocka_unit_test(wrong_settings_are_explained),
         cmocka_unit_test(templates_of_modelfiles), cmocka_unit_test(modelfiles_are_defaults),
         cmocka_unit_test(adapters_are_used),
