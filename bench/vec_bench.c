@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/cpu.h"
+#include "base/os.h"
 #include "kernel/matmul/matmul.h"
 #include "kernel/vec/vec.h"
 
@@ -67,15 +68,17 @@ static void bench_matmul(enum dtype type, size_t R, size_t K, size_t T, uint32_t
     free(w), free(x), free(y), free(scratch);
 }
 
-/* Several layers, so that keys and values come from memory. */
+/* Several layers, so that keys and values come from memory, which is what the engine takes for them. */
 static void bench_attn(uint32_t n_head, uint32_t n_kv, uint32_t d, int64_t depth, size_t layers, enum dtype kv, uint32_t cpu)
 {
     const struct vec_kernels *v = vec_select(cpu);
     size_t pages = (size_t)depth / ATTN_PAGE, page = (size_t)n_kv * ATTN_PAGE * dtype_padded_bytes(kv, d);
-    uint8_t *mem = block(2 * layers * pages * page);
+    uint8_t *mem = os_pages_new(2 * layers * pages * page);
     const uint8_t **at = block(2 * layers * pages * sizeof *at);
     float *q = block(n_head * d * 4), *o = block(n_head * d * 4), *scratch = block(attn_scratch(n_head, n_kv, d, d));
     double best = 1e9;
+    if (!mem) exit(1);
+    memset(mem, 0x11, 2 * layers * pages * page);
     for (size_t i = 0; i < 2 * layers * pages; i++) at[i] = mem + i * page;
     for (int i = 0; i < ROUNDS; i++) {
         double t = now();
@@ -92,7 +95,8 @@ static void bench_attn(uint32_t n_head, uint32_t n_kv, uint32_t d, int64_t depth
     double bytes = 2 * (double)(layers * pages * page);
     printf("attention %u/%u heads of %u, depth %lld, %s, %zu layers: %6.1f GB/s of keys and values\n", n_head, n_kv, d,
            (long long)depth, dtype_info(kv)->name, layers, 1e-9 * bytes / best);
-    free(mem), free(at), free(q), free(o), free(scratch);
+    os_pages_free(mem, 2 * layers * pages * page);
+    free(at), free(q), free(o), free(scratch);
 }
 
 static void bench_act(enum vec_act f, const char *name, uint32_t cpu)
