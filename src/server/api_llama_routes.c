@@ -102,23 +102,28 @@ static void put_params(const struct json *defaults, const struct json *own, stru
     buf_putc(b, '}');
 }
 
+/* Of a path the file's name: folders are nobody's business. */
+static const char *file_name(const struct json *path)
+{
+    const char *p = json_str(path, NULL), *slash = p ? strrchr(p, '/') : NULL;
+    return slash ? slash + 1 : p ? p : "";
+}
+
 static void props_answer(struct exchange *x, void *own, const struct json *done)
 {
     struct buf b = { 0 };
     const struct prop *p = own;
-    const char *template = json_str(json_get(done, "chat_template"), NULL), *path = json_str(json_get(done, "path"), NULL);
-    const char *draft = json_str(json_get(done, "draft"), NULL);
-    const char *file = path && strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    const char *template = json_str(json_get(done, "chat_template"), NULL), *draft = file_name(json_get(done, "draft"));
     int tools = json_bool(json_get(done, "tools"));
     buf_puts(&b, "{\"default_generation_settings\":{\"params\":");
     put_params(json_get(done, "defaults"), p->options, &b);
     api_put(&b, ",'n_ctx':%j},'total_slots':%d,'model_alias':%j,'model_ftype':%s,'model_path':%s,", json_get(done, "n_ctx"),
-            (int64_t)server_places(exchange_server(x)), json_get(done, "name"), p->quant, file ? file : "");
+            (int64_t)server_places(exchange_server(x)), json_get(done, "name"), p->quant, file_name(json_get(done, "path")));
     api_put(&b, "'modalities':{'vision':false,'video':false,'audio':false},'media_marker':'','endpoint_slots':true,"
                 "'endpoint_props':false,'endpoint_metrics':true,'ui':false,'ui_settings':{},'chat_template':%s,"
                 "'chat_template_caps':{'supports_tools':%b,'supports_tool_calls':%b},'bos_token':%j,'eos_token':%j,"
                 "'build_info':'hearth-%r','is_sleeping':false,'cors_proxy_enabled':false,'draft_model':%s}",
-            template ? template : "", tools, tools, json_get(done, "bos"), json_get(done, "eos"), hearth_version(), draft ? draft : "");
+            template ? template : "", tools, tools, json_get(done, "bos"), json_get(done, "eos"), hearth_version(), draft);
     api_answer(x, &b);
 }
 
