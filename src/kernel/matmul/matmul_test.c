@@ -9,7 +9,7 @@
 #include "quant/quant.h"
 #include "tests/testing.h"
 
-enum { MAX_T = 40, MAX_K = 2592, MAX_R = 96, GUARD = 64 };
+enum { MAX_T = 513, MAX_K = 2592, MAX_R = 96, GUARD = 64 };
 
 
 static const uint32_t subsets[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON, CPU_NEON | CPU_I8MM, CPU_AVX2 | CPU_AVXVNNI };
@@ -296,6 +296,14 @@ static void check_extremes(enum dtype type)
             }
 }
 
+/* More tokens than are taken at once, against more rows than are, some columns at a time. */
+static void test_many_tokens(void **unused)
+{
+    (void)unused;
+    check_scene(&(struct scene){ DT_Q8_0, MAX_T, 130, 544, RANDOM, X_GAUSS, false });
+    check_scene(&(struct scene){ DT_Q4_K, MAX_T, 130, 512, RANDOM, X_ODD, true });
+}
+
 /* A type that got an integer kernel is tested, or this fails. */
 static void test_no_type_is_missing(void **unused)
 {
@@ -415,9 +423,10 @@ static void test_smaller_error(void **unused)
 
 int main(void)
 {
-    enum { OTHERS = 5 };
+    enum { OTHERS = 6 };
     struct CMUnitTest tests[N_LAYOUTS + OTHERS] = {
         cmocka_unit_test(test_no_type_is_missing),
+        cmocka_unit_test(test_many_tokens),
         cmocka_unit_test(test_act_bits),
         cmocka_unit_test(test_act_fields),
         cmocka_unit_test(test_accuracy),
