@@ -53,7 +53,8 @@ ifneq (,$(filter avxvnni,$(EMULATE)))
   FLAGS_avxvnni := $(FLAGS_avx2) -I. -include tests/emulate/avxvnni.h $(if $(EVEX),-DEVEX)
 endif
 # Integer kernels unpack blocks by loops in C that the compiler makes into vectors; so do packers.
-FLAGS_unpack := $(if $(SAN),,-O3)
+# Under sanitizers they compile sooner by -O1 than by -Og; nobody watches the life of their locals, which are thousands.
+FLAGS_unpack := $(if $(SAN),$(if $(findstring address,$(SAN)),-O1 -fno-sanitize-address-use-after-scope),-O3)
 UNPACKERS    := src/kernel/matmul/dot_% src/kernel/matmul/panel_% src/kernel/matmul/lanes_% src/quant/pack%
 # References define the result: nothing clever may happen to them.
 FLAGS_ref    := -fno-tree-vectorize -fno-tree-slp-vectorize
