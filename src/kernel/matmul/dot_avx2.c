@@ -179,6 +179,7 @@ INLINE void block_unit(const struct weight_codes *w, const struct act_block *con
 #define SUFFIX avx2
 #include "kernel/matmul/dot_x86.inc"
 
+DOT_BLOCK(q4_0, BLOCKS * Q4_0_BYTES, NULL)
 DOT_SUPER(q4_k, Q4_K_BYTES, SUPER_MIN, 0)
 #define INT_TYPE(name, type, bytes, family, top, offset) DOT_CODES(name, bytes, family, top, offset)
 #include "kernel/matmul/int_types.inc"

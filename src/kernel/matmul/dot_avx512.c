@@ -126,19 +126,17 @@ INLINE void fine_sums(const __m512i *code, const struct act_block *a, int offset
 SUPER_UNIT(q2_k, 0, true, true)
 SUPER_UNIT(q3_k, 4, true, false)
 SUPER_UNIT(q6_k, 32, true, false)
-SUPER_UNIT(iq4_xs, 128, false, false)
 BLOCK_UNIT(q8_0, 128, false)
-BLOCK_UNIT(q4_0, 8, true)
-BLOCK_UNIT(iq4_nl, 128, false)
-BLOCK_UNIT(mxfp4, 12, true)
 
-/* ---- Q4_K and Q5_K --------------------------------------------------------------------------------------------------- */
+/* ---- halves of 64 bytes ------------------------------------------------------------------------------------------------ */
 
-/* 64 bytes at a time: low halves, which are columns 0..31 and 64..95 of 128, then high ones.  Activations are brought into this
- * order once for all rows. */
-static struct matmul_job by_halves(const struct matmul_job *j)
+/* Codes of 4 bits are taken from 64 bytes at a time: the low halves of all, then the high ones. */
+/* Activations in this order, once for all rows: `group`, their groups of 16.  What the kernels here do not need has room for
+ * others: s in the same order for each sum of four columns, in 32 bits (wide) or 16, then of a low and a high half in turn; and
+ * what an offset of 128 takes away from 32 columns of SUPER types. */
+static struct matmul_job by_halves(const struct matmul_job *j, const uint8_t *group, bool wide)
 {
-    const size_t n = j->m->K / ACT_COLS;
+    const size_t n = (j->m->K + ACT_COLS - 1) / ACT_COLS;
     struct act_block *to = j->scratch;
     struct matmul_job own = *j;
     own.act = j->scratch;
@@ -148,18 +146,28 @@ static struct matmul_job by_halves(const struct matmul_job *j)
         const struct act_block *a = job_in(j, t);
         for (size_t s = 0; s < n; s++, to++) {
             *to = a[s];
-            for (size_t i = 0; i < BLOCKS; i++) memcpy(to->q + 32 * (i / 4 * 4 + i % 2 * 2 + i / 2 % 2), a[s].q + 32 * i, 32);
+            for (size_t i = 0; i < ACT_GROUPS; i++) {
+                memcpy(to->q + ACT_GROUP * i, a[s].q + ACT_GROUP * group[i], ACT_GROUP);
+                __m128i times = _mm_set1_epi32(a[s].s[group[i]]);
+                if (wide) _mm_store_si128((__m128i *)(void *)(to->pairs + 16 * i), times);
+                else _mm_storel_epi64((__m128i *)(void *)(to->pairs + 8 * (i / 8 * 8 + i % 4 * 2 + i / 4 % 2)),
+                                      _mm_packs_epi32(times, times));
+            }
+            for (size_t i = 0; i < BLOCKS; i++) to->zero[i] = -128 * (a[s].z.z16[2 * i] + a[s].z.z16[2 * i + 1]);
         }
     }
     return own;
 }
 
-size_t dot_scratch_avx512(size_t K) { return (PANEL_MIN_T - 1) * (K / ACT_COLS) * sizeof(struct act_block); }
+/* Q4_K and Q5_K have 32 columns in the low and 32 in the high halves of 32 bytes, the others 16 and 16 of 16. */
+static const uint8_t by_32[ACT_GROUPS] = { 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15 };
+static const uint8_t by_16[ACT_GROUPS] = { 0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15 };
 
-INLINE void halves64(const uint8_t *p, __m512i *code)
+size_t dot_scratch_avx512(size_t K) { return (PANEL_MIN_T - 1) * ((K + ACT_COLS - 1) / ACT_COLS) * sizeof(struct act_block); }
+
+INLINE void halves64(__m512i v, __m512i *code)
 {
     const __m512i low = _mm512_set1_epi8(15);
-    __m512i v = load512(p);
     code[0] = _mm512_and_si512(v, low);
     code[1] = _mm512_and_si512(_mm512_mulhi_epu16(v, _mm512_set1_epi16(1 << 12)), low);
 }
@@ -206,19 +214,88 @@ INLINE void k_unit(const __m512i *code, const uint8_t *scales, const struct act_
 INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     __m512i code[QUARTERS];
-    halves64(w + 16, code);
-    halves64(w + 80, code + 2);
+    halves64(load512(w + 16), code);
+    halves64(load512(w + 80), code + 2);
     k_unit(code, w + 4, a, nt, isum, msum);
 }
 
 INLINE void q5_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     __m512i code[QUARTERS], high = _mm512_broadcast_i64x4(load256(w + 16));
-    halves64(w + 48, code);
-    halves64(w + 112, code + 2);
+    halves64(load512(w + 48), code);
+    halves64(load512(w + 112), code + 2);
     fifth_bits(high, 0, code);
     fifth_bits(high, 4, code + 2);
     k_unit(code, w + 4, a, nt, isum, msum);
+}
+
+/* 16 bytes of four blocks. */
+INLINE __m512i four_blocks(const uint8_t *p, size_t step)
+{
+    __m256i a = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p)), load128(p + step), 1);
+    __m256i b = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p + 2 * step)), load128(p + 3 * step), 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+
+/* 32 columns of four blocks, each the sum of a lane, from 64 low and 64 high halves. */
+INLINE __m512i four_sums(const __m512i *code, const struct act_block *a, int half, bool narrow)
+{
+    __m512i x = times(code[0], a, 2 * half), y = times(code[1], a, 2 * half + 1);
+    if (narrow) return _mm512_dpwssd_epi32(_mm512_setzero_si512(), _mm512_packs_epi32(x, y), load512(a->pairs + 64 * half));
+    return _mm512_add_epi32(_mm512_mullo_epi32(x, load512(a->pairs + 128 * half)),
+                            _mm512_mullo_epi32(y, load512(a->pairs + 128 * half + 64)));
+}
+
+/* The sums of 8 blocks of 32 columns from `at`, `step` bytes apart; codes are numbers of the table, if there is one. */
+INLINE void halves_unit(const uint8_t *at, size_t step, const __m128i *table, int offset, const struct act_block *const *a,
+                        int nt, __m256i *f)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13);
+    __m512i code[QUARTERS];
+    UNROLL for (size_t half = 0; half < 2; half++) halves64(four_blocks(at + 4 * half * step, step), code + 2 * half);
+    if (table)
+        UNROLL for (int z = 0; z < QUARTERS; z++) code[z] = look_up(code[z], *table);
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m512i x = four_sums(code, a[t], 0, offset != 128), y = four_sums(code + 2, a[t], 1, offset != 128);
+        __m512i v = _mm512_add_epi32(_mm512_unpacklo_epi32(x, y), _mm512_unpackhi_epi32(x, y));
+        v = _mm512_permutexvar_epi32(order, _mm512_add_epi32(v, _mm512_shuffle_epi32(v, 0x4e)));
+        f[2 * t] = _mm256_sub_epi32(_mm512_castsi512_si256(v),
+                                    _mm256_mullo_epi32(_mm256_set1_epi32(offset), load256(a[t]->z.pair)));
+    }
+}
+
+INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
+{
+    halves_unit(w + 2, Q4_0_BYTES, NULL, 8, a, nt, f);
+}
+
+INLINE void iq4_nl_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
+{
+    const __m128i table = iq4_table();
+    halves_unit(w + 2, Q4_0_BYTES, &table, 128, a, nt, f);
+}
+
+INLINE void mxfp4_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
+{
+    const __m128i table = mxfp4_table();
+    halves_unit(w + 1, 17, &table, 12, a, nt, f);
+}
+
+INLINE void iq4_xs_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
+{
+    const __m512i first = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    __m256i sc = iq4_scales(w + 2);
+    __m512i code[QUARTERS], sc2 = _mm512_castsi256_si512(sc), f = _mm512_permutexvar_epi32(first, sc2);
+    __m512i g = _mm512_permutexvar_epi32(_mm512_add_epi32(first, _mm512_set1_epi32(4)), sc2);
+    (void)msum;
+    halves64(load512(w + 8), code);
+    halves64(load512(w + 72), code + 2);
+    UNROLL for (int z = 0; z < QUARTERS; z++) code[z] = look_up(code[z], iq4_table());
+    UNROLL for (int t = 0; t < nt; t++) {
+        __m512i x = _mm512_mullo_epi32(four_sums(code, a[t], 0, false), f);
+        __m512i y = _mm512_mullo_epi32(four_sums(code + 2, a[t], 1, false), g);
+        isum[t] = _mm256_add_epi32(halves(_mm512_add_epi32(x, y)), _mm256_mullo_epi32(sc, load256(a[t]->zero)));
+    }
 }
 
 /* ---- types made from codes.h ------------------------------------------------------------------------------------------ */
@@ -252,21 +329,26 @@ INLINE void block_unit(const struct weight_codes *w, const struct act_block *con
 #define SUFFIX avx512
 #include "kernel/matmul/dot_x86.inc"
 
-#define DOT_HALVES(name, bytes)                                                                                         \
-    DOT_PARTS(name, super_dot, bytes, SUPER_MIN, 0, 0, NULL, name##_unit, 0, NULL, NULL, NULL)                          \
+#define DOT_HALVES(name, group, wide, dot, ...)                                                                         \
+    DOT_PARTS(name, dot, __VA_ARGS__)                                                                                   \
     void dot_##name##_avx512(const struct matmul_job *j, size_t r0, size_t r1)                                          \
     {                                                                                                                   \
-        const struct matmul_job own = by_halves(j);                                                                     \
+        const struct matmul_job own = by_halves(j, group, wide);                                                        \
         dot_rows(&own, r0, r1, name##_1, name##_2);                                                                     \
     }
+#define SUPER_HALVES(name, bytes, family, group, wide) \
+    DOT_HALVES(name, group, wide, super_dot, bytes, family, 0, 0, NULL, name##_unit, 0, NULL, NULL, NULL)
+#define BLOCK_HALVES(name, bytes, wide, scales) \
+    DOT_HALVES(name, by_16, wide, block_dot, bytes, BLOCK, 0, 0, NULL, NULL, 0, name##_unit, scales, NULL)
 
 DOT_SUPER(q2_k, 84, SUPER_MIN, 80)
 DOT_SUPER(q3_k, 110, SUPER, 108)
-DOT_HALVES(q4_k, Q4_K_BYTES)
-DOT_HALVES(q5_k, 176)
-DOT_SUPER(iq4_xs, 136, SUPER, 0)
-DOT_BLOCK(iq4_nl, BLOCKS * Q4_0_BYTES, NULL)
-DOT_BLOCK(mxfp4, BLOCKS * 17, mxfp4_scales)
+SUPER_HALVES(q4_k, Q4_K_BYTES, SUPER_MIN, by_32, false)
+SUPER_HALVES(q5_k, 176, SUPER_MIN, by_32, false)
+SUPER_HALVES(iq4_xs, 136, SUPER, by_16, true)
+BLOCK_HALVES(q4_0, BLOCKS * Q4_0_BYTES, false, NULL)
+BLOCK_HALVES(iq4_nl, BLOCKS * Q4_0_BYTES, true, NULL)
+BLOCK_HALVES(mxfp4, BLOCKS * 17, false, mxfp4_scales)
 #define OWN_TYPE(...)
 #define INT_TYPE(name, type, bytes, family, top, offset) DOT_CODES(name, bytes, family, top, offset)
 #include "kernel/matmul/int_types.inc"

@@ -153,10 +153,11 @@ INLINE void iq4_nl_read(const uint8_t *w, struct row_codes *o)
 }
 
 /* Twice the values, and 12 more. */
+INLINE __m128i mxfp4_table(void) { return _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0); }
+
 INLINE void mxfp4_read(const uint8_t *w, struct row_codes *o)
 {
-    const __m128i table = _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
-    UNROLL for (int z = 0; z < QUARTERS; z++) o->code[z] = look_up(nibbles(w + 34 * z + 1, w + 34 * z + 18), table);
+    UNROLL for (int z = 0; z < QUARTERS; z++) o->code[z] = look_up(nibbles(w + 34 * z + 1, w + 34 * z + 18), mxfp4_table());
 }
 
 INLINE __m256 mxfp4_scales(const uint8_t *w)

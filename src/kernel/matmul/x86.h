@@ -136,15 +136,22 @@ INLINE void codes_q3_scales(const uint8_t *p, int16_t *sc)
     store256(_mm256_cvtepi8_epi16(_mm_sub_epi8(_mm_or_si128(v, high), _mm_set1_epi8(32))), sc);
 }
 
-INLINE void codes_iq4_scales(const uint8_t *p, int16_t *sc)
+/* The eight scales of IQ4_XS. */
+INLINE __m256i iq4_scales(const uint8_t *p)
 {
     const __m256i by = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28), half = _mm256_srli_epi32(by, 1);
     __m256i low = _mm256_srlv_epi32(_mm256_set1_epi32((int)load32(p + 2)), by);
     __m256i high = _mm256_srlv_epi32(_mm256_set1_epi32(load16(p)), half);
     low = _mm256_and_si256(low, _mm256_set1_epi32(15));
     high = _mm256_slli_epi32(_mm256_and_si256(high, _mm256_set1_epi32(3)), 4);
-    __m256i v = _mm256_or_si256(low, high);
-    store256(_mm256_sub_epi16(_mm256_or_si256(v, _mm256_slli_epi32(v, 16)), _mm256_set1_epi16(32)), sc);
+    return _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
+}
+
+/* Each twice. */
+INLINE void codes_iq4_scales(const uint8_t *p, int16_t *sc)
+{
+    __m256i v = iq4_scales(p);
+    store256(_mm256_blend_epi16(v, _mm256_slli_epi32(v, 16), 0xaa), sc);
 }
 
 INLINE void codes_iq2_scales(const uint8_t *p, int16_t *sc)
