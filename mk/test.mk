@@ -9,7 +9,8 @@ $(BUILD)/src/app/%_test: $(BUILD)/src/app/%_test.o $(BUILD)/libapp.a $(BUILD)/li
 $(BUILD)/%_test: $(BUILD)/%_test.o $(BUILD)/libhearth.a
 	$(SAY) "LINK $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS) $(TEST_LIBS) -o $@
-$(BUILD)/%_test.o: CPPFLAGS += $(TEST_CFLAGS) -I.
+# Under sanitizers tests run a part of what they repeat with other numbers (tests/testing.h).
+$(BUILD)/%_test.o: CPPFLAGS += $(TEST_CFLAGS) -I. -DTEST_SHARE=$(if $(SAN),4,1)
 
 $(BUILD)/%_bench: $(BUILD)/%_bench.o $(BUILD)/libhearth.a
 	$(SAY) "LINK $@"

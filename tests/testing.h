@@ -32,6 +32,10 @@ static inline int ref_path(char *dst, size_t n, const char *name)
 #define REF_OR_SKIP(path, name) \
     do { if (!ref_path((path), sizeof (path), (name))) skip(); } while (0)
 
+/* Of cases that repeat each other with other numbers: whether this one is run.  Everywhere all are, but under sanitizers each
+ * fourth (mk/test.mk), which see the same code in it. */
+#define IN_SHARE(n) ((n) % TEST_SHARE == 0)
+
 #undef run_tests          /* cmocka.h of some versions has an old one */
 #define run_tests(tests) cmocka_run_group_tests((tests), NULL, NULL)
 

@@ -277,6 +277,7 @@ static void wrong_shapes_are_named(void **state)
             struct err err = { 0 };
             struct gguf *g;
             struct buf b;
+            if (a.wrong && a.wrong < a.n_tensor && !IN_SHARE(i + a.wrong)) continue;
             bytes_of(&b, &a);
             if (a.wrong >= a.n_tensor) {
                 buf_release(&b);
@@ -332,6 +333,7 @@ static void absurd_numbers(void **state)
             for (size_t v = 0; v < sizeof value / sizeof *value; v++) {
                 struct err err = { 0 };
                 struct gguf *h;
+                if (!IN_SHARE(i + k + v)) continue;
                 memcpy(at, &value[v], 4);
                 int rc = gguf_parse(&h, data, b.len, "absurd", &err);
                 if (rc == 0) rc = engine_can_run(h, &err);

@@ -10,7 +10,8 @@ static void threads_and_chunks_do_not_matter(void **state)
     for (size_t i = 0; i < N_MODEL; i++) {
         uint64_t want = cold_hash(i, NULL, 1, 512);
         for (size_t c = 0; c < 4; c++)
-            if (cold_hash(i, NULL, 2, chunk[c]) != want) fail_msg("model %zu: chunk %u gives other bits", i, chunk[c]);
+            if (IN_SHARE(i + c) && cold_hash(i, NULL, 2, chunk[c]) != want)
+                fail_msg("model %zu: chunk %u gives other bits", i, chunk[c]);
         for (uint32_t threads = 3 + i % 4; threads <= 16; threads += 4)     /* each number with two of the models */
             if (cold_hash(i, NULL, threads, i % 2 ? 512 : 37) != want)
                 fail_msg("model %zu: %u threads give other bits", i, threads);
