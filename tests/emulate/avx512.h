@@ -167,6 +167,7 @@ I2(emu_mullo_epi32, 16, r.u[k] = a.u[k] * b.u[k])
 I2(emu_add_epi16, 32, r.h[k] = (uint16_t)(a.h[k] + b.h[k]))
 I2(emu_sub_epi16, 32, r.h[k] = (uint16_t)(a.h[k] - b.h[k]))
 I2(emu_mullo_epi16, 32, r.h[k] = (uint16_t)((uint32_t)a.h[k] * b.h[k]))
+I2(emu_mulhi_epu16, 32, r.h[k] = (uint16_t)((uint32_t)a.h[k] * b.h[k] >> 16))
 I2(emu_add_epi8, 64, r.b[k] = (uint8_t)(a.b[k] + b.b[k]))
 I2(emu_sub_epi8, 64, r.b[k] = (uint8_t)(a.b[k] - b.b[k]))
 I2(emu_and_si512, 8, r.q[k] = a.q[k] & b.q[k])
@@ -319,6 +320,11 @@ EMU __m512i emu_mask_add_epi8(__m512i vs, __mmask64 m, __m512i va, __m512i vb)
     emu s = { .i = vs }, a = { .i = va }, b = { .i = vb };
     LANES(64, if (m >> k & 1) s.b[k] = (uint8_t)(a.b[k] + b.b[k]))
     return s.i;
+}
+EMU __m512i emu_mask_mulhi_epu16(__m512i vs, __mmask32 m, __m512i va, __m512i vb)
+{
+    emu s = { .i = vs }, a = { .i = va }, b = { .i = vb };
+    LANES(32, if (m >> k & 1) s.h[k] = (uint16_t)((uint32_t)a.h[k] * b.h[k] >> 16)) return s.i;
 }
 EMU __m512i emu_mask_sub_epi8(__m512i vs, __mmask64 m, __m512i va, __m512i vb)
 {

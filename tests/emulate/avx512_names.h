@@ -145,6 +145,8 @@
 #define _mm512_movepi8_mask emu_movepi8_mask
 #undef _mm512_mul_ps
 #define _mm512_mul_ps emu_mul_ps
+#undef _mm512_mulhi_epu16
+#define _mm512_mulhi_epu16 emu_mulhi_epu16
 #undef _mm512_mullo_epi16
 #define _mm512_mullo_epi16 emu_mullo_epi16
 #undef _mm512_mullo_epi32
@@ -275,6 +277,8 @@
 #define _mm512_shuffle_i64x2 emu_shuffle_i64x2
 #undef _mm512_sllv_epi16
 #define _mm512_sllv_epi16 emu_sllv_epi16
+#undef _mm512_mask_mulhi_epu16
+#define _mm512_mask_mulhi_epu16 emu_mask_mulhi_epu16
 #undef _mm512_mask_srli_epi16
 #define _mm512_mask_srli_epi16 emu_mask_srli_epi16
 #undef _mm512_load_ps
