@@ -38,6 +38,35 @@ static void logits(const char *path, float *out)
     hearth_model_close(m);
 }
 
+/* What the head for guesses says behind the text. */
+static void head_logits(const char *path, float *out)
+{
+    struct hearth_model *m;
+    struct hearth_session *s;
+    struct hearth_error e;
+    struct err err;
+    const int32_t ids[4] = { 3, 1, 4, 1 };
+    if (hearth_model_open(&m, path, &(struct hearth_model_options){ .threads = 1 }, &e) < 0) fail_msg("%s", e.message);
+    assert_true(engine_guesses(m));
+    if (hearth_session_open(&s, m, &(struct hearth_session_options){ .n_ctx = 64, .kv_type = HEARTH_KV_F32 }, &e) < 0 ||
+        hearth_session_sync(s, ids, 4, &e) < 0) fail_msg("%s", e.message);
+    struct ahead_item it = { .q = &s->q, .adapt = &s->adaption.set, .token = 5, .logits = out };
+    lock_take(&m->lock);
+    int rc = engine_guess(m, &it, 1, &err);
+    lock_give(&m->lock);
+    if (rc < 0) fail_msg("%s", err.msg);
+    hearth_session_close(s);
+    hearth_model_close(m);
+}
+
+static void same_head(void)
+{
+    static float a[TINY_VOCAB], b[TINY_VOCAB];
+    head_logits(file, a);
+    head_logits(dir, b);
+    assert_memory_equal(a, b, sizeof a);
+}
+
 static void same_logits(const char *what, double bound)
 {
     static float a[TINY_VOCAB], b[TINY_VOCAB];
@@ -68,6 +97,9 @@ static const struct names common[] = {
     { "ffn_down_shexp", "mlp.shared_experts.down_proj" }, { "attn_q_a", "self_attn.q_a_proj" },
     { "attn_q_a_norm", "self_attn.q_a_layernorm" }, { "attn_q_b", "self_attn.q_b_proj" },
     { "attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa" }, { "attn_kv_a_norm", "self_attn.kv_a_layernorm" },
+    { "nextn.eh_proj", "eh_proj" }, { "nextn.enorm", "enorm" }, { "nextn.hnorm", "hnorm" },
+    { "nextn.embed_tokens", "embed_tokens" }, { "nextn.shared_head_norm", "shared_head.norm" },
+    { "nextn.shared_head_head", "shared_head.head" },
 };
 
 static const struct family {
@@ -118,7 +150,7 @@ static const struct family {
       "\"beta_slow\":1}",
       { { "attn_k_b", "self_attn.embed_q" }, { "attn_v_b", "self_attn.unembed_out" } }, 0,
       { .t = { SHAPE("deepseek2"), .experts = 6, .used = 2 }, .split = true, .q_rank = 24, .kv_rank = 32, .pe = 8, .Ev = 20,
-        .Fe = 24, .shared = 24, .dense = 1, .groups = 3, .groups_used = 2 } },
+        .Fe = 24, .shared = 24, .dense = 1, .groups = 3, .groups_used = 2, .nextn = 1, .next = NEXT_OWN } },
     { "gpt_oss", "GptOssForCausalLM", "\"num_local_experts\":4,\"num_experts_per_tok\":2,\"sliding_window\":9,\"rope_scaling\":{"
       "\"rope_type\":\"yarn\",\"factor\":8,\"original_max_position_embeddings\":32,\"beta_fast\":32,\"beta_slow\":1,"
       "\"truncate\":false},\"attention_bias\":true",
@@ -162,7 +194,7 @@ static void put_qkv(struct hff *w, const struct tiny *t, uint32_t l, const char 
 static void put_layer_tensor(struct hff *w, const struct family *f, const struct gguf_tensor *g)
 {
     uint32_t l = (uint32_t)strtoul(g->name + 4, NULL, 10);
-    const char *part = strchr(g->name + 4, '.') + 1, *suffix = strchr(part, '.');
+    const char *part = strchr(g->name + 4, '.') + 1, *suffix = strrchr(part, '.');
     size_t n = (size_t)(suffix - part);
     const char *to = module_of(f, part, n);
     char name[160], layer[64];
@@ -209,7 +241,7 @@ static void write_folder(const struct gguf *g, const struct family *f)
              "{\"architectures\":[\"%s\"],\"model_type\":\"%s\",\"hidden_size\":%u,\"num_hidden_layers\":%u,"
              "\"num_attention_heads\":%u,\"num_key_value_heads\":%u,\"head_dim\":%u,\"intermediate_size\":%u,\"vocab_size\":%d,"
              "\"max_position_embeddings\":256,\"rms_norm_eps\":1e-05,\"rope_theta\":10000.0,\"tie_word_embeddings\":%s,"
-             "\"torch_dtype\":\"float32\",%s}\n", f->class, f->type, t->D, t->L, t->H, t->K, t->E, t->F, TINY_VOCAB,
+             "\"torch_dtype\":\"float32\",%s}\n", f->class, f->type, t->D, t->L - f->a.nextn, t->H, t->K, t->E, t->F, TINY_VOCAB,
              f->a.tied ? "true" : "false", f->config);
     hff_text(dir, "config.json", config);
     hff_tokenizer(&w);
@@ -232,6 +264,7 @@ static void folders_of_families(void **state)
         write_folder(g, &family[i]);
         gguf_close(g);
         same_logits(family[i].type, family[i].bound);
+        if (family[i].a.next) same_head();
     }
 }
 

@@ -120,6 +120,18 @@ static int put_latent(struct hf *h)
     return 0;
 }
 
+/* The block behind the last one, which guesses further tokens; of several the first alone is used. */
+static bool guesses(const struct hf *h)
+{
+    char name[64];
+    const char *arch = h->family->arch;
+    if (strcmp(arch, "deepseek2") != 0 && strcmp(arch, "glm4moe") != 0) return false;
+    fmt_into(name, sizeof name, ".layers.%u.eh_proj.weight", h->n_layer);
+    for (size_t i = 0; h->st && i < safetensors_n(h->st); i++)
+        if (ends_with(safetensors_at(h->st, i)->name, name)) return true;
+    return false;
+}
+
 static int put_sizes(struct hf *h)
 {
     uint32_t n_ff = 0, vocab = 0;
@@ -128,6 +140,10 @@ static int put_sizes(struct hf *h)
     if (rc == 0) rc = hf_need(h, "num_hidden_layers", HF_MAX_LAYERS, &h->n_layer);
     if (rc == 0) rc = hf_need(h, "num_attention_heads", 4096, &h->n_head);
     if (rc < 0) return rc;
+    if (guesses(h)) {
+        h->n_layer++;
+        hf_put_u32(h, "nextn_predict_layers", 1);
+    }
     h->n_head_kv = h->n_head;
     h->head_dim = h->n_embd / h->n_head;
     if (!strcmp(h->family->arch, "gemma2") || !strcmp(h->family->arch, "gemma3") || !strcmp(h->family->arch, "gemma"))
