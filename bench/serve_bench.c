@@ -125,20 +125,40 @@ static void health(void)
     for (int i = 0; i < CONNECTIONS; i++) close(p[i].fd);
 }
 
-/* The engine's own times of one answer, which llama-server's form tells: milliseconds. */
+/* The engine's own times of one answer, which Ollama's form tells: milliseconds, but for the number itself. */
 static double number_behind(const char *text, const char *key)
 {
     const char *at = strstr(text, key);
     return at ? atof(at + strlen(key)) : -1;
 }
 
+/* What the engine needed until the first token, the opening of a text included, and then; false: an answer of another form. */
+static bool engine_times(const char *text, double *prompt, double *answer)
+{
+    const char *end = strstr(text, "\"total_duration\"");
+    if (!end) return false;
+    *answer = number_behind(end, "\"eval_duration\":") * 1e-6;
+    *prompt = number_behind(end, "\"total_duration\":") * 1e-6 - *answer;
+    return true;
+}
+
+static char asked[128] = "spark";
+
+/* The name by which a file's model is asked for. */
+static void ask_file(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t n = strlen(name), end = strlen(".gguf");
+    snprintf(asked, sizeof asked, "%.*s", (int)(n > end && !strcmp(name + n - end, ".gguf") ? n - end : n), name);
+}
+
 static size_t complete(int tokens, char *text, size_t max, uint64_t *first, uint64_t *last)
 {
-    char body[256], request[512];
-    int n = snprintf(body, sizeof body, "{\"prompt\":\"What is a hearth?\",\"n_predict\":%d,\"temperature\":0,\"stream\":true,"
-                     "\"ignore_eos\":true,\"cache_prompt\":false}", tokens);
+    char body[384], request[640];
+    int n = snprintf(body, sizeof body, "{\"model\":\"%s\",\"prompt\":\"What is a hearth?\",\"raw\":true,\"options\":{"
+                     "\"num_predict\":%d,\"temperature\":0,\"ignore_eos\":true,\"cache_prompt\":false}}", asked, tokens);
     int k = snprintf(request, sizeof request,
-                     "POST /completion HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+                     "POST /api/generate HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
                      "Connection: close\r\nContent-Length: %d\r\n\r\n%s", port, n, body);
     int fd = connect_to(true);
     size_t got = 0;
@@ -148,7 +168,7 @@ static size_t complete(int tokens, char *text, size_t max, uint64_t *first, uint
     for (ssize_t r; got + 1 < max && (r = recv(fd, text + got, max - got - 1, 0)) > 0;) {
         got += (size_t)r;
         text[got] = 0;
-        if (!*first && strstr(text, "data: {")) *first = os_now_ns() - begun;
+        if (!*first && strstr(text, "\"response\":")) *first = os_now_ns() - begun;
         *last = os_now_ns() - begun;
     }
     close(fd);
@@ -163,12 +183,11 @@ static void first_and_decode(bool first_too)
     uint64_t a, b;
     for (int i = -2; i < RUNS; i++) {
         size_t n = complete(first_too ? 8 : TOKENS, text, sizeof text, &a, &b);
-        const char *end = strstr(text, "\"timings\"");
-        if (!n || !end) {
-            printf("first     left out: /completion does not answer as llama-server does\n");
+        double prompt, answer;
+        if (!n || !engine_times(text, &prompt, &answer)) {
+            printf("first     left out: /api/generate does not answer as Ollama does\n");
             return;
         }
-        double prompt = number_behind(end, "\"prompt_ms\":"), answer = number_behind(end, "\"predicted_ms\":");
         if (i < 0) continue;                                  /* the model is loaded, and everything is warm */
         first[i] = (double)a * 1e-6;
         added[i] = first[i] - prompt;
@@ -200,10 +219,9 @@ static struct timed ask_served(int tokens)
     static char text[1 << 20];
     uint64_t a, b;
     size_t n = complete(tokens, text, sizeof text, &a, &b);
-    const char *end = n ? strstr(text, "\"timings\"") : NULL;
-    if (!end) die("/completion does not answer as llama-server does");
-    return (struct timed){ (double)a * 1e-6, (double)(b - a) * 1e-6, number_behind(end, "\"prompt_ms\":"),
-                           number_behind(end, "\"predicted_ms\":") };
+    struct timed t = { (double)a * 1e-6, (double)(b - a) * 1e-6, 0, 0 };
+    if (!n || !engine_times(text, &t.prompt, &t.answer)) die("/api/generate does not answer as Ollama does");
+    return t;
 }
 
 /* In pairs, each first in every second one, so that what else the machine does meets both.  What the server adds is said in two
@@ -325,6 +343,7 @@ int main(int argc, char **argv)
     net_raise_files();
     setvbuf(stdout, NULL, _IOLBF, 0);
     bool run = !strcmp(what, "run") && argc > 2;
+    if (run) ask_file(argv[2]);
     start_server((const char *const[]){ "--max-queued", "4000", "--max-running", "64", "--speculate", "-1", run ? argv[2] : NULL,
                                         NULL });
     if (run) rc = !against_run(argv[2], argc > 3 && atoi(argv[3]) > 0 ? (size_t)atoi(argv[3]) : 15);
