@@ -154,7 +154,7 @@ static void what_hangs_is_seen(void **state)
     struct hearth_hold *h = ready(ms, load_of(0)), *other = ready(ms, load_of(1));
     if (hearth_request_submit(&r, hearth_hold_engine(h), &o, &e) < 0) fail_msg("%s", e.message);
     for (int i = 0; i < 20000 && !atomic_load(&s.stands); i++) usleep(1000);
-    hearth_models_move(ms, 0);                                /* it had got on until then */
+    for (int i = 0; i < 20000 && !hearth_models_move(ms, 0); i++) usleep(1000);      /* it had got on, and the other is at rest */
     for (int i = 0; i < 3; i++) {
         assert_false(hearth_models_move(ms, 0));
         usleep(1000);
