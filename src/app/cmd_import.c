@@ -5,6 +5,7 @@
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/term.h"
+#include "base/fs.h"
 #include "base/os.h"
 #include "store/store.h"
 
@@ -27,7 +28,7 @@ static bool plain(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= '
 static int name_of(const char *path, struct name *out, struct err *err)
 {
     char base[NAME_PART + 1], quant[48], text[2 * NAME_PART];
-    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    const char *file = fs_base_name(path);
     unsigned part, parts;
     store_part_of(file, &part, &parts);
     store_quant_of(file, quant, sizeof quant);

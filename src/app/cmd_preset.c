@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "app/listing.h"
 #include "app/term.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "store/params.h"
@@ -148,7 +149,7 @@ static int import_file(struct work *w, const char *path, const char *name, struc
     struct buf left = { 0 };
     char *text;
     size_t n;
-    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    const char *base = fs_base_name(path);
     int rc = os_read_file(path, PRESET_MAX, &text, &n, err);
     if (rc < 0) return rc;
     if ((rc = preset_parse(&p, text, n, &left, err)) < 0) rc = err_prefix(err, rc, "%.300s: ", path);

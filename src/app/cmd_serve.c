@@ -30,6 +30,8 @@ struct fields {
     uint32_t watchdog_s;
 };
 
+static const struct fields defaults = { .drain_s = 30, .watchdog_s = 30 };      /* of what is not 0 */
+
 #define AT(field) offsetof(struct fields, field)
 static const struct opt row[] = {
     { "host", NULL, 0, OPT_STRS, "ADDRESS", "127.0.0.1",
@@ -121,7 +123,7 @@ static int read_config(const struct parsed *p, const struct fields *given, struc
 {
     size_t n;
     *text = NULL;
-    *f = (struct fields){ .drain_s = 30, .watchdog_s = 30 };
+    *f = defaults;
     if (given->config) {
         int rc = os_read_file(given->config, MAX_CONFIG, text, &n, err);
         if (rc == 0) rc = take_config(*text, given->config, f, err);
@@ -436,7 +438,7 @@ static void serve(struct serving *v, const struct parsed *p, const struct fields
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    struct fields given = { .drain_s = 30, .watchdog_s = 30 }, f;
+    struct fields given = defaults, f;
     struct parsed p;
     struct err e = { 0 };
     struct serving v = { .log = { .fd = -1 } };

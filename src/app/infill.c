@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "base/utf8.h"
@@ -25,11 +26,7 @@ static int read_text(const char *path, char **text, struct hearth_error *e)
     return rc;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    return slash ? slash + 1 : path;
-}
+static const char *base_name(const char *path) { return path ? fs_base_name(path) : NULL; }
 
 int infill_prompt(const struct hearth_model *m, const struct infill *f, int32_t **ids, size_t *n_ids, struct hearth_error *e)
 {

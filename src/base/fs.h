@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -14,6 +15,13 @@
 struct fs_info { uint64_t size, device, inode; int64_t mtime, mtime_ns; bool folder, regular; };      /* since 1970: s, ns */
 bool fs_info(const char *path, struct fs_info *out);                 /* symbolic links are followed; false: not there */
 bool fs_is_link(const char *path);
+
+/* What stands behind the last slash of a path. */
+static inline const char *fs_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
 
 /* Calls fn for each entry but . and .. in the order of their bytes; a folder that is not there has none.  At most 100,000. */
 typedef int fs_entry_fn(void *arg, const char *name, struct err *err);

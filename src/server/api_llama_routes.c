@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "hearth.h"
@@ -105,8 +106,8 @@ static void put_params(const struct json *defaults, const struct json *own, stru
 /* Of a path the file's name: folders are nobody's business. */
 static const char *file_name(const struct json *path)
 {
-    const char *p = json_str(path, NULL), *slash = p ? strrchr(p, '/') : NULL;
-    return slash ? slash + 1 : p ? p : "";
+    const char *p = json_str(path, NULL);
+    return fs_base_name(p ? p : "");
 }
 
 static void props_answer(struct exchange *x, void *own, const struct json *done)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/api_put.h"
+#include "server/job.h"
 
 enum kind { REAL, INT, BOOL, TEXT, TEXTS, OWN };
 enum { MAX_STRINGS = 64, MAX_BIAS = 4096, MAX_TOKENS = 1 << 24, MAX_SCHEMA = 1 << 20 };
@@ -298,17 +299,18 @@ static int own_slot(const struct json *v, const char *field, struct json *job, s
 /* [{"id", "scale"}]: the engine knows how many adapters there are. */
 static int own_lora(const struct json *v, const char *field, struct json *job, struct err *err)
 {
-    enum { MOST = 64 };
-    if (json_type(v) != JSON_ARRAY || json_len(v) > MOST)
-        return err_set(err, ERR_ARG, "%s: expected an array of at most %d objects with id and scale", field, (int)MOST);
+    if (json_type(v) != JSON_ARRAY || json_len(v) > JOB_MAX_ADAPTERS)
+        return err_set(err, ERR_ARG, "%s: expected an array of at most %d objects with id and scale", field,
+                       (int)JOB_MAX_ADAPTERS);
     struct json *list = json_new_array();
     int rc = list ? 0 : api_nomem(err);
     for (size_t i = 0; rc == 0 && i < json_len(v); i++) {
         const struct json *id = json_get(json_at(v, i), "id"), *scale = json_get(json_at(v, i), "scale");
         bool number = json_type(scale) == JSON_INT || json_type(scale) == JSON_REAL;
-        if (json_type(id) != JSON_INT || json_int(id) < 0 || json_int(id) >= MOST || !number || fabs(json_num(scale)) > 1000)
+        if (json_type(id) != JSON_INT || json_int(id) < 0 || json_int(id) >= JOB_MAX_ADAPTERS || !number ||
+            fabs(json_num(scale)) > 1000)
             rc = err_set(err, ERR_ARG, "%s: entry %zu needs an id from 0 to %d and a scale of at most 1000", field, i + 1,
-                         MOST - 1);
+                         JOB_MAX_ADAPTERS - 1);
         struct json *o = rc == 0 ? json_new_object() : NULL;
         bool ok = o && api_set_int(o, "id", json_int(id)) && api_set_real(o, "scale", json_num(scale));
         if (rc == 0) rc = json_push(list, o) && ok ? 0 : api_nomem(err);

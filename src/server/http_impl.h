@@ -10,6 +10,7 @@
 #include "base/net.h"
 #include "server/admit.h"
 #include "server/guard.h"
+#include "server/job.h"
 #include "server/keys.h"
 #include "server/metrics.h"
 #include "server/record.h"
@@ -17,7 +18,7 @@
 #include "server/server.h"
 #include "server/uri.h"
 
-enum { X_HEADERS = 16, X_ID = 64, HTTP_THREADS = 4, MODELS_KNOWN = 32, SCALES_KNOWN = 32, MOST_SCALES = 64 };
+enum { X_HEADERS = 16, X_ID = 64, HTTP_THREADS = 4, MODELS_KNOWN = 32, SCALES_KNOWN = 32 };
 enum answer { ANSWER_NONE, ANSWER_WHOLE, ANSWER_STREAM };
 enum phase { PHASE_HEAD, PHASE_BODY, PHASE_RUN, PHASE_SENT };
 enum life { LIFE_LOADING, LIFE_READY, LIFE_DRAINING, LIFE_CLOSING };
@@ -95,7 +96,7 @@ struct known_model {
 };
 
 /* What a client set for the adapters of a model. */
-struct known_scales { char model[SERVER_MODEL_NAME]; double v[MOST_SCALES]; };
+struct known_scales { char model[SERVER_MODEL_NAME]; double v[JOB_MAX_ADAPTERS]; };
 
 struct server {
     struct server_options o;       /* its strings lie in the arena */

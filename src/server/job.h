@@ -58,6 +58,7 @@
 #define HEARTH_SERVER_JOB_H
 
 enum { JOB_MAX_BYTES = 64 << 20 };     /* of one document, either way */
+enum { JOB_MAX_ADAPTERS = 64 };        /* of a model, whose scales "lora" can set */
 
 /* Beside jobs, under the number 0: the settings come first (worker.c), {"event":"hello","version","sandbox"} answers them, and
  * {"event":"alive"} follows about six times within the silence that is taken for death, unless something hangs. */

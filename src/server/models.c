@@ -1,6 +1,7 @@
 /* models.c - names of models as requests give them; answers are remembered for a while. */
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "server/api_options.h"
 #include "server/api_put.h"
@@ -26,7 +27,7 @@ static bool is_own_file(const struct server *s, const char *name)
 {
     const char *own = s->o.model;
     if (!own || !os_file_exists(own)) return false;
-    const char *file = strrchr(own, '/') ? strrchr(own, '/') + 1 : own;
+    const char *file = fs_base_name(own);
     size_t n = strlen(file);
     if (n > 5 && name_ends_with(file, ".gguf")) n -= 5;
     return !strcmp(name, own) || !strcmp(name, file) || (strlen(name) == n && !memcmp(name, file, n));
@@ -34,7 +35,7 @@ static bool is_own_file(const struct server *s, const char *name)
 
 static int of_file(const struct server *s, struct server_model *out, struct err *err)
 {
-    const char *own = s->o.model, *file = strrchr(own, '/') ? strrchr(own, '/') + 1 : own;
+    const char *own = s->o.model, *file = fs_base_name(own);
     size_t n = strlen(file);
     struct buf real = { 0 };
     *out = (struct server_model){ 0 };
@@ -207,8 +208,8 @@ static const struct json *adapters_of(const struct json *job) { return json_get(
 static bool put_scales(struct server *s, const char *model, struct json *job)
 {
     size_t n = json_len(adapters_of(job));
-    double v[MOST_SCALES];
-    if (!n || n > MOST_SCALES || !api_is(json_get(job, "op"), "generate") || json_get(job, "lora")) return true;
+    double v[JOB_MAX_ADAPTERS];
+    if (!n || n > JOB_MAX_ADAPTERS || !api_is(json_get(job, "op"), "generate") || json_get(job, "lora")) return true;
     lock_take(&s->models);
     const struct known_scales *k = scales_of(s, model);
     if (k) memcpy(v, k->v, sizeof v);
@@ -229,8 +230,8 @@ static int ask_adapters(struct server *s, const char *name, struct server_model 
     *job = json_new_object();
     if (!*job) return err_set(err, ERR_NOMEM, "out of memory for the request");
     int rc = server_put_model(s, name, m, *job, err);
-    if (rc == 0 && json_len(adapters_of(*job)) > MOST_SCALES)
-        rc = err_set(err, ERR_LIMIT, "the model has more than %d adapters", (int)MOST_SCALES);
+    if (rc == 0 && json_len(adapters_of(*job)) > JOB_MAX_ADAPTERS)
+        rc = err_set(err, ERR_LIMIT, "the model has more than %d adapters", (int)JOB_MAX_ADAPTERS);
     if (rc == 0) return 0;
     json_free(*job);
     *job = NULL;
@@ -249,9 +250,8 @@ int server_adapters(struct server *s, const char *name, struct json **out, struc
     const struct known_scales *k = scales_of(s, m.name);
     for (size_t i = 0; ok && i < json_len(adapters); i++) {
         const char *path = json_str(json_get(json_at(adapters, i), "path"), NULL);
-        const char *slash = path ? strrchr(path, '/') : NULL;
         struct json *o = json_new_object();
-        ok = o && api_set_int(o, "id", (int64_t)i) && api_set_str(o, "path", slash ? slash + 1 : path ? path : "") &&
+        ok = o && api_set_int(o, "id", (int64_t)i) && api_set_str(o, "path", fs_base_name(path ? path : "")) &&
              api_set_real(o, "scale", k ? k->v[i] : 1);
         ok = json_push(list, o) && ok;
     }

@@ -270,11 +270,11 @@ static const struct read_row lora_row[] = {
 /* Those that it does not name are not used. */
 static int take_lora(struct generation *g, struct err *err)
 {
-    enum { MOST = 64 };
-    struct hearth_adapter *adapter[MOST];
+    struct hearth_adapter *adapter[JOB_MAX_ADAPTERS];
     if (!g->f.lora) return 0;
-    size_t n = hearth_hold_adapters(g->t->loaded->hold, adapter, MOST);
-    if (n > MOST) return err_set(err, ERR_LIMIT, "lora: the model has %zu adapters; at most %d can be set", n, (int)MOST);
+    size_t n = hearth_hold_adapters(g->t->loaded->hold, adapter, JOB_MAX_ADAPTERS);
+    if (n > JOB_MAX_ADAPTERS)
+        return err_set(err, ERR_LIMIT, "lora: the model has %zu adapters; at most %d can be set", n, (int)JOB_MAX_ADAPTERS);
     g->use = mem_new_array(struct hearth_adapter_use, n + 1);
     if (!g->use) return err_set(err, ERR_NOMEM, "out of memory for adapters");
     for (; g->n_use < n; g->n_use++) g->use[g->n_use].adapter = adapter[g->n_use];

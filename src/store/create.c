@@ -1,6 +1,7 @@
 /* A model in the making: a manifest that grows and is written last. */
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "store/params.h"
@@ -24,8 +25,6 @@ static int add(struct create *c, const struct layer *l, struct err *err)
     if (c->m.n >= MANIFEST_MAX_LAYERS - 1) return err_set(err, ERR_LIMIT, "more than %d files", MANIFEST_MAX_LAYERS - 1);
     return manifest_add(&c->m, l) ? 0 : err_set(err, ERR_NOMEM, "out of memory for the manifest");
 }
-
-static const char *base_of(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
 
 /* ---- files ---- */
 
@@ -119,7 +118,7 @@ static int add_gguf(struct create *c, enum layer_kind kind, const char *path, st
         fmt_into(at, sizeof at, "%s", path);
         fmt_into(number, sizeof number, "%05u", i);
         if (parts > 1) memcpy(at + strlen(at) - 19, number, 5);
-        rc = add_file(c, kind, at, kind == LAYER_MODEL || kind == LAYER_PROJECTOR ? base_of(at) : NULL, err);
+        rc = add_file(c, kind, at, kind == LAYER_MODEL || kind == LAYER_PROJECTOR ? fs_base_name(at) : NULL, err);
     }
     return rc;
 }

@@ -1,10 +1,9 @@
 /* The files of a model, whoever keeps it. */
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/os.h"
 #include "store/found.h"
-
-static const char *base_of(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
 
 struct each { const struct found *f; model_file_fn *fn; void *arg; };
 
@@ -15,7 +14,7 @@ static int plain(const struct each *e, const char *path, struct err *err)
     if (path == e->f->path) fmt_into(hex, sizeof hex, "%s", e->f->digest);
     if (!*hex) found_link_digest(path, hex);
     fs_info(path, &info);
-    return e->fn(e->arg, &(struct model_file){ path, base_of(path), hex, info.size, false }, err);
+    return e->fn(e->arg, &(struct model_file){ path, fs_base_name(path), hex, info.size, false }, err);
 }
 
 static int folder_entry(void *arg, const char *name, struct err *err)
@@ -57,8 +56,8 @@ int store_each_file(const struct found *f, model_file_fn *fn, void *arg, struct 
     for (size_t i = 0; rc == 0 && i < m.n; i++) {
         const struct layer *l = &m.layer[i];
         if (!store_layer_path(f->manifest, l, path)) continue;
-        rc = fn(arg, &(struct model_file){ path, l->title ? l->title : base_of(path), l->digest, l->size, f->ours && !l->path },
-                err);
+        rc = fn(arg, &(struct model_file){ path, l->title ? l->title : fs_base_name(path), l->digest, l->size,
+                                           f->ours && !l->path }, err);
     }
     manifest_release(&m);
     return rc;

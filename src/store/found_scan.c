@@ -51,7 +51,7 @@ static void add_layers(const struct walk *w, const struct manifest *m, struct fo
         if (!name_ends_with(path, ".gguf") && strrchr(path, '/')) *strrchr(path, '/') = 0;
         return;
     }
-    const char *base = strrchr(f->file, '/') ? strrchr(f->file, '/') + 1 : f->file;
+    const char *base = fs_base_name(f->file);
     fmt_into(tail, sizeof tail, "views/%s/%s", f->digest, base);
     if (!name_ends_with(base, ".gguf")) tail[6 + SHA256_HEX] = 0;
     if (join(at, w->root, tail)) fmt_into(path, STORE_PATH, "%s", at);
@@ -160,14 +160,12 @@ static int list_files(struct files *f, const char *root, unsigned depth, bool li
     return fs_list(root, list_entry, f, err);
 }
 
-static const char *base_of(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
-
-static bool is_projector(const char *name) { return name_contains(base_of(name), "mmproj"); }
+static bool is_projector(const char *name) { return name_contains(fs_base_name(name), "mmproj"); }
 
 static bool same_folder(const char *a, const char *b)
 {
-    size_t n = (size_t)(base_of(a) - a);
-    return n == (size_t)(base_of(b) - b) && !memcmp(a, b, n);
+    size_t n = (size_t)(fs_base_name(a) - a);
+    return n == (size_t)(fs_base_name(b) - b) && !memcmp(a, b, n);
 }
 
 /* Whether b is another part of the split model whose first part is a. */
@@ -183,8 +181,8 @@ static bool same_split(const char *a, const char *b)
 void found_link_digest(const char *path, char hex[SHA256_HEX + 1])
 {
     struct buf real = { 0 };
-    if (fs_is_link(path) && fs_real_path(path, &real) && sha256_is_hex(base_of(real.data), strlen(base_of(real.data))))
-        fmt_into(hex, SHA256_HEX + 1, "%s", base_of(real.data));
+    if (fs_is_link(path) && fs_real_path(path, &real) && sha256_is_hex(fs_base_name(real.data), strlen(fs_base_name(real.data))))
+        fmt_into(hex, SHA256_HEX + 1, "%s", fs_base_name(real.data));
     buf_release(&real);
 }
 
@@ -217,10 +215,10 @@ static bool quant_is_shared(const struct files *f, const struct file *of, const 
 static void put_stem(const char *file, struct buf *out)
 {
     unsigned part, parts;
-    size_t n = strlen(base_of(file));
+    size_t n = strlen(fs_base_name(file));
     store_part_of(file, &part, &parts);
     if (name_ends_with(file, ".gguf")) n -= parts > 1 ? 20 : 5;
-    buf_put(out, base_of(file), n);
+    buf_put(out, fs_base_name(file), n);
 }
 
 static int add_gguf(struct found_list *l, const struct files *f, size_t i, struct found like, struct err *err)
@@ -264,11 +262,11 @@ static int add_safetensors(struct found_list *l, const struct files *f, size_t i
             like.mtime = f->v[k].mtime;
             like.files++;
         }
-    size_t n = (size_t)(base_of(config->path) - config->path) - 1;
+    size_t n = (size_t)(fs_base_name(config->path) - config->path) - 1;
     if (!like.files || n >= sizeof path) return 0;
     fmt_into(path, sizeof path, "%.*s", (int)n, config->path);
     like.plain = !like.name;
-    if (!like.name) like.name = base_of(path);
+    if (!like.name) like.name = fs_base_name(path);
     like.path = path;
     return found_add(l, &like, err);
 }
@@ -279,7 +277,7 @@ static int add_files(struct found_list *l, const struct files *f, const char *ow
     for (size_t i = 0; rc == 0 && i < f->n; i++) {
         const struct found like = { .owner = owner, .name = name };
         if (name_ends_with(f->v[i].name, ".gguf")) rc = add_gguf(l, f, i, like, err);
-        else if (!strcmp(base_of(f->v[i].name), "config.json")) rc = add_safetensors(l, f, i, like, err);
+        else if (!strcmp(fs_base_name(f->v[i].name), "config.json")) rc = add_safetensors(l, f, i, like, err);
     }
     return rc;
 }

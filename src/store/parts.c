@@ -1,6 +1,7 @@
 /* What a model brings with it: the small files of its manifest, read. */
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "store/store.h"
@@ -29,13 +30,11 @@ static int read_text(struct parts *p, const char *path, const char **out, struct
     return rc;
 }
 
-static const char *base_of(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
-
 /* A LoRA of PEFT is a folder: the one of its configuration. */
 static int add_adapter(struct parts *p, char path[STORE_PATH], struct err *err)
 {
     if (name_ends_with(path, ".safetensors") || name_ends_with(path, ".bin")) return 0;
-    if (!strcmp(base_of(path), "adapter_config.json")) path[base_of(path) - 1 - path] = 0;
+    if (!strcmp(fs_base_name(path), "adapter_config.json")) path[fs_base_name(path) - 1 - path] = 0;
     if (p->n_adapter == PARTS_ADAPTERS) return err_set(err, ERR_LIMIT, "more than %d adapters", PARTS_ADAPTERS);
     p->adapter[p->n_adapter] = arena_strdup(&p->arena, path, strlen(path));
     return p->adapter[p->n_adapter++] ? 0 : err_set(err, ERR_NOMEM, "%s: out of memory", path);

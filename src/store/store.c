@@ -67,7 +67,7 @@ bool store_blob_path(const struct store *s, char dst[STORE_PATH], const char *he
 /* The tag under which a file of a repository is kept: its quantisation, else its name without ending. */
 static void tag_of_file(const struct name *n, char tag[NAME_PART + 1])
 {
-    const char *base = strrchr(n->file, '/') ? strrchr(n->file, '/') + 1 : n->file;
+    const char *base = fs_base_name(n->file);
     if (n->tag[0] || !n->file[0]) {
         fmt_into(tag, NAME_PART + 1, "%s", n->tag[0] ? n->tag : NAME_DEFAULT_TAG);
         return;
@@ -154,7 +154,6 @@ int store_check_space(const struct store *s, uint64_t bytes, struct err *err)
                    "disk", s->root, ((double)bytes + (double)spare) / 1e9, (double)free_bytes / 1e9);
 }
 
-static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
 
 int store_make_view(const struct store *s, const struct manifest *m, struct err *err)
 {
@@ -170,7 +169,7 @@ int store_make_view(const struct store *s, const struct manifest *m, struct err 
         if (l->kind != LAYER_MODEL || !l->title) continue;
         if (strlen(folder) + strlen(l->title) + 2 > STORE_PATH)
             return err_set(err, ERR_LIMIT, "%s: the path is too long", l->title);
-        fmt_into(path, sizeof path, "%s/%s", folder, base_name(l->title));
+        fmt_into(path, sizeof path, "%s/%s", folder, fs_base_name(l->title));
         fmt_into(blob, sizeof blob, "../../blobs/sha256-%s", l->digest);
         rc = fs_link_relative(l->path ? l->path : blob, path, err);
     }
@@ -249,7 +248,7 @@ static bool is_quant(const char *s, size_t n)
 
 void store_quant_of(const char *file, char *dst, size_t n)
 {
-    const char *base = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
+    const char *base = fs_base_name(file);
     if (n) *dst = 0;
     for (const char *p = base; *p;) {
         size_t k = strcspn(p, "-.");

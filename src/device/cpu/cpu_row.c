@@ -91,10 +91,10 @@ static void rope(const struct run *r, const struct op *o, size_t t)
         r->d->vec->rope(x, a, a + n_rot / 2, n_rot, o->n[3] ? VEC_ROPE_HALF : VEC_ROPE_PAIR);
 }
 
-/* The cache's layout is [kv head][position][number], a row's is [kv head][number]. */
 /* The first of its sequence in the batch. */
 static bool is_first(const struct params *v, size_t t) { return !t || v->seq[t] != v->seq[t - 1]; }
 
+/* The cache's layout is [kv head][position][number], a row's is [kv head][number]. */
 static void kv_row(const struct run *r, const struct op *o, size_t t)
 {
     const struct kv_view *kv = &r->v->kv[r->v->seq[t]];

@@ -130,10 +130,10 @@ BLOCK_UNIT(q8_0, 128, false)
 
 /* ---- halves of 64 bytes ------------------------------------------------------------------------------------------------ */
 
-/* Codes of 4 bits are taken from 64 bytes at a time: the low halves of all, then the high ones. */
-/* Activations in this order, once for all rows: `group`, their groups of 16.  What the kernels here do not need has room for
- * others: s in the same order for each sum of four columns, in 32 bits (wide) or 16, then of a low and a high half in turn; and
- * what an offset of 128 takes away from 32 columns of SUPER types. */
+/* Codes of 4 bits are taken from 64 bytes at a time: the low halves of all, then the high ones.  Activations in this order, once
+ * for the rows of a call: `group`, their groups of 16.  What the kernels here do not need has room for others: s in the same
+ * order for each sum of four columns, in 32 bits (wide) or 16, then of a low and a high half in turn; and what an offset of 128
+ * takes away from 32 columns of SUPER types. */
 static struct matmul_job by_halves(const struct matmul_job *j, const uint8_t *group, bool wide)
 {
     const size_t n = (j->m->K + ACT_COLS - 1) / ACT_COLS;
