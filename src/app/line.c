@@ -30,6 +30,7 @@ struct line_editor {
     struct buf queue;              /* bytes that come before those of the terminal, from `taken` on */
     size_t taken;
     const char *prompt;
+    int fd;                        /* the terminal, opened once more: its reads never block */
     bool eof, interrupted;
 };
 
@@ -38,7 +39,7 @@ struct line_editor {
 /* Sleeps until there is input; false when a signal came or `ms` (-1: for ever) have passed. */
 static bool wait_for_input(struct line_editor *e, int ms)
 {
-    struct pollfd fd[2] = { { .fd = 0, .events = POLLIN }, { .fd = signals_fd(), .events = POLLIN } };
+    struct pollfd fd[2] = { { .fd = e->fd, .events = POLLIN }, { .fd = signals_fd(), .events = POLLIN } };
     for (;;) {
         if (signals_pending()) {
             e->interrupted = true;
@@ -55,7 +56,7 @@ static int next_byte(struct line_editor *e, int ms)
 {
     while (wait_for_input(e, ms)) {
         unsigned char c;
-        ssize_t k = read(0, &c, 1);
+        ssize_t k = read(e->fd, &c, 1);
         if (k == 1) return c;
         if (k < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         e->eof = true;
@@ -212,6 +213,7 @@ void line_close(struct line_editor *e)
 {
     if (!e) return;
     if (e->el) el_end(e->el);
+    if (e->fd > 0) close(e->fd);
     if (e->history) history_end(e->history);
     buf_release(&e->path);
     buf_release(&e->text);
@@ -229,11 +231,21 @@ static void choose_locale(void)
     }
 }
 
+/* Ctrl-C empties the terminal's input, perhaps just after poll has seen some: a read that waits would miss the signal.
+ * O_NONBLOCK on standard input itself would be the shell's too. */
+static int open_terminal(void)
+{
+    const char *name = ttyname(0);
+    int fd = name ? open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    return fd < 0 ? 0 : fd;
+}
+
 int line_open(struct line_editor **out, struct err *err)
 {
     *out = NULL;
     struct line_editor *e = mem_new_array(struct line_editor, 1);
     if (!e) return err_set(err, ERR_NOMEM, "out of memory for the line editor");
+    e->fd = open_terminal();
     choose_locale();
     e->history = history_init();
     e->el = el_init("hearth", stdin, term_out_tty() ? stdout : stderr, stderr);
@@ -262,6 +274,7 @@ enum line_status line_read(struct line_editor *e, const char *prompt, const char
     e->prompt = prompt;
     e->eof = e->interrupted = false;
     el_resize(e->el);
+    el_set(e->el, EL_PREP_TERM, 1);            /* before the prompt: who types at once is not echoed twice */
     term_paste_marks(true);
     const char *line = el_gets(e->el, &count);
     term_paste_marks(false);
