@@ -20,6 +20,10 @@ void net_shutdown(int fd);                     /* both ways; whoever reads it se
 /* gone[i]: the other side of fd[i] closed it, or at least the way to us.  n at most 65536. */
 void net_gone(const int *fd, bool *gone, size_t n);
 
+/* How many bytes the other side's system has taken on this connection so far, and whether some wait for it.  false: the system
+ * does not tell (Unix sockets, other systems than Linux). */
+bool net_unread(int fd, uint64_t *taken, bool *waits);
+
 /* A sleep that another thread can end. */
 struct net_wake { int fd[2]; };
 int  net_wake_open(struct net_wake *w, struct err *err);

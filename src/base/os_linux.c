@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/tcp.h>
 #include <malloc.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,14 +12,28 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/net.h"
 #include "base/os.h"
 #include "base/os_stat.h"
 
 int64_t os_stat_ns(const struct stat *st) { return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec; }
+
+/* Of older systems the numbers are not there. */
+bool net_unread(int fd, uint64_t *taken, bool *waits)
+{
+    struct tcp_info i = { 0 };
+    socklen_t n = sizeof i;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &n) < 0 || n < offsetof(struct tcp_info, tcpi_notsent_bytes) + sizeof(uint32_t))
+        return false;
+    *taken = i.tcpi_bytes_acked;
+    *waits = i.tcpi_unacked || i.tcpi_notsent_bytes;
+    return true;
+}
 
 size_t os_heap_bytes(const void *p) { return malloc_usable_size((void *)(uintptr_t)p); }
 

@@ -84,7 +84,25 @@ void http_resume(struct exchange *x)
 
 static uint64_t ms(uint32_t v) { return (uint64_t)v * 1000000; }
 
-/* Whether this connection has used up its time: for a head, a body, or to take an answer.  A byte in a millisecond is enough. */
+/* Whether the client takes nothing though something waits for it.  What its system has taken counts, however little it is, not
+ * what ours keeps for it; where that is not known, what the library has taken.  It is asked in steps: that it is not found out a
+ * step too late, the time is shorter by some. */
+static bool takes_nothing(struct exchange *x, int fd, uint64_t most, uint64_t now)
+{
+    enum { STEPS = 64 };
+    const uint64_t step = most / STEPS;
+    uint64_t acked;
+    bool waits;
+    if (x->looked_at && elapsed(x->looked_at, now) < step) return false;
+    x->looked_at = now;
+    if (!net_unread(fd, &acked, &waits))
+        return !x->suspended && (x->out.len > x->taken || x->ended) && elapsed(x->taken_at, now) > most;
+    if (!waits || !x->moved_at || acked != x->acked) x->moved_at = now;
+    x->acked = acked;
+    return elapsed(x->moved_at, now) > most - 3 * step;
+}
+
+/* Whether this connection has used up its time: for a head, a body (a byte in a millisecond is enough), or to take an answer. */
 static bool too_slow(const struct conn *c, const struct server_limits *l, uint64_t now)
 {
     struct exchange *x = c->x;
@@ -92,8 +110,7 @@ static bool too_slow(const struct conn *c, const struct server_limits *l, uint64
     lock_take(&x->lock);
     bool slow = x->gone;                                      /* what is left for it may never be taken */
     if (x->phase == PHASE_BODY) slow = elapsed(x->began, now) > ms(l->body_ms) + x->body_bytes * 1000000;
-    else if (x->answer != ANSWER_NONE && !x->suspended && (x->out.len > x->taken || x->ended))
-        slow = slow || elapsed(x->taken_at, now) > ms(l->write_ms);
+    else if (x->answer != ANSWER_NONE) slow = slow || takes_nothing(x, c->fd, ms(l->write_ms), now);
     lock_give(&x->lock);
     return slow;
 }

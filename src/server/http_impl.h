@@ -69,6 +69,7 @@ struct exchange {
     struct buf out;
     size_t taken;                  /* of out, already with the client */
     uint64_t sent, taken_at, first_at;
+    uint64_t looked_at, moved_at, acked;   /* when it was looked whether the client takes anything; when it had; how much */
     bool live, held;               /* a job waits or runs; the handler works on */
     unsigned ending;               /* last events that are being answered */
     uint64_t job;

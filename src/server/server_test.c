@@ -327,6 +327,55 @@ static void a_client_that_does_not_read_is_cut_off(void **unused)
     wait_jobs();
 }
 
+/* A request whose sender's system takes little that it does not read. */
+static int ask_narrow(const char *method, const char *path, const char *body)
+{
+    char text[512];
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), bytes = 4096;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    int n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+                     "Content-Length: %zu\r\n\r\n%s", method, path, port, strlen(body), body);
+    assert_true(client_send(fd, text, (size_t)n));
+    return fd;
+}
+
+/* The time runs from when the client took something last, not from when the system has no room for more. */
+static void time_to_take_something(void **unused)
+{
+    (void)unused;
+    struct err e;
+    char piece[1000];
+    uint64_t taken, begun = os_now_ns(), had = atomic_load(&fake->n_cancelled);
+    bool waits;
+    assert_int_equal(server_reload(server, &(struct server_limits){ .write_ms = 500 }, &e), 0);
+    int fd = ask_narrow("POST", "/t/stream", "{\"max_tokens\":10000,\"bytes\":500,\"ms\":40}");
+    if (!net_unread(fd, &taken, &waits)) {                     /* the system does not tell */
+        close(fd);
+        wait_jobs();
+        server_reload(server, &(struct server_limits){ .write_ms = 0 }, &e);
+        skip();
+    }
+    for (int k = 0; k < 15000 && atomic_load(&fake->n_cancelled) == had; k++) pause_ms(1);
+    uint64_t after = os_now_ns() - begun;
+    assert_int_equal(atomic_load(&fake->n_cancelled), had + 1);
+    assert_true(after > UINT64_C(450000000) && after < UINT64_C(15000000000));
+    close(fd);
+    wait_jobs();
+    /* Who takes a little now and then is served, however long that takes. */
+    fd = ask_narrow("GET", "/t/large", "");
+    size_t got = 0;
+    for (begun = os_now_ns(); os_now_ns() - begun < UINT64_C(1300000000); pause_ms(20)) {
+        ssize_t n = recv(fd, piece, sizeof piece, 0);
+        if (n <= 0) fail_msg("closed after %zu bytes and %llu ms", got, (unsigned long long)(os_now_ns() - begun) / 1000000);
+        got += (size_t)n;
+    }
+    close(fd);
+    server_reload(server, &(struct server_limits){ .write_ms = 0 }, &e);
+}
+
 static void held_work_hears_of_it(void **unused)
 {
     (void)unused;
@@ -492,7 +541,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(health_tells_states_apart), T(paths_and_queries), T(whole_answers), T(streams_come_as_they_are_made), T(bodies),
             T(time_does_not_run_back),
-        T(a_client_that_goes_cancels_its_job), T(a_client_that_does_not_read_is_cut_off), T(held_work_hears_of_it),
+        T(a_client_that_goes_cancels_its_job), T(a_client_that_does_not_read_is_cut_off), T(time_to_take_something),
+            T(held_work_hears_of_it),
         T(a_broken_stream_goes_on), T(kept_streams_end_when_asked), T(it_describes_itself), T(closing_with_work_left),
     };
     return run_tests(tests);
