@@ -77,6 +77,8 @@ enum { HEARTH_FINISH_NONE = 0,
        HEARTH_FINISH_STOP = 8 };   /* a stop string came; the event's stop says which */
 
 /* A token of a completion, its end, or both. */
+/* What became of the guesses of one completion: how often some were checked, tokens, those that proved right, by their place. */
+struct hearth_guesses { uint32_t n_drafts, n_tokens, n_right, right_at[HEARTH_MAX_DRAFT]; };
 struct hearth_event {
     struct hearth_request *request;
     uint32_t completion;           /* 0 .. n_completions - 1 */
@@ -92,6 +94,7 @@ struct hearth_event {
     const struct hearth_session *session;     /* what the token was picked from, for log-probabilities; NULL: it was not */
     struct hearth_sampler *sampler;           /* what picked it, for hearth_sampler_logprobs; NULL: nothing, or pick did */
     const struct hearth_cut *cut;  /* what was left out of the text since the last event; NULL: nothing */
+    const struct hearth_guesses *guesses;     /* so far; NULL: there were none */
     const struct hearth_error *error;
 };
 /* Called by the engine's thread, which waits meanwhile: quickly, and without calling the engine but for hearth_request_cancel
@@ -225,6 +228,7 @@ struct hearth_model_state {
     uint64_t done, total;          /* bytes of its file that loading has read, of those it reads */
     uint64_t weights, heap, buffers, kv;       /* bytes that it takes now */
     uint32_t n_holds, n_ctx;
+    uint64_t n_steps, n_step_texts;            /* of its engine: steps; texts that they had, together */
     bool pinned, drafted;          /* drafted: another model guesses for it */
     int64_t leaves_ms;             /* how long it stays if nobody comes; -1: it is held, or stays for ever */
     struct hearth_error error;     /* FAILED: why */

@@ -37,6 +37,8 @@ static struct link *open_with(const char *draft)
                                             .speculate = draft ? 3 : HEARTH_SPECULATE_OFF });
 }
 
+static int64_t n_drafts;               /* of the last answer */
+
 /* The text, and how many tokens it has. */
 static char *answer(struct link *l, const char *path, int seed)
 {
@@ -47,6 +49,12 @@ static char *answer(struct link *l, const char *path, int seed)
     run_job(l, &k, job);
     if (k.message[0]) fail_msg("%s: %s", job, k.message);
     struct buf b = { 0 };
+    const struct json *at = json_get(k.done, "draft_right_at");
+    int64_t right = 0;
+    for (size_t i = 0; i < json_len(at); i++) right += json_int(json_at(at, i));
+    n_drafts = json_int(json_get(k.done, "drafts"));
+    assert_int_equal(right, json_int(json_get(k.done, "draft_right")));
+    assert_true(n_drafts <= json_int(json_get(k.done, "draft_tokens")));
     buf_printf(&b, "%s|%u", text_of(&k, 0), k.tokens[0]);
     kept_release(&k);
     return buf_take(&b);
@@ -78,7 +86,10 @@ static void it_guesses_for_those_with_its_tokens(void **unused)
     bool pinned;
     struct link *plain = open_with(NULL), *l = open_with(model[1]);
     for (int seed = 1; seed < 4; seed++) {
-        char *a = answer(plain, model[0], seed), *b = answer(l, model[0], seed);
+        char *a = answer(plain, model[0], seed);
+        assert_int_equal(n_drafts, 0);
+        char *b = answer(l, model[0], seed);
+        assert_true(n_drafts > 0);
         assert_string_equal(a, b);
         mem_free(a);
         mem_free(b);

@@ -37,6 +37,8 @@ struct link {
     _Atomic bool stop, ready, abandoned;
     _Atomic uint64_t n_cancelled, cancelled_at, n_submitted, n_over;
     char last_model[256], last_user[64];
+    link_model_fn *watch;
+    void *watch_arg;
 };
 
 static inline struct json *fake_event(const char *text)
@@ -181,6 +183,24 @@ int link_submit(struct link *l, struct json *job, link_event_fn *fn, void *arg, 
     if (rc == 0) atomic_fetch_add(&l->n_submitted, 1);
     json_free(job);
     return rc;
+}
+
+void link_watch(struct link *l, link_model_fn *fn, void *arg)
+{
+    pthread_mutex_lock(&l->lock);
+    l->watch = fn;
+    l->watch_arg = arg;
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* An event of a model, as the link's thread would tell it; NULL: the process died. */
+static inline void fake_model(struct link *l, const char *text)
+{
+    struct json *e = text ? fake_event(text) : NULL;
+    pthread_mutex_lock(&l->lock);
+    if (l->watch) l->watch(l->watch_arg, e);
+    pthread_mutex_unlock(&l->lock);
+    json_free(e);
 }
 
 void link_cancel(struct link *l, uint64_t id)

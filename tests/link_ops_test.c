@@ -233,6 +233,105 @@ static void damaged_files_and_wrong_loads(void **unused)
     json_free(done("{\"op\":\"adapters\",\"model\":\"embedded\",\"use\":[]}"));
 }
 
+/* ---- how far answers are, and models ---- */
+
+static struct lock watching;
+static struct buf watched;
+
+static void watch(void *arg, const struct json *event)
+{
+    (void)arg;
+    lock_take(&watching);
+    buf_printf(&watched, "%s ", event ? json_str(json_get(event, "state"), NULL) : "died");
+    lock_give(&watching);
+}
+
+static bool has_come(const char *text)
+{
+    lock_take(&watching);
+    bool yes = watched.data && strstr(watched.data, text);
+    lock_give(&watching);
+    return yes;
+}
+
+static void models_are_told_of(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char job[1024];
+    link_watch(l, watch, NULL);
+    snprintf(job, sizeof job, "{\"op\":\"load\",\"model\":\"%s\",\"load\":{\"num_ctx\":96}}", model[0]);
+    json_free(done(job));
+    snprintf(job, sizeof job, "{\"op\":\"unload\",\"model\":\"%s\"}", model[0]);
+    json_free(done(job));
+    for (int i = 0; i < 2000 && !has_come("gone"); i++) fs_sleep_ms(5);
+    if (!has_come("loading ") || !has_come("ready gone ")) fail_msg("%s", watched.data);
+    struct link_state s;
+    link_state(l, &s);
+    kill((pid_t)s.pid, SIGKILL);
+    for (int i = 0; i < 2000 && !has_come("died"); i++) fs_sleep_ms(5);
+    assert_true(has_come("gone died "));
+    link_watch(l, NULL, NULL);
+    buf_release(&watched);
+}
+
+static void answers_are_told_of(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct kept k = { .n_text = 0 };
+    struct err e;
+    struct json *all;
+    char job[1024];
+    snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"prompt\":\"abc\",\"user\":\"me\",\"options\":"
+             "{\"max_tokens\":200,\"ignore_eos\":true,\"stop\":[\"no such\"],\"seed\":4}}", model[0]);
+    const struct json *a = NULL;
+    for (int i = 0; i < 50 && !a; i++) {               /* it may be over before it is asked about */
+        if (submit_job(l, &k, job, &e) < 0) fail_msg("%s", e.msg);
+        while (!atomic_load(&k.texts) && !atomic_load(&k.over)) fs_sleep_ms(1);
+        a = json_at(json_get(state_of(model[0], &all), "answers"), 0);
+        if (!a || !json_int(json_get(a, "tokens"))) {
+            a = NULL;
+            json_free(all);
+        }
+        wait_job(&k);
+        kept_release(&k);
+    }
+    assert_non_null(a);
+    assert_string_equal(json_str(json_get(a, "user"), NULL), "me");
+    assert_in_range(json_int(json_get(a, "tokens")), 1, 200);
+    assert_int_equal(json_int(json_get(a, "max_tokens")), 200);
+    assert_true(json_int(json_get(a, "job")) > 0);
+    assert_int_equal(json_type(json_get(a, "new_line")), JSON_BOOL);
+    assert_true(json_bool(json_get(a, "speculative")));
+    assert_int_equal(json_int(json_get(json_get(a, "options"), "seed")), 4);
+    assert_string_equal(json_str(json_at(json_get(json_get(a, "options"), "stop"), 0), NULL), "no such");
+    const struct json *m = json_at(json_get(all, "models"), 0);
+    assert_true(json_int(json_get(m, "steps")) > 0 && json_int(json_get(m, "step_texts")) > 0);
+    json_free(all);
+}
+
+/* A policy that would cut the prompt does not, where all of it is wanted. */
+static void a_whole_prompt_or_none(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char job[2048], prompt[400];
+    memset(prompt, 'a', sizeof prompt - 1);
+    prompt[sizeof prompt - 1] = 0;
+    for (int whole = 0; whole < 2; whole++) {
+        snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"load\":{\"num_ctx\":64},\"prompt\":\"%s\",%s"
+                 "\"options\":{\"context_policy\":\"shift\",\"max_tokens\":80,\"ignore_eos\":true}}", model[0], prompt,
+                 whole ? "\"whole_prompt\":true," : "");
+        if (whole) refused(job, "context", "leaves no room");
+        else {
+            struct json *d = done(job);
+            assert_int_equal(json_int(json_get(d, "answer_tokens")), 80);      /* more than the context holds */
+            json_free(d);
+        }
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(tokens_and_text),
     cmocka_unit_test(a_prompt_by_the_template),
@@ -240,5 +339,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(scores),
     cmocka_unit_test(models_come_and_go),
     cmocka_unit_test(damaged_files_and_wrong_loads),
+    cmocka_unit_test(answers_are_told_of),
+    cmocka_unit_test(a_whole_prompt_or_none),
+    cmocka_unit_test(models_are_told_of),          /* the last: it ends the process */
 };
 int main(void) { return cmocka_run_group_tests(tests, open_one, close_one); }

@@ -110,6 +110,8 @@ static struct hearth_model_state state_of(struct entry *e, int state)
         s.heap = (uint64_t)atomic_load(&m->heap);
         m->ops->used(m->device, &s.buffers, &s.kv);
         s.n_ctx = e->parts.g->o.n_ctx;
+        s.n_steps = atomic_load(&e->parts.g->n_steps);
+        s.n_step_texts = atomic_load(&e->parts.g->n_step_texts);
         s.drafted = e->parts.g->guesses && e->parts.g->o.draft;
     }
     if (state == HEARTH_MODEL_FAILED) {

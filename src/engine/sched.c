@@ -48,7 +48,8 @@ struct hearth_event stream_event(const struct stream *x, int32_t id)
                                   .n_held = x->decoder ? (uint32_t)hearth_decoder_held(x->decoder) : 0,
                                   .n_reasoning = x->chat ? hearth_chat_n_reasoning(x->chat) : 0,
                                   .n_calls = x->chat ? hearth_chat_n_calls(x->chat) : 0,
-                                  .cut = x->cut.n ? &x->cut : NULL };
+                                  .cut = x->cut.n ? &x->cut : NULL,
+                                  .guesses = x->guessed.n_drafts ? &x->guessed : NULL };
 }
 
 static void stream_release(struct stream *x)

@@ -52,6 +52,7 @@ struct stream {
     struct hearth_session *draft;     /* of the engine's other model, or NULL */
     float *rows;                      /* of the last step, when that had guesses */
     uint32_t ahead;                   /* guesses behind the text; in the sequence, those that are not decided */
+    struct hearth_guesses guessed;
     bool headed;                      /* the model's own head made them */
     struct hearth_sampler *sampler;
     struct hearth_chat *chat;         /* its reader, or NULL */
@@ -102,6 +103,7 @@ struct hearth_engine {
     _Atomic uint32_t refs, wake;
     _Atomic uint32_t beat;            /* counts the rounds of the thread */
     _Atomic bool rests;               /* it waits for requests */
+    _Atomic uint64_t n_steps, n_step_texts;   /* texts: of all steps together */
     struct lock lock;                 /* guards the next six */
     struct hearth_request *first;     /* the queue, in order of arrival */
     struct hearth_request **last;

@@ -191,13 +191,20 @@ uint32_t guesses_check(struct stream *x, uint32_t (*give)(struct stream *x, bool
     uint32_t n = 0, row = 0;
     bool goes_on = true;
     struct seq *q = &x->s.q;
+    struct hearth_guesses *told = &x->guessed;                /* what is given may end the answer, and tell of them */
+    told->n_drafts++;
+    told->n_tokens += x->ahead;
     q->n -= x->ahead;
     show(x, 0);
     for (;;) {
         n += give(x, &goes_on);
         if (x->state == STREAM_ENDED) return n;               /* with its sequence */
         if (!goes_on || !x->begun) break;
-        for (; x->ahead && q->n < x->n_text && q->ids[q->n] == x->text[q->n]; q->n++, x->ahead--, row++) ++*right;
+        for (; x->ahead && q->n < x->n_text && q->ids[q->n] == x->text[q->n]; q->n++, x->ahead--, row++) {
+            ++*right;
+            told->n_right++;
+            told->right_at[row]++;
+        }
         if (q->n < x->n_text) break;
         show(x, row);
     }

@@ -191,6 +191,15 @@ static int32_t given(void *arg, uint32_t completion, const struct hearth_session
     return *(const bool *)arg ? text[n - 60] : (int32_t)(n * 5 % TINY_VOCAB);
 }
 
+static struct hearth_guesses seen;
+
+static bool note_guesses(void *arg, const struct hearth_event *ev)
+{
+    (void)arg;
+    if (ev->guesses) seen = *ev->guesses;
+    return true;
+}
+
 static struct hearth_engine_stats say_given(int speculate, bool repeats, struct hearth_model *d)
 {
     struct hearth_model *m = open_model(0, NULL, 1);
@@ -201,7 +210,8 @@ static struct hearth_engine_stats say_given(int speculate, bool repeats, struct 
     int32_t text[60];
     for (int i = 0; i < 60; i++) text[i] = i * 5 % TINY_VOCAB;
     struct hearth_request_options o = { .ids = text, .n = 60, .max_tokens = 190, .ignore_end = true, .pick = given,
-                                        .arg = &repeats };
+                                        .event = note_guesses, .arg = &repeats };
+    seen = (struct hearth_guesses){ 0 };
     struct hearth_engine_options eo = { .n_ctx = 300, .speculate = speculate, .draft = d };
     assert_int_equal(hearth_engine_open(&g, m, &eo, &e), 0);
     assert_int_equal(hearth_request_submit(&r, g, &o, &e), 0);
@@ -225,6 +235,14 @@ static void guesses_save_steps(void **state)
     assert_in_range(s.n_steps, 190 / 8, 30);
     assert_int_equal(s.n_right, s.n_guessed);          /* and nothing was taken for right that was not */
     assert_int_equal(s.n_right + s.n_steps, 190);
+    uint32_t sum = 0;
+    for (int i = 0; i < HEARTH_MAX_DRAFT; i++) sum += seen.right_at[i];
+    assert_int_equal(seen.n_tokens, s.n_guessed);      /* the answer's own are all that there were */
+    assert_int_equal(seen.n_right, s.n_right);
+    assert_int_equal(sum, s.n_right);
+    assert_in_range(seen.n_drafts, s.n_steps - 3, s.n_steps);
+    assert_int_equal(seen.right_at[0], seen.n_drafts);
+    assert_int_equal(seen.right_at[7], 0);
     s = say_given(HEARTH_SPECULATE_OFF, true, NULL);
     assert_int_equal(s.n_steps, 190);
     s = say_given(0, false, NULL);                     /* nothing repeats: nothing is tried */

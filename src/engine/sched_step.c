@@ -345,6 +345,8 @@ static void tell_read(const struct hearth_engine *g, bool begun)
 
 static void count(struct hearth_engine *g, const struct tick *s, uint32_t answers)
 {
+    atomic_fetch_add(&g->n_steps, s->n > 0);
+    atomic_fetch_add(&g->n_step_texts, s->n);
     lock_take(&g->lock);
     g->stats.n_steps++;
     g->stats.n_prompt_tokens += s->n_new;

@@ -376,6 +376,9 @@ void api_put_timings(const struct api_call *c, struct buf *b)
     int64_t fresh = c->prompt_tokens - c->cached_tokens;
     api_put(b, "{'cache_n':%d,'prompt_n':%d,'prompt_ms':%f,'prompt_per_token_ms':%f,'prompt_per_second':%f,", c->cached_tokens,
             fresh, prompt * 1e3, per(prompt * 1e3, (double)fresh), per((double)fresh, prompt));
-    api_put(b, "'predicted_n':%d,'predicted_ms':%f,'predicted_per_token_ms':%f,'predicted_per_second':%f}", c->answer_tokens,
+    api_put(b, "'predicted_n':%d,'predicted_ms':%f,'predicted_per_token_ms':%f,'predicted_per_second':%f", c->answer_tokens,
             answer * 1e3, per(answer * 1e3, n), per(n, answer));
+    if (json_get(c->done, "draft_tokens"))
+        api_put(b, ",'draft_n':%j,'draft_n_accepted':%j", json_get(c->done, "draft_tokens"), json_get(c->done, "draft_right"));
+    buf_putc(b, '}');
 }

@@ -13,6 +13,7 @@
 #include "server/api_openai.h"
 #include "server/api_pull.h"
 #include "server/api_put.h"
+#include "server/feed.h"
 
 static void error(struct exchange *x, int status, const char *kind, const char *message)
 {
@@ -148,6 +149,19 @@ static void props(struct exchange *x)
     api_fail(x, &e);
 }
 
+/* What others asked for is none of this client's business. */
+static void put_slot(struct exchange *x, const struct json *a, const struct json *n_ctx, int64_t id, struct buf *b)
+{
+    const struct json *options = api_is(json_get(a, "user"), exchange_user(x)) ? json_get(a, "options") : NULL;
+    int64_t done = json_int(json_get(a, "tokens")), most = json_int(json_get(a, "max_tokens"));
+    api_put(b, "%r{'id':%d,'id_task':%j,'n_ctx':%j,'speculative':%j,'is_processing':true,'params':", id ? "," : "", id,
+            json_get(a, "job"), n_ctx, json_get(a, "speculative"));
+    if (options) api_put(b, "%j", options);
+    else buf_puts(b, "{}");
+    api_put(b, ",'next_token':{'has_next_token':true,'has_new_line':%j,'n_remain':%d,'n_decoded':%d}}", json_get(a, "new_line"),
+            most < 0 ? -1 : most > done ? most - done : 0, done);
+}
+
 /* Hearth has no fixed slots: one is shown for each answer that is being written, and a free one. */
 static void slots_answer(struct exchange *x, void *own, const struct json *done)
 {
@@ -162,13 +176,11 @@ static void slots_answer(struct exchange *x, void *own, const struct json *done)
     }
     buf_putc(&b, '[');
     for (size_t i = 0; i < json_len(models); i++) {
-        const struct json *m = json_at(models, i);
-        for (int64_t k = 0; k < json_int(json_get(m, "running")) && k < 256; k++, id++)
-            api_put(&b, "%r{'id':%d,'id_task':%d,'n_ctx':%j,'speculative':false,'is_processing':true,'params':{}}",
-                    id ? "," : "", id, id, json_get(m, "n_ctx"));
+        const struct json *m = json_at(models, i), *list = json_get(m, "answers");
+        for (size_t k = 0; k < json_len(list); k++) put_slot(x, json_at(list, k), json_get(m, "n_ctx"), id++, &b);
     }
-    api_put(&b, "%r{'id':%d,'id_task':-1,'n_ctx':null,'speculative':false,'is_processing':false,'params':{}}]", id ? "," : "",
-            id);
+    api_put(&b, "%r{'id':%d,'id_task':-1,'n_ctx':null,'speculative':false,'is_processing':false,'params':{},'next_token':"
+                "{'has_next_token':false,'has_new_line':false,'n_remain':-1,'n_decoded':0}}]", id ? "," : "", id);
     api_answer(x, &b);
 }
 
@@ -273,7 +285,11 @@ static void models_answer(struct exchange *x, void *own, const struct json *done
     buf_release(&b);
 }
 
-static void models(struct exchange *x) { api_ask(x, &(struct api_question){ .op = "status" }, models_answer); }
+static void models(struct exchange *x)
+{
+    if (exchange_query(x, "reload")) server_models_changed(exchange_server(x));
+    api_ask(x, &(struct api_question){ .op = "status" }, models_answer);
+}
 
 static void success(struct exchange *x, void *own, const struct json *done)
 {
@@ -338,6 +354,7 @@ const struct route routes_llama[] = {
     ROW("GET", "/lora-adapters", ROLE_INFER, BODY_NONE, adapters, "the adapters of a model, and their scales"),
     ROW("POST", "/lora-adapters", ROLE_MANAGE, BODY_JSON, adapters_set, "sets the scales of a model's adapters"),
     ROW("GET", "/models", ROLE_INFER, BODY_NONE, models, "the models of this machine, with their states"),
+    ROW("GET", "/models/sse", ROLE_INFER, BODY_NONE, feed_get, "what becomes of models, as it happens"),
     ROW("POST", "/models", ROLE_MANAGE, BODY_JSON, download, "fetches a model"),
     ROW("DELETE", "/models", ROLE_MANAGE, BODY_NONE, remove_one, "removes a model"),
     ROW("POST", "/models/load", ROLE_MANAGE, BODY_JSON, load, "loads a model"),

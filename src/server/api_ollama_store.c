@@ -7,6 +7,7 @@
 #include "server/api_call.h"
 #include "server/api_pull.h"
 #include "server/api_put.h"
+#include "server/feed.h"
 #include "server/server.h"
 
 /* A model by its name in a store that is ours for the time being. */
@@ -55,6 +56,7 @@ int api_ollama_remove(struct server *server, const char *name, struct err *err)
     found_release(&l);
     store_close(&s);
     server_models_changed(server);
+    if (rc == 0) feed_say(server_feed(server), name, "model_remove", "{}");
     return rc;
 }
 

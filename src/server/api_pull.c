@@ -19,7 +19,7 @@ struct api_pulls {
     struct lock lock;
     struct api_works *works;
     struct one one[MAX_KNOWN];
-    void (*changed)(void *arg);
+    api_pull_fn *tell;
     void *arg;
 };
 
@@ -32,9 +32,9 @@ struct api_pulls *api_pulls_new(struct api_works *works)
 
 void api_pulls_free(struct api_pulls *p) { mem_free(p); }
 
-void api_pulls_tell(struct api_pulls *p, void (*fn)(void *arg), void *arg)
+void api_pulls_tell(struct api_pulls *p, api_pull_fn *fn, void *arg)
 {
-    p->changed = fn;
+    p->tell = fn;
     p->arg = arg;
 }
 
@@ -81,9 +81,15 @@ static void run_free(void *own)
     mem_free(r);
 }
 
+static void tell(const struct api_pulls *p, const struct api_pull_info *i)
+{
+    if (p->tell && i->id[0]) p->tell(p->arg, i);
+}
+
 static void take_line(struct run *r, const char *text, size_t n)
 {
     struct json *j;
+    struct api_pull_info now = { .id = "" };           /* when there is something to tell */
     if (json_parse(&j, text, n, NULL) < 0) return;
     const char *file = json_str(json_get(j, "file"), NULL), *error = json_str(json_get(j, "error"), NULL);
     lock_take(&r->p->lock);
@@ -95,8 +101,10 @@ static void take_line(struct run *r, const char *text, size_t n)
         o->info.total = (uint64_t)json_int(json_get(j, "total"));
         o->info.per_second = json_num(json_get(j, "bytes_per_second"));
         fmt_into(o->info.file, sizeof o->info.file, "%s", file ? file : "");
+        now = o->info;
     }
     lock_give(&r->p->lock);
+    tell(r->p, &now);
     json_free(j);
 }
 
@@ -126,11 +134,11 @@ static bool wanted(struct run *r, const struct api_work *w)
 
 static void finish(struct run *r, bool stopped)
 {
-    bool good = false;
+    struct api_pull_info now = { .id = "" };
     lock_take(&r->p->lock);
     struct one *o = find(r->p, r->id);
     if (o) {
-        good = o->info.state == PULL_DONE;
+        bool good = o->info.state == PULL_DONE;
         if (good && o->info.total) o->info.done = o->info.total;
         if (!good) o->info.state = PULL_FAILED;
         if (!good && !o->info.message[0])
@@ -138,9 +146,10 @@ static void finish(struct run *r, bool stopped)
                      stopped ? "nobody waited for it any more" : "the download ended early");
         o->info.ended = os_wall_s();
         o->alone = false;
+        now = o->info;
     }
     lock_give(&r->p->lock);
-    if (good && r->p->changed) r->p->changed(r->p->arg);
+    tell(r->p, &now);
 }
 
 static void run_pull(struct api_work *w, void *own)

@@ -28,7 +28,8 @@ struct api_pull_info {
 int  api_pull_begin(struct api_pulls *p, const char *model, bool wait, char id[API_PULL_ID], struct err *err);
 bool api_pull_info(struct api_pulls *p, const char *id, struct api_pull_info *out);      /* the last 64 are known */
 void api_pull_leave(struct api_pulls *p, const char *id);
-/* Told when a model has come: server_models_changed. */
-void api_pulls_tell(struct api_pulls *p, void (*fn)(void *arg), void *arg);
+/* Told when more of a model has come, when all has, or when it will not; on the download's thread. */
+typedef void api_pull_fn(void *arg, const struct api_pull_info *i);
+void api_pulls_tell(struct api_pulls *p, api_pull_fn *fn, void *arg);
 
 #endif

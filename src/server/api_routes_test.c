@@ -171,6 +171,57 @@ static void llama(void **unused)
     expect_all(row, sizeof row / sizeof *row);
 }
 
+/* What the engine process says of models, and what happens to the list of them, comes as it happens. */
+static void models_as_they_change(void **unused)
+{
+    (void)unused;
+    static const char ask_for[] = "GET /models/sse HTTP/1.1\r\nHost: localhost:%d\r\n\r\n";
+    static const struct { const char *event, *says; } row[] = {
+        { "{\"event\":\"model\",\"model\":\"embedded\",\"state\":\"loading\",\"done\":1,\"total\":3}",
+          "data: {\"model\":\"spark\",\"event\":\"model_status\",\"data\":{\"status\":\"loading\",\"progress\":"
+          "{\"done\":1,\"total\":3}}}\n\n" },
+        { "{\"event\":\"model\",\"model\":\"embedded\",\"state\":\"ready\",\"done\":3,\"total\":3}",
+          "\"data\":{\"status\":\"loaded\"}}\n\n" },
+        { "{\"event\":\"model\",\"model\":\"/secret/x.gguf\",\"state\":\"failed\",\"done\":0,\"total\":0}",
+          "data: {\"model\":\"x.gguf\",\"event\":\"model_status\",\"data\":{\"status\":\"unloaded\",\"failed\":true" },
+        { NULL, "data: {\"model\":\"spark\",\"event\":\"model_status\",\"data\":{\"status\":\"unloaded\",\"failed\":true" },
+        { "{\"event\":\"model\",\"model\":\"embedded\",\"state\":\"gone\",\"done\":0,\"total\":0}",
+          "\"data\":{\"status\":\"unloaded\",\"exit_code\":0}}\n\n" },
+    };
+    char text[128];
+    int fd[2];
+    free(ask("POST", "/models/load", "{\"model\":\"spark\"}"));
+    for (int i = 0; i < 2; i++) {
+        fd[i] = client_open(port);
+        snprintf(text, sizeof text, ask_for, port);
+        assert_true(client_send(fd[i], text, strlen(text)));
+        char *head = client_read(fd[i], ":\n\n", 15000, NULL);
+        if (!strstr(head, "text/event-stream")) fail_msg("%s", head);
+        free(head);
+    }
+    for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
+        fake_model(fake, row[k].event);
+        for (int i = 0; i < 2; i++) {
+            char *got = client_read(fd[i], row[k].says, 15000, NULL);
+            if (!strstr(got, row[k].says)) fail_msg("%s is not in %s", row[k].says, got);
+            free(got);
+        }
+    }
+    close(fd[1]);                                              /* one leaves, the other still hears */
+    free(ask("GET", "/models?reload=1", NULL));
+    char *got = client_read(fd[0], "{\"model\":\"*\",\"event\":\"models_reload\",\"data\":{}}", 15000, NULL);
+    assert_non_null(strstr(got, "models_reload"));
+    free(got);
+    /* The end of the server ends it, and is not held up by it. */
+    uint64_t begun = os_now_ns();
+    server_drain(server, 60000, NULL);
+    assert_true(os_now_ns() - begun < UINT64_C(30000000000));
+    got = client_read(fd[0], "0\r\n\r\n", 15000, NULL);
+    assert_non_null(strstr(got, "0\r\n\r\n"));
+    free(got);
+    close(fd[0]);
+}
+
 static void lmstudio(void **unused)
 {
     (void)unused;
@@ -202,5 +253,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(ollama),
     cmocka_unit_test(llama),
     cmocka_unit_test(lmstudio),
+    cmocka_unit_test(models_as_they_change),       /* the last: it ends the server */
 };
 int main(void) { return cmocka_run_group_tests(tests, start, served_close); }

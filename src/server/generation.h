@@ -12,7 +12,7 @@ enum { MAX_COMPLETIONS = 64, MAX_TOP = 64 };
 struct generate_fields {
     struct task_head head;
     const struct json *messages, *tools, *documents, *variables, *prompt, *infill, *tool_choice, *format, *options, *lora;
-    bool continues, add_bos, parallel_calls, logprobs_after, no_cache, want_ids, progress, must_think;
+    bool continues, add_bos, parallel_calls, logprobs_after, no_cache, want_ids, progress, must_think, whole_prompt;
     const char *think;
     uint32_t think_budget, n, slot;
     int32_t logprobs;                  /* < 0: none */
@@ -31,6 +31,7 @@ struct answer {                        /* one completion */
     struct buf logprobs;               /* JSON objects, each with a comma behind it */
     struct buf said;
     uint32_t n_tokens, n_reasoning;
+    struct hearth_guesses guesses;     /* when it is over */
     bool over;
 };
 
@@ -57,6 +58,9 @@ struct generation {
     struct buf line;                   /* an event being written */
     uint64_t submitted, slot, first_token;
     uint32_t n_kept;
+    _Atomic uint32_t n_written;        /* tokens so far, of all completions: for who asks how far it is */
+    _Atomic bool new_line;             /* there was one in what was said */
+    _Atomic bool speculative;          /* tokens are guessed */
     _Atomic bool stop_thinking;
     _Atomic uint32_t parties;          /* who submits it, and its events: the last to leave has it cleared up */
 };

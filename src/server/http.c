@@ -170,6 +170,7 @@ void http_watch(void *server)
         }
         jobs_late(s, os_now_ns());
         replays_look(&s->replays, os_now_ns());
+        feed_look(&s->feed, os_now_ns());
         atomic_store(&s->rests, true);                        /* before looking: who begins now sees it, or is seen */
         lock_take(&s->conns.lock);
         bool busy = s->conns.n_busy != 0;

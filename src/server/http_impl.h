@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "base/net.h"
 #include "server/admit.h"
+#include "server/feed.h"
 #include "server/guard.h"
 #include "server/job.h"
 #include "server/keys.h"
@@ -113,6 +114,7 @@ struct server {
     struct admit admit;
     struct metrics metrics;
     struct replays replays;
+    struct feed feed;
     bool asks_keys;
     _Atomic int life;
     _Atomic bool loading;          /* its own model */

@@ -27,6 +27,7 @@
  *   "no_cache"     bool; "want_ids": bool: text events have the tokens
  *   "progress"     bool: prefill events are wanted
  *   "lora"         [{"id", "scale"}]: scales of the load's adapters for this answer, by their place; 0 where it says none
+ *   "whole_prompt" bool: a prompt that does not fit is an error, also where context_policy cuts it
  *   "slot"         0..63 (0): the number by which the op slot knows the text of this answer afterwards
  * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","total"}
  *   {"event":"start","prompt_tokens","cached_tokens","seed","model":{...as info...}}   when the first token comes
@@ -41,7 +42,8 @@
  * "timings":{"load_ns","queue_ns","prompt_ns","answer_ns"}}, or {"event":"error","code":HEARTH_E*,"kind":"invalid" |
  * "not_found" | "context" | "busy" | "unsupported" | "memory" | "engine" | "deadline" | "cancelled","message"}; of kind "context"
  * also "n_prompt_tokens" and "n_ctx", where both are known.
- * generate's done: {"prompt_tokens","cached_tokens","answer_tokens","reasoning_tokens"}.
+ * generate's done: {"prompt_tokens","cached_tokens","answer_tokens","reasoning_tokens"}, and where tokens were guessed "drafts"
+ * (how often some were checked), "draft_tokens", "draft_right", "draft_right_at": [by their place in a draft].
  *
  * op "embed": "input": [strings or ids], "pooling", "normalise", "truncate", "dims" -> "vectors", "tokens": [...]
  * op "rerank": "query", "documents": [strings], "instruction", "logits" -> "scores": [...], "tokens"
@@ -52,8 +54,8 @@
  * op "load": (with "pin") and "unload" -> {}
  * op "slot": "slot", "action": "save" | "restore" | "erase", "file": a name without a folder -> "n": tokens, "bytes"
  * op "stop_thinking": "job": number of the job    op "adapters": "use": [{"path","scale"}] -> {}
- * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","queued","stats":{...}}],
- * "memory": {...} */
+ * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","steps","step_texts","stats":{...},
+ * "answers":[{"job","user","tokens","max_tokens","new_line","speculative","options":{...}}]}], "memory": {...} */
 #ifndef HEARTH_SERVER_JOB_H
 #define HEARTH_SERVER_JOB_H
 
@@ -61,7 +63,9 @@ enum { JOB_MAX_BYTES = 64 << 20 };     /* of one document, either way */
 enum { JOB_MAX_ADAPTERS = 64 };        /* of a model, whose scales "lora" can set */
 
 /* Beside jobs, under the number 0: the settings come first (worker.c), {"event":"hello","version","sandbox"} answers them, and
- * {"event":"alive"} follows about six times within the silence that is taken for death, unless something hangs. */
+ * {"event":"alive"} follows about six times within the silence that is taken for death, unless something hangs.
+ * {"event":"model","model","state":"waiting" | "loading" | "ready" | "failed" | "gone","done","total"}: a model came to another
+ * state, or more bytes of it were read. */
 #define JOB_TICK_MS(silence_ms) ((silence_ms) ? (int)((silence_ms) / 6 + 1) : -1)
 
 #endif

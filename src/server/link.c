@@ -28,6 +28,13 @@ static void tell(struct link *l)
     os_wake_all(&l->changed);
 }
 
+static void tell_of_models(struct link *l, const struct json *event)
+{
+    lock_take(&l->watching);
+    if (l->watch) l->watch(l->watch_arg, event);
+    lock_give(&l->watching);
+}
+
 /* ---- the process ---- */
 
 static bool put_settings(const struct link_options *o, struct buf *out)
@@ -132,6 +139,7 @@ static void on_death(struct link *l, const char *why, bool hung)
     proc_free(proc);
     unsigned n = count_deaths(l);
     link_note(l, "%s; it is started again", text);
+    tell_of_models(l, NULL);
     link_jobs_died(l);
     uint64_t pause = n >= MANY_DEATHS ? PAUSE_S * NS_PER_S : n > 2 ? (n - 2) * NS_PER_S / 4 : 0;
     lock_take(&l->lock);
@@ -147,10 +155,14 @@ static void on_death(struct link *l, const char *why, bool hung)
 
 /* ---- frames ---- */
 
-/* Frames of no job: hello, once, and then signs of life. */
+/* Frames of no job: hello, once, and then signs of life, and what becomes of models. */
 static int on_hello(struct link *l, const struct json *e, struct err *err)
 {
     const char *name = json_str(json_get(e, "event"), NULL), *said = json_str(json_get(e, "sandbox"), NULL);
+    if (l->ready && name && !strcmp(name, "model")) {
+        tell_of_models(l, e);
+        return 0;
+    }
     l->silent = 0;
     if (l->ready && name && !strcmp(name, "alive")) return 0;
     if (!name || strcmp(name, "hello") != 0 || !said) return err_set(err, ERR_FORMAT, "no hello");
@@ -290,6 +302,14 @@ bool link_drain(struct link *l, uint32_t timeout_ms)
         if (over || os_now_ns() >= end) return over;
         fs_sleep_ms(2);
     }
+}
+
+void link_watch(struct link *l, link_model_fn *fn, void *arg)
+{
+    lock_take(&l->watching);
+    l->watch = fn;
+    l->watch_arg = arg;
+    lock_give(&l->watching);
 }
 
 void link_abandon(struct link *l)

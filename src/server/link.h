@@ -49,6 +49,10 @@ void link_close(struct link *l);                           /* cancels what is le
 /* Takes job, also on failure.  *id (not 0) is set before the first event comes.  ERR_ARG: no such job can be; ERR_LIMIT: too
  * large; ERR_CANCELLED: draining; ERR_IO: the engine process does not stay alive. */
 int  link_submit(struct link *l, struct json *job, link_event_fn *fn, void *arg, uint64_t *id, struct err *err);
+/* Who is told what becomes of models: their events (job.h, "model"), and NULL when the process died and has none any more; on the
+ * link's own thread, quickly.  NULL: nobody, and no call is under way when this returns. */
+typedef void link_model_fn(void *arg, const struct json *event);
+void link_watch(struct link *l, link_model_fn *fn, void *arg);
 void link_cancel(struct link *l, uint64_t id);             /* a job that is over or unknown is fine */
 
 struct link_state { bool ready, draining; uint32_t n_restarts, n_jobs; int64_t pid; const char *sandbox; };

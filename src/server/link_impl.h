@@ -54,6 +54,9 @@ struct link {
     uint64_t looked, silent;           /* the thread's: when it looked at the clock; for how many ns there was no sign of life */
     char why[256], sandbox[512];
     _Atomic uint32_t changed;
+    struct lock watching;              /* guards who is told of models, while they are */
+    link_model_fn *watch;
+    void *watch_arg;
 };
 
 void link_note(const struct link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

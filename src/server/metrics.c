@@ -42,6 +42,16 @@ void metrics_job(struct metrics *m, const struct metric_job *j)
     x->cached_tokens += count_of(j->done, "cached_tokens");
     x->answer_tokens += count_of(j->done, "answer_tokens");
     x->reasoning_tokens += count_of(j->done, "reasoning_tokens");
+    x->drafts += count_of(j->done, "drafts");
+    x->draft_tokens += count_of(j->done, "draft_tokens");
+    x->draft_right += count_of(j->done, "draft_right");
+    const struct json *at = json_get(j->done, "draft_right_at");
+    for (size_t i = 0; i < METRIC_PLACES && i < json_len(at); i++) {
+        int64_t n = json_int(json_at(at, i));
+        if (n > 0) m->right_at[i] += (uint64_t)n;
+    }
+    uint64_t tokens = count_of(j->done, "prompt_tokens") + count_of(j->done, "answer_tokens");
+    if (tokens > m->most_tokens) m->most_tokens = tokens;
     x->loads += count_of(t, "load_ns") != 0;
     x->load_s += (double)count_of(t, "load_ns") * 1e-9;
     x->prompt_s += (double)count_of(t, "prompt_ns") * 1e-9;
@@ -112,6 +122,9 @@ static void put_histogram(const char *name, const struct metric_model *x, const 
     X(cached_tokens, "cached_tokens_total", "of them, those whose keys and values were still there") \
     X(answer_tokens, "answer_tokens_total", "tokens of answers") \
     X(reasoning_tokens, "reasoning_tokens_total", "of them, those of reasoning") \
+    X(drafts, "drafts_total", "how often guessed tokens were checked") \
+    X(draft_tokens, "draft_tokens_total", "guessed tokens") \
+    X(draft_right, "draft_right_tokens_total", "of them, those that proved right") \
     X(loads, "loads_total", "jobs that loaded their model") \
     X(load_s, "load_seconds_total", "time for that") \
     X(prompt_s, "prompt_seconds_total", "time for prompts") \
@@ -136,25 +149,51 @@ static void put_models(struct metrics *m, struct buf *out)
 #undef X
 }
 
-/* What those look for that watch a llama-server. */
-static void put_sums(struct metrics *m, const struct metric_gauges *g, struct buf *out)
+/* ---- what those look for that watch a llama-server ---- */
+
+static void put_same(const char *name, double v, struct buf *out) { buf_printf(out, "llamacpp:%s %.12g\n", name, v); }
+
+static void put_guesses(const struct metrics *m, const struct metric_model *all, struct buf *out)
+{
+    put_same("spec_decode_num_drafts_total", (double)all->drafts, out);
+    put_same("spec_decode_num_draft_tokens_total", (double)all->draft_tokens, out);
+    put_same("spec_decode_num_accepted_tokens_total", (double)all->draft_right, out);
+    for (size_t i = 0; i < METRIC_PLACES; i++)
+        buf_printf(out, "llamacpp:spec_decode_num_accepted_tokens_per_pos_total{position=\"%zu\"} %llu\n", i,
+                   (unsigned long long)m->right_at[i]);
+}
+
+static void put_sums(const struct metrics *m, const struct metric_gauges *g, const struct json *status, struct buf *out)
 {
     struct metric_model all = { 0 };
+    uint64_t steps = 0, texts = 0;
     for (size_t i = 0; i < m->n_models; i++) {
-        all.prompt_tokens += m->model[i].prompt_tokens;
-        all.answer_tokens += m->model[i].answer_tokens;
-        all.prompt_s += m->model[i].prompt_s;
-        all.answer_s += m->model[i].answer_s;
+        const struct metric_model *one = &m->model[i];
+        all.prompt_tokens += one->prompt_tokens;
+        all.answer_tokens += one->answer_tokens;
+        all.prompt_s += one->prompt_s;
+        all.answer_s += one->answer_s;
+        all.drafts += one->drafts;
+        all.draft_tokens += one->draft_tokens;
+        all.draft_right += one->draft_right;
     }
-    buf_printf(out,
-               "llamacpp:prompt_tokens_total %llu\nllamacpp:prompt_seconds_total %.9g\nllamacpp:tokens_predicted_total %llu\n"
-               "llamacpp:tokens_predicted_seconds_total %.9g\n", (unsigned long long)all.prompt_tokens, all.prompt_s,
-               (unsigned long long)all.answer_tokens, all.answer_s);
-    buf_printf(out,
-               "llamacpp:prompt_tokens_seconds %.9g\nllamacpp:predicted_tokens_seconds %.9g\nllamacpp:requests_processing %llu\n"
-               "llamacpp:requests_deferred %llu\n", all.prompt_s > 0 ? (double)all.prompt_tokens / all.prompt_s : 0,
-               all.answer_s > 0 ? (double)all.answer_tokens / all.answer_s : 0, (unsigned long long)g->running,
-               (unsigned long long)g->waiting);
+    const struct json *models = json_get(status, "models");
+    for (size_t i = 0; i < json_len(models); i++) {
+        steps += count_of(json_at(models, i), "steps");
+        texts += count_of(json_at(models, i), "step_texts");
+    }
+    put_same("prompt_tokens_total", (double)all.prompt_tokens, out);
+    put_same("prompt_seconds_total", all.prompt_s, out);
+    put_same("tokens_predicted_total", (double)all.answer_tokens, out);
+    put_same("tokens_predicted_seconds_total", all.answer_s, out);
+    put_same("prompt_tokens_seconds", all.prompt_s > 0 ? (double)all.prompt_tokens / all.prompt_s : 0, out);
+    put_same("predicted_tokens_seconds", all.answer_s > 0 ? (double)all.answer_tokens / all.answer_s : 0, out);
+    put_same("requests_processing", (double)g->running, out);
+    put_same("requests_deferred", (double)g->waiting, out);
+    put_same("n_tokens_max", (double)m->most_tokens, out);
+    put_same("n_decode_total", (double)steps, out);
+    put_same("n_busy_slots_per_decode", steps ? (double)texts / (double)steps : 0, out);
+    put_guesses(m, &all, out);
 }
 
 /* The engine's own numbers: every field that is one, under its name. */
@@ -196,7 +235,7 @@ void metrics_put(struct metrics *m, const struct metric_gauges *g, const struct 
         buf_printf(out, "hearth_answers_total{status=\"%dxx\"} %llu\n", i, (unsigned long long)atomic_load(&m->status[i]));
     lock_take(&m->lock);
     put_models(m, out);
-    put_sums(m, g, out);
+    put_sums(m, g, status, out);
     lock_give(&m->lock);
     const struct json *models = json_get(status, "models");
     for (size_t i = 0; i < json_len(models); i++) {

@@ -309,6 +309,7 @@ int server_put_model(struct server *s, const char *name, struct server_model *ou
     int rc = find(s, name, out, &brings, err);
     if (rc == 0) rc = brings_put(&brings, job, err);
     buf_release(&brings);
+    if (rc == 0) feed_name(&s->feed, out->path, out->name);
     if (rc == 0 && !put_scales(s, out->name, job)) rc = err_set(err, ERR_NOMEM, "out of memory for the request");
     if (rc < 0) return rc;
     /* The name may lie in the job: last. */
@@ -337,4 +338,5 @@ void server_models_changed(struct server *s)
     for (size_t i = 0; i < MODELS_KNOWN; i++) buf_release(&s->known[i].brings);
     memset(s->known, 0, sizeof s->known);
     lock_give(&s->models);
+    feed_say(&s->feed, "*", "models_reload", "{}");
 }

@@ -118,9 +118,12 @@ static void metrics_are_counted(void **unused)
     struct json *done, *status;
     struct buf b = { 0 };
     static const char text[] = "{\"event\":\"done\",\"prompt_tokens\":10,\"cached_tokens\":4,\"answer_tokens\":7,"
+                               "\"drafts\":3,\"draft_tokens\":12,\"draft_right\":5,"
+                               "\"draft_right_at\":[3,2,-1,\"x\"],"
                                "\"timings\":{\"load_ns\":2000000000,\"queue_ns\":30000000,"
                                "\"prompt_ns\":1,\"answer_ns\":500000000}}";
     static const char st[] = "{\"models\":[{\"model\":\"a\\\"b\",\"kv_bytes\":123,\"state\":\"ready\","
+                             "\"steps\":8,\"step_texts\":12,"
                              "\"stats\":{\"pages_free\":5,\"X{\":1}}],"
                              "\"memory\":{\"used\":77}}";
     assert_int_equal(json_parse(&done, text, sizeof text - 1, NULL), 0);
@@ -140,6 +143,11 @@ static void metrics_are_counted(void **unused)
             "hearth_inter_token_seconds_count{model=\"a\\\"b\"} 1\n",
         "hearth_queue_seconds_count{model=\"a\\\"b\"} 2\n", "hearth_engine_kv_bytes{model=\"a\\\"b\"} 123\n",
         "hearth_engine_pages_free{model=\"a\\\"b\"} 5\n", "hearth_engine_memory_used 77\n", "llamacpp:tokens_predicted_total 7\n",
+        "hearth_draft_right_tokens_total{model=\"a\\\"b\"} 5\n", "llamacpp:spec_decode_num_drafts_total 3\n",
+        "llamacpp:spec_decode_num_draft_tokens_total 12\n", "llamacpp:spec_decode_num_accepted_tokens_total 5\n",
+        "llamacpp:spec_decode_num_accepted_tokens_per_pos_total{position=\"1\"} 2\n",
+        "_per_pos_total{position=\"2\"} 0\n", "llamacpp:n_tokens_max 17\n", "llamacpp:n_decode_total 8\n",
+        "llamacpp:n_busy_slots_per_decode 1.5\n",
     };
     for (size_t i = 0; i < sizeof line / sizeof *line; i++)
         if (!strstr(b.data, line[i])) fail_msg("%s is not in\n%s", line[i], b.data);

@@ -263,7 +263,14 @@ static int start(struct server *s, struct err *err)
     return rc;
 }
 
-static void changed(void *server) { server_models_changed(server); }
+static void on_pull(void *arg, const struct api_pull_info *i)
+{
+    struct server *s = arg;
+    if (i->state == PULL_DONE) server_models_changed(s);
+    feed_pull(&s->feed, i);
+}
+
+static void on_model(void *arg, const struct json *event) { feed_model(&((struct server *)arg)->feed, event); }
 
 /* What the dialects need. */
 static int make_parts(struct server *s, struct err *err)
@@ -272,7 +279,8 @@ static int make_parts(struct server *s, struct err *err)
     s->works = api_works_new();
     s->pulls = api_pulls_new(s->works);
     if (!s->answers || !s->works || !s->pulls) return err_set(err, ERR_NOMEM, "out of memory for the server");
-    api_pulls_tell(s->pulls, changed, s);
+    api_pulls_tell(s->pulls, on_pull, s);
+    link_watch(s->link, on_model, s);
     return 0;
 }
 
@@ -371,6 +379,7 @@ void server_drain(struct server *s, uint32_t timeout_ms, bool (*hurry)(void))
     int ready = LIFE_READY;
     atomic_compare_exchange_strong(&s->life, &ready, LIFE_DRAINING);
     for (size_t i = 0; i < s->n_listen; i++) http_quiet(&s->listen[i]);
+    feed_stop(&s->feed);
     while (atomic_load(&s->n_exchanges) && os_now_ns() < end && !(hurry && hurry())) fs_sleep_ms(5);
     if (!atomic_load(&s->n_exchanges)) return;
     end = os_now_ns() + LAST_WORDS_NS;
@@ -384,6 +393,8 @@ void server_close(struct server *s)
     if (!s) return;
     atomic_store(&s->life, LIFE_CLOSING);
     if (s->works) api_works_stop(s->works);
+    link_watch(s->link, NULL, NULL);
+    feed_stop(&s->feed);
     leave_all(s, false);
     replays_stop(&s->replays);
     for (size_t i = 0; i < s->n_listen; i++) http_stop(&s->listen[i]);
@@ -410,6 +421,7 @@ void server_close(struct server *s)
     mem_free(s->tls_cert);
     mem_free(s->tls_key);
     replays_free(&s->replays);
+    feed_free(&s->feed);
     record_release(&s->record);
     arena_release(&s->arena);
     mem_free(s);
@@ -444,5 +456,6 @@ uint32_t server_places(struct server *s) { return server_limits(s).running; }
 struct link *server_link(struct server *s) { return s->link; }
 const struct server_options *server_options(const struct server *s) { return &s->o; }
 struct api_state *server_answers(struct server *s) { return s->answers; }
+struct feed *server_feed(struct server *s) { return &s->feed; }
 struct api_works *server_works(struct server *s) { return s->works; }
 struct api_pulls *server_pulls(struct server *s) { return s->pulls; }

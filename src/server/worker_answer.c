@@ -52,6 +52,26 @@ static void start(struct generation *g, const struct hearth_event *ev)
     if (cut.n) tell_cut(g, 0, &cut);
 }
 
+/* What became of guesses, of all completions together; nothing where there were none. */
+static bool put_guesses(const struct generation *g, struct json *o)
+{
+    struct hearth_guesses all = { 0 };
+    for (uint32_t i = 0; i < g->n; i++) {
+        const struct hearth_guesses *one = &g->answer[i].guesses;
+        all.n_drafts += one->n_drafts;
+        all.n_tokens += one->n_tokens;
+        all.n_right += one->n_right;
+        for (size_t k = 0; k < HEARTH_MAX_DRAFT; k++) all.right_at[k] += one->right_at[k];
+    }
+    if (!all.n_drafts) return true;
+    struct json *at = json_new_array();
+    bool ok = at != NULL;
+    for (size_t k = 0; ok && k < HEARTH_MAX_DRAFT; k++) ok = json_push(at, json_new_int(all.right_at[k]));
+    ok = json_put(o, "draft_right_at", at) && ok;
+    return ok && put_int(o, "drafts", all.n_drafts) && put_int(o, "draft_tokens", all.n_tokens) &&
+           put_int(o, "draft_right", all.n_right);
+}
+
 /* The last completion has ended. */
 static void finish(struct generation *g)
 {
@@ -65,7 +85,7 @@ static void finish(struct generation *g)
     models_count(t->w->models, t, g->n_ids, g->n_kept, tokens);
     struct json *o = json_new_object();
     bool ok = put_int(o, "prompt_tokens", g->n_ids) && put_int(o, "cached_tokens", g->n_kept) &&
-              put_int(o, "answer_tokens", tokens) && put_int(o, "reasoning_tokens", thought);
+              put_int(o, "answer_tokens", tokens) && put_int(o, "reasoning_tokens", thought) && put_guesses(g, o);
     if (!ok) out_of_memory(g);
     if (g->failed) {
         task_fail(t, &g->err);
@@ -123,6 +143,7 @@ static bool room(void **array, size_t n, size_t *cap, size_t size)
 static void add_token(struct generation *g, struct answer *a, const struct hearth_event *ev)
 {
     a->n_tokens++;
+    atomic_fetch_add(&g->n_written, 1);
     if (!g->f.want_ids && g->f.logprobs < 0) return;
     void *untold = a->untold;
     bool ok = room(&untold, a->n_untold, &a->cap_untold, sizeof *a->untold);
@@ -200,6 +221,7 @@ void answer_said(void *arg, uint32_t completion, const struct hearth_chat_event 
         put_text(b, "name", e->name, strlen(e->name));
     } else if (text || e->kind == HEARTH_CHAT_ARGUMENTS || e->kind == HEARTH_CHAT_WARNING)
         put_text(b, "text", e->text, e->n);
+    if (e->kind == HEARTH_CHAT_TEXT && memchr(e->text, '\n', e->n)) atomic_store(&g->new_line, true);
     s->to = b->len;
     if (b->bad) out_of_memory(g);
 }
@@ -237,6 +259,7 @@ static void end(struct generation *g, struct answer *a, const struct hearth_even
     struct buf *b = &g->line;
     a->over = true;
     a->n_reasoning = ev->n_reasoning;
+    if (ev->guesses) a->guesses = *ev->guesses;
     if (!ev->error && !g->f.no_cache) {
         size_t n = g->n_ids;
         const int32_t *ids = ev->session ? hearth_session_ids(ev->session, &n) : g->chat ? hearth_chat_ids(g->chat, &n) : g->ids;

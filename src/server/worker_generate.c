@@ -30,6 +30,7 @@ static const struct read_row row[] = {
     { "progress", READ_FLAG, AT(progress), 0, 0 },
     { "slot", READ_U32, AT(slot), 0, N_SLOTS - 1 },
     { "lora", READ_ARRAY, AT(lora), 0, 0 },
+    { "whole_prompt", READ_FLAG, AT(whole_prompt), 0, 0 },
 };
 
 static int wrong(struct err *err, const char *text) { return err_set(err, ERR_ARG, "%s", text); }
@@ -345,7 +346,7 @@ static int check_room(struct generation *g, struct err *err)
     const struct loaded *l = g->t->loaded;
     if (l->info.encoder) return err_set(err, ERR_UNSUPPORTED, "%s makes embeddings only; it cannot answer", l->info.path);
     if (!g->n_ids) return wrong(err, "the prompt is empty");
-    if (g->n_ids < l->n_ctx || cuts_prompt(g)) return 0;
+    if (g->n_ids < l->n_ctx || (cuts_prompt(g) && !g->f.whole_prompt)) return 0;
     g->t->kind = "context";
     g->t->n_prompt = g->n_ids;
     g->t->n_ctx = l->n_ctx;
@@ -426,6 +427,7 @@ static int prepare(struct generation *g, struct err *err)
     int rc = read_fields(g, err);
     if (rc == 0) rc = models_take(t->w->models, t, 0, err);
     if (rc < 0) return rc;
+    atomic_store(&g->speculative, t->loaded->guesses);
     hearth_sampler_defaults(t->loaded->model, &g->o.sampler);
     if ((rc = answer_options_read(&g->o, g->f.options, err)) < 0) return rc;
     if (!g->o.has_seed) g->o.sampler.seed = os_random64() >> 32;
@@ -495,6 +497,22 @@ void generation_stop_thinking(struct generation *g)
 {
     atomic_store(&g->stop_thinking, true);
     if (g->request) hearth_request_stop_thinking(g->request);
+}
+
+bool generation_tell(struct generation *g, struct json *to)
+{
+    const struct json *given = json_get(g->t->doc, "options");
+    struct json *options = NULL;
+    struct buf b = { 0 };
+    if (json_type(given) == JSON_OBJECT) json_write(given, false, &b);       /* a copy: a value belongs to one thread */
+    if (b.data && !b.bad && json_parse(&options, b.data, b.len, NULL) < 0) options = NULL;
+    buf_release(&b);
+    const struct json *most = json_get(options, "max_tokens");
+    int64_t n = json_type(most) == JSON_INT ? json_int(most) : -1;
+    bool ok = put_int(to, "tokens", atomic_load(&g->n_written)) && json_put(to, "max_tokens", json_new_int(n)) &&
+              json_put(to, "new_line", json_new_bool(atomic_load(&g->new_line))) &&
+              json_put(to, "speculative", json_new_bool(atomic_load(&g->speculative)));
+    return json_put(to, "options", options ? options : json_new_object()) && ok;
 }
 
 void generation_close(struct generation *g)

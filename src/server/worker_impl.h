@@ -119,7 +119,7 @@ struct loaded {
     struct hearth_model_info info;
     uint32_t n_ctx;
     int kv_type, kv_type_v;
-    bool adapted;                      /* by adapters */
+    bool adapted, guesses;             /* by adapters; tokens ahead */
     char *about;                       /* a JSON object of what is known about it, as text */
 };
 
@@ -153,6 +153,7 @@ int  op_rerank(struct task *t, struct err *err);
 int  read_ids(const struct json *list, const char *name, const struct loaded *l, int32_t **out, struct err *err);
 void generation_cancel(struct generation *g);                  /* any thread, under the worker's lock */
 void generation_stop_thinking(struct generation *g);           /* the same */
+bool generation_tell(struct generation *g, struct json *to);   /* the same: how far it is, and its options */
 /* Waits until its requests have ended, and releases all. */
 void generation_close(struct generation *g);
 

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "server/worker_impl.h"
 
-enum { DEFAULT_CTX = 4096, TICK_MS = 100, MAX_NAMES = 64, MAX_LISTED = 64 };
+enum { DEFAULT_CTX = 4096, TICK_MS = 100, MAX_NAMES = 64, MAX_LISTED = 64, MAX_TOLD = 256 };
 
 /* What was done with a model since the process began. */
 struct counts { uint64_t requests, prompt_tokens, cached_tokens, answer_tokens, prompt_ns, answer_ns, load_ns; };
@@ -113,13 +113,32 @@ static uint32_t keep_of(int64_t seconds)
 
 /* ---- the pool ---- */
 
+static const char *const state_word[] = { "", "waiting", "loading", "ready", "failed", "gone" };
+_Static_assert(HEARTH_MODEL_WAITS == 1 && HEARTH_MODEL_GONE == 5, "the words are in the order of HEARTH_MODEL_");
+
+static const char *path_of(const struct hearth_model_state *st) { return st->path[0] ? st->path : "embedded"; }
+
+/* Told beside all jobs; what cannot be told is known to who asks for the status. */
+static void on_model(void *arg, const struct hearth_model_state *st)
+{
+    const struct models *s = arg;
+    struct json *e = json_new_object();
+    struct buf b = { 0 };
+    bool ok = put_str(e, "event", "model") && put_str(e, "model", path_of(st)) && put_str(e, "state", state_word[st->state]) &&
+              put_int(e, "done", st->done) && put_int(e, "total", st->total);
+    if (ok) json_write(e, false, &b);
+    if (ok && !b.bad) frames_send(s->w->frames, 0, b.data, b.len, true);
+    json_free(e);
+    buf_release(&b);
+}
+
 int models_open(struct models **out, struct worker *w, struct err *err)
 {
     const struct worker_options *o = &w->o;
-    struct hearth_models_options po = { .memory = o->memory_limit,
+    struct hearth_models_options po = { .memory = o->memory_limit, .event = on_model,
                                         .keep_ms = o->keep_alive_s ? keep_of(o->keep_alive_s) : 0 };
     struct hearth_error e;
-    struct models *s = mem_new(1, sizeof *s);
+    struct models *s = po.arg = mem_new(1, sizeof *s);
     *out = NULL;
     if (!s) return err_set(err, ERR_NOMEM, "out of memory for models");
     s->w = w;
@@ -206,6 +225,7 @@ static int finish_take(struct task *t, struct loaded *l, uint32_t num_ctx, struc
     l->model = hearth_hold_model(l->hold);
     l->engine = hearth_hold_engine(l->hold);
     hearth_model_info(l->model, &l->info);
+    l->guesses = l->guesses && !l->info.recurrent && !l->info.encoder;
     hearth_hold_state(l->hold, &st);
     l->n_ctx = st.n_ctx ? st.n_ctx : models_n_ctx(t->w, &l->info, num_ctx);
     if (models_describe(&l->info, l->n_ctx, o) && (!st.drafted || put_str(o, "draft", t->w->o.draft))) json_write(o, false, &b);
@@ -265,6 +285,7 @@ int models_take(struct models *s, struct task *t, int pin, struct err *err)
         l->kv_type = load.engine.kv_type;
         l->kv_type_v = load.engine.kv_type_v;
         l->adapted = load.n_adapters > 0;
+        l->guesses = f.speculate != HEARTH_SPECULATE_OFF;
     }
     if (rc == 0 && hearth_hold_open(&l->hold, s->pool, &load, &e) < 0) rc = err_of_hearth(err, &e);
     mem_free((void *)(uintptr_t)load.adapters);
@@ -304,7 +325,7 @@ bool models_is_ready(struct models *s, const char *path)
     size_t n = st ? hearth_models_list(s->pool, st, MAX_LISTED) : 0;
     bool ready = false;
     for (size_t i = 0; i < n && i < MAX_LISTED; i++)
-        ready = ready || (st[i].state == HEARTH_MODEL_READY && !strcmp(st[i].path[0] ? st[i].path : "embedded", path));
+        ready = ready || (st[i].state == HEARTH_MODEL_READY && !strcmp(path_of(&st[i]), path));
     mem_free(st);
     return ready;
 }
@@ -376,20 +397,34 @@ static bool put_counts(struct models *s, const char *path, struct json *m)
     return json_put(m, "stats", o) && ok;
 }
 
+/* What the jobs of a model do: how many there are, and how far their answers are. */
+static bool put_running(struct models *s, const char *path, struct json *m)
+{
+    struct json *list = json_new_array();
+    uint64_t running = 0;
+    bool ok = list != NULL;
+    lock_take(&s->w->lock);
+    for (const struct task *t = s->w->task; t; t = t->next_task) {
+        if (!t->head.model || strcmp(t->head.model, path) != 0) continue;
+        running++;
+        if (!t->gen || !ok || json_len(list) == MAX_TOLD) continue;
+        struct json *a = json_new_object();
+        ok = put_int(a, "job", t->id) && put_str(a, "user", t->head.user ? t->head.user : "") && generation_tell(t->gen, a);
+        ok = json_push(list, a) && ok;
+    }
+    lock_give(&s->w->lock);
+    return json_put(m, "answers", list) && ok && put_int(m, "running", running);
+}
+
 static bool put_model(struct models *s, const struct hearth_model_state *st, struct json *m)
 {
-    static const char *const word[] = { "", "waiting", "loading", "ready", "failed", "gone" };
-    const char *path = st->path[0] ? st->path : "embedded";
-    uint64_t running = 0;
-    lock_take(&s->w->lock);
-    for (const struct task *t = s->w->task; t; t = t->next_task) running += t->head.model && !strcmp(t->head.model, path);
-    lock_give(&s->w->lock);
-    bool ok = put_str(m, "model", path) && put_str(m, "state", word[st->state]) &&
+    const char *path = path_of(st);
+    bool ok = put_str(m, "model", path) && put_str(m, "state", state_word[st->state]) &&
               put_int(m, "bytes", st->weights + st->heap + st->buffers) && put_int(m, "kv_bytes", st->kv) &&
               json_put(m, "expires_s", json_new_int(st->leaves_ms < 0 ? -1 : st->leaves_ms / 1000)) &&
               put_int(m, "n_ctx", st->n_ctx) && put_int(m, "done", st->done) && put_int(m, "total", st->total) &&
-              put_int(m, "running", running) && put_int(m, "holds", st->n_holds) &&
-              json_put(m, "pinned", json_new_bool(st->pinned));
+              put_int(m, "holds", st->n_holds) && json_put(m, "pinned", json_new_bool(st->pinned)) &&
+              put_int(m, "steps", st->n_steps) && put_int(m, "step_texts", st->n_step_texts) && put_running(s, path, m);
     if (ok && st->drafted) ok = put_str(m, "draft", s->w->o.draft);
     if (ok && st->state == HEARTH_MODEL_FAILED) ok = put_str(m, "error", st->error.message);
     return ok && put_counts(s, path, m);
