@@ -127,15 +127,21 @@ static int only_load(struct ollama *own, struct json *job, struct err *err)
     return api_set_str(job, "op", own->unload ? "unload" : "load") ? 0 : api_nomem(err);
 }
 
-/* With Ollama the oldest messages go unless told otherwise. */
-static int put_truncate(const struct json *body, struct json *job, struct err *err)
+/* What becomes of a prompt, and of an answer, that do not fit.  With Ollama the oldest messages go unless told otherwise; what a
+ * prompt of generate says is left out only when that is asked for. */
+static int put_truncate(const struct json *body, bool generate, struct json *job, struct err *err)
 {
-    bool truncate = true;
+    bool truncate = !generate, shift = false;
     int rc = api_bool(body, "truncate", &truncate, err);
+    if (rc == 0) rc = api_bool(body, "shift", &shift, err);
     struct json *options = json_get(job, "options");
-    if (rc < 0 || !truncate || json_get(options, "context_policy")) return rc;
+    if (rc < 0 || json_get(options, "context_policy")) return rc;
+    const char *policy = shift ? "shift" : truncate ? generate ? "middle" : "drop" : NULL;
+    if (!policy) return 0;
     if (!options && json_put(job, "options", json_new_object())) options = json_get(job, "options");
-    return options && api_set_str(options, "context_policy", "drop") ? 0 : api_nomem(err);
+    bool whole = shift && !truncate && json_type(json_get(body, "truncate")) == JSON_BOOL;
+    return options && api_set_str(options, "context_policy", policy) && (!whole || api_set_bool(job, "whole_prompt", true))
+           ? 0 : api_nomem(err);
 }
 
 static int common(struct api_call *c, const struct json *body, struct json *job, struct err *err)
@@ -155,7 +161,7 @@ static int common(struct api_call *c, const struct json *body, struct json *job,
     } else if (rc == 0) {
         rc = own->generate ? put_prompt(body, job, err) : put_chat(body, job, err);
         if (rc == 0) rc = api_options(body, job, err);
-        if (rc == 0 && !own->generate) rc = put_truncate(body, job, err);
+        if (rc == 0) rc = put_truncate(body, own->generate, job, err);
         /* Ollama's clients want to hear that a model cannot. */
         if (rc == 0 && json_get(job, "think") && !api_is(json_get(job, "think"), "off") && !api_set_bool(job, "must_think", true))
             rc = api_nomem(err);
