@@ -280,7 +280,7 @@ HEARTH_API void hearth_hold_close(struct hearth_hold *h);
 HEARTH_API size_t hearth_models_list(struct hearth_models *ms, struct hearth_model_state *out, size_t most);
 HEARTH_API void hearth_models_memory(struct hearth_models *ms, uint64_t *limit, uint64_t *used);
 /* For one who watches, every now and then: whether each model that loads or computes has got on since this was last true.  Where
- * it stays false something hangs.  A load may be silent for load_ms. */
+ * it stays false something hangs.  A load may be silent for load_ms, as an unload. */
 HEARTH_API bool hearth_models_move(struct hearth_models *ms, uint32_t load_ms);
 /* It goes as soon as nobody holds it, pinned or not.  HEARTH_ENOTFOUND when there is none of that name. */
 HEARTH_API int hearth_models_unload(struct hearth_models *ms, const char *name, struct hearth_error *e);

@@ -60,6 +60,8 @@ struct hearth_models {
     uint64_t n_freed;                 /* counts what may leave memory to a load */
     struct entry *blocked;            /* the load that waits for what others hold, or is tried again */
     bool closing;
+    uint32_t n_unloading;
+    uint64_t unload_at;               /* when the last unload began or ended */
     /* the loading thread's */
     struct entry *loading;
     uint64_t told_at;
@@ -232,12 +234,19 @@ static struct parts take_parts(struct hearth_models *ms, struct entry **at)
     return p;
 }
 
+static void count_unload(struct hearth_models *ms, int by)
+{
+    ms->n_unloading += (uint32_t)by;
+    ms->unload_at = os_now_ns();
+}
+
 /* Unloads an idle model; called with the lock, returns without. */
 static void unload(struct hearth_models *ms, struct entry *e)
 {
     struct entry *kept = e;
     struct hearth_model_state s = state_of(e, HEARTH_MODEL_GONE);
     struct parts p = take_parts(ms, &kept);
+    count_unload(ms, 1);
     lock_give(&ms->lock);
     if (!kept) entry_free(e);
     parts_close(&p);
@@ -245,6 +254,9 @@ static void unload(struct hearth_models *ms, struct entry *e)
     ms->n_freed++;
     lock_give(&ms->lock);
     tell(ms, &s);
+    lock_take(&ms->lock);
+    count_unload(ms, -1);
+    lock_give(&ms->lock);
     changed(ms);
 }
 
@@ -616,8 +628,8 @@ static bool moves(struct entry *e, uint64_t now, uint64_t load_ns)
 bool hearth_models_move(struct hearth_models *ms, uint32_t load_ms)
 {
     const uint64_t now = os_now_ns();
-    bool all = true;
     lock_take(&ms->lock);
+    bool all = !ms->n_unloading || now <= ms->unload_at || now - ms->unload_at < load_ms * MS_NS;
     for (struct entry *e = ms->first; e; e = e->next) {
         e->moved = moves(e, now, load_ms * MS_NS) || e->moved;
         all = all && e->moved;

@@ -5,7 +5,7 @@
 #include "base/lock.h"
 #include "tests/engine_fixture.h"
 
-/* What happened, by the model's file; a load can be held up in its first event. */
+/* What happened, by the model's file; a load can be held up in its first event, an unload in its last. */
 struct log {
     struct lock lock;
     uint32_t n[6], last;
@@ -21,7 +21,7 @@ static void on_event(void *arg, const struct hearth_model_state *s)
     l->n[s->state]++;
     if (s->state == HEARTH_MODEL_GONE) snprintf(l->gone, sizeof l->gone, "%s", s->name);
     lock_give(&l->lock);
-    if (s->state != HEARTH_MODEL_LOADS) return;
+    if (s->state != HEARTH_MODEL_LOADS && s->state != HEARTH_MODEL_GONE) return;
     for (int i = 0; i < 5000 && atomic_load(&l->hold_up); i++) {
         atomic_store(&l->held_up, 1);
         usleep(1000);
@@ -176,6 +176,16 @@ static void what_hangs_is_seen(void **state)
     atomic_store(&happened.hold_up, 0);
     assert_int_equal(hearth_hold_wait(h, 20000, &e), 0);
     hearth_hold_close(h);
+    /* One that goes, too. */
+    atomic_store(&happened.held_up, 0);
+    atomic_store(&happened.hold_up, 1);
+    assert_int_equal(hearth_models_unload(ms, "2", &e), 0);
+    for (int i = 0; i < 20000 && !atomic_load(&happened.held_up); i++) usleep(1000);
+    for (int i = 0; i < 3; i++) assert_true(hearth_models_move(ms, 600000));
+    assert_false(hearth_models_move(ms, 0));
+    atomic_store(&happened.hold_up, 0);
+    for (n = 0; n < 20000 && !hearth_models_move(ms, 0); n++) usleep(1000);
+    assert_true(n < 20000);
     hearth_models_close(ms);
 }
 

@@ -164,6 +164,7 @@ static void task_release(struct task *t)
 {
     struct worker *w = t->w;
     struct generation *gen = t->gen;
+    task_works(t);
     lock_take(&w->lock);
     t->gen = NULL;                                 /* nobody cancels it any more */
     lock_give(&w->lock);
@@ -211,6 +212,7 @@ static void clear_all(void *arg)
 static void run_task(struct task *t)
 {
     struct err err = { 0 };
+    task_works(t);
     int rc = task_go_on(t, &err);
     if (rc == 0) rc = t->op->run(t, &err);
     if (rc < 0) task_fail(t, &err);
@@ -398,16 +400,28 @@ static int on_frame(void *arg, uint64_t id, const char *text, size_t n, struct e
     return 0;
 }
 
-/* That this thread goes round, no lock is held for ever, and whatever computes gets on. */
+/* Whether a thread works on a job for longer than it may take. */
+static bool hangs(struct worker *w, uint64_t now)
+{
+    bool any = false;
+    lock_take(&w->lock);
+    for (const struct task *t = w->task; t && !any; t = t->next_task) {
+        uint64_t since = atomic_load(&t->busy_since);
+        any = since && now > since && now - since > t->op->patience * UINT64_C(1000000) * w->o.silence_ms;
+    }
+    lock_give(&w->lock);
+    return any;
+}
+
+/* That this thread goes round, no lock is held for ever, jobs are prepared, and whatever loads or computes gets on. */
 static void show_life(struct worker *w)
 {
     static const char alive[] = "{\"event\":\"alive\"}";
     uint64_t now = os_now_ns();
     if (!w->models || !w->o.silence_ms || now - w->shown < JOB_TICK_MS(w->o.silence_ms) * UINT64_C(1000000)) return;
     w->shown = now;
-    lock_take(&w->lock);
-    lock_give(&w->lock);
-    if (models_move(w->models)) frames_send(w->frames, 0, alive, sizeof alive - 1, true);
+    const bool moves = models_move(w->models);         /* asked each time: it remembers what has moved */
+    if (!hangs(w, now) && moves) frames_send(w->frames, 0, alive, sizeof alive - 1, true);
 }
 
 static void close_worker(struct worker *w)

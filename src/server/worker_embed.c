@@ -28,7 +28,9 @@ static int await(struct task *t, struct hearth_request *r, const struct outcome 
     t->request = r;
     lock_give(&t->w->lock);
     if (atomic_load(&t->cancel)) hearth_request_cancel(r);
+    task_waits(t);
     hearth_request_wait(r);
+    task_works(t);
     lock_take(&t->w->lock);
     t->request = NULL;
     lock_give(&t->w->lock);

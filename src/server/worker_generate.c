@@ -412,6 +412,7 @@ static int submit(struct generation *g, struct err *err)
     lock_give(&t->w->lock);
     if (atomic_load(&t->cancel)) hearth_request_cancel(request);
     if (atomic_load(&g->stop_thinking)) hearth_request_stop_thinking(request);
+    task_waits(t);
     generation_leave(g);
     return 1;
 }

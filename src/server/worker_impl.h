@@ -86,11 +86,16 @@ struct task {
     struct hearth_request *request;    /* of others; the same */
     struct task *next_task, **at_task; /* among all */
     struct task *next;                 /* in the queue, or among those to be cleared up */
+    _Atomic uint64_t busy_since;       /* os_now_ns; 0: nobody works on it, or who does waits for a model or its engine */
 };
 
 /* Runs on a thread where it may wait.  0: the task is over (task_done was called), 1: it goes on elsewhere, which ends with
  * task_clear; negative: task_fail is called with err. */
-struct op { const char *name; int (*run)(struct task *t, struct err *err); };
+struct op {
+    const char *name;
+    int (*run)(struct task *t, struct err *err);
+    uint32_t patience;                 /* a thread that works on one for so many times silence_ms hangs */
+};
 const struct op *op_find(const char *name);
 
 /* Events.  They take the value (NULL: out of memory, the task fails), from any thread, one at a time for a task. */
@@ -102,6 +107,9 @@ void task_fail(struct task *t, const struct err *err);                 /* the la
 /* ERR_CANCELLED when it was cancelled or is late. */
 int  task_go_on(const struct task *t, struct err *err);
 bool task_late(const struct task *t);
+/* Its thread works, or waits for what is watched elsewhere. */
+static inline void task_works(struct task *t) { atomic_store(&t->busy_since, os_now_ns()); }
+static inline void task_waits(struct task *t) { atomic_store(&t->busy_since, 0); }
 /* Its op is over elsewhere: what it holds is given back, on another thread. */
 void task_clear(struct task *t);
 

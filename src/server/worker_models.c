@@ -197,6 +197,7 @@ static int wait_for(struct task *t, struct hearth_hold *hold, struct err *err)
 {
     struct hearth_error e;
     uint64_t told = UINT64_MAX;
+    task_waits(t);
     int rc = hearth_hold_wait(hold, 0, &e);
     while (rc == HEARTH_ECANCELLED) {
         struct hearth_model_state st;
@@ -210,6 +211,7 @@ static int wait_for(struct task *t, struct hearth_hold *hold, struct err *err)
         }
         rc = hearth_hold_wait(hold, TICK_MS, &e);
     }
+    task_works(t);
     if (rc == 0) return 0;
     /* What is wrong with a file is no mistake of the request. */
     if (rc == HEARTH_EFORMAT || rc == HEARTH_EIO) t->kind = "engine";

@@ -265,20 +265,22 @@ static int stop_thinking_run(struct task *t, struct err *err)
     return nothing_to_say(t, err);
 }
 
+/* Texts are prepared within seconds, also 32 MB of them; files may lie on a slow disk. */
+enum { TEXT = 4, FILES = 10 };
 static const struct op op[] = {
-    { "generate", generate_run },
-    { "embed", op_embed },
-    { "rerank", op_rerank },
-    { "template", template_run },
-    { "tokenize", tokenize_run },
-    { "detokenize", detokenize_run },
-    { "info", info_run },
-    { "load", load_run },
-    { "unload", unload_run },
-    { "adapters", adapters_run },
-    { "stop_thinking", stop_thinking_run },
-    { "slot", slot_run },
-    { "status", status_run },
+    { "generate", generate_run, TEXT },
+    { "embed", op_embed, TEXT },
+    { "rerank", op_rerank, TEXT },
+    { "template", template_run, TEXT },
+    { "tokenize", tokenize_run, TEXT },
+    { "detokenize", detokenize_run, TEXT },
+    { "info", info_run, FILES },
+    { "load", load_run, FILES },
+    { "unload", unload_run, FILES },
+    { "adapters", adapters_run, FILES },
+    { "stop_thinking", stop_thinking_run, TEXT },
+    { "slot", slot_run, FILES },
+    { "status", status_run, TEXT },
 };
 
 const struct op *op_find(const char *name)

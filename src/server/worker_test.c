@@ -1,5 +1,7 @@
 /* worker_test.c - the engine process as a thread of this one, so that its allocations can fail: every job ends, with an answer,
  * an error, or the end of the process; never with a crash or without an end. */
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -58,13 +60,18 @@ static enum ending listen_for(struct side *s, const char *last)
     return ENDS_GONE;
 }
 
-static void begin(struct side *s)
+static void begin_with(struct side *s, const char *settings)
 {
     struct err e;
     assert_int_equal(chan_pair(&s->chan, &s->fd, &e), 0);
     assert_int_equal(os_thread_start(&s->thread, work, s, &e), 0);
-    send_frame(s, 0, "{\"folders\":[],\"no_sandbox\":true,\"threads\":1,\"keep_alive_s\":-1}");
+    send_frame(s, 0, settings);
     assert_int_equal(listen_for(s, "\"event\":\"hello\""), ENDS_DONE);
+}
+
+static void begin(struct side *s)
+{
+    begin_with(s, "{\"folders\":[],\"no_sandbox\":true,\"threads\":1,\"keep_alive_s\":-1}");
 }
 
 static void end(struct side *s)
@@ -134,7 +141,67 @@ static void strangers(void **unused)
     end(&s);
 }
 
+/* ---- what hangs ---- */
+
+static _Atomic uint32_t stands, may_go;
+
+/* Stands between the program and the C library: a file of this name is not opened for as long as it is told. */
+int open(const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    if (flags & O_CREAT) {
+        va_list ap;
+        va_start(ap, flags);
+        mode = (mode_t)va_arg(ap, int);
+        va_end(ap);
+    }
+    if (strstr(path, "stands-still"))
+        for (atomic_store(&stands, 1); !atomic_load(&may_go);) fs_sleep_ms(1);
+    return openat(AT_FDCWD, path, flags, mode);
+}
+
+/* Whether signs of life come (or none for a second), waited for for so long. */
+static bool lives(struct side *s, bool wanted, uint32_t ms)
+{
+    uint64_t end = os_now_ns() + ms * UINT64_C(1000000), heard = os_now_ns();
+    while (os_now_ns() < end) {
+        s->n = 0;
+        int64_t k = chan_read(s->chan, s->text, sizeof s->text);
+        assert_true(k != CHAN_CLOSED);
+        s->n = (size_t)k;
+        bool alive = has(s, "\"event\":\"alive\"");
+        if (alive && wanted) return true;
+        if (alive) heard = os_now_ns();
+        if (os_now_ns() - heard > UINT64_C(1000000000)) return false;
+        if (!k) chan_wait(s->chan, false, 20);
+    }
+    return !wanted;
+}
+
+/* A job whose preparation, or whose model's load, stands still: no sign of life comes any more, until it goes on. */
+static void what_hangs_is_no_life(void **unused)
+{
+    (void)unused;
+    static const char *const job[] = { "{\"op\":\"info\",\"model\":\"/nowhere/stands-still.gguf\"}",
+                                       "{\"op\":\"load\",\"model\":\"/nowhere/stands-still.gguf\"}" };
+    static struct side s;
+    for (size_t i = 0; i < sizeof job / sizeof *job; i++) {
+        atomic_store(&stands, 0);
+        atomic_store(&may_go, 0);
+        begin_with(&s, "{\"folders\":[],\"no_sandbox\":true,\"threads\":1,\"silence_ms\":30}");
+        assert_true(lives(&s, true, 30000));
+        send_frame(&s, 1, job[i]);
+        for (int k = 0; k < 20000 && !atomic_load(&stands); k++) fs_sleep_ms(1);
+        assert_true(atomic_load(&stands));
+        assert_false(lives(&s, false, 20000));
+        atomic_store(&may_go, 1);
+        assert_true(lives(&s, true, 30000));
+        end(&s);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(what_hangs_is_no_life),
     cmocka_unit_test(strangers),
     cmocka_unit_test(allocations_that_fail),
 };
