@@ -194,6 +194,8 @@ struct hearth_rerank_request {     /* zero-initialise; what it points to is copi
     size_t n;
     const struct hearth_rerank_options *options;      /* NULL: the usual; its progress is not called */
     float *scores;                 /* [n] */
+    const struct hearth_adapter_use *adapters;        /* as of hearth_request_options */
+    size_t n_adapters;
     int priority;
     uint64_t user;
     uint32_t deadline_ms;

@@ -410,13 +410,25 @@ static void complete(int port, const char *model, const char *more, char text[51
     free(answer);
 }
 
+/* The beginning of the vector of a text. */
+static void vector_of(int port, const char *model, char text[512])
+{
+    char body[256];
+    snprintf(body, sizeof body, "{\"model\":\"%s\",\"input\":\"a b\"}", model);
+    char *answer = client_call(port, "POST", "/v1/embeddings", body, "");
+    const char *at = strstr(answer, "\"embedding\":[");
+    if (client_status(answer) != 200 || !at) fail_msg("%s", answer);
+    snprintf(text, 512, "%.500s", at);
+    free(answer);
+}
+
 /* An adapter of a Modelfile, from a folder that has no model. */
 static void adapters_are_used(void **unused)
 {
     (void)unused;
     NEED_PROGRAM();
     struct gguf *g;
-    char outer[sizeof dir], with[512], without[512], again[512];
+    char outer[sizeof dir], with[512], without[512], again[512], vector[3][512];
     memcpy(outer, dir, sizeof dir);
     strcat(dir, "/a");                                        /* without the other tests' models, which lie in outer */
     assert_int_equal(mkdir(dir, 0700), 0);
@@ -440,6 +452,9 @@ static void adapters_are_used(void **unused)
     assert_string_not_equal(with, without);
     complete(s.port, "adapted", ",\"lora\":[]", again);      /* those that are not named are not used */
     assert_string_equal(without, again);
+    vector_of(s.port, "bare", vector[0]);
+    vector_of(s.port, "adapted", vector[1]);
+    assert_string_not_equal(vector[0], vector[1]);
     static const struct asked row[] = {
         { "/lora-adapters?model=adapted", "", 200, "[{'id':0,'path':'a.gguf','scale':1.0}]" },
         { "/lora-adapters?model=adapted", "[{'id':1,'scale':1}]", 400, "there is no adapter 1" },
@@ -452,6 +467,8 @@ static void adapters_are_used(void **unused)
     ask_all(s.port, row, sizeof row / sizeof *row);
     complete(s.port, "adapted", "", again);
     assert_string_equal(without, again);
+    vector_of(s.port, "adapted", vector[2]);                  /* scales are for vectors, too */
+    assert_string_equal(vector[0], vector[2]);
     complete(s.port, "adapted", ",\"lora\":[{\"id\":0,\"scale\":1}]", again);
     assert_string_equal(with, again);
     assert_int_equal(stop(&s, SIGTERM), 0);

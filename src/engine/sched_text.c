@@ -324,6 +324,7 @@ int hearth_rerank_submit(struct hearth_request **out, struct hearth_engine *g, c
     uint32_t longest = 0, slots = g->o.max_running < MOST_AT_ONCE ? g->o.max_running : MOST_AT_ONCE;
     struct hearth_request_options common = { .priority = o->priority, .user = o->user, .deadline_ms = o->deadline_ms,
                                              .event = o->event, .arg = o->arg, .no_cache = true,
+                                             .adapters = o->adapters, .n_adapters = o->n_adapters,
                                              .n_completions = o->n < slots ? (uint32_t)o->n : slots };
     struct rank rank = { .m = g->m, .o = o->options ? o->options : &none, .query = o->query };
     *out = NULL;

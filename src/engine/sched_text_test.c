@@ -385,6 +385,58 @@ static void questions_share_their_beginning(void **state)
 
 /* ---- adapters ---- */
 
+/* Scores, too: of a classifier, and of a model that is asked. */
+static void scores_have_their_own_adapters(void **state)
+{
+    (void)state;
+    char lora[64];
+    snprintf(lora, sizeof lora, "%s/lora.gguf", dir);
+    for (int kind = 0; kind < 2; kind++) {
+        struct gguf *file;
+        struct err err;
+        struct hearth_error e;
+        float want[2][DOCS], got[2][DOCS];
+        assert_int_equal(tiny_answerer(path, kind == 1), 0);
+        assert_int_equal(gguf_open(&file, path, &err), 0);
+        struct ta a = ta_new(file, 5, 4, 0, 0.0625f);
+        for (size_t i = 0; i < a.n; i++)              /* a classifier cannot be adapted */
+            if (!strcmp(a.p[i].name, "cls.output.weight")) {
+                free(a.p[i].a);
+                free(a.p[i].b);
+                a.p[i] = a.p[--a.n];
+            }
+        assert_int_equal(ta_write(&a, "qwen3", DT_F32, lora), 0);
+        ta_free(&a);
+        gguf_close(file);
+        struct hearth_model *m = open_path(path);
+        struct hearth_adapter *ad;
+        if (hearth_adapter_open(&ad, m, lora, &e) < 0) fail_msg("%s", e.message);
+        struct hearth_adapter_use use = { .adapter = ad, .scale = 1 };
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(hearth_model_set_adapters(m, &use, (size_t)k, &e), 0);
+            if (hearth_rerank(m, "q r", doc, DOCS, NULL, want[k], &e) < 0) fail_msg("%s", e.message);
+        }
+        assert_memory_not_equal(want[0], want[1], sizeof want[0]);
+        struct hearth_engine *g = open_engine(m, (struct hearth_engine_options){ .n_ctx = 512 });
+        struct hearth_request *r[2];
+        for (uint32_t k = 0; k < 2; k++) {            /* the model has it: that is no matter */
+            struct hearth_rerank_request q = { .query = "q r", .documents = doc, .n = DOCS, .scores = got[k], .adapters = &use,
+                                               .n_adapters = k };
+            if (hearth_rerank_submit(&r[k], g, &q, &e) < 0) fail_msg("%s", e.message);
+        }
+        for (uint32_t k = 0; k < 2; k++) {
+            assert_int_equal(hearth_request_wait(r[k]), HEARTH_FINISH_END);
+            hearth_request_close(r[k]);
+            assert_memory_equal(got[k], want[k], sizeof want[k]);
+        }
+        hearth_engine_close(g);
+        assert_int_equal(hearth_model_set_adapters(m, NULL, 0, &e), 0);
+        hearth_adapter_close(ad);
+        hearth_model_close(m);
+    }
+    unlink(lora);
+}
+
 static void requests_have_their_own_adapters(void **state)
 {
     (void)state;
@@ -542,6 +594,7 @@ int main(void)
         cmocka_unit_test(scores_as_requests),
         cmocka_unit_test(questions_share_their_beginning),
         cmocka_unit_test(requests_have_their_own_adapters),
+        cmocka_unit_test(scores_have_their_own_adapters),
         cmocka_unit_test(a_request_may_have_a_smaller_context),
         cmocka_unit_test(running_out_of_memory_ends_one_request),
     };

@@ -26,7 +26,8 @@
  *   "logprobs"     how many of the likeliest beside each token (absent: none); "logprobs_after": bool, after the samplers
  *   "no_cache"     bool; "want_ids": bool: text events have the tokens
  *   "progress"     bool: prefill events are wanted
- *   "lora"         [{"id", "scale"}]: scales of the load's adapters for this answer, by their place; 0 where it says none
+ *   "lora"         [{"id", "scale"}]: scales of the load's adapters for this job, by their place; 0 where it says none; of embed
+ *                  and rerank, too
  *   "whole_prompt" bool: a prompt that does not fit is an error, also where context_policy cuts it
  *   "slot"         0..63 (0): the number by which the op slot knows the text of this answer afterwards
  * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","total"}

@@ -204,12 +204,14 @@ static const struct known_scales *scales_of(const struct server *s, const char *
 
 static const struct json *adapters_of(const struct json *job) { return json_get(json_get(job, "load"), "adapters"); }
 
-/* What a client set, into an answer that does not say itself. */
+/* What a client set, into a job that does not say itself. */
 static bool put_scales(struct server *s, const char *model, struct json *job)
 {
     size_t n = json_len(adapters_of(job));
     double v[JOB_MAX_ADAPTERS];
-    if (!n || n > JOB_MAX_ADAPTERS || !api_is(json_get(job, "op"), "generate") || json_get(job, "lora")) return true;
+    const struct json *op = json_get(job, "op");
+    bool takes = api_is(op, "generate") || api_is(op, "embed") || api_is(op, "rerank");
+    if (!n || n > JOB_MAX_ADAPTERS || !takes || json_get(job, "lora")) return true;
     lock_take(&s->models);
     const struct known_scales *k = scales_of(s, model);
     if (k) memcpy(v, k->v, sizeof v);

@@ -58,6 +58,7 @@ struct embed_job {
     const char *pooling;
     bool normalise, truncate;
     uint32_t dims;
+    const struct json *lora;
 };
 #define AT(field) offsetof(struct embed_job, field)
 static const struct read_row embed_row[] = {
@@ -66,6 +67,7 @@ static const struct read_row embed_row[] = {
     { "normalise", READ_FLAG, AT(normalise), 0, 0 },
     { "truncate", READ_FLAG, AT(truncate), 0, 0 },
     { "dims", READ_U32, AT(dims), 1, 1 << 20 },
+    { "lora", READ_ARRAY, AT(lora), 0, 0 },
 };
 
 struct inputs {
@@ -74,6 +76,8 @@ struct inputs {
     size_t *rows;
     float *out;
     size_t n, width;
+    struct hearth_adapter_use *use;    /* [n_use] what "lora" says, or NULL */
+    size_t n_use;
 };
 
 static void inputs_release(struct inputs *v)
@@ -83,6 +87,7 @@ static void inputs_release(struct inputs *v)
     mem_free(v->rows);
     mem_free(v->item);
     mem_free(v->out);
+    mem_free(v->use);
 }
 
 static int pooling_of(const char *word, int *out, struct err *err)
@@ -181,8 +186,10 @@ static int embed(struct task *t, const struct embed_job *f, struct inputs *v, st
     v->width = hearth_embed_width(t->loaded->model, &o);
     if (!v->width) return err_set(err, ERR_UNSUPPORTED, "%s has no vectors of this pooling", t->loaded->info.path);
     rc = take_inputs(v, f, t, &o, err);
+    if (rc == 0) rc = read_lora(t, f->lora, &v->use, &v->n_use, err);
     if (rc < 0) return rc;
     struct hearth_embed_request q = { .items = v->item, .n = v->n, .options = &o, .priority = t->head.priority,
+                                      .adapters = v->use, .n_adapters = v->n_use,
                                       .deadline_ms = time_left(t), .event = on_event, .arg = &end };
     if (hearth_embed_submit(&r, t->loaded->engine, &q, &e) < 0) {
         if (e.code == HEARTH_ELIMIT) t->kind = "context";
@@ -216,7 +223,13 @@ int op_embed(struct task *t, struct err *err)
 
 /* ---- scores ---- */
 
-struct rerank_job { struct task_head head; const char *query, *instruction; struct read_strs documents; bool logits; };
+struct rerank_job {
+    struct task_head head;
+    const char *query, *instruction;
+    struct read_strs documents;
+    bool logits;
+    const struct json *lora;
+};
 #undef AT
 #define AT(field) offsetof(struct rerank_job, field)
 static const struct read_row rerank_row[] = {
@@ -224,6 +237,7 @@ static const struct read_row rerank_row[] = {
     { "documents", READ_STRS, AT(documents), 0, 0 },
     { "instruction", READ_STR, AT(instruction), 0, 0 },
     { "logits", READ_FLAG, AT(logits), 0, 0 },
+    { "lora", READ_ARRAY, AT(lora), 0, 0 },
 };
 
 static int rerank(struct task *t, const struct rerank_job *f, struct err *err)
@@ -237,8 +251,11 @@ static int rerank(struct task *t, const struct rerank_job *f, struct err *err)
                                        .scores = scores, .priority = t->head.priority, .deadline_ms = time_left(t),
                                        .event = on_event, .arg = &end };
     struct buf b = { 0 };
-    if (!scores) return no_memory(err);
-    int rc = hearth_rerank_submit(&r, t->loaded->engine, &q, &e) < 0 ? err_of_hearth(err, &e) : await(t, r, &end, err);
+    struct hearth_adapter_use *use = NULL;
+    int rc = scores ? read_lora(t, f->lora, &use, &q.n_adapters, err) : no_memory(err);
+    q.adapters = use;
+    if (rc == 0)
+        rc = hearth_rerank_submit(&r, t->loaded->engine, &q, &e) < 0 ? err_of_hearth(err, &e) : await(t, r, &end, err);
     if (rc == 0) {
         buf_puts(&b, "\"scores\":");
         put_row(scores, f->documents.n, &b);
@@ -248,6 +265,7 @@ static int rerank(struct task *t, const struct rerank_job *f, struct err *err)
         else task_done_text(t, &b);
     }
     buf_release(&b);
+    mem_free(use);
     mem_free(scores);
     return rc;
 }

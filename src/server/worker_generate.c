@@ -260,35 +260,6 @@ static int chat_prompt(struct generation *g, struct err *err)
     return rc;
 }
 
-/* ---- adapters ---- */
-
-struct lora_fields { uint32_t id; float scale; };
-static const struct read_row lora_row[] = {
-    { "id", READ_U32, offsetof(struct lora_fields, id), 0, UINT32_MAX },
-    { "scale", READ_F32, offsetof(struct lora_fields, scale), -1000, 1000 },
-};
-
-/* Those that it does not name are not used. */
-static int take_lora(struct generation *g, struct err *err)
-{
-    struct hearth_adapter *adapter[JOB_MAX_ADAPTERS];
-    if (!g->f.lora) return 0;
-    size_t n = hearth_hold_adapters(g->t->loaded->hold, adapter, JOB_MAX_ADAPTERS);
-    if (n > JOB_MAX_ADAPTERS)
-        return err_set(err, ERR_LIMIT, "lora: the model has %zu adapters; at most %d can be set", n, (int)JOB_MAX_ADAPTERS);
-    g->use = mem_new_array(struct hearth_adapter_use, n + 1);
-    if (!g->use) return err_set(err, ERR_NOMEM, "out of memory for adapters");
-    for (; g->n_use < n; g->n_use++) g->use[g->n_use].adapter = adapter[g->n_use];
-    for (size_t i = 0; i < json_len(g->f.lora); i++) {
-        struct lora_fields f = { .id = UINT32_MAX };
-        int rc = read_object(json_at(g->f.lora, i), "lora", &(struct read_table){ lora_row, 2 }, &f, err);
-        if (rc < 0) return rc;
-        if (f.id >= n) return err_set(err, ERR_ARG, "lora: there is no adapter %u; the model has %zu", f.id, n);
-        g->use[f.id].scale = f.scale;
-    }
-    return 0;
-}
-
 /* ---- the job ---- */
 
 static int read_context(struct generation *g, struct err *err)
@@ -437,7 +408,7 @@ static int prepare(struct generation *g, struct err *err)
     rc = g->f.messages ? chat_prompt(g, err) : g->f.prompt ? plain_prompt(g, err) : infill_prompt(g, err);
     if (rc == 0) rc = check_room(g, err);
     if (rc == 0) rc = open_grammar(g, err);
-    if (rc == 0) rc = take_lora(g, err);
+    if (rc == 0) rc = read_lora(t, g->f.lora, &g->use, &g->n_use, err);
     return rc == 0 ? task_go_on(t, err) : rc;
 }
 

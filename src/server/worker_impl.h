@@ -157,6 +157,9 @@ int  template_run(struct task *t, struct err *err);            /* the op */
 uint64_t short_hash(const char *s);                            /* of a user or a salt, as the engine knows them; "", NULL: 0 */
 int  op_embed(struct task *t, struct err *err);
 int  op_rerank(struct task *t, struct err *err);
+/* What "lora" (NULL: nothing, *use is NULL) says of the task's model, which is loaded; *use is the caller's (mem_free), also on
+ * failure. */
+int  read_lora(const struct task *t, const struct json *list, struct hearth_adapter_use **use, size_t *n_use, struct err *err);
 /* A list of ids, checked; *out is the caller's (mem_free). */
 int  read_ids(const struct json *list, const char *name, const struct loaded *l, int32_t **out, struct err *err);
 void generation_cancel(struct generation *g);                  /* any thread, under the worker's lock */

@@ -332,6 +332,37 @@ bool models_is_ready(struct models *s, const char *path)
     return ready;
 }
 
+/* ---- scales ---- */
+
+struct lora_fields { uint32_t id; float scale; };
+static const struct read_row lora_row[] = {
+    { "id", READ_U32, offsetof(struct lora_fields, id), 0, UINT32_MAX },
+    { "scale", READ_F32, offsetof(struct lora_fields, scale), -1000, 1000 },
+};
+
+/* Those that it does not name are not used. */
+int read_lora(const struct task *t, const struct json *list, struct hearth_adapter_use **use, size_t *n_use, struct err *err)
+{
+    struct hearth_adapter *adapter[JOB_MAX_ADAPTERS];
+    *use = NULL;
+    *n_use = 0;
+    if (!list) return 0;
+    size_t n = hearth_hold_adapters(t->loaded->hold, adapter, JOB_MAX_ADAPTERS);
+    if (n > JOB_MAX_ADAPTERS)
+        return err_set(err, ERR_LIMIT, "lora: the model has %zu adapters; at most %d can be set", n, (int)JOB_MAX_ADAPTERS);
+    struct hearth_adapter_use *u = *use = mem_new_array(struct hearth_adapter_use, n + 1);
+    if (!u) return err_set(err, ERR_NOMEM, "out of memory for adapters");
+    for (; *n_use < n; ++*n_use) u[*n_use].adapter = adapter[*n_use];
+    for (size_t i = 0; i < json_len(list); i++) {
+        struct lora_fields f = { .id = UINT32_MAX };
+        int rc = read_object(json_at(list, i), "lora", &(struct read_table){ lora_row, 2 }, &f, err);
+        if (rc < 0) return rc;
+        if (f.id >= n) return err_set(err, ERR_ARG, "lora: there is no adapter %u; the model has %zu", f.id, n);
+        u[f.id].scale = f.scale;
+    }
+    return 0;
+}
+
 /* ---- what is known by path ---- */
 
 /* Under the lock.  The one that was used longest ago makes room; NULL: out of memory. */
