@@ -24,7 +24,7 @@ struct fake_job {
     uint64_t id, due, step;
     int64_t n, at, bytes;
     bool cancelled, silent, hung;
-    char fail[32];
+    char fail[32], model[128];
     link_event_fn *fn;
     void *arg;
 };
@@ -80,8 +80,8 @@ static inline bool fake_step(struct fake_job *j)
         return false;
     }
     if (j->fail[0]) {
-        snprintf(text, sizeof text, "{\"event\":\"error\",\"code\":-1,\"kind\":\"%s\",\"message\":\"it was told to fail\"}",
-                 j->fail);
+        snprintf(text, sizeof text, "{\"event\":\"error\",\"code\":-1,\"kind\":\"%s\",\"message\":\"%s: it was told to fail\"}",
+                 j->fail, j->model);
         fake_tell(j, text, true);
         return true;
     }
@@ -161,6 +161,7 @@ void link_close(struct link *l)
 int link_submit(struct link *l, struct json *job, link_event_fn *fn, void *arg, uint64_t *id, struct err *err)
 {
     const struct json *o = json_get(job, "options");
+    const char *model = json_str(json_get(job, "model"), NULL), *user = json_str(json_get(job, "user"), NULL);
     int rc = err_set(err, ERR_LIMIT, "the fake is full");
     pthread_mutex_lock(&l->lock);
     for (size_t i = 0; i < FAKE_JOBS; i++) {
@@ -171,12 +172,12 @@ int link_submit(struct link *l, struct json *job, link_event_fn *fn, void *arg, 
                                 .n = json_int(json_get(o, "max_tokens")), .bytes = json_int(json_get(o, "bytes")),
                                 .silent = json_bool(json_get(o, "silent")) || json_bool(json_get(o, "hung")),
                                 .hung = json_bool(json_get(o, "hung")), .fn = fn, .arg = arg };
+        snprintf(j->model, sizeof j->model, "%s", model ? model : "");
         if (json_get(o, "fail")) snprintf(j->fail, sizeof j->fail, "%s", json_str(json_get(o, "fail"), NULL));
         if (++l->n_jobs > l->peak) l->peak = l->n_jobs;
         rc = 0;
         break;
     }
-    const char *model = json_str(json_get(job, "model"), NULL), *user = json_str(json_get(job, "user"), NULL);
     snprintf(l->last_model, sizeof l->last_model, "%s", model ? model : "");
     snprintf(l->last_user, sizeof l->last_user, "%s", user ? user : "");
     pthread_mutex_unlock(&l->lock);

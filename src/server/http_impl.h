@@ -49,6 +49,7 @@ struct exchange {
     const struct route *route;
     const char *conversation;      /* under which its stream is kept, or NULL */
     const char *called;            /* what its client calls the answer, or NULL */
+    const char *path;              /* of the job's model, or NULL */
     const char *user, *origin;     /* origin: a listed one that may read the answer */
     char id[X_ID + 1];
     enum phase phase;

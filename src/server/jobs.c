@@ -99,9 +99,37 @@ static uint64_t cost_of(const struct exchange *x)
     return 1 + (x->n_prompt > x->n_cached ? x->n_prompt - x->n_cached : 0) + 4 * x->n_answer;
 }
 
+/* Paths of this machine are nobody's business: clients hear the model's name where an error has its path. */
+static struct json *named(const struct exchange *x, const struct json *event)
+{
+    const char *message = json_str(json_get(event, "message"), NULL), *at = x->path && message ? strstr(message, x->path) : NULL;
+    const char *key;
+    struct json *v, *out = at ? json_new_object() : json_share(event);
+    struct buf b = { 0 };
+    if (!at || !out) return out;
+    for (; at; message = at + strlen(x->path), at = strstr(message, x->path))
+        buf_printf(&b, "%.*s%s", (int)(at - message), message, x->model);
+    buf_puts(&b, message);
+    bool ok = !b.bad;
+    for (void *it = NULL; ok && json_next(event, &it, &key, &v);) ok = json_put(out, key, json_share(v));
+    ok = ok && json_put(out, "message", json_new_str(b.data, b.len));
+    buf_release(&b);
+    if (ok) return out;
+    json_free(out);
+    return NULL;
+}
+
+static void hear(struct exchange *x, const struct json *event, bool last);
+
 static void on_event(void *arg, const struct json *event, bool last)
 {
-    struct exchange *x = arg;
+    struct json *own = last && json_get(event, "message") ? named(arg, event) : NULL;
+    hear(arg, last && json_get(event, "message") ? own : event, last);
+    json_free(own);
+}
+
+static void hear(struct exchange *x, const struct json *event, bool last)
+{
     struct server *s = x->s;
     watch(x, event);
     lock_take(&x->lock);
@@ -249,7 +277,9 @@ static bool prepare(struct exchange *x, struct json *job, const char *op, struct
     bool ok = job && op, needs = ok && strcmp(op, "status") && strcmp(op, "stop_thinking");
     if (needs && server_put_model(x->s, name, &m, job, err) < 0) return false;
     x->model[0] = 0;
+    x->path = NULL;
     if (needs) fmt_into(x->model, sizeof x->model, "%s", m.name);
+    if (needs && !m.embedded) ok = (x->path = arena_strdup(&x->arena, m.path, strlen(m.path))) != NULL;
     if (ok && *x->user) ok = json_put(job, "salt", json_new_str(x->user, strlen(x->user)));
     if (ok && *x->user) ok = json_put(job, "user", json_new_str(x->user, strlen(x->user)));
     if (!ok) err_set(err, ERR_NOMEM, "out of memory for the request");

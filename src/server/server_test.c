@@ -510,6 +510,28 @@ static void it_describes_itself(void **unused)
     free(text);
 }
 
+/* What the engine says of a model's file, clients hear of its name. */
+static void paths_stay_here(void **unused)
+{
+    (void)unused;
+    char path[64] = "/tmp/hearth-served-XXXXXX.gguf";
+    int fd = mkstemps(path, 5);
+    assert_true(fd >= 0);
+    close(fd);
+    served_close(NULL);
+    struct server_options o = { .model = path };
+    open_with(&o);
+    char *got = post("/t/whole", "{\"fail\":\"engine\"}");
+    assert_string_equal(fake->last_model, path);
+    assert_null(strstr(client_body(got), "/tmp"));
+    path[strlen(path) - 5] = 0;
+    if (!strstr(client_body(got), path + 5)) fail_msg("%s", got);
+    assert_non_null(strstr(client_body(got), ": it was told to fail"));
+    free(got);
+    strcat(path, ".gguf");
+    unlink(path);
+}
+
 /* ---- the end ---- */
 
 static void closing_with_work_left(void **unused)
@@ -543,7 +565,8 @@ int main(void)
             T(time_does_not_run_back),
         T(a_client_that_goes_cancels_its_job), T(a_client_that_does_not_read_is_cut_off), T(time_to_take_something),
             T(held_work_hears_of_it),
-        T(a_broken_stream_goes_on), T(kept_streams_end_when_asked), T(it_describes_itself), T(closing_with_work_left),
+        T(a_broken_stream_goes_on), T(kept_streams_end_when_asked), T(it_describes_itself), T(paths_stay_here),
+        T(closing_with_work_left),
     };
     return run_tests(tests);
 }
