@@ -92,7 +92,7 @@ struct hearth_model_info {
     uint32_t threads;
     uint32_t n_embed_tokens;       /* the longest text that can be embedded */
     int pooling;                   /* HEARTH_POOL_*: how the file wants embeddings to be made; -1: it does not say */
-    bool recurrent;                /* its state cannot go back by some tokens */
+    bool recurrent;                /* it has a state, which cannot go back by any number of tokens */
     bool encoder;                  /* makes embeddings only: it has no sessions */
     bool guesses;                  /* has a head that guesses further tokens, which speculation asks */
     bool has_template;
@@ -188,8 +188,8 @@ HEARTH_API uint32_t hearth_session_n_ctx(const struct hearth_session *s);
 HEARTH_API uint32_t hearth_session_n_kept(const struct hearth_session *s);
 /* Logits [n_vocab] after the last token; valid until the next evaluation; NULL before the first. */
 HEARTH_API const float *hearth_session_logits(const struct hearth_session *s);
-/* Forgets the last n tokens without evaluating any; there are no logits then.  HEARTH_EUNSUPPORTED, and nothing changes, for
- * models that cannot go back. */
+/* Forgets the last n tokens; there are no logits then.  Models with recurrent layers can go back over what an append of at most
+ * n_logits tokens had behind its first, and evaluate again what stays of that; else HEARTH_EUNSUPPORTED, and nothing changes. */
 HEARTH_API int hearth_session_drop(struct hearth_session *s, size_t n, struct hearth_error *e);
 /* Rows [n][n_vocab] of the last positions of the last sync or append, oldest first; *n <= n_logits. */
 HEARTH_API const float *hearth_session_logits_rows(const struct hearth_session *s, size_t *n);
@@ -479,7 +479,7 @@ enum { HEARTH_MAX_DRAFT = 15 };
 enum { HEARTH_GUESS_TEXT = 1, HEARTH_GUESS_HEAD = 2, HEARTH_GUESS_DRAFT = 4, HEARTH_GUESS_ALL = 7 };
 struct hearth_speculator;
 /* Of a session with n_logits of at least 2 (a guess is at most one shorter), which must outlive it.  n_draft: 0: as long as it
- * pays, measured; else always so long.  For models that cannot go back it never guesses. */
+ * pays, measured; else always so long. */
 HEARTH_API int hearth_speculator_open(struct hearth_speculator **out, struct hearth_session *s, uint32_t n_draft,
                                       struct hearth_error *e);
 HEARTH_API void hearth_speculator_close(struct hearth_speculator *p);

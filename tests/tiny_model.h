@@ -21,6 +21,7 @@ struct tiny {
     uint32_t experts, used;
     uint32_t window;
     bool next;                    /* a block more: a head that guesses further tokens */
+    bool echo;                    /* layers add little, and that head sees little but the embedding: it is often right */
     bool blank;                   /* all matrices are 0: where only shapes matter */
     uint64_t seed;
     const char *chat;             /* its chat template; NULL: ChatML */
@@ -44,6 +45,12 @@ static float tiny_random(uint64_t *s)
     *s = *s * 6364136223846793005u + 1442695040888963407u;
     uint64_t b = *s >> 33;
     return ((float)a + (float)b) / 2147483648.0f - 1.0f;       /* triangular in -1..1 */
+}
+
+/* How much of a matrix of an echo is left. */
+static inline float tiny_echo(const struct tiny *t, const char *name)
+{
+    return t->echo && (strstr(name, "attn_output") || strstr(name, "ssm_out") || strstr(name, "ffn_down")) ? 0.02f : 1;
 }
 
 /* Vectors are about 1, but for the decay of delta nets: a slow one. */
@@ -75,7 +82,9 @@ static inline void tiny_tensor(struct gguf_writer *w, struct tiny *t, const char
         rows = 0;
     }
     for (size_t r = 0; r < rows; r++) {
-        for (uint64_t i = 0; i < ne[0]; i++) x[i] = tiny_value(t, name, n_dims == 1, scale);
+        const bool through = t->echo && strstr(name, "nextn.");        /* the embedding goes through as it is */
+        for (uint64_t i = 0; i < ne[0]; i++)
+            x[i] = through ? n_dims == 1 || i == r : tiny_value(t, name, n_dims == 1, scale * tiny_echo(t, name));
         pack(x, d + r * row_bytes, (size_t)ne[0]);
     }
     free(x);
@@ -177,7 +186,7 @@ static inline void tiny_next_head(struct gguf_writer *w, struct tiny *t)
     tiny_matrix(w, t, TINY_NAME("eh_proj"), 2 * (uint64_t)t->D, t->D);
     tiny_tensor(w, t, TINY_NAME("enorm"), (uint64_t[]){ t->D }, 1, 0);
     tiny_tensor(w, t, TINY_NAME("hnorm"), (uint64_t[]){ t->D }, 1, 0);
-    tiny_tensor(w, t, TINY_NAME("shared_head_norm"), (uint64_t[]){ t->D }, 1, 0);
+    if (!t->echo) tiny_tensor(w, t, TINY_NAME("shared_head_norm"), (uint64_t[]){ t->D }, 1, 0);
 #undef TINY_NAME
 }
 

@@ -244,9 +244,6 @@ static int open_draft(struct runner *r, struct hearth_error *e)
     struct hearth_session_options so = { .n_ctx = hearth_session_n_ctx(r->session), .kv_type = r->o.kv, .kv_type_v = r->o.kv_v };
     struct hearth_speculator *check = NULL;
     if (!r->o.draft) return 0;
-    if (r->info.recurrent)
-        return err_set((struct err *)(void *)e, ERR_UNSUPPORTED, "%s: cannot go back behind a wrong guess, so --draft means "
-                       "nothing to it", r->info.path);
     int rc = named_model_open(&r->draft_model, r->o.draft, &mo, e);
     if (rc == 0) rc = hearth_session_open(&r->draft, r->draft_model, &so, e);
     if (rc == 0) rc = hearth_speculator_open(&check, r->session, 0, e);
@@ -272,7 +269,6 @@ static int open_runner(struct runner *r, const char *path, struct hearth_error *
     if (r->guess_by == HEARTH_GUESS_HEAD && !r->info.guesses)
         return err_set((struct err *)(void *)e, ERR_UNSUPPORTED, "%s: has no head that guesses (nextn, MTP), so --speculate mtp "
                        "means nothing to it", r->info.path);
-    if (r->info.recurrent) r->speculate = GEN_PLAIN;
     struct hearth_session_options so = { .n_ctx = r->o.ctx, .kv_type = r->o.kv, .kv_type_v = r->o.kv_v, .n_batch = r->o.batch,
                                          .n_logits = r->speculate == GEN_PLAIN ? 1 : GEN_ROWS,
                                          .progress = gen_on_progress, .progress_arg = &r->progress };

@@ -55,6 +55,8 @@ struct loop {
     struct hearth_speculator *guesser;         /* NULL: plain decoding */
     struct ids text;                           /* the prompt and the answer so far */
     size_t ahead;                              /* tokens at the end of the session that are only guesses */
+    size_t step_n;                             /* tokens that the last step evaluated, for how long */
+    uint64_t step_ns;
     bool held;                                 /* the sampler follows a grammar */
     bool gone, finished;                       /* the reader, while a token is taken; the chat was told of the end */
 };
@@ -234,7 +236,9 @@ static int check_guess(struct loop *l, struct hearth_error *e)
     const int32_t *ids = hearth_session_ids(l->g->session, &have);
     if (!l->ahead) return 0;
     if (ids[have - l->ahead] != l->text.id[l->text.n - 1]) {
+        const uint64_t start = os_now_ns();
         int rc = hearth_session_drop(l->g->session, l->ahead, e);
+        l->step_ns += os_now_ns() - start;
         l->ahead = 0;
         if (rc != HEARTH_EUNSUPPORTED) return rc;
         hearth_speculator_close(l->guesser);                   /* it cannot go back: once is enough */
@@ -260,11 +264,14 @@ static int evaluate(struct loop *l, size_t have, struct hearth_error *e)
     size_t most = hearth_session_n_ctx(g->session) - l->text.n, n = 0;
     size_t left = g->max_tokens >= 0 ? (size_t)g->max_tokens - l->r->n_tokens - 1 : most;
     if (left < most) most = left;
+    if (l->guesser && l->step_n) hearth_speculator_timed(l->guesser, l->step_n, l->step_ns);
+    l->step_n = 0;
     if (l->guesser) n = hearth_speculator_draft(l->guesser, l->text.id, l->text.n, ids + 1, most);
     uint64_t start = g->progress->start_ns = os_now_ns();
     int rc = hearth_session_append(g->session, ids, n + 1, e);
     if (rc < 0) return rc;
-    if (l->guesser) hearth_speculator_timed(l->guesser, n + 1, os_now_ns() - start);
+    l->step_n = n + 1;
+    l->step_ns = os_now_ns() - start;
     l->ahead = n;
     l->r->n_guessed += n;
     l->r->n_steps++;

@@ -173,7 +173,8 @@ struct eval_item {
     size_t n, at;                     /* at: of them, those evaluated */
     float *logits;
     uint32_t n_logits;
-    uint32_t save_at;                 /* seq_room's; not 0: these are a prompt */
+    uint32_t save_at;                 /* of the state for the cache; not 0: these are a prompt */
+    uint32_t n_guess;                 /* the last so many may be taken back */
     const struct adapt_set *adapt;    /* its adapters */
     uint32_t T;                       /* in the last batch */
 };

@@ -52,6 +52,13 @@ static void fill(struct hearth_model *m, struct params *v, struct eval_item *it,
     }
 }
 
+static int make_room(struct eval_item *it, struct err *err)
+{
+    const size_t sure = it->n - it->at - it->n_guess;         /* more than there are behind them: not in this batch */
+    const struct seq_places at = { .saved = it->save_at, .back = it->n_guess && sure <= it->T ? it->q->n + (uint32_t)sure : 0 };
+    return seq_room(it->q, it->T, &at, err);
+}
+
 /* A state that many tokens led to is worth keeping as soon as it is there. */
 enum { PUBLISH_EVERY = 2048 };
 
@@ -71,7 +78,7 @@ int engine_guess(struct hearth_model *m, const struct ahead_item *item, uint32_t
     bool adapted = false;
     for (uint32_t i = 0; i < n; i++) {
         struct seq *q = item[i].q;
-        int rc = seq_room(q, item[i].ahead + 1, 0, err);
+        int rc = seq_room(q, item[i].ahead + 1, NULL, err);
         if (rc < 0) return rc;
         m->kv[i] = q->view;
         m->token[i] = item[i].token;
@@ -96,7 +103,7 @@ int engine_eval(struct hearth_model *m, struct variant *variant, struct eval_ite
     uint32_t S = 0;
     for (; S < n_items && v.T < limit; S++) {
         fill(m, &v, &item[S], S, limit);
-        int rc = item[S].T ? seq_room(item[S].q, item[S].T, item[S].save_at, err) : 0;
+        int rc = item[S].T ? make_room(&item[S], err) : 0;
         if (rc < 0) return rc;
         m->kv[S] = item[S].q->view;
         m->adapt[S] = item[S].adapt;

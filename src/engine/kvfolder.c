@@ -101,7 +101,8 @@ static struct kvfile_head head_of(const struct hearth_session *s)
                              .variant = q->key.variant, .n = q->n, .window_from = q->window_from };
     for (int i = 0; i < 2; i++) h.type[i] = dtype_info((enum dtype)q->key.type[i])->gguf_id;
     for (int c = 0; c < N_PAGE_CLASS; c++) h.bytes[c] = q->layout->bytes[c];
-    if (h.bytes[KV_STATE]) h.n = h.n_saved = q->n_saved;     /* evaluation goes on from there and nowhere else */
+    /* Evaluation goes on from there and nowhere else; behind the text are guesses. */
+    if (h.bytes[KV_STATE]) h.n = h.n_saved = q->n_saved <= q->n ? q->n_saved : 0;
     if (!h.bytes[KV_WINDOW]) h.window_from = (h.n + KV_PAGE - 1) / KV_PAGE;
     else if (h.window_from > kv_window_page(q->pool->graph, h.n)) h.n = h.n_saved = 0;
     return h;

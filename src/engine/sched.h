@@ -53,6 +53,7 @@ struct stream {
     float *rows;                      /* of the last step, when that had guesses */
     uint32_t ahead;                   /* guesses behind the text; in the sequence, those that are not decided */
     struct hearth_guesses guessed;
+    uint32_t again;                   /* tokens that were decided, and are evaluated again behind a state */
     bool headed;                      /* the model's own head made them */
     struct hearth_sampler *sampler;
     struct hearth_chat *chat;         /* its reader, or NULL */
@@ -186,8 +187,12 @@ uint32_t sched_budget(const struct hearth_engine *g, double ns);
 void sched_slope(struct hearth_engine *g);
 /* The types of a stream's keys and values: a score's are exact. */
 void sched_types(const struct hearth_request *r, enum dtype out[2]);
-/* Tokens of its text that are not evaluated. */
+/* Tokens of its text that are not evaluated; and whether it only writes. */
 static inline uint32_t stream_pending(const struct stream *x) { return x->n_text - x->s.q.n; }
+static inline bool stream_writes(const struct stream *x)
+{
+    return x->begun && x->n_answer && stream_pending(x) <= 1 + x->again;
+}
 
 /* ---- sched_guess.c ---- */
 

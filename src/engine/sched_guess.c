@@ -24,7 +24,7 @@ int guesses_open(struct hearth_engine *g, struct err *err)
         rc = 0;
     }
     if (rc < 0) *err = other;
-    if (rc < 0 || want == HEARTH_SPECULATE_OFF || m->h.bidirectional || m->variant[V_TEXT].graph->n_state) return rc;
+    if (rc < 0 || want == HEARTH_SPECULATE_OFF || m->h.bidirectional) return rc;
     g->guesses = true;
     return 0;
 }
@@ -82,7 +82,7 @@ static uint32_t writers(struct hearth_engine *g, struct stream **of)
     for (uint32_t i = 0; i < g->n_run; i++) {
         struct stream *x = g->run[i];
         if (x->state != STREAM_RUNS) continue;
-        if (!x->begun || !x->n_answer || stream_pending(x) != 1 || n == MOST_GUESSING) return 0;
+        if (!stream_writes(x) || n == MOST_GUESSING) return 0;
         of[n++] = x;
     }
     return n;
@@ -113,7 +113,7 @@ static void ask_head(struct hearth_engine *g, struct stream **of, const struct o
     bool headed[MOST_GUESSING];
     uint32_t k[MOST_GUESSING], n_asked = 0;
     /* One step of it serves all. */
-    const double each = g->pace[n].step_ns > 0 ? g->head_ns[n] / g->pace[n].step_ns / n : 0;
+    const double each = g->pace[n].step_ns > 0 ? g->head_ns[n] / g->pace[n].step_ns / n : -1;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t room = of[i]->n_max - of[i]->n_text;
         speculator_look_ahead(of[i]->guesser, of[i]->text, of[i]->n_text, room ? room - 1 : 0, each, &o[i]);
@@ -176,14 +176,16 @@ void guesses_forget(struct hearth_engine *g)
 /* The row `i` of those that were evaluated, as the logits of the text that ends there. */
 static void show(struct stream *x, uint32_t i) { x->s.logits = x->rows + (size_t)i * x->s.m->h.n_vocab; }
 
-/* Wrong guesses leave the sequence. */
+/* Wrong guesses leave the sequence; where a state goes back behind right ones, these come again in the next step. */
 static void drop(struct stream *x)
 {
-    const uint32_t n = x->ahead;
+    struct seq *q = &x->s.q;
+    const uint32_t n = x->ahead, to = q->n;
     x->ahead = 0;
     x->s.logits = x->logits;
-    x->s.q.n += n;
-    if (n && !seq_drop(&x->s.q, n)) x->begun = false;         /* it begins again from the nearest place */
+    q->n += n;
+    if (!seq_drop(q, n)) x->begun = false;                    /* it begins again from the nearest place */
+    else x->again = to - q->n;
 }
 
 uint32_t guesses_check(struct stream *x, uint32_t (*give)(struct stream *x, bool *goes_on), uint32_t *right)

@@ -126,7 +126,7 @@ static void guessing_tells_the_same(void **state)
 {
     (void)state;
     static const struct { size_t model; uint32_t running; int speculate; } row[] = {
-        { 1, 4, 3 }, { 1, 3, 0 }, { 3, 1, 15 }, { 4, 8, 1 }, { 8, 3, 6 } };
+        { 1, 4, 3 }, { 1, 3, 0 }, { 3, 1, 15 }, { 4, 8, 1 }, { 8, 3, 6 }, { 10, 8, 2 } };
     uint64_t guessed = 0, right = 0;
     uint32_t back = 0;
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
@@ -139,7 +139,7 @@ static void guessing_tells_the_same(void **state)
         o.speculate = row[i].speculate;
         s = ask_all(m, o, guess);
         same_told(row[i].model, guess, plain);
-        if (row[i].model == 8) assert_int_equal(s.n_guessed, 0);           /* it cannot go back */
+        assert_true(s.n_guessed > 0 || !row[i].speculate);
         guessed += s.n_guessed, right += s.n_right;
         for (int k = 0; k < KINDS; k++) {
             back += guess[k].n_back;
@@ -156,12 +156,12 @@ static void guessing_tells_the_same(void **state)
     assert_true(right > 20 && guessed > right + 60 && back > 0);     /* on slow machines answers meet more seldom */
 }
 
-/* Another model guesses for the one answer that is written: a copy of itself, and one with states. */
+/* Another model guesses for the one answer that is written: a copy of itself, one with states, and for those with states. */
 static void another_model_may_guess(void **state)
 {
     (void)state;
-    static const size_t pair[][2] = { { 1, 1 }, { 4, 8 } };
-    for (size_t i = 0; i < 2; i++) {
+    static const size_t pair[][2] = { { 1, 1 }, { 4, 8 }, { 8, 8 }, { 10, 1 } };
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
         static struct told plain[KINDS], guess[KINDS];
         struct hearth_model *m = open_model(pair[i][0], NULL, 1), *d = open_model(pair[i][1], NULL, 1);
         struct hearth_memory mem;

@@ -100,22 +100,24 @@ struct tick {
     uint32_t n, n_plain, n_new;       /* items; those that write; tokens of prompts, */
     double n_cost;                    /* as so many at the beginning of a text */
     uint32_t n_guessed, n_headed, n_right, n_rows;
+    uint32_t n_again;                 /* tokens of those that write, beside one of each */
 };
 
 static void add(struct hearth_engine *g, struct tick *s, struct stream *x, uint32_t n)
 {
-    bool last = n == stream_pending(x);
+    bool last = n == stream_pending(x), prompt = !stream_writes(x);
     struct seq *q = &x->s.q;
     g->m->item[s->n] = (struct eval_item){ .q = q, .ids = x->text + q->n, .n = n, .logits = x->s.logits, .n_logits = last,
-                                           .save_at = n > 1 || !last ? seq_save_at(q, x->n_text - 1) : 0,
+                                           .save_at = prompt ? seq_save_at(q, x->n_text - 1) : 0,
                                            .adapt = &x->s.adaption.set };
     s->of[s->n++] = x;
+    if (!prompt) s->n_again += n - 1;
+    if (x->ahead && !seq_back_room(q)) x->ahead = 0;
     if (!x->ahead) return;
     struct eval_item *it = &g->m->item[s->n - 1];
     it->logits = x->rows = g->rows + (size_t)s->n_rows * g->m->h.n_vocab;
     it->n_logits = 1 + x->ahead;
-    it->n += x->ahead;
-    it->save_at = 0;
+    it->n += it->n_guess = x->ahead;
     s->n_rows += 1 + x->ahead;
     s->n_guessed += x->ahead;
     s->n_headed += x->headed ? x->ahead : 0;
@@ -157,6 +159,7 @@ static int begin(struct stream *x, struct err *err)
     int rc = seq_begin(&x->s.q, x->text, x->n_text - 1, err);
     if (rc < 0) return rc;
     x->begun = true;
+    x->again = 0;
     if (!x->n_answer && !x->n_back) x->n_kept = x->s.q.n;
     return 0;
 }
@@ -168,13 +171,13 @@ static int plan_step(struct hearth_engine *g, struct tick *s, struct err *err)
         struct stream *x = g->run[i];
         int rc = x->state == STREAM_RUNS ? begin(x, err) : 0;
         if (rc < 0) return rc;
-        if (x->state == STREAM_RUNS && x->n_answer && stream_pending(x) == 1) add(g, s, x, 1);
+        if (x->state == STREAM_RUNS && stream_writes(x)) add(g, s, x, stream_pending(x));
     }
     s->n_plain = s->n;
     const double all = chunk_of(g, s);
     for (uint32_t k = 0; k < g->n_run && s->n_plain + s->n_new < MAX_BATCH; k++) {
         struct stream *x = g->run[(g->turn + k) % g->n_run];
-        if (x->state != STREAM_RUNS || (x->n_answer && stream_pending(x) == 1)) continue;
+        if (x->state != STREAM_RUNS || stream_writes(x)) continue;
         const double weight = weight_of(g, x->s.q.n), left = (all - s->n_cost) / weight;
         uint32_t n = MAX_BATCH - s->n_plain - s->n_new;
         if (stream_pending(x) < n) n = stream_pending(x);
@@ -205,8 +208,8 @@ static void learn(struct hearth_engine *g, const struct tick *s, double ns)
 {
     const double keep = 0.75;
     if (s->n_plain && s->n_new) g->last_chunk = s->n_cost;
-    if (!s->n_new && s->n_plain <= MOST_GUESSING) pace_learn(&g->pace[s->n_plain], s->n_guessed, ns);
-    if (s->n_guessed) return;
+    if (!s->n_new && s->n_plain <= MOST_GUESSING) pace_learn(&g->pace[s->n_plain], s->n_guessed + s->n_again, ns);
+    if (s->n_guessed || s->n_again) return;
     if (!s->n_new) {
         g->plain_ns = g->plain_ns > 0 ? keep * g->plain_ns + (1 - keep) * ns : ns;
         return;
@@ -360,7 +363,7 @@ static void count(struct hearth_engine *g, const struct tick *s, uint32_t answer
 static int compute(struct hearth_engine *g, struct tick *s, struct err *err)
 {
     s->n_cost = 0;
-    s->n = s->n_plain = s->n_new = s->n_guessed = s->n_headed = s->n_right = s->n_rows = 0;
+    s->n = s->n_plain = s->n_new = s->n_guessed = s->n_headed = s->n_right = s->n_rows = s->n_again = 0;
     int rc = plan_step(g, s, err);
     return rc < 0 ? rc : evaluate(g, s, err);
 }
@@ -406,6 +409,7 @@ void sched_step(struct hearth_engine *g)
         bool goes_on;
         if (!x->ready || x->state != STREAM_RUNS) continue;
         x->ready = false;
+        x->again = 0;
         first |= !x->n_answer;
         if (x->r->kind == REQUEST_SCORE) question_answer(x);
         else answers += x->ahead ? guesses_check(x, give_tokens, &s.n_right) : give_tokens(x, &goes_on);

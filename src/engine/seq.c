@@ -59,6 +59,7 @@ static void cut(struct seq *s, uint32_t n)
     s->n_kept = s->n < n + s->n_kept ? n + s->n_kept - s->n : 0;
     s->n = n;
     if (s->n_saved > n) s->n_saved = 0;
+    if (s->n_back > n) s->n_back = 0;
     if (s->n_published > n) s->n_published = 0;
     if (!n) s->window_from = 0;
 }
@@ -129,7 +130,8 @@ void seq_empty(struct seq *s)
     cut(s, 0);
     drop_saved(s);
     kv_drop(s->pool, s->state);
-    s->state = NULL;
+    kv_drop(s->pool, s->back);
+    s->state = s->back = NULL;
     s->view.state = NULL;
     lock_give(&s->pool->lock);
 }
@@ -148,20 +150,34 @@ void seq_release(struct seq *s)
 
 /* ---- beginning ---- */
 
-/* How many of the first n of its own tokens can be gone on from. */
-static uint32_t reachable(const struct seq *s, uint32_t n)
+/* How many of the first n of its own tokens can be gone on from, where states count by the one that is *state. */
+static uint32_t reachable(const struct seq *s, uint32_t n, const struct kv_page **state)
 {
-    if (n < s->n && s->layout->bytes[KV_WINDOW] && kv_window_page(s->pool->graph, n) < s->window_from) return 0;
-    if (n == s->n || !has_state(s)) return n;
-    return s->n_saved <= n ? s->n_saved : 0;
+    *state = s->state;
+    if (n == s->n) return n;
+    if (has_state(s)) {
+        const bool saved = s->n_saved <= n && (s->n_saved > s->n_back || s->n_back > n);
+        *state = saved ? s->saved : s->back;
+        n = saved ? s->n_saved : s->n_back <= n ? s->n_back : 0;
+    }
+    return s->layout->bytes[KV_WINDOW] && kv_window_page(s->pool->graph, n) < s->window_from ? 0 : n;
+}
+
+/* Goes back to what was found reachable. */
+static void go_back(struct seq *s, uint32_t n, const struct kv_page *state)
+{
+    if (n && state != s->state) memcpy(s->state->data, state->data, s->layout->bytes[KV_STATE]);
+    cut(s, n);
 }
 
 bool seq_drop(struct seq *s, uint32_t n)
 {
-    uint32_t to = s->n - n;
-    if (n && (has_state(s) || reachable(s, to) != to)) return false;
+    const struct kv_page *state;
+    const uint32_t to = s->n - n, at = reachable(s, to, &state);
+    if (!n) return true;
+    if (has_state(s) ? !s->n_back || at < s->n_back : at != to) return false;
     lock_take(&s->pool->lock);
-    cut(s, to);
+    go_back(s, at, state);
     lock_give(&s->pool->lock);
     return true;
 }
@@ -207,7 +223,8 @@ int seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err)
     if (common == s->n && common == keep) return 0;
     lock_take(&s->pool->lock);
     struct prefix_hit hit = { 0 };
-    uint32_t own = reachable(s, common);
+    const struct kv_page *state;
+    uint32_t own = reachable(s, common, &state);
     if (own < s->n) publish(s, true);
     if (!s->alone && s->pool->tree) hit = prefix_find(s->pool->tree, &s->key, ids, keep);
     bool good = true;
@@ -215,8 +232,7 @@ int seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err)
         good = adopt(s, &hit, ids);
         if (!good) cut(s, 0);
     } else {
-        if (own < s->n && own && has_state(s)) memcpy(s->state->data, s->saved->data, s->layout->bytes[KV_STATE]);
-        cut(s, own);
+        go_back(s, own, state);
     }
     if (good) step_back(s);
     lock_give(&s->pool->lock);
@@ -233,7 +249,47 @@ uint32_t seq_save_at(const struct seq *s, uint32_t n)
     return has_state(s) && n > SAVE_BEFORE_END ? (n - SAVE_BEFORE_END) / KV_PAGE * KV_PAGE : 0;
 }
 
-int seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err)
+static bool back_room(struct seq *s)
+{
+    if (!s->back && has_state(s)) s->back = kv_take(s->pool, s->layout, KV_STATE);
+    return s->back || !has_state(s);
+}
+
+bool seq_back_room(struct seq *s)
+{
+    lock_take(&s->pool->lock);
+    bool there = back_room(s);
+    lock_give(&s->pool->lock);
+    return there;
+}
+
+/* The i-th state to be kept of the next tokens goes to this page. */
+static void keep_state(struct seq *s, int i, const struct kv_page *page, uint32_t at)
+{
+    s->view.saved[i] = page ? (float *)(void *)page->data : NULL;
+    s->view.save_at[i] = page ? at : 0;
+}
+
+/* Where the states of the next T tokens are kept. */
+static void keep_states(struct seq *s, uint32_t T, struct seq_places at)
+{
+    keep_state(s, 0, NULL, 0);
+    keep_state(s, 1, NULL, 0);
+    if (at.saved <= s->n || at.saved > s->n + T) at.saved = s->alone ? 0 : (s->n + T) / KV_PAGE * KV_PAGE;
+    if (at.saved > s->n) {
+        /* A state that the cache has is not written over. Without memory for another, none is saved. */
+        if (s->saved && s->saved->refs > 1) drop_saved(s);
+        if (!s->saved) s->saved = kv_take(s->pool, s->layout, KV_STATE);
+        s->n_saved = 0;
+        keep_state(s, 0, s->saved, at.saved);
+    }
+    if (at.back > s->n && at.back <= s->n + T && back_room(s)) {
+        s->n_back = 0;
+        keep_state(s, 1, s->back, at.back);
+    }
+}
+
+int seq_room(struct seq *s, uint32_t T, const struct seq_places *at, struct err *err)
 {
     s->view.before = s->n_kept > 0;
     if (s->kept && s->n && !s->n_kept && has_state(s)) {          /* page and all are new behind a saved state */
@@ -245,30 +301,19 @@ int seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err)
     bool good = own_state(s);
     for (uint32_t i = s->n / KV_PAGE; good && i * KV_PAGE < s->n + T; i++)
         good = own_page(s, KV_FULL, i) && own_page(s, KV_WINDOW, i);
-    s->view.saved = NULL;
-    s->view.save_at = 0;
-    if (save_at <= s->n || save_at > s->n + T) save_at = s->alone ? 0 : (s->n + T) / KV_PAGE * KV_PAGE;
-    if (good && has_state(s) && save_at > s->n) {
-        /* A state that the cache has is not written over. Without memory for another, none is saved. */
-        if (s->saved && s->saved->refs > 1) drop_saved(s);
-        if (!s->saved) s->saved = kv_take(s->pool, s->layout, KV_STATE);
-        if (s->saved) {
-            s->n_saved = 0;
-            s->view.saved = (float *)(void *)s->saved->data;
-            s->view.save_at = save_at;
-        }
-    }
+    if (good && at && has_state(s)) keep_states(s, T, *at);
     lock_give(&s->pool->lock);
     return good ? 0 : no_pages(s, err);
 }
 
 void seq_advance(struct seq *s, const int32_t *ids, uint32_t T)
 {
-    memcpy(s->ids + s->n, ids, T * sizeof *ids);
+    memmove(s->ids + s->n, ids, T * sizeof *ids);
     s->n += T;
     if (s->kept) s->n_kept = s->n_kept + T < KEPT_ROWS / 2 ? s->n_kept + T : KEPT_ROWS / 2;    /* the others are for guesses */
-    if (s->view.save_at) s->n_saved = (uint32_t)s->view.save_at;
-    s->view.save_at = 0;
+    if (s->view.save_at[0]) s->n_saved = (uint32_t)s->view.save_at[0];
+    if (s->view.save_at[1]) s->n_back = (uint32_t)s->view.save_at[1];
+    s->view.save_at[0] = s->view.save_at[1] = 0;
     /* A page more than needed, so that a step back stays possible. */
     uint32_t from = s->layout->bytes[KV_WINDOW] && s->n > KV_PAGE ? kv_window_page(s->pool->graph, s->n - KV_PAGE) : 0;
     if (from <= s->window_from) return;

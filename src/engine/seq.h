@@ -20,8 +20,9 @@ struct seq {
     uint8_t **data[N_KV_CLASS];       /* their memory, for the view */
     uint32_t n_page;
     uint32_t window_from;             /* pages of windows below are gone */
-    struct kv_page *state, *saved;    /* after n tokens; after n_saved; NULL: not yet, or the model has none */
+    struct kv_page *state, *saved, *back;     /* after n tokens; n_saved; n_back; NULL: not yet, or the model has none */
     uint32_t n_saved, n_published;    /* 0: nothing; the last state that the cache was given */
+    uint32_t n_back;                  /* 0: nothing; behind which come guesses */
     float *kept;                      /* view.kept, owned */
     uint32_t n_kept;                  /* states of the last so many tokens are there */
     struct kv_view view;
@@ -38,15 +39,20 @@ void seq_release(struct seq *s);
 /* Makes s->n the length of the longest prefix of ids[0..keep) whose pages there are, its own or the cache's; what is given up
  * goes to the cache.  ids[0 .. s->n) become its text. */
 int  seq_begin(struct seq *s, const int32_t *ids, uint32_t keep, struct err *err);
-/* Forgets the last n <= s->n tokens.  false, and nothing changes: a state, or a window whose pages are gone. */
+/* Forgets the last n <= s->n tokens; where there is a state, perhaps some more, which are to be evaluated again: it goes back to
+ * one that is there, the last `back` or one behind it.  false, and nothing changes: none is, or a window's pages are gone. */
 bool seq_drop(struct seq *s, uint32_t n);
+/* Takes the memory for going back over guesses; false: there is none.  Without a state none is needed. */
+bool seq_back_room(struct seq *s);
 /* Leaves its text to the cache and gives its pages back; it can begin again. */
 void seq_empty(struct seq *s);
 /* Where the state of a prompt of n tokens is best kept; 0: nowhere. */
 uint32_t seq_save_at(const struct seq *s, uint32_t n);
-/* Makes room for the next T tokens, and sets s->view for them: a state is saved at save_at when that is among them, else at the
- * last end of a page. */
-int  seq_room(struct seq *s, uint32_t T, uint32_t save_at, struct err *err);
+/* What is kept of the states among tokens: for the cache the one at `saved` when that is among them, else at the last end of a
+ * page; for seq_drop that at `back` (0: none) when that is among them, and there is memory. */
+struct seq_places { uint32_t saved, back; };
+/* Makes room for the next T tokens, and sets s->view for them.  at NULL: states are left alone. */
+int  seq_room(struct seq *s, uint32_t T, const struct seq_places *at, struct err *err);
 /* ids[0..T) behind its text have been evaluated. */
 void seq_advance(struct seq *s, const int32_t *ids, uint32_t T);
 /* Gives the cache what it has; other sequences can begin with it from now on. */

@@ -169,6 +169,7 @@ static int evaluate(const struct hearth_batch_item *item, size_t n_items, uint32
         struct hearth_session *s = item[k].session;
         m->item[k] = (struct eval_item){ .q = &s->q, .ids = item[k].ids, .n = item[k].n, .logits = s->logits,
                                          .n_logits = s->n_logits, .save_at = save_at, .adapt = &s->adaption.set };
+        if (item[k].n <= s->n_logits) m->item[k].n_guess = (uint32_t)item[k].n - 1;       /* for hearth_session_drop */
         total += item[k].n;
     }
     int rc = 0;
@@ -239,10 +240,15 @@ int hearth_session_drop(struct hearth_session *s, size_t n, struct hearth_error 
 {
     if (n > s->q.n) return err_set(err_of(e), ERR_ARG, "%zu tokens cannot be dropped from a text of %u", n, s->q.n);
     if (!n) return 0;
+    const uint32_t to = s->q.n - (uint32_t)n;
     if (!seq_drop(&s->q, (uint32_t)n))
         return err_set(err_of(e), ERR_UNSUPPORTED, "%s: this model cannot go back by %zu tokens", gguf_path(s->m->gguf), n);
+    const struct hearth_batch_item again = { s, s->q.ids + s->q.n, to - s->q.n };
+    lock_take(&s->m->lock);
+    int rc = again.n ? evaluate(&again, 1, 0, err_of(e)) : 0;
+    lock_give(&s->m->lock);
     s->n_rows = 0;
-    return 0;
+    return rc;
 }
 
 const int32_t *hearth_session_ids(const struct hearth_session *s, size_t *n)

@@ -19,7 +19,7 @@ enum { MOST_OFFERS = 64 };
 
 struct hearth_speculator {
     struct ngram ngram;
-    bool possible;                    /* the model can go back */
+    bool possible;                    /* there are rows of logits for guesses */
     uint32_t limit;                   /* longest guess; fixed: always as long as it can be */
     bool fixed;
     double right[N_KIND];             /* chance that the next guessed token is right, by agreement */
@@ -116,7 +116,7 @@ int speculator_new(struct hearth_speculator **out, struct hearth_session *s, uin
     p->own = s;
     p->m = m;
     p->whom = HEARTH_GUESS_ALL;
-    p->possible = !m->variant[V_TEXT].graph->n_state && limit;
+    p->possible = limit;
     p->fixed = n_draft != 0;
     p->limit = n_draft && n_draft < limit ? n_draft : limit;
     if (p->limit > HEARTH_MAX_DRAFT) p->limit = HEARTH_MAX_DRAFT;
@@ -227,9 +227,11 @@ void speculator_look_ahead(struct hearth_speculator *p, const int32_t *ids, size
     const bool there = p->possible && engine_guesses(p->m) && (p->whom & HEARTH_GUESS_HEAD) && n > 1 && q->n == n - 1 &&
                        engine_can_guess(q) && q->ids[q->n - 1] == ids[n - 2];
     if (!there) return;
+    if (each < 0 && !p->fixed) return;
     if (most > p->limit) most = p->limit;
+    if (q->state && !p->fixed && most > 1) most = 1;          /* the next step would have none when only some are right */
     out->right = p->right[HEADED];
-    out->each = each;
+    out->each = each > 0 ? each : 0;
     out->most = most;
     out->least = p->fixed ? most : !(each > 0) ? FIRST_HEADED : p->head_idle >= TRY_AGAIN ? 1 : 0;
     p->head_idle++;
@@ -325,7 +327,7 @@ size_t hearth_speculator_draft(struct hearth_speculator *p, const int32_t *ids, 
     struct offer o, head;
     uint32_t k;
     speculator_look(p, ids, n, all, &o);
-    speculator_look_ahead(p, ids, n, all, step_ns > 0 ? p->head_ns / step_ns : 0, &head);
+    speculator_look_ahead(p, ids, n, all, step_ns > 0 ? p->head_ns / step_ns : -1, &head);
     if (offer_of_head(&o, &head)) {
         offers_share(&p->pace, 1, &head, 1, all, &k);
         if (k && !p->row) p->row = mem_new_array(float, p->m->h.n_vocab);

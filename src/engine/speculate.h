@@ -35,7 +35,8 @@ void speculator_draft_with(struct hearth_speculator *p, struct hearth_session *d
 /* What it has for the text, by itself and by the other model; most 0: nothing.  step_ns: what a step takes without guesses. */
 void speculator_look(struct hearth_speculator *p, const int32_t *ids, size_t n, uint32_t most, struct offer *out);
 void speculator_look_further(struct hearth_speculator *p, uint32_t n, uint32_t most, double step_ns, struct offer *out);
-/* The same by the model's head, whose guesses take `each` steps (0: not known).  After speculator_look. */
+/* The same by the model's head, whose guesses take `each` steps (0: not known; < 0: nor what a step takes, so that there is
+ * nothing to compare with).  After speculator_look. */
 void speculator_look_ahead(struct hearth_speculator *p, const int32_t *ids, size_t n, uint32_t most, double each,
                            struct offer *out);
 /* The better of the two for one answer: true: that of the head. */

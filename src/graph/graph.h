@@ -212,8 +212,8 @@ struct kv_view {
     const size_t *k_at, *v_at;        /* [n_layer] */
     enum dtype k_type, v_type;        /* F32, F16, BF16, Q8_0, Q4_0 */
     float *state;                     /* [n_state] recurrent state, taken as zero before position 0 */
-    float *saved;                     /* gets the state before position save_at, when save_at > 0 and that is passed; or NULL */
-    int64_t save_at;
+    float *saved[2];                  /* [i] gets the state before position save_at[i] > 0 when that is passed; or NULL */
+    int64_t save_at[2];
     float *kept;                      /* [KEPT_ROWS][n_kept] that of position p in row p % KEPT_ROWS; NULL: there are none */
     bool before;                      /* the one before this batch is among them */
     int64_t end;                      /* bidirectional attention: positions 0 .. end - 1 are all in this batch; 0: causal */

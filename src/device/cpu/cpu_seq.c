@@ -7,8 +7,16 @@
 /* Channels, and rows of a state, that a thread takes at once. */
 enum { CHANNELS = 64, ROWS = 16 };
 
-/* Tokens [t, t + n) follow each other in one sequence; at their end its state is to be saved, or not. */
-struct span { size_t t, n; const struct kv_view *kv; bool fresh, save; };
+/* Tokens [t, t + n) follow each other in one sequence; its state at their end, before position `end`, may be wanted. */
+struct span { size_t t, n; const struct kv_view *kv; bool fresh; int64_t end; };
+
+static bool is_wanted(const struct span *s, int i) { return s->kv->saved[i] && s->end == s->kv->save_at[i]; }
+
+static void save(const struct span *s, size_t at, size_t n)
+{
+    for (int i = 0; i < 2; i++)
+        if (is_wanted(s, i)) memcpy(s->kv->saved[i] + at, s->kv->state + at, n * sizeof(float));
+}
 
 static bool next_span(const struct run *r, struct span *s)
 {
@@ -19,8 +27,8 @@ static bool next_span(const struct run *r, struct span *s)
     s->fresh = v->pos[s->t] == 0;
     for (s->n = 1;; s->n++) {
         size_t t = s->t + s->n;
-        s->save = s->kv->saved && v->pos[t - 1] + 1 == s->kv->save_at;
-        if (s->save || t == v->T || v->seq[t] != v->seq[t - 1] || v->pos[t] != v->pos[t - 1] + 1) return true;
+        s->end = v->pos[t - 1] + 1;
+        if (is_wanted(s, 0) || is_wanted(s, 1) || t == v->T || v->seq[t] != v->seq[t - 1] || v->pos[t] != s->end) return true;
     }
 }
 
@@ -43,8 +51,7 @@ static void conv_channels(const struct run *r, const struct op *o, size_t c0, si
             .taps = (uint32_t)o->n[1],
         };
         r->d->vec->conv(&run, c0, c1);
-        for (size_t j = 0; s.save && j < past; j++)
-            memcpy(s.kv->saved + o->n[0] + j * C + c0, state + j * C + c0, (c1 - c0) * sizeof *state);
+        for (size_t j = 0; j < past; j++) save(&s, (size_t)o->n[0] + j * C + c0, c1 - c0);
     }
 }
 
@@ -72,7 +79,7 @@ static void delta_head(const struct run *r, const struct op *o, uint32_t head, s
             .dk = c->dk,
         };
         r->d->vec->delta(&run, i0, i1);
-        if (s.save) memcpy(s.kv->saved + o->n[0] + head * one + at, state + at, n * sizeof *state);
+        save(&s, (size_t)o->n[0] + head * one + at, n);
     }
 }
 
