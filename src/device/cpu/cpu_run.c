@@ -39,8 +39,11 @@ static void matmul_blocks(const struct matmul_job *j, size_t lo, size_t hi)
     matmul_rows(j, lo * MATMUL_GRAIN, hi * MATMUL_GRAIN < R ? hi * MATMUL_GRAIN : R);
 }
 
+/* What a thread multiplied last in a step, whose activations it may have laid out for itself. */
+struct last { const struct matmul_kernel *kernel; const uint8_t *act; };
+
 /* Blocks [lo, hi) of rows of the matrices of a step, which lie end to end. */
-static void run_blocks(const struct run *r, const struct plan_step *s, unsigned thread, size_t lo, size_t hi)
+static void run_blocks(const struct run *r, const struct plan_step *s, unsigned thread, size_t lo, size_t hi, struct last *last)
 {
     const struct cpu_plan *c = r->p->device;
     size_t at = 0;
@@ -50,6 +53,8 @@ static void run_blocks(const struct run *r, const struct plan_step *s, unsigned 
         if (b > n) b = n;
         if (a >= b) continue;
         struct matmul_job j = job_of(r, i, thread);
+        j.again = last->kernel == j.m->kernel && last->act == j.act;
+        *last = (struct last){ j.m->kernel, j.act };
         matmul_blocks(&j, a, b);
     }
 }
@@ -57,9 +62,10 @@ static void run_blocks(const struct run *r, const struct plan_step *s, unsigned 
 static void run_matmuls(const struct run *r, const struct plan_step *s, unsigned thread)
 {
     const struct cpu_plan *c = r->p->device;
+    struct last last = { NULL, NULL };
     size_t units = 0, lo, hi;
     for (uint32_t i = s->first; i < s->first + s->n; i++) units += blocks_of(c->mm[i].R);
-    while (pool_take(r->d->pool, units, &lo, &hi)) run_blocks(r, s, thread, lo, hi);
+    while (pool_take(r->d->pool, units, &lo, &hi)) run_blocks(r, s, thread, lo, hi, &last);
 }
 
 /* The experts of one operation: where the tokens of each begin. */

@@ -131,9 +131,9 @@ BLOCK_UNIT(q8_0, 128, false)
 /* ---- halves of 64 bytes ------------------------------------------------------------------------------------------------ */
 
 /* Codes of 4 bits are taken from 64 bytes at a time: the low halves of all, then the high ones.  Activations in this order, once
- * for the rows of a call: `group`, their groups of 16.  What the kernels here do not need has room for others: s in the same
- * order for each sum of four columns, in 32 bits (wide) or 16, then of a low and a high half in turn; and what an offset of 128
- * takes away from 32 columns of SUPER types. */
+ * for all calls that read them: `group`, their groups of 16.  What the kernels here do not need has room for others: s in the
+ * same order for each sum of four columns, in 32 bits (wide) or 16, then of a low and a high half in turn; and what an offset of
+ * 128 takes away from 32 columns of SUPER types. */
 static struct matmul_job by_halves(const struct matmul_job *j, const uint8_t *group, bool wide)
 {
     const size_t n = (j->m->K + ACT_COLS - 1) / ACT_COLS;
@@ -142,7 +142,7 @@ static struct matmul_job by_halves(const struct matmul_job *j, const uint8_t *gr
     own.act = j->scratch;
     own.act_stride = n * sizeof *to;
     own.in = NULL;
-    for (size_t t = 0; t < j->T; t++) {
+    for (size_t t = 0; t < j->T && !j->again; t++) {
         const struct act_block *a = job_in(j, t);
         for (size_t s = 0; s < n; s++, to++) {
             *to = a[s];

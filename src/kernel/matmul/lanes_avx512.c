@@ -414,7 +414,7 @@ static void lanes_run(const struct matmul_job *j, size_t r0, size_t r1, const st
     const int log = j->T <= 8;
     const struct act_block *a[LANES];
     for (size_t l = 0; l < LANES; l++) a[l] = job_in(j, at_most(l >> log, j->T - 1));
-    for (size_t s = 0; s * ACT_COLS < j->m->K; s++) {
+    for (size_t s = 0; s * ACT_COLS < j->m->K && !j->again; s++) {
         lanes_take(a, type, &sc->act[s]);
         for (size_t l = 0; l < LANES; l++) a[l]++;
     }

@@ -15,6 +15,7 @@
 #ifndef HEARTH_KERNEL_MATMUL_H
 #define HEARTH_KERNEL_MATMUL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,7 @@ struct matmul_job {
     float *y;                   /* y[out row * y_stride + r] */
     size_t y_stride;
     void *scratch;              /* matmul_scratch bytes, aligned to 64 */
+    bool again;                 /* scratch is as the call before left it, which had these activations and this kernel */
 };
 size_t matmul_scratch(const struct matmul *m, size_t T);
 /* Computes rows [r0, r1) of W for all T.  Threads divide rows; any division gives the same bits; multiples of
