@@ -46,7 +46,7 @@ EMBED_OBJ := $(BUILD)/embed/spark.o
 $(BUILD)/embed/spark.o: mk/embed.S $(SPARK) $(RULES)
 	@mkdir -p $(@D)
 	$(SAY) "AS   $<"
-	$(Q)$(CC) $(if $(filter macos,$(SYSTEM)),-DPREFIX=_) $(if $(SPARK),,-DEMPTY) -c $< -o $@
+	$(Q)$(CC) $(HARDEN) $(if $(filter macos,$(SYSTEM)),-DPREFIX=_) $(if $(SPARK),,-DEMPTY) -c $< -o $@
 
 $(BUILD)/libhearth.a: $(LIB_OBJ) $(EMBED_OBJ)
 	$(SAY) "AR   $@"

@@ -88,7 +88,15 @@ ifdef SAN
   export TSAN_OPTIONS  ?= allocator_may_return_null=1
   export UBSAN_OPTIONS ?= print_stacktrace=1
 else
-  CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+  # Where the compiler and the C library have them: calls arrive only where they may, returns only where they came from, and
+  # copies are checked against sizes that are known at run time, too.
+  has = $(shell echo 'int main(void) { return 0; }' | $(CC) -O2 -Werror -include string.h $(1) -x c -c -o /dev/null - \
+                2>/dev/null && echo '$(1)')
+  HARDEN  := $(if $(filter linux,$(SYSTEM)),$(call has,$(if $(filter x86_64,$(ARCH)),-fcf-protection,-mbranch-protection=standard)))
+  FORTIFY := $(or $(if $(filter linux,$(SYSTEM)),$(call has,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)),\
+                  -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  CFLAGS_ALL += $(HARDEN)
+  CPPFLAGS   += $(FORTIFY)
 endif
 # Addresses of functions are found at once and then read-only; a program is loaded anywhere.
 LDFLAGS_ALL += -pthread $(if $(filter linux,$(SYSTEM)),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) $(LDFLAGS)

@@ -23,3 +23,16 @@ END:
 #ifdef __ELF__
     .section .note.GNU-stack,"",%progbits
 #endif
+/* Nothing here jumps: the program may be marked as one whose jumps are protected, as its other parts are. */
+#ifdef __CET__
+#define MARK 0xc0000002
+#elif defined(__ARM_FEATURE_BTI_DEFAULT)
+#define MARK 0xc0000000
+#endif
+#ifdef MARK
+    .section .note.gnu.property,"a"
+    .balign 8
+    .long 4, 16, 5
+    .asciz "GNU"
+    .long MARK, 4, 3, 0
+#endif

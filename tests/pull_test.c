@@ -26,7 +26,7 @@ static void fill(char *p, size_t n)
 static void add_registry(const char *name, const char *text)
 {
     char path[256];
-    snprintf(path, sizeof path, "/v2/library/%s/manifests/latest", name);
+    snprintf(path, sizeof path, "/v2/library/%.200s/manifests/latest", name);
     server_add(&server, path, text, strlen(text))->auth = true;
 }
 
