@@ -439,6 +439,9 @@ static void adapters_are_used(void **unused)
     struct ta a = ta_new(g, 11, 2, 4, 4);
     assert_int_equal(ta_write(&a, "llama", DT_F32, in_dir("loras/a.gguf")), 0);
     ta_free(&a);
+    a = ta_new(g, 12, 2, 4, 4);
+    assert_int_equal(ta_write(&a, "llama", DT_F32, in_dir("loras/b.gguf")), 0);
+    ta_free(&a);
     gguf_close(g);
     setenv("HEARTH_MODELS", in_dir("models"), 1);
     setenv("HOME", dir, 1);
@@ -471,6 +474,15 @@ static void adapters_are_used(void **unused)
     assert_string_equal(vector[0], vector[2]);
     complete(s.port, "adapted", ",\"lora\":[{\"id\":0,\"scale\":1}]", again);
     assert_string_equal(with, again);
+    /* Made anew with other adapters, it has them as it was made. */
+    create("adapted", "FROM ./m/file.gguf\nADAPTER ./loras/b.gguf\n");
+    static const struct asked anew[] = {
+        { "/models?reload=1", "", 200, "adapted" },
+        { "/lora-adapters?model=adapted", "", 200, "[{'id':0,'path':'b.gguf','scale':1.0}]" },
+    };
+    ask_all(s.port, anew, 2);
+    complete(s.port, "adapted", "", again);
+    assert_string_not_equal(without, again);
     assert_int_equal(stop(&s, SIGTERM), 0);
     memcpy(dir, outer, sizeof dir);
 }

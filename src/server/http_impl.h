@@ -98,8 +98,8 @@ struct known_model {
     struct buf brings;             /* what came with it: brings.h */
 };
 
-/* What a client set for the adapters of a model. */
-struct known_scales { char model[SERVER_MODEL_NAME]; double v[JOB_MAX_ADAPTERS]; };
+/* What a client set for the adapters of a model; of: a hash of these, so that others that it is made with later are not meant. */
+struct known_scales { char model[SERVER_MODEL_NAME]; uint64_t of; double v[JOB_MAX_ADAPTERS]; };
 
 struct server {
     struct server_options o;       /* its strings lie in the arena */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "server/api_options.h"
 #include "server/api_put.h"
@@ -194,15 +195,24 @@ int server_resolve(struct server *s, const char *name, struct server_model *out,
 
 /* ---- adapters ---- */
 
-/* Under the lock; NULL: all are as the model was made. */
-static const struct known_scales *scales_of(const struct server *s, const char *model)
+/* Under the lock; NULL: all are as the model was made, or as it was made anew.  of: as of hash_of. */
+static const struct known_scales *scales_of(const struct server *s, const char *model, uint64_t of)
 {
     for (size_t i = 0; i < SCALES_KNOWN; i++)
-        if (s->scales[i] && !strcmp(s->scales[i]->model, model)) return s->scales[i];
+        if (s->scales[i] && !strcmp(s->scales[i]->model, model)) return s->scales[i]->of == of ? s->scales[i] : NULL;
     return NULL;
 }
 
 static const struct json *adapters_of(const struct json *job) { return json_get(json_get(job, "load"), "adapters"); }
+
+static uint64_t hash_of(const struct json *adapters)
+{
+    struct buf b = { 0 };
+    json_write(adapters, false, &b);
+    uint64_t h = b.bad ? 0 : hash_bytes(b.data, b.len);
+    buf_release(&b);
+    return h;
+}
 
 /* What a client set, into a job that does not say itself. */
 static bool put_scales(struct server *s, const char *model, struct json *job)
@@ -212,8 +222,9 @@ static bool put_scales(struct server *s, const char *model, struct json *job)
     const struct json *op = json_get(job, "op");
     bool takes = api_is(op, "generate") || api_is(op, "embed") || api_is(op, "rerank");
     if (!n || n > JOB_MAX_ADAPTERS || !takes || json_get(job, "lora")) return true;
+    uint64_t of = hash_of(adapters_of(job));
     lock_take(&s->models);
-    const struct known_scales *k = scales_of(s, model);
+    const struct known_scales *k = scales_of(s, model, of);
     if (k) memcpy(v, k->v, sizeof v);
     lock_give(&s->models);
     struct json *list = k ? json_new_array() : NULL;
@@ -247,9 +258,10 @@ int server_adapters(struct server *s, const char *name, struct json **out, struc
     int rc = ask_adapters(s, name, &m, &job, err);
     if (rc < 0) return rc;
     const struct json *adapters = adapters_of(job);
+    uint64_t of = hash_of(adapters);
     bool ok = (list = *out = json_new_array()) != NULL;
     lock_take(&s->models);
-    const struct known_scales *k = scales_of(s, m.name);
+    const struct known_scales *k = scales_of(s, m.name, of);
     for (size_t i = 0; ok && i < json_len(adapters); i++) {
         const char *path = json_str(json_get(json_at(adapters, i), "path"), NULL);
         struct json *o = json_new_object();
@@ -274,6 +286,7 @@ int server_set_scales(struct server *s, const char *name, const struct json *sca
                                                                       : err_set(err, ERR_NOMEM, "out of memory");
     size_t n = rc == 0 ? json_len(adapters_of(job)) : 0;
     if (rc == 0) {
+        fresh->of = hash_of(adapters_of(job));
         json_free(job);
         struct json *all = json_new_object();
         rc = all ? api_options(checked, all, err) : err_set(err, ERR_NOMEM, "out of memory");
