@@ -128,6 +128,27 @@ static void others_do_without(void **unused)
     link_close(l);
 }
 
+/* One that is gone when it is needed, or damaged: answers are as without it. */
+static void one_that_cannot_be_loaded(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char bad[500], draft[600];
+    bool pinned;
+    snprintf(bad, sizeof bad, "%s/bad.gguf", dir);
+    struct link *plain = open_with(NULL), *l = open_with(bad);
+    for (int i = 0; i < 2; i++) {
+        char *a = answer(plain, model[0], 5), *b = answer(l, model[0], 5);
+        assert_string_equal(a, b);
+        mem_free(a);
+        mem_free(b);
+        told(l, model[0], draft, sizeof draft, &pinned);
+        assert_string_equal(draft, "");
+    }
+    link_close(plain);
+    link_close(l);
+}
+
 static void what_cannot_be_is_said_at_the_start(void **unused)
 {
     (void)unused;
@@ -151,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_guesses_for_those_with_its_tokens),
         cmocka_unit_test(others_do_without),
+        cmocka_unit_test(one_that_cannot_be_loaded),
         cmocka_unit_test(what_cannot_be_is_said_at_the_start),
     };
     return cmocka_run_group_tests(tests, make, clear);

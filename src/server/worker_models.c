@@ -6,6 +6,8 @@
 
 enum { DEFAULT_CTX = 4096, TICK_MS = 100, MAX_NAMES = 64, MAX_LISTED = 64, MAX_TOLD = 256 };
 
+#define DRAFT_NS UINT64_C(60000000000)     /* until one that could not be loaded is tried again */
+
 /* What was done with a model since the process began. */
 struct counts { uint64_t requests, prompt_tokens, cached_tokens, answer_tokens, prompt_ns, answer_ns, load_ns; };
 struct known { char *path; char *adapters; struct counts n; uint64_t used; };
@@ -14,7 +16,10 @@ struct models {
     struct worker *w;
     struct hearth_models *pool;
     struct lock lock;
-    struct hearth_hold *draft;         /* of the model that guesses for others, once somebody needs it; guarded by the lock */
+    struct hearth_hold *draft;         /* of the model that guesses for others, once somebody needs it; guarded by the lock, */
+    uint32_t n_waiting;                /* as are those who wait for it, */
+    bool draft_fails;                  /* whether it cannot be loaded, and goes with the last of them, */
+    uint64_t draft_at;                 /* and when it may be tried again */
     struct known known[MAX_NAMES];     /* by path; guarded by the lock */
     uint64_t now;
 };
@@ -244,20 +249,42 @@ static struct hearth_engine_options engine_of(const struct worker_options *o)
                                            .kv_files_limit = o->cache_bytes, .speculate = o->speculate };
 }
 
-/* The model that guesses for others: loaded by the first who needs it, as it would be for answers, and held from then on. */
-static int take_draft(struct models *s, struct task *t, struct hearth_model **out, struct err *err)
+/* With the lock held: a hold to wait for; NULL: it cannot be had now. */
+static struct hearth_hold *draft_hold(struct models *s)
 {
     const struct worker_options *o = &s->w->o;
     struct hearth_load load = { .name = o->draft, .path = o->draft, .pin = 1, .model = { .threads = o->threads },
                                 .engine = engine_of(o) };
     struct hearth_error e;
-    int rc = 0;
+    if (!s->draft && os_now_ns() >= s->draft_at && hearth_hold_open(&s->draft, s->pool, &load, &e) < 0) s->draft = NULL;
+    return s->draft_fails ? NULL : s->draft;
+}
+
+/* The model that guesses for others: loaded by the first who needs it, as it would be for answers, and held from then on.  It
+ * changes no answer: where it cannot be loaded all do without, and it is tried again later.  An error: the job is cancelled. */
+static int take_draft(struct models *s, struct task *t, struct hearth_model **out, struct err *err)
+{
     lock_take(&s->lock);
-    if (!s->draft && hearth_hold_open(&s->draft, s->pool, &load, &e) < 0) rc = err_of_hearth(err, &e);
+    struct hearth_hold *h = draft_hold(s), *gone = NULL;
+    s->n_waiting += h != NULL;
     lock_give(&s->lock);
-    if (rc == 0) rc = wait_for(t, s->draft, err);
-    if (rc == 0) *out = hearth_hold_model(s->draft);
-    return rc;
+    if (!h) return 0;
+    int rc = wait_for(t, h, err);
+    lock_take(&s->lock);
+    s->n_waiting--;
+    s->draft_fails = s->draft_fails || (rc < 0 && rc != ERR_CANCELLED);
+    if (s->draft_fails && !s->n_waiting) {
+        gone = s->draft;
+        s->draft = NULL;
+        s->draft_fails = false;
+        s->draft_at = os_now_ns() + DRAFT_NS;
+    }
+    lock_give(&s->lock);
+    if (rc == 0) *out = hearth_hold_model(h);
+    hearth_hold_close(gone);
+    if (rc == 0 || rc == ERR_CANCELLED) return rc;
+    t->kind = NULL;
+    return 0;
 }
 
 int models_take(struct models *s, struct task *t, int pin, struct err *err)
