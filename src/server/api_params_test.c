@@ -1,5 +1,6 @@
 /* api_params_test.c - every field of every dialect with values that make no sense: it is taken, or refused with an error that
  * names it. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -114,6 +115,39 @@ static void values_that_make_no_sense(void **unused)
     assert_int_equal(n_bad, 0);
 }
 
+/* What a request may say is what a command line, a model and a preset may: the same names, the same limits. */
+static void options_are_the_settings(void **unused)
+{
+    (void)unused;
+    static const struct { const char *name; char kind; double least, most; } row[] = {
+#define SETTING(stored, name, second, letter, kind, value, fallback, help, example, field, least, most) \
+        { #stored, #kind[0], least, most },
+#define OPTION(...)
+#define PARAM(...)
+#include "base/settings.def"
+#undef SETTING
+#undef OPTION
+#undef PARAM
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        if (row[i].kind == 'S') continue;
+        /* Below 0 a seed is random, and no limit is no limit. */
+        bool whole = row[i].kind != 'F', open = !strcmp(row[i].name, "seed") || !strcmp(row[i].name, "num_predict");
+        double step = whole ? 1 : 0.001 * (fabs(row[i].most) + 1);
+        const double v[] = { row[i].least, row[i].most, row[i].least - step, row[i].most + step };
+        for (size_t k = 0; k < 4; k++) {
+            struct json *body = json_new_object(), *job = json_new_object();
+            struct err e = { 0 };
+            json_put(body, row[i].name, whole ? json_new_int((int64_t)v[k]) : json_new_real(v[k]));
+            int rc = api_options(body, job, &e);
+            if ((rc == 0) != (k < 2) && !(open && k > 1)) fail_msg("%s = %g: %d %s", row[i].name, v[k], rc, e.msg);
+            if (rc == 0) assert_non_null(json_get(job, "options"));
+            json_free(body);
+            json_free(job);
+        }
+    }
+}
+
 static void very_long_lists(void **unused)
 {
     (void)unused;
@@ -132,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_that_make_no_sense),
         cmocka_unit_test(very_long_lists),
+        cmocka_unit_test(options_are_the_settings),
     };
     return run_tests(tests);
 }
