@@ -41,7 +41,7 @@ static struct hearth_model *open_next(size_t i)
         fclose(f);
         buf_release(&b);
     }
-    if (hearth_model_open(&m, file, &(struct hearth_model_options){ .threads = 2 }, &e) < 0) fail_msg("%s", e.message);
+    if (hearth_model_open(&m, file, &(struct hearth_model_options){ .threads = 1 }, &e) < 0) fail_msg("%s", e.message);
     return m;
 }
 
