@@ -49,6 +49,13 @@ static void answer(const char *path, bool encoder, double *out, size_t *n_out)
         z = hearth_session_logits(s);
         *n_out = TINY_VOCAB;
         for (size_t i = 0; i < TINY_VOCAB; i++) out[i] = (double)z[i];
+        if (engine_guesses(m)) {                           /* what its head for guesses says, too */
+            struct ahead_item it = { .q = &s->q, .adapt = &s->adaption.set, .token = 70, .logits = y };
+            lock_take(&m->lock);
+            assert_int_equal(engine_guess(m, &it, 1, NULL), 0);
+            lock_give(&m->lock);
+            for (size_t i = 0; i < TINY_VOCAB; i++) out[(*n_out)++] = (double)y[i];
+        }
         hearth_session_close(s);
     }
     hearth_model_close(m);
@@ -56,7 +63,7 @@ static void answer(const char *path, bool encoder, double *out, size_t *n_out)
 
 static void same_answer(const char *a, const char *b, bool encoder, double bound)
 {
-    double x[512], y[512], most = 0, large = 0;
+    double x[2 * TINY_VOCAB], y[2 * TINY_VOCAB], most = 0, large = 0;
     size_t n, k;
     answer(a, encoder, x, &n);
     answer(b, encoder, y, &k);
@@ -183,6 +190,32 @@ static bool ends(const char *s, const char *end)
     return n >= k && !strcmp(s + n - k, end);
 }
 
+/* Of the block that guesses: beside the model. */
+static const struct names beside[] = {
+    { "nextn.eh_proj", "fc" }, { "nextn.enorm", "pre_fc_norm_embedding" }, { "nextn.hnorm", "pre_fc_norm_hidden" },
+    { "nextn.shared_head_norm", "norm" },
+};
+
+static uint32_t n_layer(const struct hff *w) { return hff_u32(w, "block_count") - hff_u32(w, "nextn_predict_layers"); }
+
+/* The beginning of the names of layer l. */
+static void layer_name(char out[96], const struct hff *w, const char *prefix, uint32_t l)
+{
+    if (l < n_layer(w)) snprintf(out, 96, "%slayers.%u.", prefix, l);
+    else snprintf(out, 96, "%smtp.layers.0.", strncmp(prefix, "language", 8) ? "" : "language_model.");
+}
+
+static void next_part(struct hff *w, const char *prefix, const struct gguf_tensor *g, bool mlx)
+{
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        char name[192];
+        if (!strstr(g->name, beside[i].gguf)) continue;
+        snprintf(name, sizeof name, "%smtp.%s.weight", strncmp(prefix, "language", 8) ? "" : "language_model.", beside[i].hf);
+        struct hff_tensor *t = copy(w, name, g);
+        if (t->n_dims == 1 && !mlx) add_to_all(t, -1);
+    }
+}
+
 /* A tensor of layer l, "blk.l.PART.weight"; whether it has been written. */
 static bool layer_part(struct hff *w, const struct names *names, size_t n_names, const char *prefix, const struct gguf_tensor *g,
                        bool mlx)
@@ -192,10 +225,11 @@ static bool layer_part(struct hff *w, const struct names *names, size_t n_names,
     const char *part = strchr(g->name + 4, '.') + 1;
     size_t n = strlen(part), unit = V ? hff_u32(w, "ssm.inner_size") / V : 0;
     bool tiled = !strncmp(w->arch, "qwen35", 6), weight = ends(part, ".weight");
-    char name[192];
+    char name[192], layer[96];
+    layer_name(layer, w, prefix, l);
     for (size_t i = 0; weight && i < n_names; i++) {
         if (strlen(names[i].gguf) != n - 7 || strncmp(names[i].gguf, part, n - 7) != 0) continue;
-        snprintf(name, sizeof name, "%slayers.%u.%s.weight", prefix, l, names[i].hf);
+        snprintf(name, sizeof name, "%s%s.weight", layer, names[i].hf);
         struct hff_tensor *t = copy(w, name, g);
         if (strstr(name, "conv")) {
             if (tiled && ends(name, "conv1d.weight")) group_rows(t, 2 * (size_t)K * hff_u32(w, "ssm.state_size"), unit, K, V);
@@ -209,7 +243,7 @@ static bool layer_part(struct hff *w, const struct names *names, size_t n_names,
     }
     if (!strcmp(part, "ssm_a") || !strcmp(part, "ssm_dt.bias")) {
         bool a = part[4] == 'a';
-        snprintf(name, sizeof name, "%slayers.%u.linear_attn.%s", prefix, l, a ? "A_log" : "dt_bias");
+        snprintf(name, sizeof name, "%slinear_attn.%s", layer, a ? "A_log" : "dt_bias");
         struct hff_tensor *t = copy(w, name, g);
         for (size_t i = 0; a && i < t->bytes / 4; i++) {
             float f;
@@ -237,7 +271,7 @@ static void delta_rest(struct hff *w, const char *prefix, uint32_t l)
     size_t values = hff_u32(w, "ssm.inner_size");
     const struct gguf_tensor *qkv = layer_tensor(w->g, l, "attn_qkv"), *gate = layer_tensor(w->g, l, "attn_gate"), *x[2];
     char name[192], layer[96];
-    snprintf(layer, sizeof layer, "%slayers.%u.", prefix, l);
+    layer_name(layer, w, prefix, l);
     if (qkv && !strcmp(w->arch, "qwen3next")) {
         snprintf(name, sizeof name, "%slinear_attn.in_proj_qkvz.weight", layer);
         join_grouped(w, name, qkv, gate, dk, K, values / K);
@@ -268,6 +302,7 @@ static void recurrent_folder(const struct gguf *g, bool mlx)
     const char *prefix = nested ? mlx ? "language_model.model." : "model.language_model." : "model.";
     char name[128], config[2048];
     size_t n = 0;
+    for (size_t i = 0; i < gguf_n_tensors(g); i++) next_part(&w, prefix, gguf_tensor_at(g, i), mlx);
     for (size_t i = 0; i < gguf_n_tensors(g); i++)
         if (!strncmp(gguf_tensor_at(g, i)->name, "blk.", 4))
             layer_part(&w, conv ? lfm2 : usual, conv ? sizeof lfm2 / sizeof *lfm2 : sizeof usual / sizeof *usual, prefix,
@@ -279,7 +314,9 @@ static void recurrent_folder(const struct gguf *g, bool mlx)
     struct hff_tensor *norm = copy(&w, name, gguf_tensor(g, conv ? "token_embd_norm.weight" : "output_norm.weight"));
     if (!conv && !mlx) add_to_all(norm, -1);
     copy(&w, nested && mlx ? "language_model.lm_head.weight" : "lm_head.weight", gguf_tensor(g, "output.weight"));
-    if (nested && !mlx) copy(&w, "mtp.norm.weight", gguf_tensor(g, "output_norm.weight"));
+    /* A part of such a block, or another one, is left out. */
+    copy(&w, hff_u32(&w, "nextn_predict_layers") ? "mtp.layers.1.input_layernorm.weight" : "mtp.norm.weight",
+         gguf_tensor(g, conv ? "token_embd_norm.weight" : "output_norm.weight"));
     static const struct { const char *arch, *type, *class; } row[] = {
         { "qwen3next", "qwen3_next", "Qwen3NextForCausalLM" }, { "qwen35", "qwen3_5_text", "Qwen3_5ForConditionalGeneration" },
         { "qwen35moe", "qwen3_5_moe_text", "Qwen3_5MoeForConditionalGeneration" }, { "lfm2", "lfm2", "Lfm2ForCausalLM" },
@@ -290,7 +327,7 @@ static void recurrent_folder(const struct gguf *g, bool mlx)
     ADD("{\"architectures\":[\"%s\"],\"tie_word_embeddings\":false,%s\"model_type\":\"%s\",", row[r].class,
         nested ? "\"text_config\":{" : "", row[r].type);
     ADD("\"hidden_size\":%u,\"num_hidden_layers\":%u,\"num_attention_heads\":%u,\"max_position_embeddings\":1024,"
-        "\"vocab_size\":%d,", hff_u32(&w, "embedding_length"), hff_u32(&w, "block_count"), hff_u32(&w, "attention.head_count"),
+        "\"vocab_size\":%d,", hff_u32(&w, "embedding_length"), n_layer(&w), hff_u32(&w, "attention.head_count"),
         TINY_VOCAB);
     ADD("\"rope_theta\":10000.0,\"head_dim\":%u,\"%s\":1e-05,", hff_u32(&w, "attention.key_length"),
         conv ? "norm_eps" : "rms_norm_eps");
@@ -303,9 +340,11 @@ static void recurrent_folder(const struct gguf *g, bool mlx)
     } else {
         ADD("\"num_key_value_heads\":%u,\"linear_num_key_heads\":%u,\"linear_num_value_heads\":%u,\"linear_key_head_dim\":%u,"
             "\"linear_value_head_dim\":%u,\"linear_conv_kernel_dim\":4,\"full_attention_interval\":4,"
-            "\"partial_rotary_factor\":0.25,",
+            "\"partial_rotary_factor\":0.25,%s",
             hff_u32(&w, "attention.head_count_kv"), hff_u32(&w, "ssm.group_count"), hff_u32(&w, "ssm.time_step_rank"),
-            hff_u32(&w, "ssm.state_size"), hff_u32(&w, "ssm.inner_size") / hff_u32(&w, "ssm.time_step_rank"));
+            hff_u32(&w, "ssm.state_size"), hff_u32(&w, "ssm.inner_size") / hff_u32(&w, "ssm.time_step_rank"),
+            nested ? "\"layer_types\":[\"linear_attention\",\"linear_attention\",\"linear_attention\",\"full_attention\","
+            "\"linear_attention\"]," : "");
         if (hff_u32(&w, "expert_count"))
             ADD("\"num_experts\":%u,\"num_experts_per_tok\":%u,\"moe_intermediate_size\":%u,\"norm_topk_prob\":true,"
                 "\"shared_expert_intermediate_size\":%u}%s\n", hff_u32(&w, "expert_count"), hff_u32(&w, "expert_used_count"),
@@ -320,12 +359,13 @@ static void recurrent_folder(const struct gguf *g, bool mlx)
 static void recurrent_models(void **state)
 {
     (void)state;
-    static const char *const archs[] = { "qwen3next", "qwen35", "qwen35moe", "lfm2" };
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const archs[] = { "qwen3next", "qwen35", "qwen35moe", "lfm2", "qwen35" };
+    for (size_t i = 0; i < 5; i++) {
         struct tiny t = { .arch = archs[i], .type = i == 3 ? DT_BF16 : DT_F32, .D = 64,
                           .L = 5, .H = 4, .K = 2, .E = 32, .F = 96 };
         double bound = i == 3 ? 0 : 1e-5;                  /* norms without their 1, and logarithms, are rounded */
         if (i == 0 || i == 2) t.experts = 3, t.used = 2;
+        t.next = i < 3;
         assert_int_equal(tiny_model(file, t), 0);
         struct gguf *g = open_file(file);
         for (int mlx = 0; mlx < 2; mlx++) {

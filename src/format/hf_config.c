@@ -124,11 +124,14 @@ static int put_latent(struct hf *h)
 static bool guesses(const struct hf *h)
 {
     char name[64];
-    const char *arch = h->family->arch;
-    if (strcmp(arch, "deepseek2") != 0 && strcmp(arch, "glm4moe") != 0) return false;
+    const char *arch = h->family->arch, *rest;
+    const bool beside = h->family->flags & HF_DELTA;
+    if (!beside && strcmp(arch, "deepseek2") != 0 && strcmp(arch, "glm4moe") != 0) return false;
     fmt_into(name, sizeof name, ".layers.%u.eh_proj.weight", h->n_layer);
-    for (size_t i = 0; h->st && i < safetensors_n(h->st); i++)
-        if (ends_with(safetensors_at(h->st, i)->name, name)) return true;
+    for (size_t i = 0; h->st && i < safetensors_n(h->st); i++) {
+        const char *full = safetensors_at(h->st, i)->name;
+        if (beside ? (rest = hf_after_mtp(h, full)) && !strncmp(rest, "fc.", 3) : ends_with(full, name)) return true;
+    }
     return false;
 }
 
@@ -141,7 +144,7 @@ static int put_sizes(struct hf *h)
     if (rc == 0) rc = hf_need(h, "num_attention_heads", 4096, &h->n_head);
     if (rc < 0) return rc;
     if (guesses(h)) {
-        h->n_layer++;
+        h->n_layer += h->n_next = 1;
         hf_put_u32(h, "nextn_predict_layers", 1);
     }
     h->n_head_kv = h->n_head;

@@ -27,7 +27,7 @@ static int delta(struct hf *h)
     if (rc == 0) rc = hf_copy_u32(h, "linear_conv_kernel_dim", "ssm.conv_kernel");
     if (rc == 0) rc = hf_u32(h, h->text, "full_attention_interval", &every);
     if (rc < 0) return rc;
-    for (uint32_t i = 0; json_len(json_get(h->text, "layer_types")) && i < h->n_layer; i++) {
+    for (uint32_t i = 0; json_len(json_get(h->text, "layer_types")) && i < h->n_layer - h->n_next; i++) {
         int full = listed(h, i, "linear_attention");
         if (full < 0) return unknown_layer(h, i);
         if (full != (every && (i + 1) % every == 0)) return hf_unsupported(h, "this order of linear and full layers");

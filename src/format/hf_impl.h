@@ -76,6 +76,7 @@ struct hf {
     size_t n_tensors, cap_tensors;
     uint32_t n_layer, n_head, n_head_kv, n_embd, head_dim, n_rot, n_expert;
     uint32_t n_shared;                      /* the last layers, which use keys and values of others */
+    uint32_t n_next;                        /* of the layers the last, when it guesses further tokens: 1 */
     bool mlx_norms;                         /* norms have their +1 already */
     const char *conversation;               /* the template for a folder that has none, or NULL */
     struct err *err;
@@ -131,6 +132,9 @@ int hf_rope(struct hf *h);
 
 /* ---- hf_tensor.c ---- */
 int hf_tensors(struct hf *h);
+/* What stands behind "mtp." in the name of a tensor of Qwen's blocks that guess further tokens, which are beside the model; NULL:
+ * it is another's. */
+const char *hf_after_mtp(const struct hf *h, const char *name);
 /* A vector of n float32 in the arena, under a GGUF name. */
 float *hf_add_vector(struct hf *h, const char *name, uint64_t n);
 /* The numbers of t from `first` on as float32 in the arena, as ne[1] rows of ne[0] (a vector: 1 row); *out (may be NULL). */

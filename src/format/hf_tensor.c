@@ -419,6 +419,22 @@ static int text_tensor(struct build *b, const struct st_tensor *t)
     return rc ? (rc < 0 ? rc : 0) : layer_tensor(b, il, rest, t);
 }
 
+const char *hf_after_mtp(const struct hf *h, const char *name)
+{
+    if (!(h->family->flags & HF_DELTA)) return NULL;
+    if (!strncmp(name, "language_model.", 15)) name += 15;
+    return strncmp(name, "mtp.", 4) ? NULL : name + 4;
+}
+
+/* Beside the model: mtp.layers.0. and what leads into that block and out of it.  What is not understood is left out with it. */
+static int next_tensor(struct build *b, const char *rest, const struct st_tensor *t)
+{
+    uint32_t il = 0;
+    const char *in = after_layer(rest, &il);
+    use(b, t);
+    return b->h->n_next && !il ? layer_tensor(b, b->h->n_layer - 1, in ? in : rest, t) : 0;
+}
+
 static bool is_text(const struct build *b, const char *name)
 {
     if (b->h->family->flags & HF_ENCODER) return true;
@@ -487,7 +503,9 @@ int hf_tensors(struct hf *h)
     if (rc == 0 && !encoder) rc = head(&b);
     for (size_t i = 0; i < n && rc == 0; i++) {
         const struct st_tensor *t = safetensors_at(h->st, i);
+        const char *rest = hf_after_mtp(h, t->name);
         if (encoder) rc = encoder_tensor(&b, t);
+        else if (rest) rc = next_tensor(&b, rest, t);
         else if (!strncmp(t->name, b.prefix, b.n_prefix)) rc = text_tensor(&b, t);
     }
     if (rc == 0) rc = check_all(&b);
