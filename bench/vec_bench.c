@@ -99,6 +99,35 @@ static void bench_attn(uint32_t n_head, uint32_t n_kv, uint32_t d, int64_t depth
     free(at), free(q), free(o), free(scratch);
 }
 
+/* A prompt's own attention, each position to all before it. */
+static void bench_prompt(uint32_t n_head, uint32_t n_kv, uint32_t d, size_t T, enum dtype kv, uint32_t cpu)
+{
+    const struct vec_kernels *v = vec_select(cpu);
+    const size_t pages = T / ATTN_PAGE, page = (size_t)n_kv * ATTN_PAGE * dtype_padded_bytes(kv, d), step = (size_t)n_head * d;
+    const uint32_t most = attn_queries(n_head, n_kv);
+    uint8_t *mem = block(2 * pages * page);
+    const uint8_t **at = block(2 * pages * sizeof *at);
+    float *q = block(T * step * 4), *o = block(T * step * 4), *scratch = block(attn_scratch(n_head, n_kv, d, d));
+    double best = 1e9;
+    for (size_t i = 0; i < 2 * pages; i++) at[i] = mem + i * page;
+    for (int i = 0; i < ROUNDS; i++) {
+        double t = now();
+        for (uint32_t h = 0; h < n_kv; h++)
+            for (size_t p = 0; p < T; p += most) {
+                struct attn_query a = { .q = q + p * step, .o = o + p * step, .q_step = step, .o_step = step, .k_page = at,
+                                        .n_query = T - p < most ? (uint32_t)(T - p) : most, .v_page = at + pages, .k_type = kv,
+                                        .v_type = kv, .turn = kv_turn(kv, d), .turn_v = kv_turn(kv, d), .n_head = n_head,
+                                        .n_kv = n_kv, .dk = d, .dv = d, .pos = (int64_t)p, .scale = 0.1f };
+                v->attn(&a, h, h + 1, scratch);
+            }
+        t = now() - t;
+        best = t < best ? t : best;
+    }
+    printf("attention %u/%u heads of %u, prompt of %zu, %s: %6.1f GFLOP/s\n", n_head, n_kv, d, T, dtype_info(kv)->name,
+           2e-9 * (double)(T * (T + 1)) * (double)step / best);
+    free(mem), free(at), free(q), free(o), free(scratch);
+}
+
 static void bench_act(enum vec_act f, const char *name, uint32_t cpu)
 {
     float *x = block(1 << 16), *y = block(1 << 16);
@@ -137,6 +166,11 @@ int main(int argc, char **argv)
         bench_attn(32, 8, 128, 4096, layers, DT_Q8_0, cpu);
         bench_attn(32, 8, 128, 4096, layers, DT_Q4_0, cpu);
     }
+    bench_prompt(32, 8, 64, 512, DT_F16, cpu);
+    bench_prompt(32, 8, 128, 512, DT_F16, cpu);
+    bench_prompt(16, 8, 128, 512, DT_F16, cpu);
+    bench_prompt(8, 8, 128, 512, DT_F16, cpu);
+    bench_prompt(32, 8, 64, 512, DT_Q8_0, cpu);
     bench_act(VEC_SILU, "silu", cpu);
     bench_act(VEC_GELU_TANH, "gelu_tanh", cpu);
     bench_act(VEC_GELU_ERF, "gelu_erf", cpu);

@@ -123,11 +123,12 @@ static void run_experts(const struct run *r, const struct plan_step *s, unsigned
     while (pool_take(r->d->pool, total, &lo, &hi)) run_expert_blocks(r, s, thread, lo, hi);
 }
 
-/* Query heads that are taken together.  A kv head that all share is read once for each ATTN_ROWS of them, so that threads can
+/* Query heads that are taken together.  A kv head that all share is read once for each SHARE of them, so that threads can
  * divide them. */
 static uint32_t part_heads(const struct kv_layer *l, uint32_t n_head)
 {
-    return l->n_kv == 1 && n_head > ATTN_ROWS ? ATTN_ROWS : n_head / l->n_kv;
+    enum { SHARE = 16 };
+    return l->n_kv == 1 && n_head > SHARE ? SHARE : n_head / l->n_kv;
 }
 
 /* Query positions [t, t + n) of one sequence. */
@@ -172,19 +173,20 @@ static bool follows(const struct params *v, size_t t)
     return v->seq[t] == v->seq[t - 1] && v->pos[t] == v->pos[t - 1] + 1;
 }
 
-/* Work is (tile of tokens, kv head or part of the heads that share it); positions in a row of one sequence are taken together. */
+/* Work is (kv head or part of the heads that share it, tile of tokens); positions in a row of one sequence are taken together.
+ * The last tiles, which have the longest past, come first: what is taken last should be short. */
 static void run_attention(const struct run *r, const struct op *o, unsigned thread)
 {
     const struct kv_layer *l = &r->p->kv[o->n[0]];
     const uint32_t n_head = r->p->value[o->in[0]].width / l->dk, heads = part_heads(l, n_head);
-    const size_t tile = attn_queries(heads, 1), T = r->v->T, parts = (n_head + heads - 1) / heads;
+    const size_t tile = attn_queries(heads, 1), T = r->v->T, tiles = (T + tile - 1) / tile;
     size_t lo, hi;
-    while (pool_take(r->d->pool, (T + tile - 1) / tile * parts, &lo, &hi))
+    while (pool_take(r->d->pool, tiles * ((n_head + heads - 1) / heads), &lo, &hi))
         for (size_t i = lo; i < hi; i++) {
-            size_t end = (i / parts + 1) * tile < T ? (i / parts + 1) * tile : T;
-            for (size_t t = i / parts * tile, n; t < end; t += n) {
+            const size_t at = (tiles - 1 - i % tiles) * tile, end = at + tile < T ? at + tile : T;
+            for (size_t t = at, n; t < end; t += n) {
                 for (n = 1; t + n < end && follows(r->v, t + n);) n++;
-                run_queries(r, o, t, n, (uint32_t)(i % parts), thread);
+                run_queries(r, o, t, n, (uint32_t)(i / tiles), thread);
             }
         }
 }

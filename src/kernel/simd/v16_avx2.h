@@ -145,6 +145,15 @@ static inline float v16_top(v16 x)
 }
 static inline float v16_first(v16 x) { return _mm256_cvtss_f32(x.a); }
 
+static inline void v16_transpose(v16 *x)
+{
+    float f[16][16], row[16];
+    for (int i = 0; i < 16; i++) v16_store(f[i], x[i]);
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < 16; j++) row[j] = f[j][i];
+        x[i] = v16_load(row);
+    }
+}
 static inline v16 v16_swap(v16 x) { return (v16){ _mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1) }; }
 static inline v16 v16_dup_n(const float *p, size_t n)
 {
@@ -182,6 +191,7 @@ static inline v16p v16p_dup_f16(const uint8_t *p)
     return _mm256_cvtph_ps(_mm_set1_epi16(h));
 }
 static inline v16p v16p_mul(v16p a, v16p b) { return _mm256_mul_ps(a, b); }
+static inline v16p v16p_add(v16p a, v16p b) { return _mm256_add_ps(a, b); }
 static inline void v16p_store(float *p, v16p x) { _mm256_storeu_ps(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return _mm256_fmadd_ps(a, b, c); }
 static inline v16 v16p_join(const v16p *p) { return (v16){ p[0], p[1] }; }

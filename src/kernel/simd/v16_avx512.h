@@ -97,6 +97,29 @@ static inline float v16_top(v16 x)
 }
 static inline float v16_first(v16 x) { return _mm512_cvtss_f32(x); }
 
+static inline __m512 v16_unpack_(__m512 a, __m512 b, int high)
+{
+    __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
+    return _mm512_castpd_ps(high ? _mm512_unpackhi_pd(x, y) : _mm512_unpacklo_pd(x, y));
+}
+static inline void v16_transpose(v16 *x)
+{
+    __m512 a[16], b[16];
+    for (int i = 0; i < 16; i += 2) {
+        a[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 16; i++) b[i] = v16_unpack_(a[i / 4 * 4 + i % 4 / 2], a[i / 4 * 4 + i % 4 / 2 + 2], i % 2);
+    /* quarter l of b[4 g + c]: rows 4 g .. 4 g + 3 of column 4 l + c */
+    for (int c = 0; c < 4; c++) {
+        __m512 p = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88), q = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88);
+        __m512 r = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd), s = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
+        x[c] = _mm512_shuffle_f32x4(p, q, 0x88);
+        x[4 + c] = _mm512_shuffle_f32x4(r, s, 0x88);
+        x[8 + c] = _mm512_shuffle_f32x4(p, q, 0xdd);
+        x[12 + c] = _mm512_shuffle_f32x4(r, s, 0xdd);
+    }
+}
 static inline v16 v16_swap(v16 x) { return _mm512_permute_ps(x, 0xb1); }
 static inline v16 v16_dup_n(const float *p, size_t n)
 {
@@ -125,6 +148,7 @@ static inline v16p v16p_dup_f16(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_set1_epi16(h));
 }
 static inline v16p v16p_mul(v16p a, v16p b) { return v16_mul(a, b); }
+static inline v16p v16p_add(v16p a, v16p b) { return v16_add(a, b); }
 static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
 static inline v16 v16p_join(const v16p *p) { return p[0]; }

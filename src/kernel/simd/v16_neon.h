@@ -139,6 +139,15 @@ static inline float v16_top(v16 x)
 }
 static inline float v16_first(v16 x) { return vgetq_lane_f32(x.a, 0); }
 
+static inline void v16_transpose(v16 *x)
+{
+    float f[16][16], row[16];
+    for (int i = 0; i < 16; i++) v16_store(f[i], x[i]);
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < 16; j++) row[j] = f[j][i];
+        x[i] = v16_load(row);
+    }
+}
 static inline v16 v16_swap(v16 x)
 {
     return (v16){ vrev64q_f32(x.a), vrev64q_f32(x.b), vrev64q_f32(x.c), vrev64q_f32(x.d) };
@@ -184,6 +193,7 @@ static inline v16p v16p_dup_f16(const uint8_t *p)
     return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)));
 }
 static inline v16p v16p_mul(v16p a, v16p b) { return vmulq_f32(a, b); }
+static inline v16p v16p_add(v16p a, v16p b) { return vaddq_f32(a, b); }
 static inline void v16p_store(float *p, v16p x) { vst1q_f32(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return vfmaq_f32(c, a, b); }
 static inline v16 v16p_join(const v16p *p) { return (v16){ p[0], p[1], p[2], p[3] }; }

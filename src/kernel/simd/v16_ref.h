@@ -6,6 +6,7 @@
  *   max, min          a > b ? a : b, a < b ? a : b: the second operand when one is NaN, or both are zero.
  *   ldexp             x * 2^n, rounded once, for 0.5 <= |x| <= 2 and whole |n| <= 200
  *   sum, top          lane i with i + 8, then + 4, + 2, + 1; sum4 does it for four vectors
+ *   transpose         element j of vector i becomes element i of vector j
  *   swap, dup         lanes (1 0 3 2 ...); elements (0 0 1 1 2 2 ...) of the first n of 8
  * v16p, a part, is what one register holds: V16_PART of the sixteen lanes; load_i8, load_i4: from so many bytes, of each all or
  * one nibble - 8; dup_f16: one number for all lanes.  V16_ROWS x V16_COLS parts fit the registers beside
@@ -146,6 +147,15 @@ static inline float v16_top(v16 x)
 }
 static inline float v16_first(v16 x) { return x.f[0]; }
 
+static inline void v16_transpose(v16 *x)
+{
+    float f[16][16], row[16];
+    for (int i = 0; i < 16; i++) v16_store(f[i], x[i]);
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < 16; j++) row[j] = f[j][i];
+        x[i] = v16_load(row);
+    }
+}
 static inline v16 v16_swap(v16 x)
 {
     v16 r;
@@ -184,6 +194,7 @@ static inline v16p v16p_dup_f16(const uint8_t *p)
     return v16_set1(f16_to_f32(h));
 }
 static inline v16p v16p_mul(v16p a, v16p b) { return v16_mul(a, b); }
+static inline v16p v16p_add(v16p a, v16p b) { return v16_add(a, b); }
 static inline void v16p_store(float *p, v16p x) { v16_store(p, x); }
 static inline v16p v16p_fma(v16p a, v16p b, v16p c) { return v16_fma(a, b, c); }
 static inline v16 v16p_join(const v16p *p) { return p[0]; }

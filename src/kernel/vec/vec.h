@@ -25,7 +25,7 @@ static inline uint32_t kv_turn(enum dtype t, uint32_t width)
 }
 
 enum { ATTN_PAGE = 64 };      /* positions per page of keys or values; also the unit in which softmax is merged */
-enum { ATTN_ROWS = 16 };      /* query heads times positions that share one reading of keys and values */
+enum { ATTN_ROWS = 32 };      /* query heads times positions that share one reading of keys and values */
 
 /* n_query query positions that follow each other, each against its own past.
  * A page of keys is [n_kv][ATTN_PAGE] rows of dk numbers, k_at bytes behind k_page[p]; one of values likewise of v_step; page p

@@ -560,6 +560,7 @@ static void test_queries_taken_together_change_nothing(void **state)
                 s->q.window = round % 3 == 2 ? (int64_t)(rnd() % 90 + 1) : 0;
                 s->q.sinks = round % 4 == 3 ? s->sinks : NULL;
                 s->q.end = round % 5 == 4 ? 301 : 0;
+                s->q.softcap = round % 7 == 6 ? 3 : 0;
                 check_queries(v[k], s, (int64_t)(rnd() % (301 - n)), n);
             }
         kv_free(s);
