@@ -166,6 +166,75 @@ static void wait_until_gone(const char *path)
     assert_false(there);
 }
 
+/* The same answer, with more in its job. */
+static void answer_of(const char *more, struct kept *k)
+{
+    struct buf job = { 0 };
+    buf_printf(&job, "{\"op\":\"generate\",\"model\":\"embedded\",\"prompt\":\"Once upon a time\",\"want_ids\":true,"
+                     "\"options\":{\"temperature\":0,\"max_tokens\":200}%s}", more);
+    *k = (struct kept){ .n_text = 0 };
+    run_job(l, k, job.data);
+    buf_release(&job);
+    if (k->message[0]) fail_msg("%s: %s", more, k->message);
+}
+
+static void lines_end_answers(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct kept all, cut;
+    answer_of("", &all);
+    const char *text = all.text[0].data, *line = text ? strchr(text, '\n') : NULL;
+    assert_non_null(line);
+    assert_string_equal(all.reason[0], "stop");
+    static const char *const more[] = { ",\"n_indent\":1", ",\"line_ms\":1" };
+    for (int i = 0; i < 2; i++) {
+        answer_of(more[i], &cut);
+        size_t n = cut.text[0].len;
+        assert_true(n > (size_t)(line - text) && n < all.text[0].len);
+        assert_memory_equal(cut.text[0].data, text, n);
+        assert_int_equal(cut.text[0].data[n - 1], '\n');
+        assert_string_equal(cut.reason[0], "length");
+        assert_true(cut.tokens[0] > 0 && cut.tokens[0] < all.tokens[0]);
+        kept_release(&cut);
+    }
+    refused("{\"op\":\"generate\",\"model\":\"embedded\",\"prompt\":\"a\",\"n_indent\":-1}", "invalid", "n_indent");
+    answer_of(",\"n_indent\":0,\"line_ms\":1000000", &cut);
+    assert_string_equal(cut.text[0].data, text);
+    kept_release(&cut);
+    kept_release(&all);
+}
+
+/* The text of a model that has no template goes on where a chat is not insisted on. */
+static void texts_that_only_go_on(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    char path[512], job[900];
+    struct kept k[2] = { { .n_text = 0 }, { .n_text = 0 } };
+    REF_OR_SKIP(path, "models/stories260K.gguf");
+    link_close(l);
+    char *folder = strdup(path);
+    *strrchr(folder, '/') = 0;
+    l = open_link((struct link_options){ .threads = 1, .folders = (const char *const[]){ folder }, .n_folders = 1 });
+    static const char *const asked[] = { "\"prompt\":\"Once\"",
+                                         "\"messages\":[{\"role\":\"user\",\"content\":\"Once\"}],\"completes\":true" };
+    for (int i = 0; i < 2; i++) {
+        snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",%s,\"options\":{\"temperature\":0,\"max_tokens\":3}}",
+                 path, asked[i]);
+        run_job(l, &k[i], job);
+        assert_string_equal(k[i].message, "");
+    }
+    assert_int_equal(k[0].text[0].len, k[1].text[0].len);
+    assert_memory_equal(k[0].text[0].data, k[1].text[0].data, k[0].text[0].len);
+    kept_release(&k[0]);
+    kept_release(&k[1]);
+    snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"abc\"}]}",
+             path);
+    refused(job, "unsupported", "no chat template");
+    free(folder);
+}
+
 static void models_come_and_go(void **unused)
 {
     (void)unused;
@@ -337,10 +406,12 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_prompt_by_the_template),
     cmocka_unit_test(vectors),
     cmocka_unit_test(scores),
+    cmocka_unit_test(lines_end_answers),
     cmocka_unit_test(models_come_and_go),
     cmocka_unit_test(damaged_files_and_wrong_loads),
     cmocka_unit_test(answers_are_told_of),
     cmocka_unit_test(a_whole_prompt_or_none),
-    cmocka_unit_test(models_are_told_of),          /* the last: it ends the process */
+    cmocka_unit_test(models_are_told_of),
+    cmocka_unit_test(texts_that_only_go_on),          /* the last: it opens another */
 };
 int main(void) { return cmocka_run_group_tests(tests, open_one, close_one); }

@@ -14,6 +14,7 @@ enum { MAX_PROMPTS = 256 };
 struct llama {
     bool infill, many, probs, after, tokens, progress;
     int64_t slot;
+    const struct json *fields;         /* "response_fields", or NULL */
     struct json *rest, *settings;      /* the job without its prompt; its options, with the seed that was drawn */
 };
 
@@ -99,9 +100,6 @@ static int completion_next(struct api_call *c, struct json **job, struct err *er
 static int refuse(const struct json *body, struct err *err)
 {
     static const struct api_refusal row[] = {
-        { "n_indent", "lines are not held to an indentation" },
-        { "t_max_predict_ms", "an answer is ended by deadline_ms, or max_tokens" },
-        { "t_max_prompt_ms", "an answer is ended by deadline_ms, or max_tokens" },
         { "grammar_lazy", "a grammar holds from the first token" },
         { "echo", "only the answer is given" },
         { "banned_regex", "phrases are banned as they are: ban" },
@@ -112,7 +110,7 @@ static int refuse(const struct json *body, struct err *err)
 static int put_common(struct api_call *c, const struct json *body, struct json *job, struct err *err)
 {
     struct llama *own = c->own;
-    int64_t probs = 0, n = 1;
+    int64_t probs = 0, n = 1, indent = 0, ms = 0;
     int rc = refuse(body, err);
     if (rc == 0) rc = api_options(body, job, err);
     if (rc == 0) rc = api_int(body, json_get(body, "n_probs") ? "n_probs" : "logprobs", 0, 64, &probs, err);
@@ -120,10 +118,14 @@ static int put_common(struct api_call *c, const struct json *body, struct json *
     if (rc == 0) rc = api_bool(body, "post_sampling_probs", &own->after, err);
     if (rc == 0) rc = api_bool(body, "return_tokens", &own->tokens, err);
     if (rc == 0) rc = api_bool(body, "return_progress", &own->progress, err);
+    if (rc == 0) rc = api_int(body, "n_indent", 0, 1 << 16, &indent, err);
+    if (rc == 0) rc = api_int(body, "t_max_predict_ms", -1, 1 << 30, &ms, err);
+    if (rc == 0) rc = api_value(body, "response_fields", JSON_ARRAY, &own->fields, err);
     if (rc < 0) return rc;
     own->probs = probs > 0;
     own->slot = json_int(json_get(job, "slot"));
     bool ok = (!own->probs || api_set_int(job, "logprobs", probs)) && (n == 1 || api_set_int(job, "n", n)) &&
+              (!indent || api_set_int(job, "n_indent", indent)) && (ms < 1 || api_set_int(job, "line_ms", ms)) &&
               (!own->after || api_set_bool(job, "logprobs_after", true)) &&
               (!own->tokens || api_set_bool(job, "want_ids", true)) && (!own->progress || api_set_bool(job, "progress", true));
     own->settings = json_share(json_get(job, "options"));
@@ -241,7 +243,47 @@ static void put_prompt(const struct api_call *c, size_t i, struct buf *b)
     else buf_puts(b, "\"\"");
 }
 
+/* Of the whole object only what was asked for: "timings/prompt_n" is the member of a member, under that name. */
+static void put_fields(const struct json *fields, const struct buf *all, struct buf *b)
+{
+    struct json *j = NULL;
+    const char *sep = "";
+    char key[64];
+    if (all->bad || json_parse(&j, all->data, all->len, NULL) < 0) b->bad = true;
+    buf_putc(b, '{');
+    for (size_t i = 0; j && i < json_len(fields); i++) {
+        const char *path = json_str(json_at(fields, i), NULL), *p = path;
+        const struct json *v = path ? j : NULL;
+        while (v && *p) {
+            size_t n = strcspn(p, "/");
+            fmt_into(key, sizeof key, "%.*s", (int)(n < sizeof key ? n : sizeof key - 1), p);
+            v = json_get(v, key);
+            p += n + (p[n] == '/');
+        }
+        if (!v || v == j) continue;
+        api_put(b, "%r%s:%j", sep, path, v);
+        sep = ",";
+    }
+    buf_putc(b, '}');
+    json_free(j);
+}
+
+static void put_all(const struct api_call *c, size_t i, bool content, struct buf *b);
+
 static void put_final(const struct api_call *c, size_t i, bool content, struct buf *b)
+{
+    const struct llama *own = c->own;
+    struct buf all = { 0 };
+    if (!json_len(own->fields)) {
+        put_all(c, i, content, b);
+        return;
+    }
+    put_all(c, i, content, &all);
+    put_fields(own->fields, &all, b);
+    buf_release(&all);
+}
+
+static void put_all(const struct api_call *c, size_t i, bool content, struct buf *b)
 {
     const struct llama *own = c->own;
     const struct api_choice *a = &c->choice[i];

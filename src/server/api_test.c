@@ -167,7 +167,7 @@ static void openai(void **unused) { (void)unused; golden("openai", 25); }
 
 static void ollama(void **unused) { (void)unused; golden("ollama", 19); }
 static void anthropic(void **unused) { (void)unused; golden("anthropic", 11); }
-static void llama(void **unused) { (void)unused; golden("llama", 18); }
+static void llama(void **unused) { (void)unused; golden("llama", 22); }
 static void lmstudio(void **unused) { (void)unused; golden("lmstudio", 9); }
 static void responses(void **unused) { (void)unused; golden("responses", 10); }
 

@@ -12,9 +12,10 @@ enum { MAX_COMPLETIONS = 64, MAX_TOP = 64 };
 struct generate_fields {
     struct task_head head;
     const struct json *messages, *tools, *documents, *variables, *prompt, *infill, *tool_choice, *format, *options, *lora;
-    bool continues, add_bos, parallel_calls, logprobs_after, no_cache, want_ids, progress, must_think, whole_prompt;
+    bool continues, add_bos, parallel_calls, logprobs_after, no_cache, want_ids, progress, must_think, whole_prompt,
+         completes;
     const char *think;
-    uint32_t think_budget, n, slot;
+    uint32_t think_budget, n, slot, n_indent, line_ms;
     int32_t logprobs;                  /* < 0: none */
 };
 
@@ -30,9 +31,9 @@ struct answer {                        /* one completion */
     size_t n_untold, cap_untold, n_saying, cap_saying;
     struct buf logprobs;               /* JSON objects, each with a comma behind it */
     struct buf said;
-    uint32_t n_tokens, n_reasoning;
+    uint32_t n_tokens, n_reasoning, n_blanks;      /* n_blanks: that the line begins with, while at_start */
     struct hearth_guesses guesses;     /* when it is over */
-    bool over;
+    bool over, at_start, ends;         /* a line has just begun; its text ends here, because of its lines */
 };
 
 /* What a job wants of its answer beside the options. */

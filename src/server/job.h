@@ -29,6 +29,9 @@
  *   "lora"         [{"id", "scale"}]: scales of the load's adapters for this job, by their place; 0 where it says none; of embed
  *                  and rerank, too
  *   "whole_prompt" bool: a prompt that does not fit is an error, also where context_policy cuts it
+ *   "completes"    bool: the last message is a text to go on with, for a model that has no template
+ *   "n_indent"     the text ends before a line that begins with fewer blanks, but for its first; "line_ms": with the first line
+ *                  that ends so long after the first token; the reason is "length"
  *   "slot"         0..63 (0): the number by which the op slot knows the text of this answer afterwards
  * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","total"}
  *   {"event":"start","prompt_tokens","cached_tokens","seed","model":{...as info...}}   when the first token comes

@@ -194,6 +194,25 @@ static void put_text(struct buf *b, const char *key, const char *s, size_t n)
     json_write_str(s, n, b);
 }
 
+/* How much of a piece of text may be said, when its lines matter: none may begin with fewer blanks than was asked for, and after
+ * some time the next end of a line is the answer's. */
+static size_t within_lines(const struct generation *g, struct answer *a, const char *s, size_t n)
+{
+    bool late = g->f.line_ms && os_now_ns() - g->first_token > (uint64_t)g->f.line_ms * 1000000;
+    for (size_t i = 0; i < n; i++) {
+        if (a->at_start && (s[i] == ' ' || s[i] == '\t')) {
+            a->n_blanks++;
+            continue;
+        }
+        bool short_ = a->at_start && a->n_blanks < g->f.n_indent;
+        a->ends = short_ || (s[i] == '\n' && late);
+        if (a->ends) return short_ ? i : i + 1;
+        a->at_start = s[i] == '\n';
+        a->n_blanks = 0;
+    }
+    return n;
+}
+
 void answer_said(void *arg, uint32_t completion, const struct hearth_chat_event *e)
 {
     static const char *const name[] = {
@@ -205,7 +224,9 @@ void answer_said(void *arg, uint32_t completion, const struct hearth_chat_event 
     struct buf *b = &a->said;
     void *saying = a->saying;
     bool text = e->kind == HEARTH_CHAT_TEXT || e->kind == HEARTH_CHAT_REASONING;
-    if (!g->o.max_tokens) return;                              /* the one token that is evaluated is not wanted */
+    size_t n = e->n;
+    if (!g->o.max_tokens || a->ends) return;                   /* the one token that is evaluated is not wanted */
+    if (e->kind == HEARTH_CHAT_TEXT && (g->f.n_indent || g->f.line_ms)) n = within_lines(g, a, e->text, n);
     bool ok = room(&saying, a->n_saying, &a->cap_saying, sizeof *a->saying);
     a->saying = saying;
     if (!ok) {
@@ -220,8 +241,8 @@ void answer_said(void *arg, uint32_t completion, const struct hearth_chat_event 
         put_text(b, "id", e->id ? e->id : "", e->id ? strlen(e->id) : 0);
         put_text(b, "name", e->name, strlen(e->name));
     } else if (text || e->kind == HEARTH_CHAT_ARGUMENTS || e->kind == HEARTH_CHAT_WARNING)
-        put_text(b, "text", e->text, e->n);
-    if (e->kind == HEARTH_CHAT_TEXT && memchr(e->text, '\n', e->n)) atomic_store(&g->new_line, true);
+        put_text(b, "text", e->text, n);
+    if (e->kind == HEARTH_CHAT_TEXT && memchr(e->text, '\n', n)) atomic_store(&g->new_line, true);
     s->to = b->len;
     if (b->bad) out_of_memory(g);
 }
@@ -243,8 +264,9 @@ static void tell(struct generation *g, struct answer *a, uint32_t held)
 
 /* ---- the end ---- */
 
-static const char *reason_of(const struct hearth_event *ev)
+static const char *reason_of(const struct answer *a, const struct hearth_event *ev)
 {
+    if (a->ends) return "length";
     switch (ev->finish) {
     case HEARTH_FINISH_LENGTH: return "length";
     case HEARTH_FINISH_CONTEXT: return "context";
@@ -273,7 +295,7 @@ static void end(struct generation *g, struct answer *a, const struct hearth_even
     if (!g->failed) {
         start(g, ev);
         tell(g, a, 0);
-        const char *reason = reason_of(ev);
+        const char *reason = reason_of(a, ev);
         buf_clear(b);
         buf_printf(b, "{\"event\":\"end\",\"i\":%zu,\"reason\":\"%s\"", (size_t)(a - g->answer), reason);
         if (ev->stop) put_text(b, "stop", ev->stop, strlen(ev->stop));
@@ -304,6 +326,10 @@ bool answer_event(void *arg, const struct hearth_event *ev)
         return false;
     }
     tell(g, a, ev->n_held);
+    if (a->ends && !g->failed) {
+        end(g, a, ev);
+        return false;
+    }
     if (!g->failed) return true;
     a->over = true;                                            /* there is no further event when this returns false */
     if (!--g->n_open) finish(g);

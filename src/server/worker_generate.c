@@ -31,6 +31,9 @@ static const struct read_row row[] = {
     { "slot", READ_U32, AT(slot), 0, N_SLOTS - 1 },
     { "lora", READ_ARRAY, AT(lora), 0, 0 },
     { "whole_prompt", READ_FLAG, AT(whole_prompt), 0, 0 },
+    { "completes", READ_FLAG, AT(completes), 0, 0 },
+    { "n_indent", READ_U32, AT(n_indent), 0, 1 << 16 },
+    { "line_ms", READ_U32, AT(line_ms), 0, 1 << 30 },
 };
 
 static int wrong(struct err *err, const char *text) { return err_set(err, ERR_ARG, "%s", text); }
@@ -249,7 +252,7 @@ static int chat_prompt(struct generation *g, struct err *err)
                                      .form = g->form.kind, .form_text = g->form.text, .n_form_text = g->form.n };
     int rc = r.think = think_of(f->think, err);
     if (rc > HEARTH_THINK_OFF && f->must_think && !g->t->loaded->info.reasons)
-        rc = err_set(err, ERR_UNSUPPORTED, "\"%s\" does not support thinking", g->t->loaded->info.name);
+        rc = err_set(err, ERR_UNSUPPORTED, "\"%s\" does not support thinking", g->t->loaded->info.path);
     if (rc >= 0) rc = read_choice(f->tool_choice, &r, err);
     if (bad) rc = err_set(err, ERR_NOMEM, "out of memory for the messages");
     if (rc == 0) rc = open_chat(g, &r, err);
@@ -315,7 +318,6 @@ static bool cuts_prompt(const struct generation *g)
 static int check_room(struct generation *g, struct err *err)
 {
     const struct loaded *l = g->t->loaded;
-    if (l->info.encoder) return err_set(err, ERR_UNSUPPORTED, "%s makes embeddings only; it cannot answer", l->info.path);
     if (!g->n_ids) return wrong(err, "the prompt is empty");
     if (g->n_ids < l->n_ctx || (cuts_prompt(g) && !g->f.whole_prompt)) return 0;
     g->t->kind = "context";
@@ -393,6 +395,26 @@ void generation_leave(struct generation *g)
     if (atomic_fetch_sub(&g->parties, 1) == 1) task_clear(g->t);
 }
 
+/* Clients look for the first words of these. */
+static int check_model(struct generation *g, struct err *err)
+{
+    const struct hearth_model_info *i = &g->t->loaded->info;
+    if (!i->encoder) return 0;
+    return err_set(err, ERR_UNSUPPORTED, "\"%s\" does not support %s: it makes embeddings only", i->path,
+                   g->f.messages && !g->f.completes ? "chat" : "generate");
+}
+
+static int any_prompt(struct generation *g, struct err *err)
+{
+    struct generate_fields *f = &g->f;
+    if (!f->messages) return f->prompt ? plain_prompt(g, err) : infill_prompt(g, err);
+    int rc = chat_prompt(g, err);
+    if (rc != ERR_NOTFOUND || !f->completes) return rc;
+    g->t->kind = NULL;                                         /* there is no template: the text itself */
+    f->prompt = json_get(json_at(f->messages, json_len(f->messages) ? json_len(f->messages) - 1 : 0), "content");
+    return plain_prompt(g, err);
+}
+
 static int prepare(struct generation *g, struct err *err)
 {
     struct task *t = g->t;
@@ -405,7 +427,8 @@ static int prepare(struct generation *g, struct err *err)
     if (!g->o.has_seed) g->o.sampler.seed = os_random64() >> 32;
     g->answer = mem_new_array(struct answer, g->n);
     if (!g->answer) return err_set(err, ERR_NOMEM, "out of memory for an answer");
-    rc = g->f.messages ? chat_prompt(g, err) : g->f.prompt ? plain_prompt(g, err) : infill_prompt(g, err);
+    if ((rc = check_model(g, err)) < 0) return rc;
+    rc = any_prompt(g, err);
     if (rc == 0) rc = check_room(g, err);
     if (rc == 0) rc = open_grammar(g, err);
     if (rc == 0) rc = read_lora(t, g->f.lora, &g->use, &g->n_use, err);
