@@ -106,7 +106,8 @@ static int put_prompt(const struct json *body, struct json *job, struct err *err
     }
     struct json *list = json_new_array();
     bool ok = list && (!api_says(body, "system") || push_message(list, "system", system)) && push_message(list, "user", prompt);
-    return json_put(job, "messages", list) && ok ? 0 : api_nomem(err);
+    ok = json_put(job, "messages", list) && ok;
+    return ok && api_set_bool(job, "completes", true) ? 0 : api_nomem(err);
 }
 
 static int put_logprobs(struct ollama *own, const struct json *body, struct json *job, struct err *err)
@@ -127,16 +128,16 @@ static int only_load(struct ollama *own, struct json *job, struct err *err)
     return api_set_str(job, "op", own->unload ? "unload" : "load") ? 0 : api_nomem(err);
 }
 
-/* What becomes of a prompt, and of an answer, that do not fit.  With Ollama the oldest messages go unless told otherwise; what a
- * prompt of generate says is left out only when that is asked for. */
+/* What becomes of a prompt, and of an answer, that do not fit.  With Ollama the oldest messages go unless told otherwise, or the
+ * middle of a single text. */
 static int put_truncate(const struct json *body, bool generate, struct json *job, struct err *err)
 {
-    bool truncate = !generate, shift = false;
+    bool truncate = true, shift = false;
     int rc = api_bool(body, "truncate", &truncate, err);
     if (rc == 0) rc = api_bool(body, "shift", &shift, err);
     struct json *options = json_get(job, "options");
     if (rc < 0 || json_get(options, "context_policy")) return rc;
-    const char *policy = shift ? "shift" : truncate ? generate ? "middle" : "drop" : NULL;
+    const char *policy = shift ? "shift" : !truncate || json_get(job, "infill") ? NULL : generate ? "middle" : "drop";
     if (!policy) return 0;
     if (!options && json_put(job, "options", json_new_object())) options = json_get(job, "options");
     bool whole = shift && !truncate && json_type(json_get(body, "truncate")) == JSON_BOOL;
