@@ -12,7 +12,7 @@ enum { USUAL_MAX_TOKENS = 4096 };
 
 struct anthropic { size_t n_blocks; bool open; };
 
-void api_anthropic_put_error(struct buf *b, int status, const char *message, const char *id)
+void api_anthropic_put_error(struct buf *b, int status, const char *message, const char *id, struct context_numbers n)
 {
     static const struct { int status; const char *type; } row[] = {
         { 400, "invalid_request_error" }, { 401, "authentication_error" }, { 403, "permission_error" },
@@ -22,7 +22,11 @@ void api_anthropic_put_error(struct buf *b, int status, const char *message, con
     const char *type = "api_error";
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (row[i].status == status) type = row[i].type;
-    api_put(b, "{'type':'error','error':{'type':%s,'message':%s}", type, message);
+    char text[96];
+    if (n.n_ctx)                       /* by these words its clients know when to shorten a conversation */
+        fmt_into(text, sizeof text, "prompt is too long: %llu tokens > %llu maximum", (unsigned long long)n.n_prompt,
+                 (unsigned long long)n.n_ctx);
+    api_put(b, "{'type':'error','error':{'type':%s,'message':%s}", type, n.n_ctx ? text : message);
     if (id) api_put(b, ",'request_id':%s", id);
     buf_putc(b, '}');
 }
@@ -412,7 +416,7 @@ static void messages_event(struct api_call *c, const struct api_event *e)
 static void messages_fail(struct api_call *c)
 {
     api_sse_begin(c, "error");
-    api_anthropic_put_error(&c->out, c->status, c->message, NULL);
+    api_anthropic_put_error(&c->out, c->status, c->message, NULL, c->context);
     api_sse_end(c);
 }
 

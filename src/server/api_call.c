@@ -62,6 +62,7 @@ int api_call_job(struct api_call *c, const struct json *body, struct json **job,
     c->body = body;
     api_random(c, c->id, 24);
     int rc = *job && api_set_str(*job, "op", c->form->op) ? 0 : api_nomem(err);
+    if (rc == 0 && !body) rc = err_set(err, ERR_ARG, "missing request body");
     if (rc == 0 && json_type(body) != JSON_OBJECT) rc = err_set(err, ERR_ARG, "the body is no JSON object");
     if (rc == 0) rc = api_str(body, "model", &c->model, err);
     if (rc == 0 && c->form->stream_type) rc = api_bool(body, "stream", &c->stream, err);

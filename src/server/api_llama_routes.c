@@ -38,6 +38,13 @@ static void template(struct exchange *x) { api_handle(x, &api_llama_template); }
 static void embedding(struct exchange *x) { api_handle(x, &api_llama_embedding); }
 static void rerank(struct exchange *x) { api_handle(x, &api_llama_rerank); }
 
+/* What the model cannot, where its whole purpose is asked for; a field that is not taken is a bad request as everywhere. */
+static void error_501(struct exchange *x, int status, const char *kind, const char *message)
+{
+    bool model = exchange_state(x) && kind && !strcmp(kind, "unsupported") && !exchange_started(x);
+    error(x, model ? 501 : status, kind, message);
+}
+
 /* ---- what is being written ---- */
 
 static void control_answer(struct exchange *x, void *own, const struct json *done)
@@ -338,16 +345,16 @@ const struct route routes_llama[] = {
     ROW("POST", "/completions", ROLE_INFER, BODY_JSON, completion, NULL),
     ROW("POST", "/chat/completions", ROLE_INFER, BODY_JSON, chat, NULL),
     ROW("POST", "/v1/chat/completions/control", ROLE_INFER, BODY_JSON, control, "ends the reasoning of an answer"),
-    ROW("POST", "/infill", ROLE_INFER, BODY_JSON, infill, "writes what comes between two texts"),
+    { "POST", "/infill", ROLE_INFER, BODY_JSON, infill, error_501, NULL, "writes what comes between two texts" },
     ROW("POST", "/tokenize", ROLE_INFER, BODY_JSON, tokenize, "a text to tokens"),
     ROW("POST", "/detokenize", ROLE_INFER, BODY_JSON, detokenize, "tokens to a text"),
     ROW("POST", "/apply-template", ROLE_INFER, BODY_JSON, template, "the prompt of a conversation"),
     ROW("POST", "/embedding", ROLE_INFER, BODY_JSON, embedding, "texts to vectors"),
     ROW("POST", "/embeddings", ROLE_INFER, BODY_JSON, embedding, NULL),
-    ROW("POST", "/rerank", ROLE_INFER, BODY_JSON, rerank, "orders documents by how well they answer a query"),
-    ROW("POST", "/reranking", ROLE_INFER, BODY_JSON, rerank, NULL),
-    ROW("POST", "/v1/rerank", ROLE_INFER, BODY_JSON, rerank, NULL),
-    ROW("POST", "/v1/reranking", ROLE_INFER, BODY_JSON, rerank, NULL),
+    { "POST", "/rerank", ROLE_INFER, BODY_JSON, rerank, error_501, NULL, "orders documents by how well they answer a query" },
+    { "POST", "/reranking", ROLE_INFER, BODY_JSON, rerank, error_501, NULL, NULL },
+    { "POST", "/v1/rerank", ROLE_INFER, BODY_JSON, rerank, error_501, NULL, NULL },
+    { "POST", "/v1/reranking", ROLE_INFER, BODY_JSON, rerank, error_501, NULL, NULL },
     ROW("GET", "/props", ROLE_INFER, BODY_NONE, props, "what the server's own model is"),
     ROW("GET", "/slots", ROLE_INFER, BODY_NONE, slots, "answers that are being written"),
     ROW("POST", "/slots/{id}", ROLE_MANAGE, BODY_JSON, slot, "saves the last answer's text to a file, restores or forgets it"),

@@ -25,7 +25,8 @@ void api_lmstudio_put_error(struct buf *b, const char *kind, const char *message
     static const struct { const char *kind, *type; } row[] = {
         { "invalid", "invalid_request" }, { "context", "invalid_request" }, { "unsupported", "not_implemented" },
         { "not_found", "model_not_found" }, { "auth", "invalid_request" }, { "forbidden", "invalid_request" },
-        { "too_large", "invalid_request" }, { "method", "invalid_request" }, { "job_not_found", "job_not_found" },
+        { "too_large", "invalid_request" }, { "unknown_url", "invalid_request" },
+        { "method", "invalid_request" }, { "job_not_found", "job_not_found" },
     };
     for (size_t i = 0; kind && i < sizeof row / sizeof *row; i++)
         if (!strcmp(row[i].kind, kind)) type = row[i].type;

@@ -13,7 +13,7 @@ void api_ollama_error(struct exchange *x, int status, const char *kind, const ch
 {
     struct buf b = { 0 };
     bool started = exchange_started(x);
-    (void)kind;
+    if (status == 429 && kind && !strcmp(kind, "busy")) status = 503;      /* as its clients know it */
     api_put(&b, started ? "{'error':%s}\n" : "{'error':%s}", message);
     const char *text = b.bad || !b.data ? "{\"error\":\"out of memory\"}" : b.data;
     if (started) exchange_write(x, text, strlen(text));
@@ -243,7 +243,8 @@ static void show(struct exchange *x)
     const char *name = NULL;
     struct err e = { 0 };
     struct shown *s = mem_new(1, sizeof *s);
-    int rc = s ? api_str(exchange_body(x), "model", &name, &e) : api_nomem(&e);
+    int rc = !s ? api_nomem(&e) : exchange_body(x) ? api_str(exchange_body(x), "model", &name, &e)
+                                                  : err_set(&e, ERR_ARG, "missing request body");
     if (rc == 0 && !name) rc = api_str(exchange_body(x), "name", &name, &e);
     if (rc == 0 && (!name || !*name)) rc = err_set(&e, ERR_ARG, "model is required");
     if (rc == 0) rc = api_models_one(exchange_server(x), name, take_shown, s, &e);
@@ -262,7 +263,13 @@ static void text(struct exchange *x, const char *answer) { exchange_text(x, 200,
 static void version(struct exchange *x) { text(x, "{\"version\":\"" API_OLLAMA_VERSION "\"}"); }
 static void cloud(struct exchange *x) { text(x, "{\"cloud\":{\"disabled\":true,\"source\":\"config\"}}"); }
 static void root(struct exchange *x) { exchange_text(x, 200, "text/plain; charset=utf-8", "Ollama is running", 17); }
-static void account(struct exchange *x) { exchange_fail(x, 401, "auth", "unauthorized"); }
+
+/* Nobody can sign in here. */
+static void account(struct exchange *x)
+{
+    static const char answer[] = "{\"error\":\"unauthorized\",\"signin_url\":\"\"}";
+    exchange_text(x, 401, "application/json; charset=utf-8", answer, sizeof answer - 1);
+}
 
 static void push(struct exchange *x)
 {

@@ -28,7 +28,7 @@ static int find(struct store *s, const char *name, struct found_list *l, size_t 
 static int wanted_name(const struct json *body, const char *key, const char *older, const char **out, struct err *err)
 {
     *out = NULL;
-    int rc = api_str(body, key, out, err);
+    int rc = body ? api_str(body, key, out, err) : err_set(err, ERR_ARG, "missing request body");
     if (rc == 0 && !*out && older) rc = api_str(body, older, out, err);
     return rc == 0 && (!*out || !**out) ? err_set(err, ERR_ARG, "%s is required", key) : rc;
 }

@@ -1,6 +1,7 @@
 /* api_openai_routes.c - where OpenAI's endpoints are. */
 #include <string.h>
 
+#include "server/api_anthropic.h"
 #include "server/api_models.h"
 #include "server/api_openai.h"
 #include "server/api_put.h"
@@ -43,35 +44,51 @@ static void put_model(void *arg, const struct api_model *m)
             m->mtime, m->owner, (int64_t)m->facts.context, m->facts.n_params, m->size);
 }
 
+struct anthropic_list { struct buf b; char first[SERVER_MODEL_NAME], last[SERVER_MODEL_NAME]; };
+
 static void put_anthropic(void *arg, const struct api_model *m)
 {
-    struct buf *b = arg;
+    struct anthropic_list *l = arg;
+    struct buf *b = &l->b;
+    fmt_into(l->last, sizeof l->last, "%s", m->name);
+    if (!l->first[0]) fmt_into(l->first, sizeof l->first, "%s", m->name);
     if (b->len && b->data[b->len - 1] == '}') buf_putc(b, ',');
     api_put(b, "{'type':'model','id':%s,'display_name':%s,'created_at':'", m->name, m->name);
     api_put_time(b, m->mtime);
     buf_puts(b, "\"}");
 }
 
-/* Anthropic's list is at the same place. */
-static bool anthropic_models(struct exchange *x)
+/* Anthropic's list is at the same place, and so are its errors. */
+static bool for_anthropic(const struct exchange *x) { return exchange_header(x, "anthropic-version") != NULL; }
+
+static void models_error(struct exchange *x, int status, const char *kind, const char *message)
 {
-    struct buf b = { 0 };
+    if (for_anthropic(x)) api_anthropic_error(x, status, kind, message);
+    else api_openai_error(x, status, kind, message);
+}
+
+static void anthropic_models(struct exchange *x, const char *one)
+{
+    struct anthropic_list l = { .first = "" };
     struct err e = { 0 };
-    if (!exchange_header(x, "anthropic-version")) return false;
-    buf_puts(&b, "{\"data\":[");
-    int rc = api_models_each(exchange_server(x), put_anthropic, &b, &e);
-    buf_puts(&b, "],\"has_more\":false,\"first_id\":null,\"last_id\":null}");
-    if (rc == 0) api_answer(x, &b);
+    if (!one) buf_puts(&l.b, "{\"data\":[");
+    int rc = one ? api_models_one(exchange_server(x), one, put_anthropic, &l, &e)
+                 : api_models_each(exchange_server(x), put_anthropic, &l, &e);
+    if (!one)
+        api_put(&l.b, "],'has_more':false,'first_id':%s,'last_id':%s}", l.first[0] ? l.first : NULL, l.first[0] ? l.last : NULL);
+    if (rc == 0) api_answer(x, &l.b);
     else api_fail(x, &e);
-    buf_release(&b);
-    return true;
+    buf_release(&l.b);
 }
 
 static void models(struct exchange *x)
 {
     struct buf b = { 0 };
     struct err e = { 0 };
-    if (anthropic_models(x)) return;
+    if (for_anthropic(x)) {
+        anthropic_models(x, NULL);
+        return;
+    }
     buf_puts(&b, "{\"object\":\"list\",\"data\":[");
     int rc = api_models_each(exchange_server(x), put_model, &b, &e);
     buf_puts(&b, "]}");
@@ -87,8 +104,11 @@ static void model(struct exchange *x)
 {
     struct buf b = { 0 };
     struct err e = { 0 };
-    bool anthropic = exchange_header(x, "anthropic-version") != NULL;
-    if (api_models_one(exchange_server(x), exchange_param(x, "id"), anthropic ? put_anthropic : put_model, &b, &e) == 0) {
+    if (for_anthropic(x)) {
+        anthropic_models(x, exchange_param(x, "id"));
+        return;
+    }
+    if (api_models_one(exchange_server(x), exchange_param(x, "id"), put_model, &b, &e) == 0) {
         api_answer(x, &b);
         return;
     }
@@ -160,7 +180,7 @@ const struct route routes_openai[] = {
     ROW("DELETE", "/v1/responses/{id}", ROLE_INFER, BODY_NONE, response_delete, "forgets an answer that was stored"),
     ROW("GET", "/v1/responses/{id}/input_items", ROLE_INFER, BODY_NONE, response_items, "what an answer was given to"),
     ROW("POST", "/v1/responses/{id}/cancel", ROLE_INFER, BODY_JSON, response_cancel, NULL),
-    ROW("GET", "/v1/models", ROLE_INFER, BODY_NONE, models, "the models of this machine"),
-    ROW("GET", "/v1/models/{id*}", ROLE_INFER, BODY_NONE, model, "one model"),
+    { "GET", "/v1/models", ROLE_INFER, BODY_NONE, models, models_error, NULL, "the models of this machine" },
+    { "GET", "/v1/models/{id*}", ROLE_INFER, BODY_NONE, model, models_error, NULL, "one model" },
     { 0 },
 };

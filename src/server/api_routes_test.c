@@ -60,7 +60,12 @@ static void openai(void **unused)
         { "POST", "/v1/responses", "{\"input\":\"hi\",\"stream\":true,\"max_output_tokens\":1}", "200",
           "event: response.completed\n", NULL },
         { "GET", "/v1/responses/resp_none", NULL, "404", "not_found_error", NULL },
-        { "POST", "/v1/nothing", "{}", "404", NULL, NULL },
+        { "POST", "/v1/nothing", "{}", " 404 ", "\"code\":\"unknown_url\"", "not_found_error" },
+        { "GET", "/v1/chat/completions", NULL, " 405 ", "\r\nAllow: POST\r\n", "{\"error\":{\"message\":" },
+        { "PUT", "/v1/responses/x", NULL, " 405 ", "\r\nAllow: GET, HEAD, DELETE\r\n", "invalid_request_error" },
+        { "OPTIONS", "/v1/models", NULL, " 204 ", "\r\nAllow: GET, HEAD\r\n", NULL },
+        { "OPTIONS", "/v1/nothing", NULL, " 404 ", NULL, NULL },
+        { "POST", "/v1/chat/completions", NULL, " 400 ", "missing request body", NULL },
     };
     expect_all(row, sizeof row / sizeof *row);
 }
@@ -98,10 +103,16 @@ static void anthropic(void **unused)
         { "POST", "/v1/messages", "{" CHAT ",\"stream\":true}", "200", "event: message_stop\n", "event: content_block_delta\n" },
         { "POST", "/v1/messages", "{\"max_tokens\":1}", " 400 ", "\"type\":\"error\"", "\"request_id\":\"req_" },
         { "POST", "/v1/messages/count_tokens", "{" CHAT "}", "200", "input_tokens", NULL },
+        { "GET", "/v1/messages", NULL, " 405 ", "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request", "Allow: POST" },
+        { "POST", "/v1/messages/nothing", "{}", " 404 ", "{\"type\":\"error\",\"error\":{\"type\":\"not_found", NULL },
     };
     expect_all(row, sizeof row / sizeof *row);
     char *one = client_call(port, "GET", "/v1/models/spark", NULL, "anthropic-version: 2023-06-01\r\n");
     client_expect(one, 200, "{\"type\":\"model\",\"id\":\"spark\"");
+    one = client_call(port, "GET", "/v1/models/none", NULL, "anthropic-version: 2023-06-01\r\n");
+    client_expect(one, 404, "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\"");
+    one = client_call(port, "GET", "/v1/models", NULL, "Anthropic-Version: 2023-06-01\r\n");
+    client_expect(one, 200, "\"has_more\":false,\"first_id\":\"spark\",\"last_id\":\"spark\"}");
     one = client_call(port, "POST", "/v1/messages", "{" CHAT "}", "Content-Encoding: zstd\r\n");
     client_expect(one, 415, "is not taken; send it as it is");
 }
@@ -135,6 +146,13 @@ static void ollama(void **unused)
         { "POST", "/api/pull", "{\"model\":\"https://example.org/a.gguf\"}", "400", "is no name of a registry", NULL },
         { "POST", "/api/pull", "{\"model\":\"evil.example/a/b\"}", " 403 ", "{\"error\":\"models of \\\"evil.example\\\"", NULL },
         { "POST", "/api/pull", "{\"model\":\"http://127.0.0.1:1/a/b\",\"stream\":false}", " 403 ", "127.0.0.1:1", NULL },
+        { "GET", "/api/nothing", NULL, " 404 ", "{\"error\":\"there is nothing at this path\"}", NULL },
+        { "PUT", "/api/blobs/x", NULL, " 405 ", "{\"error\":\"", "\r\nAllow: GET, HEAD, POST\r\n" },
+        { "POST", "/api/chat", NULL, " 400 ", "{\"error\":\"missing request body\"}", NULL },
+        { "POST", "/api/show", NULL, " 400 ", "{\"error\":\"missing request body\"}", NULL },
+        { "DELETE", "/api/delete", NULL, " 400 ", "{\"error\":\"missing request body\"}", NULL },
+        { "POST", "/api/pull", NULL, " 400 ", "{\"error\":\"missing request body\"}", NULL },
+        { "POST", "/api/me", NULL, " 401 ", "{\"error\":\"unauthorized\",\"signin_url\":\"\"}", NULL },
         { "POST", "/api/push", "{\"model\":\"a\"}", "501", "{\"error\":\"this server only fetches models", NULL },
     };
     expect_all(row, sizeof row / sizeof *row);
@@ -146,6 +164,8 @@ static void llama(void **unused)
     static const struct expect row[] = {
         { "POST", "/completion", "{\"prompt\":\"a\",\"n_predict\":2}", "200", "\"content\":\"t0 t1 \"", "\"stop\":true" },
         { "POST", "/completion", "{}", "400", "{\"error\":{\"code\":400,", "invalid_request_error" },
+        { "GET", "/nothing", NULL, " 404 ", "{\"error\":{\"code\":404,", "\"type\":\"not_found_error\"" },
+        { "GET", "/completion", NULL, " 405 ", "{\"error\":{\"code\":405,", "Allow: POST" },
         { "GET", "/props", NULL, "200", "\"total_slots\":64", "\"chat_template\":" },
         { "DELETE", "/models?model=none", NULL, "404", "not_found_error", NULL },
         { "DELETE", "/models", NULL, "400", "model is required", NULL },
@@ -240,6 +260,8 @@ static void lmstudio(void **unused)
           "{\"error\":{\"type\":\"invalid_request\"" },
         { "POST", "/api/v1/models/download", "{\"model\":\"169.254.169.254/a/b\"}", " 403 ", "169.254.169.254", NULL },
         { "GET", "/api/v1/models/download/status/x", NULL, "404", "job_not_found", NULL },
+        { "GET", "/api/v1/nothing", NULL, " 404 ", "{\"error\":{\"type\":\"invalid_request\"", NULL },
+        { "GET", "/api/v1/chat", NULL, " 405 ", "{\"error\":{\"type\":\"invalid_request\"", "Allow: POST" },
         { "GET", "/api/v0/models", NULL, "200", "\"state\":\"not-loaded\"", NULL },
         { "GET", "/api/v0/models/spark", NULL, "200", "{\"id\":\"spark\"", NULL },
         { "POST", "/api/v0/chat/completions", "{" CHAT "}", "200", "\"runtime\":{", "\"stop_reason\":\"eosFound\"" },

@@ -188,8 +188,8 @@ void exchange_json(struct exchange *x, int status, struct json *answer)
 
 void exchange_fail(struct exchange *x, int status, const char *kind, const char *message)
 {
-    bool known = x->route && x->route->error;
-    void (*error)(struct exchange *, int, const char *, const char *) = known ? x->route->error : front_error;
+    const struct route *r = x->route ? x->route : x->near;
+    void (*error)(struct exchange *, int, const char *, const char *) = r && r->error ? r->error : front_error;
     bool started = exchange_started(x);
     char seconds[16];
     fmt_into(seconds, sizeof seconds, "%u", status == 429 ? admit_retry_s(&x->s->admit) : 1);

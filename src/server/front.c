@@ -1,6 +1,7 @@
 /* front.c - what belongs to no dialect: health, and errors at paths that nobody has. */
 #include <string.h>
 
+#include "server/api_llama.h"
 #include "server/http_impl.h"
 
 static bool put_str(struct json *o, const char *key, const char *value)
@@ -10,16 +11,15 @@ static bool put_str(struct json *o, const char *key, const char *value)
 
 void front_error(struct exchange *x, int status, const char *kind, const char *message)
 {
-    struct json *o = json_new_object(), *e = json_new_object();
-    bool ok = json_put(e, "code", json_new_int(status)) && put_str(e, "message", message) && put_str(e, "type", kind);
-    ok = json_put(o, "error", e) && ok;
-    if (exchange_started(x)) {
-        exchange_ndjson(x, o);
-        json_free(o);
-        return;
-    }
-    if (!ok) json_free(o);
-    exchange_json(x, status, ok ? o : NULL);
+    struct buf b = { 0 };
+    bool started = exchange_started(x);
+    api_llama_put_error(&b, status, kind, message, exchange_context(x));
+    if (started) buf_putc(&b, '\n');
+    static const char nomem[] = "{\"error\":{\"code\":503,\"message\":\"out of memory\",\"type\":\"unavailable_error\"}}";
+    const char *text = b.bad || !b.data ? nomem : b.data;
+    if (started) exchange_write(x, text, strlen(text));
+    else exchange_text(x, status, "application/json; charset=utf-8", text, strlen(text));
+    buf_release(&b);
 }
 
 /* Loading: the engine does not answer yet, or begins anew.  The error is for clients that expect llama-server's. */

@@ -242,6 +242,13 @@ static void preflight(struct exchange *x)
     exchange_text(x, 204, "text/plain", "", 0);
 }
 
+static void other_method(struct exchange *x, const char *methods)
+{
+    exchange_set_header(x, "Allow", methods);
+    if (strcmp(x->method, "OPTIONS")) exchange_fail(x, 405, "method", "this path does not take that method");
+    else exchange_text(x, 204, "text/plain", "", 0);
+}
+
 static void take_id(struct exchange *x)
 {
     const char *conversation = exchange_header(x, "X-Conversation-Id");
@@ -259,7 +266,8 @@ static void check_head(struct exchange *x, const char *version)
     struct server_limits l = server_limits(x->s);
     const char *length = exchange_header(x, "Content-Length");
     const char *packed = exchange_header(x, "Content-Encoding");
-    bool other = false, coded = exchange_header(x, "Transfer-Encoding") != NULL;
+    struct near near = { 0 };
+    bool coded = exchange_header(x, "Transfer-Encoding") != NULL;
     char why[400];
     x->expects = number(length);
     x->stream_bytes = l.stream_bytes;
@@ -271,7 +279,8 @@ static void check_head(struct exchange *x, const char *version)
         exchange_fail(x, 400, "invalid", x->raw ? e.msg : "out of memory");
         return;
     }
-    x->route = server_route(x->s, x, &other);
+    x->route = server_route(x->s, x, &near);
+    x->near = near.route;
     bool json = x->route && x->route->body == BODY_JSON && (coded || x->expects);
     struct guard_request g = { exchange_header(x, "Host"), exchange_header(x, "Origin"), exchange_header(x, "Sec-Fetch-Site"),
                                exchange_header(x, "Content-Type"), json, x->at->net.local, x->at->tls };
@@ -279,8 +288,8 @@ static void check_head(struct exchange *x, const char *version)
     uint64_t limit = x->route && x->route->body == BODY_RAW ? l.upload_bytes : l.body_bytes;
     if (status) exchange_fail(x, status, status == 401 ? "auth" : status == 403 ? "forbidden" : "invalid", why);
     else if (!x->route && x->origin && !strcmp(x->method, "OPTIONS")) preflight(x);
-    else if (!x->route && other) exchange_fail(x, 405, "method", "this path does not take that method");
-    else if (!x->route) exchange_fail(x, 404, "not_found", "there is nothing at this path");
+    else if (!x->route && near.methods[0]) other_method(x, near.methods);
+    else if (!x->route) exchange_fail(x, 404, "unknown_url", "there is nothing at this path");
     else if (x->expects > limit) {
         fmt_into(why, sizeof why, "the body has %llu bytes; at most %llu are taken", (unsigned long long)x->expects,
                  (unsigned long long)limit);

@@ -47,6 +47,7 @@ struct exchange {
     const char *raw, *method;
     struct uri uri;
     const struct route *route;
+    const struct route *near;      /* without a route: whose errors it gets, or NULL */
     const char *conversation;      /* under which its stream is kept, or NULL */
     const char *called;            /* what its client calls the answer, or NULL */
     const char *path;              /* of the job's model, or NULL */
@@ -162,7 +163,9 @@ void http_watch(void *server);                         /* the watcher's thread *
 
 /* server.c */
 const struct route *server_table(size_t i, const char **name);     /* NULL past the end */
-const struct route *server_route(const struct server *s, const struct exchange *x, bool *other_method);
+/* NULL: there is none; near then says whose errors a client expects at this path, and what methods it takes. */
+struct near { const struct route *route; char methods[48]; };
+const struct route *server_route(const struct server *s, const struct exchange *x, struct near *near);
 /* 0, or the status to refuse with: who calls, with what key. */
 int  server_admit(struct exchange *x, const struct guard_request *g, const char *key, char *why, size_t n);
 struct server_limits server_limits(struct server *s);

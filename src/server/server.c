@@ -31,21 +31,54 @@ const struct route *server_table(size_t i, const char **name)
     return i < N_TABLE ? table[i] : NULL;
 }
 
-static const struct route *in_table(const struct route *r, const struct exchange *x, bool *other_method)
+static void add_method(struct near *near, const char *method)
+{
+    size_t n = strlen(near->methods);
+    if (strstr(near->methods, method)) return;
+    fmt_into(near->methods + n, sizeof near->methods - n, "%s%s%s", n ? ", " : "", method, strcmp(method, "GET") ? "" : ", HEAD");
+}
+
+static const struct route *in_table(const struct route *r, const struct exchange *x, struct near *near)
 {
     const char *method = strcmp(x->method, "HEAD") ? x->method : "GET";
     for (; r && r->path; r++) {
         if (!uri_match(&x->uri, r->path)) continue;
         if (!strcmp(r->method, method)) return r;
-        *other_method = true;
+        add_method(near, r->method);
     }
     return NULL;
 }
 
-const struct route *server_route(const struct server *s, const struct exchange *x, bool *other_method)
+/* How many characters of whole segments two paths have in common. */
+static size_t in_common(const char *a, const char *b)
 {
-    const struct route *found = in_table(s->o.routes, x, other_method);
-    for (size_t t = 0; !found && t < N_TABLE; t++) found = in_table(table[t], x, other_method);
+    size_t n = 0;
+    for (size_t i = 1; a[i - 1] && b[i - 1]; i++) {
+        bool ends = (!a[i] || a[i] == '/') && (!b[i] || b[i] == '/');
+        if (a[i - 1] != b[i - 1]) break;
+        if (ends) n = i;
+    }
+    return n;
+}
+
+/* Of the dialect that has most of the path; table 0 is nobody's. */
+static const struct route *nearest(const char *path)
+{
+    const struct route *best = NULL;
+    size_t most = 1;
+    for (size_t t = 1; t < N_TABLE; t++)
+        for (const struct route *r = table[t]; r->path; r++) {
+            size_t n = in_common(path, r->path);
+            if (n > most) best = r, most = n;
+        }
+    return best;
+}
+
+const struct route *server_route(const struct server *s, const struct exchange *x, struct near *near)
+{
+    const struct route *found = in_table(s->o.routes, x, near);
+    for (size_t t = 0; !found && t < N_TABLE; t++) found = in_table(table[t], x, near);
+    near->route = found ? NULL : nearest(x->uri.path);
     return found;
 }
 

@@ -89,7 +89,7 @@ test('llama-server: about itself', async () => {
     const props = (await json('GET', '/props')).body;
     assert.ok(props.default_generation_settings.n_ctx > 0);
     assert.match(props.chat_template, /messages/);
-    for (const [field, value] of Object.entries({ n_indent: 2, t_max_predict_ms: 5, grammar_lazy: true, echo: true }))
+    for (const [field, value] of Object.entries({ n_indent: -2, grammar_lazy: true, echo: true }))
         assert.match((await json('POST', '/completion', { prompt: 'a', n_predict: 1, [field]: value })).body.error.message, new RegExp(field));
     assert.equal((await json('POST', '/slots/0?action=save', { filename: 'a' })).status, 501);
     assert.ok((await json('GET', '/models')).body.data.some((m) => m.id === model));
@@ -97,8 +97,23 @@ test('llama-server: about itself', async () => {
     const vectors = (await json('POST', '/embedding', { content: ['a', 'b'] })).body;
     assert.equal(vectors.length, 2);
     const ranked = await json('POST', '/rerank', { model, query: 'fire', documents: ['a fish', 'a hearth'], top_n: 1 });
-    assert.equal(ranked.status, 400);                          // this model is none that can
+    assert.equal(ranked.status, 501);                          // this model is none that can
+    assert.equal(ranked.body.error.type, 'not_supported_error');
     assert.match(ranked.body.error.message, /cannot rank/);
+});
+
+test('llama-server: what editors ask for', async () => {
+    const ask = { prompt: 'Once upon a time', n_predict: 200, temperature: 0 };
+    const all = (await json('POST', '/completion', ask)).body;
+    assert.match(all.content, /\n/);
+    const more = { ...ask, n_indent: 4, t_max_prompt_ms: 500, t_max_predict_ms: 100000, response_fields: ['content', 'stop_type', 'timings/predicted_n'] };
+    const { body } = await json('POST', '/completion', more);
+    assert.deepEqual(Object.keys(body), more.response_fields);
+    assert.ok(all.content.startsWith(body.content) && body.content.length < all.content.length);
+    assert.equal(body.stop_type, 'limit');
+    const filled = await json('POST', '/infill', { ...more, input_prefix: 'a', input_suffix: 'b', input_extra: [] });
+    assert.equal(filled.status, 501);                          // this model cannot
+    assert.equal(filled.body.error.type, 'not_supported_error');
 });
 
 await run();
