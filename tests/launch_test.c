@@ -35,6 +35,13 @@ static void variables_are_commands_of_a_shell(void **unused)
     program_expect(&r, 0);
     assert_string_equal(r.out, "export OPENAI_BASE_URL='http://127.0.0.1:11434/v1'\nexport OPENAI_API_KEY='hearth'\n");
     program_free(&r);
+    r = PROGRAM(NULL, "launch", "codex");                      /* what it would ask for otherwise is refused */
+    program_contains(r.out, "web_search = \"disabled\"\n\n[model_providers.hearth]\n");
+    program_free(&r);
+    r = PROGRAM(NULL, "launch", "claude", "--model", "m");     /* another key would go before the token */
+    program_contains(r.out, "export ANTHROPIC_API_KEY=''\n");
+    program_contains(r.out, "export ANTHROPIC_DEFAULT_HAIKU_MODEL='m'\n");
+    program_free(&r);
     r = PROGRAM(NULL, "launch", "aider");                      /* nothing was fetched: the model inside the program */
     program_contains(r.out, "# then: aider --model openai/spark\n");
     program_free(&r);
