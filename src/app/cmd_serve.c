@@ -15,6 +15,7 @@
 #include "base/os.h"
 #include "base/proc.h"
 #include "base/sandbox.h"
+#include "format/gguf.h"
 #include "server/server.h"
 
 enum { MAX_FOLDERS = 256, MAX_CONFIG = 1 << 20 };
@@ -320,6 +321,17 @@ static int fill(struct server_options *o, const struct fields *f, const char *mo
     return 0;
 }
 
+/* A program without one serves the others. */
+static void look_inside(struct server_options *o)
+{
+    struct gguf *g;
+    struct err none;
+    if (!model_is_embedded("spark") || named_gguf_open(&g, "spark", &none) < 0) return;
+    store_gguf_facts(g, &o->embedded);
+    o->embedded_bytes = gguf_file_bytes(g);
+    gguf_close(g);
+}
+
 static int open_log(struct serving *v, const struct fields *f, struct err *err)
 {
     struct buf usual = { 0 };
@@ -365,6 +377,7 @@ static int begin(struct serving *v, const struct fields *f, const char *model, s
     struct err e = { 0 };
     struct server *server = NULL;
     struct server_options o = { .log = logfile_put, .log_arg = &v->log };
+    look_inside(&o);
     net_raise_files();
     int rc = open_log(v, f, &e);
     if (rc == 0) rc = find_folders(l, model, cache, &e);

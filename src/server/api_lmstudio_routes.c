@@ -35,7 +35,8 @@ struct listing { struct buf b; const struct json *status; bool v0; char only[SER
 
 static bool is_encoder(const struct api_model *m)
 {
-    return strstr(m->facts.arch, "bert") != NULL || !strcmp(m->facts.arch, "t5encoder");
+    return strstr(m->facts.arch, "bert") != NULL || strstr(m->facts.arch, "embedding") != NULL ||
+           !strcmp(m->facts.arch, "t5encoder");
 }
 
 static const struct json *state_of(const struct listing *l, const struct api_model *m)
@@ -51,6 +52,13 @@ static const char *publisher(const struct api_model *m)
     return m->found && m->found->parsed.space[0] ? m->found->parsed.space : m->owner;
 }
 
+/* What it was loaded with; a model that only embeds takes what it was trained with. */
+static int64_t context_of(const struct json *status, const struct api_model *m)
+{
+    int64_t n = json_int(json_get(status, "n_ctx"));
+    return n ? n : (int64_t)m->facts.context;
+}
+
 static void put_v0(struct listing *l, const struct api_model *m)
 {
     const struct json *s = state_of(l, m);
@@ -58,7 +66,7 @@ static void put_v0(struct listing *l, const struct api_model *m)
                    "'state':%s,'max_context_length':%d", l->n ? "," : "", m->name, is_encoder(m) ? "embeddings" : "llm",
             publisher(m), m->facts.arch, api_model_format(m), m->facts.quant, s ? "loaded" : "not-loaded",
             (int64_t)m->facts.context);
-    if (s && json_get(s, "n_ctx")) api_put(&l->b, ",'loaded_context_length':%j", json_get(s, "n_ctx"));
+    if (s) api_put(&l->b, ",'loaded_context_length':%d", context_of(s, m));
     buf_putc(&l->b, '}');
 }
 
@@ -73,7 +81,7 @@ static void put_v1(struct listing *l, const struct api_model *m)
         api_put(&l->b, "{'name':%s,'bits_per_weight':%f}", m->facts.quant, (double)m->size * 8 / (double)m->facts.n_params);
     else buf_puts(&l->b, "null");
     api_put(&l->b, ",'size_bytes':%u,'params_string':%s,'loaded_instances':[", m->size, size.len ? size.data : NULL);
-    if (s) api_put(&l->b, "{'id':%s,'config':{'context_length':%j}}", m->name, json_get(s, "n_ctx"));
+    if (s) api_put(&l->b, "{'id':%s,'config':{'context_length':%d}}", m->name, context_of(s, m));
     api_put(&l->b, "],'max_context_length':%d,'format':%s,'capabilities':{'vision':false}}",
             (int64_t)m->facts.context, api_model_format(m));
     buf_release(&size);
@@ -138,10 +146,14 @@ static void load_answer(struct exchange *x, void *own, const struct json *done)
 {
     const struct loading *l = own;
     struct buf b = { 0 };
-    (void)done;
-    api_put(&b, "{'type':'llm','instance_id':%s,'load_time_seconds':%f,'status':'loaded'", l->model,
+    const char *type = json_bool(json_get(done, "encoder")) ? "embedding" : "llm";
+    int64_t n_ctx = json_int(json_get(done, "n_ctx"));
+    api_put(&b, "{'type':%s,'instance_id':%s,'load_time_seconds':%f,'status':'loaded'", type, l->model,
             (double)(os_now_ns() - l->begun) / 1e9);
-    if (l->config) api_put(&b, ",'load_config':%j", l->config);
+    if (l->config) {
+        if (n_ctx) api_set_int(l->config, "context_length", n_ctx);
+        api_put(&b, ",'load_config':%j", l->config);
+    }
     buf_putc(&b, '}');
     api_answer(x, &b);
 }
@@ -149,9 +161,11 @@ static void load_answer(struct exchange *x, void *own, const struct json *done)
 static void load(struct exchange *x)
 {
     const struct json *body = exchange_body(x);
+    static const char *const echoed[] = { "context_length", "eval_batch_size" };
     const char *model = NULL;
     struct err e = { 0 };
     bool echo = false;
+    struct server_model m;
     struct loading *l = mem_new(1, sizeof *l);
     struct json *all = json_new_object(), *job = json_new_object();
     int rc = l && all && job ? api_str(body, "model", &model, &e) : api_nomem(&e);
@@ -163,11 +177,12 @@ static void load(struct exchange *x)
     if (rc == 0 && !(api_set_str(job, "op", "load") && api_set_str(job, "model", model) &&
                      api_set_copy(job, "load", json_get(all, "load")) &&
                      api_set_copy(job, "keep_alive", json_get(all, "keep_alive")))) rc = api_nomem(&e);
+    if (rc == 0) rc = server_resolve(exchange_server(x), model, &m, &e);
     if (rc == 0) {
         l->begun = os_now_ns();
-        fmt_into(l->model, sizeof l->model, "%s", model);
-        if (echo && json_get(body, "context_length") && (l->config = json_new_object()) != NULL)
-            api_set_copy(l->config, "context_length", json_get(body, "context_length"));
+        fmt_into(l->model, sizeof l->model, "%s", m.name);
+        if (echo && (l->config = json_new_object()) != NULL)
+            for (size_t i = 0; i < 2; i++) api_set_copy(l->config, echoed[i], json_get(body, echoed[i]));
         json_free(all);
         api_ask(x, &(struct api_question){ .job = job, .own = l, .release = loading_free }, load_answer);
         return;

@@ -39,7 +39,11 @@ static void from_server(struct server *s, const struct server_model *of, struct 
     struct found f = { .name = of->name, .owner = "file", .path = of->path, .file = "", .files = 1 };
     *m = (struct api_model){ .name = of->name, .owner = "hearth", .path = of->path, .embedded = of->embedded };
     name_by_path(m);
-    if (of->embedded) return;
+    if (of->embedded) {
+        m->facts = server_options(s)->embedded;
+        m->size = server_options(s)->embedded_bytes;
+        return;
+    }
     if (fs_info(of->path, &info)) {
         m->size = f.size = info.regular ? info.size : 0;
         m->mtime = f.mtime = info.mtime;

@@ -7,7 +7,8 @@
 static int start(void **unused)
 {
     (void)unused;
-    struct server_options o = { 0 };
+    struct server_options o = { .embedded = { .arch = "small", .quant = "Q8_0", .n_params = 2500000, .context = 77 },
+                                .embedded_bytes = 2600000 };
     setenv("HEARTH_MODELS", "/nonexistent/hearth", 1);
     served_open(&o);
     return 0;
@@ -125,6 +126,8 @@ static void ollama(void **unused)
         { "GET", "/", NULL, "200", "Ollama is running", NULL },
         { "GET", "/api/version", NULL, "200", "{\"version\":\"0.", NULL },
         { "GET", "/api/tags", NULL, "200", "{\"models\":[{\"name\":\"spark:latest\"", "\"details\":{" },
+        { "GET", "/api/tags", NULL, "200", "\"size\":2600000,", "\"family\":\"small\",\"families\":[\"small\"],"
+          "\"parameter_size\":\"2.50M\",\"quantization_level\":\"Q8_0\"" },
         { "GET", "/api/ps", NULL, "200", "{\"models\":[]}", NULL },
         { "POST", "/api/chat", "{\"model\":\"spark\"," CHAT "}", "application/x-ndjson", "\"done\":true",
           "\"content\":\"t1 \"" },
@@ -263,6 +266,7 @@ static void lmstudio(void **unused)
         { "GET", "/api/v1/nothing", NULL, " 404 ", "{\"error\":{\"type\":\"invalid_request\"", NULL },
         { "GET", "/api/v1/chat", NULL, " 405 ", "{\"error\":{\"type\":\"invalid_request\"", "Allow: POST" },
         { "GET", "/api/v0/models", NULL, "200", "\"state\":\"not-loaded\"", NULL },
+        { "GET", "/api/v1/models", NULL, "200", "\"architecture\":\"small\"", "\"max_context_length\":77" },
         { "GET", "/api/v0/models/spark", NULL, "200", "{\"id\":\"spark\"", NULL },
         { "POST", "/api/v0/chat/completions", "{" CHAT "}", "200", "\"runtime\":{", "\"stop_reason\":\"eosFound\"" },
     };

@@ -55,7 +55,7 @@
  * op "template": as generate with messages -> "prompt": string, "ids"
  * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), "bos" and "eos" as texts, and
  * "defaults" of the options, without loading weights for long
- * op "load": (with "pin") and "unload" -> {}
+ * op "load": (with "pin") -> "n_ctx", "encoder"   op "unload" -> {}
  * op "slot": "slot", "action": "save" | "restore" | "erase", "file": a name without a folder -> "n": tokens, "bytes"
  * op "stop_thinking": "job": number of the job    op "adapters": "use": [{"path","scale"}] -> {}
  * op "status": -> "models": [{"model","state","bytes","kv_bytes","expires_s","running","steps","step_texts","stats":{...},

@@ -40,6 +40,8 @@ struct server_options {            /* zero-initialise; borrowed until server_ope
     void (*log)(void *arg, const char *line, size_t n);
     void *log_arg;
     bool log_json, trace, trace_text;
+    struct facts embedded;         /* of the embedded model, where it is known; and its size */
+    uint64_t embedded_bytes;
     bool insecure_no_key;          /* other machines may call without a key */
     bool any_content_type;         /* JSON whatever the Content-Type says */
     const struct route *routes;    /* a further table, which counts first (tests); NULL: none */

@@ -43,7 +43,10 @@ static int load_run(struct task *t, struct err *err)
     int rc = task_read(t, &(struct read_table){ load_row, 1 }, &f, err);
     if (rc == 0 && f.pin && json_type(f.pin) != JSON_BOOL) rc = err_set(err, ERR_ARG, "pin must be true or false");
     if (rc == 0) rc = models_take(t->w->models, t, !f.pin ? 0 : json_bool(f.pin) ? 1 : -1, err);
-    return rc < 0 ? rc : nothing_to_say(t, err);
+    if (rc < 0) return rc;
+    struct json *o = json_new_object();
+    bool ok = o && put_int(o, "n_ctx", t->loaded->n_ctx) && json_put(o, "encoder", json_new_bool(t->loaded->info.encoder));
+    return answer(t, o, ok, err);
 }
 
 static int unload_run(struct task *t, struct err *err)

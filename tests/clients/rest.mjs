@@ -25,10 +25,12 @@ test('LM Studio: chat, and going on from it', async () => {
 });
 
 test('LM Studio: models, load, unload', async () => {
-    assert.ok((await json('GET', '/api/v1/models')).body.models.some((m) => m.key === model));
+    const about = (await json('GET', '/api/v1/models')).body.models.find((m) => m.key === model);
+    assert.ok(about.architecture && about.size_bytes > 1e6 && about.max_context_length >= 512 && about.quantization.bits_per_weight > 1);
     assert.equal((await json('GET', `/api/v0/models/${model}`)).body.id, model);
     const loaded = await json('POST', '/api/v1/models/load', { model, context_length: 512, echo_load_config: true });
     assert.equal(loaded.body.status, 'loaded');
+    assert.equal(loaded.body.type, 'llm');
     assert.equal(loaded.body.load_config.context_length, 512);
     const unloaded = await json('POST', '/api/v1/models/unload', { instance_id: model });
     assert.equal(unloaded.body.instance_id, model);
