@@ -123,6 +123,7 @@ static void vectors(void **unused)
     assert_int_equal(json_len(json_at(json_get(a, "vectors"), 0)), 3);
     json_free(a);
     refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[]}", "invalid", "input");
+    refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"x\"],\"dims\":9999}", "invalid", "dimensions");
     refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"\",7]}", "invalid", "input");
     refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"x\"],\"pooling\":\"best\"}", "invalid", "pooling");
     refused("{\"op\":\"embed\",\"model\":\"embedded\",\"input\":[\"x\"],\"pooling\":\"rank\"}", "unsupported", "pooling");

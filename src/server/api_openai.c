@@ -155,15 +155,25 @@ int api_openai_tool_choice(const struct json *v, struct json *job, struct err *e
     return api_tool_choice(job, NULL, name, err);
 }
 
+static int check_message(const struct json *m, size_t i, struct err *err)
+{
+    const char *role = json_str(json_get(m, "role"), NULL);
+    enum json_type content = json_type(json_get(m, "content"));
+    if (!role) return err_set(err, ERR_ARG, "messages: number %zu has no role", i);
+    if (content == JSON_STRING || content == JSON_ARRAY) return 0;
+    if (content != JSON_NULL) return err_set(err, ERR_ARG, "messages: the content of number %zu is neither text nor parts", i);
+    return strcmp(role, "assistant") ? err_set(err, ERR_ARG, "messages: number %zu has no content", i) : 0;
+}
+
 int api_openai_messages(const struct json *body, struct json *job, struct err *err)
 {
     const struct json *messages, *tools, *documents;
     bool parallel = true;
     int rc = api_required(body, "messages", JSON_ARRAY, &messages, err);
     if (rc == 0 && !json_len(messages)) rc = err_set(err, ERR_ARG, "messages is empty");
-    for (size_t i = 0; rc == 0 && i < json_len(messages); i++)
-        if (!json_str(json_get(json_at(messages, i), "role"), NULL))
-            rc = err_set(err, ERR_ARG, "messages: number %zu has no role", i + 1);
+    if (rc == 0 && api_says(body, "chat_template"))
+        rc = err_set(err, ERR_UNSUPPORTED, "chat_template: a request brings no template; the model's own is used");
+    for (size_t i = 0; rc == 0 && i < json_len(messages); i++) rc = check_message(json_at(messages, i), i + 1, err);
     if (rc == 0 && !api_set_copy(job, "messages", messages)) rc = api_nomem(err);
     if (rc == 0) rc = api_value(body, "tools", JSON_ARRAY, &tools, err);
     if (rc == 0) rc = api_tools(tools, job, err);
@@ -181,9 +191,11 @@ static int refuse_chat(const struct json *body, struct err *err)
         { "functions", "this old form of tools is not taken; use tools" },
         { "function_call", "this old form of tool_choice is not taken; use tool_choice" },
         { "audio", "only text comes out" },
-        { "web_search_options", "nothing is fetched from the network here" },
+        { "preset", "settings are named by themselves here" },
     };
     int rc = api_refuse(body, row, sizeof row / sizeof *row, err);
+    if (rc == 0 && json_type(json_get(body, "web_search_options")) != JSON_NULL)         /* {} asks for it, too */
+        rc = err_set(err, ERR_UNSUPPORTED, "web_search_options: nothing is fetched from the network here");
     const struct json *modalities = json_get(body, "modalities"), *format = json_get(body, "reasoning_format");
     for (size_t i = 0; rc == 0 && i < json_len(modalities); i++)
         if (!api_is(json_at(modalities, i), "text")) rc = err_set(err, ERR_UNSUPPORTED, "modalities: only text comes out");
@@ -195,7 +207,18 @@ static int refuse_chat(const struct json *body, struct err *err)
     return rc;
 }
 
-struct chat { bool usage, progress; };
+struct chat {
+    bool usage, progress;
+    struct json *last;                 /* the end of answer last_i, which is told with what follows, or NULL */
+    size_t last_i;
+};
+
+static void release(void *p)
+{
+    struct chat *own = p;
+    json_free(own->last);
+    mem_free(own);
+}
 
 static int logprobs_of(struct api_call *c, const struct json *body, struct json *job, struct err *err)
 {
@@ -214,7 +237,7 @@ static int chat_job(struct api_call *c, const struct json *body, struct json *jo
     struct chat *own = c->own = mem_new(1, sizeof *own);
     const struct json *options, *reasoning = json_get(body, "reasoning");
     int64_t n = 1;
-    c->release = mem_free;
+    c->release = release;
     int rc = own ? refuse_chat(body, err) : api_nomem(err);
     if (rc == 0) rc = api_openai_messages(body, job, err);
     if (rc == 0) rc = api_options(body, job, err);
@@ -284,10 +307,10 @@ static void chunk_begin(struct api_call *c, size_t i)
     api_put(&c->out, ",'choices':[{'index':%i,'delta':{", (int)i);
 }
 
-static void chunk_end(struct api_call *c, const struct api_event *e, const char *finish)
+static void chunk_end(struct api_call *c, const struct json *event, const char *finish)
 {
     const struct chat *own = c->own;
-    const struct json *list = json_get(e->json, "logprobs");
+    const struct json *list = json_get(event, "logprobs");
     buf_puts(&c->out, "},\"logprobs\":");
     if (c->flag && json_len(list)) {
         buf_puts(&c->out, "{\"content\":");
@@ -295,8 +318,24 @@ static void chunk_end(struct api_call *c, const struct api_event *e, const char 
         buf_puts(&c->out, ",\"refusal\":null}");
     } else
         buf_puts(&c->out, "null");
-    api_put(&c->out, ",'finish_reason':%s}]%r}", finish, own->usage ? ",\"usage\":null" : "");
+    api_put(&c->out, ",'finish_reason':%s}]%r", finish, own->usage ? ",\"usage\":null" : "");
+    if (c->done && !own->usage) {
+        buf_puts(&c->out, ",\"timings\":");
+        api_put_timings(c, &c->out);
+    }
+    buf_putc(&c->out, '}');
     api_sse_end(c);
+}
+
+/* The end of an answer goes out with the next, or with the times of all. */
+static void tell_last(struct api_call *c)
+{
+    struct chat *own = c->own;
+    if (!own->last) return;
+    chunk_begin(c, own->last_i);
+    chunk_end(c, own->last, api_openai_finish(&c->choice[own->last_i]));
+    json_free(own->last);
+    own->last = NULL;
 }
 
 static size_t call_index(const struct api_choice *a, const struct api_item *item)
@@ -312,7 +351,7 @@ static void chat_first(struct api_call *c, const struct api_event *e)
     for (int64_t i = 0; i < (n > 1 ? n : 1); i++) {
         chunk_begin(c, (size_t)i);
         buf_puts(&c->out, "\"role\":\"assistant\",\"content\":null");
-        chunk_end(c, e, NULL);
+        chunk_end(c, e->json, NULL);
     }
 }
 
@@ -320,6 +359,7 @@ static void chat_last(struct api_call *c)
 {
     const struct chat *own = c->own;
     struct buf *b = &c->out;
+    tell_last(c);
     if (own->usage) {
         api_sse_begin(c, NULL);
         put_head(c, "chat.completion.chunk", b);
@@ -345,7 +385,7 @@ static void chat_progress(struct api_call *c, const struct api_event *e)
 
 static void chat_event(struct api_call *c, const struct api_event *e)
 {
-    const struct chat *own = c->own;
+    struct chat *own = c->own;
     struct buf *b = &c->out;
     switch (e->kind) {
     case API_PREFILL:
@@ -356,30 +396,31 @@ static void chat_event(struct api_call *c, const struct api_event *e)
         if (!e->n && !json_len(json_get(e->json, "logprobs"))) break;
         chunk_begin(c, e->i);
         api_put(b, "'content':%S", e->text, e->n);
-        chunk_end(c, e, NULL);
+        chunk_end(c, e->json, NULL);
         break;
     case API_REASONING:
         if (!e->n) break;
         chunk_begin(c, e->i);
         api_put(b, "'reasoning_content':%S,'reasoning':%S", e->text, e->n, e->text, e->n);
-        chunk_end(c, e, NULL);
+        chunk_end(c, e->json, NULL);
         break;
     case API_CALL:
         if (!e->item) break;
         chunk_begin(c, e->i);
         api_put(b, "'tool_calls':[{'index':%i,'id':%s,'type':'function','function':{'name':%s,'arguments':''}}]",
                 (int)call_index(e->choice, e->item), e->item->id, e->item->name);
-        chunk_end(c, e, NULL);
+        chunk_end(c, e->json, NULL);
         break;
     case API_ARGUMENTS:
         if (!e->item) break;
         chunk_begin(c, e->i);
         api_put(b, "'tool_calls':[{'index':%i,'function':{'arguments':%S}}]", (int)call_index(e->choice, e->item), e->text, e->n);
-        chunk_end(c, e, NULL);
+        chunk_end(c, e->json, NULL);
         break;
     case API_END:
-        chunk_begin(c, e->i);
-        chunk_end(c, e, api_openai_finish(e->choice));
+        tell_last(c);
+        own->last = json_share(e->json);
+        own->last_i = e->i;
         break;
     case API_DONE: chat_last(c); break;
     default: break;

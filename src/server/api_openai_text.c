@@ -10,7 +10,11 @@
 #include "server/api_put.h"
 
 enum { MAX_PROMPTS = 256 };
-struct text { bool usage, echo, logprobs; size_t offset; struct json *rest; };
+struct text {
+    bool usage, echo, logprobs;
+    size_t offset[MAX_PROMPTS];        /* of each answer of a stream: characters that were told */
+    struct json *rest;
+};
 
 static void release(void *p)
 {
@@ -68,7 +72,6 @@ static int text_next(struct api_call *c, struct json **job, struct err *err)
     const struct json *prompt = prompt_at(c->body, c->n_jobs);
     const char *key;
     struct json *value;
-    own->offset = 0;
     if (!own->rest) {
         own->rest = json_new_object();
         for (void *it = NULL; own->rest && json_next(*job, &it, &key, &value);)
@@ -125,12 +128,11 @@ static void put_logprobs(const struct json *list, size_t *offset, struct buf *b)
     buf_puts(b, "{\"tokens\":[");
     for (size_t i = 0; i < json_len(list); i++) {
         const struct json *t = json_at(list, i), *top = json_get(t, "top");
-        size_t n = 0;
-        json_str(json_get(t, "text"), &n);
+        const char *text = json_str(json_get(t, "text"), NULL);
         api_put(b, "%r%j", sep, json_get(t, "text"));
         api_put(&values, "%r%f", sep, fmax(json_num(json_get(t, "logprob")), -9999.0));
         api_put(&at, "%r%u", sep, (uint64_t)*offset);
-        *offset += n;
+        for (; text && *text; text++) *offset += (*text & 0xc0) != 0x80;       /* characters */
         api_put(&tops, "%r{", sep);
         for (size_t k = 0; k < json_len(top); k++)
             api_put(&tops, "%r%j:%f", k ? "," : "", json_get(json_at(top, k), "text"),
@@ -176,7 +178,7 @@ static void chunk(struct api_call *c, size_t i, const char *text, size_t n, cons
     api_sse_begin(c, NULL);
     put_head(c, &c->out);
     api_put(&c->out, ",'choices':[{'text':%S,'index':%i,'logprobs':", text, n, (int)i);
-    if (own->logprobs && json_len(logprobs)) put_logprobs(logprobs, &own->offset, &c->out);
+    if (own->logprobs && json_len(logprobs)) put_logprobs(logprobs, &own->offset[i % MAX_PROMPTS], &c->out);
     else buf_puts(&c->out, "null");
     api_put(&c->out, ",'finish_reason':%s}]%r}", end, own->usage ? ",\"usage\":null" : "");
     api_sse_end(c);

@@ -163,10 +163,10 @@ static void golden(const char *name, size_t at_least)
     assert_true(run_file(path, false) >= at_least);
 }
 
-static void openai(void **unused) { (void)unused; golden("openai", 25); }
+static void openai(void **unused) { (void)unused; golden("openai", 31); }
 
 static void ollama(void **unused) { (void)unused; golden("ollama", 19); }
-static void anthropic(void **unused) { (void)unused; golden("anthropic", 11); }
+static void anthropic(void **unused) { (void)unused; golden("anthropic", 12); }
 static void llama(void **unused) { (void)unused; golden("llama", 22); }
 static void lmstudio(void **unused) { (void)unused; golden("lmstudio", 9); }
 static void responses(void **unused) { (void)unused; golden("responses", 10); }

@@ -182,6 +182,9 @@ static int embed(struct task *t, const struct embed_job *f, struct inputs *v, st
     if (!f->pooling && t->loaded->info.pooling == HEARTH_POOL_NONE) o.pooling = HEARTH_POOL_NONE;
     o.normalise = f->normalise;
     o.truncate = f->truncate;
+    if (f->dims > hearth_embed_width(t->loaded->model, &o))
+        return err_set(err, ERR_ARG, "dimensions is %u, but the vectors of this model have %u", f->dims,
+                       hearth_embed_width(t->loaded->model, &o));
     o.n_dims = f->dims;
     v->width = hearth_embed_width(t->loaded->model, &o);
     if (!v->width) return err_set(err, ERR_UNSUPPORTED, "%s has no vectors of this pooling", t->loaded->info.path);

@@ -33,7 +33,7 @@ test('chat, the same for the same seed', async () => {
 test('a stream says what the whole says', async () => {
     const ask = { model, messages, seed: 7, temperature: 0.9, max_tokens: 12 };
     const whole = await client.chat.completions.create(ask);
-    let text = '', last, usage;
+    let text = '', last, usage, times;
     for await (const chunk of await client.chat.completions.create({ ...ask, stream: true, stream_options: { include_usage: true } })) {
         if (chunk.choices.length) text += chunk.choices[0].delta.content ?? '';
         if (chunk.choices.length && chunk.choices[0].finish_reason) last = chunk.choices[0].finish_reason;
@@ -42,6 +42,8 @@ test('a stream says what the whole says', async () => {
     assert.equal(text, whole.choices[0].message.content);
     assert.equal(last, whole.choices[0].finish_reason);
     assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
+    for await (const chunk of await client.chat.completions.create({ ...ask, stream: true })) times = chunk.timings ?? times;
+    assert.equal(times.predicted_n, whole.usage.completion_tokens);
 });
 
 test('the stream helper', async () => {
@@ -150,6 +152,7 @@ test('embeddings', async () => {
     const packed = await client.embeddings.create({ model, input: ['a fire', 'the hearth'] });
     const plain = await client.embeddings.create({ model, input: 'a fire', encoding_format: 'float' });
     assert.equal(packed.data.length, 2);
+    assert.match((await refused(client.embeddings.create({ model, input: 'a', dimensions: 99999 }))).message, /dimensions is 99999/);
     assert.equal(packed.data[0].embedding.length, plain.data[0].embedding.length);
     plain.data[0].embedding.forEach((v, i) => assert.ok(Math.abs(v - packed.data[0].embedding[i]) < 1e-6));
     assert.ok(Math.abs(plain.data[0].embedding.reduce((sum, v) => sum + v * v, 0) - 1) < 1e-4);
