@@ -41,9 +41,11 @@ soak: $(BUILD)/src/engine/determinism_test $(BUILD)/src/engine/sched_test $(BUIL
 	$(EMULATOR) $(BUILD)/src/engine/sched_test $(SOAK_SECONDS)
 ## make soak         an hour of random requests and a thousand runs for one hash (SOAK_SECONDS, SOAK_RUNS, SOAK_ROUNDS)
 SERVER_SECONDS ?= 600
-soak-server: $(BUILD)/bench/serve_bench $(PROGRAM)
+SERVER_SWAPS ?= 1000
+soak-server: $(BUILD)/bench/serve_bench $(BUILD)/tests/link_storm_test $(PROGRAM)
 	@PROGRAM=./$(PROGRAM) $(BUILD)/bench/serve_bench soak $(SERVER_SECONDS)
-## make soak-server  the server under mixed load for SERVER_SECONDS (600): same texts, no growth
+	@PROGRAM=./$(PROGRAM) $(BUILD)/tests/link_storm_test 10 $(SERVER_SWAPS)
+## make soak-server  the server under mixed load for SERVER_SECONDS (600), and SERVER_SWAPS (1000) changes of models: same texts, no growth
 
 SOAK_DEPLOY ?= 300
 .PHONY: soak-deploy

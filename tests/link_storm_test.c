@@ -1,5 +1,6 @@
 /* link_storm_test.c - many jobs at once, cancelled at random, while the process is killed now and then: what is told is what
- * would be told alone, and nothing is left behind.  Seconds to storm as an argument (2). */
+ * would be told alone, and nothing is left behind; and models that take each other's place.  Arguments: seconds to storm (2), how
+ * often models are to change (12). */
 #include "tests/link_fixture.h"
 
 #include <dirent.h>
@@ -10,6 +11,7 @@
 enum { STREAMS = 64, KINDS = 12 };
 
 static uint64_t storm_s = 2;
+static uint32_t swaps = 12;
 static struct link *l;
 static char model[500];
 
@@ -189,13 +191,124 @@ static void too_little_memory(void **unused)
     link_close(small);
 }
 
+/* ---- models that take turns ---- */
+
+enum { CLIENTS = 20 };
+struct loads { _Atomic uint32_t n, now, most; };       /* models that became ready; those that are; most at once */
+
+static void count_loads(void *arg, const struct json *event)
+{
+    struct loads *c = arg;
+    const char *state = json_str(json_get(event, "state"), NULL);
+    if (state && !strcmp(state, "gone")) atomic_fetch_sub(&c->now, 1);
+    if (!state || strcmp(state, "ready") != 0) return;
+    atomic_fetch_add(&c->n, 1);
+    if (atomic_fetch_add(&c->now, 1) + 1 > atomic_load(&c->most)) atomic_store(&c->most, atomic_load(&c->now));
+}
+
+static void turn_of(const char *path, char *job, size_t n)
+{
+    snprintf(job, n, "{\"op\":\"generate\",\"model\":\"%s\",\"prompt\":\"turns\",\"no_cache\":true,"
+             "\"options\":{\"seed\":3,\"temperature\":1,\"ignore_eos\":true,\"max_tokens\":4}}", path);
+}
+
+static uint64_t memory_used(struct link *at)
+{
+    struct kept k = { .n_text = 0 };
+    run_job(at, &k, "{\"op\":\"status\"}");
+    uint64_t used = (uint64_t)json_int(json_get(json_get(k.done, "memory"), "used"));
+    kept_release(&k);
+    return used;
+}
+
+static long rss_kb(int64_t pid)
+{
+    char path[64];
+    long pages = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%*d %ld", &pages) != 1) pages = 0;
+    if (f) fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* Two models, memory for one, and clients that ask for both in turns: everybody gets the right text within half a minute, never
+ * are both there, and memory is what it was. */
+static void models_take_turns(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    static struct kept want[2], k[CLIENTS];
+    uint64_t begun[CLIENTS], worst = 0, used, start;
+    uint32_t turn[CLIENTS], answers = 0;
+    char path[2][600], job[1024], dir[500];
+    struct loads loads = { 0 };
+    struct link_state s;
+    struct err e;
+    snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(model, '/') - model), model);
+    const char *folders[] = { dir };
+    struct link_options o = { .threads = 1, .folders = folders, .n_folders = 1, .keep_alive_s = -1 };
+    struct link *at = open_link(o);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path[i], sizeof path[i], "%s/turn%d.gguf", dir, i);
+        assert_int_equal(tiny_model(path[i], (struct tiny){ .arch = "llama", .type = DT_F32, .L = 2, .D = 256, .F = 1024,
+                                                            .seed = 8 + (uint64_t)i }), 0);
+        turn_of(path[i], job, sizeof job);
+        run_job(at, &want[i], job);
+        assert_string_equal(want[i].message, "");
+    }
+    used = memory_used(at);
+    link_close(at);
+    o.memory_limit = used / 4 * 3;
+    at = open_link(o);
+    link_watch(at, count_loads, &loads);
+    for (uint32_t i = 0; i < CLIENTS; i++) turn[i] = i, atomic_store(&k[i].over, 2);
+    long most[4] = { 0 };                              /* in each quarter: it comes and goes with the models */
+    start = os_now_ns();
+    for (bool going = true; going; fs_sleep_ms(1)) {
+        going = false;
+        for (uint32_t i = 0; i < CLIENTS; i++) {
+            unsigned over = atomic_load(&k[i].over);
+            if (over == 1) {
+                assert_string_equal(k[i].message, "");
+                assert_string_equal(text_of(&k[i], 0), text_of(&want[turn[i] % 2], 0));
+                if (k[i].ended_ns - begun[i] > worst) worst = k[i].ended_ns - begun[i];
+                kept_release(&k[i]);
+                turn[i]++;
+                answers++;
+            }
+            if (over && atomic_load(&loads.n) < swaps) {
+                k[i] = (struct kept){ .n_text = 0 };
+                begun[i] = os_now_ns();
+                turn_of(path[turn[i] % 2], job, sizeof job);
+                if (submit_job(at, &k[i], job, &e) < 0) fail_msg("%s", e.msg);
+            } else if (over) atomic_store(&k[i].over, 2);
+            going = going || atomic_load(&k[i].over) != 2;
+        }
+        link_state(at, &s);
+        const uint32_t quarter = atomic_load(&loads.n) * 4 / swaps;
+        const long now = rss_kb(s.pid);
+        if (quarter < 4 && now > most[quarter]) most[quarter] = now;
+    }
+    print_message("# %u swaps, %u answers in %.1f s; the longest took %.2f s; memory %ld KB, then %ld KB\n",
+                  atomic_load(&loads.n), answers, (double)(os_now_ns() - start) * 1e-9, (double)worst * 1e-9, most[1], most[3]);
+    assert_true(worst < UINT64_C(30000000000));
+    assert_int_equal(atomic_load(&loads.most), 1);
+    if (swaps >= 1000) assert_true(most[3] < most[1] + most[1] / 100);
+    link_watch(at, NULL, NULL);
+    link_close(at);
+    for (int i = 0; i < 2; i++) kept_release(&want[i]);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) storm_s = strtoull(argv[1], NULL, 10);
+    if (argc > 2) swaps = (uint32_t)strtoul(argv[2], NULL, 10);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_storm),
         cmocka_unit_test(cancelling_is_quick),
         cmocka_unit_test(too_little_memory),
+        cmocka_unit_test(models_take_turns),
     };
     return cmocka_run_group_tests(tests, open_one, close_one);
 }
