@@ -371,8 +371,7 @@ EMU __m512 emu_abs_ps(__m512 v) { emu a = { .v = v }; LANES(16, a.u[k] &= 0x7fff
 EMU __m512 emu_roundscale_ps(__m512 v, int c)
 {
     emu a = { .v = v };
-    (void)c;                                 /* only nearest, no scaling, is used */
-    LANES(16, a.f[k] = nearbyintf(a.f[k]))
+    LANES(16, a.f[k] = (c & 3) == _MM_FROUND_TO_POS_INF ? ceilf(a.f[k]) : nearbyintf(a.f[k]))   /* never scaled */
     return a.v;
 }
 

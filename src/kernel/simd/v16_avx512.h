@@ -97,27 +97,27 @@ static inline float v16_top(v16 x)
 }
 static inline float v16_first(v16 x) { return _mm512_cvtss_f32(x); }
 
-static inline __m512 v16_unpack_(__m512 a, __m512 b, int high)
-{
-    __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
-    return _mm512_castpd_ps(high ? _mm512_unpackhi_pd(x, y) : _mm512_unpacklo_pd(x, y));
-}
 static inline void v16_transpose(v16 *x)
 {
-    __m512 a[16], b[16];
+    __m512i a[16], b[16];
     for (int i = 0; i < 16; i += 2) {
-        a[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
-        a[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+        __m512i even = _mm512_castps_si512(x[i]), odd = _mm512_castps_si512(x[i + 1]);
+        a[i] = _mm512_unpacklo_epi32(even, odd);
+        a[i + 1] = _mm512_unpackhi_epi32(even, odd);
     }
-    for (int i = 0; i < 16; i++) b[i] = v16_unpack_(a[i / 4 * 4 + i % 4 / 2], a[i / 4 * 4 + i % 4 / 2 + 2], i % 2);
     /* quarter l of b[4 g + c]: rows 4 g .. 4 g + 3 of column 4 l + c */
+    for (int i = 0; i < 16; i += 2) {
+        const int at = i / 4 * 4 + i % 4 / 2;
+        b[i] = _mm512_unpacklo_epi64(a[at], a[at + 2]);
+        b[i + 1] = _mm512_unpackhi_epi64(a[at], a[at + 2]);
+    }
     for (int c = 0; c < 4; c++) {
-        __m512 p = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88), q = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88);
-        __m512 r = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd), s = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
-        x[c] = _mm512_shuffle_f32x4(p, q, 0x88);
-        x[4 + c] = _mm512_shuffle_f32x4(r, s, 0x88);
-        x[8 + c] = _mm512_shuffle_f32x4(p, q, 0xdd);
-        x[12 + c] = _mm512_shuffle_f32x4(r, s, 0xdd);
+        __m512i p = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88), q = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x88);
+        __m512i r = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xdd), s = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xdd);
+        x[c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(p, q, 0x88));
+        x[4 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(r, s, 0x88));
+        x[8 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(p, q, 0xdd));
+        x[12 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(r, s, 0xdd));
     }
 }
 static inline v16 v16_swap(v16 x) { return _mm512_permute_ps(x, 0xb1); }
