@@ -55,15 +55,20 @@ void pool_barrier(struct pool *p)
     }
 }
 
-/* Parts small enough that the last ones end together, and large enough to be read as one stream. */
+/* Large parts first, to be read as one stream; smaller ones towards the end, so that the last ones end together. */
 bool pool_take(struct pool *p, size_t n, size_t *lo, size_t *hi)
 {
-    enum { PARTS = 8 };
-    size_t part = p->n == 1 ? n : n / (PARTS * p->n);
-    if (!part) part = 1;
-    *lo = atomic_fetch_add_explicit(&p->next, part, memory_order_relaxed);
-    if (*lo >= n) return false;
-    *hi = n - *lo < part ? n : *lo + part;
+    enum { LEAST = 16 };
+    size_t at = atomic_load_explicit(&p->next, memory_order_relaxed), part;
+    do {
+        if (at >= n) return false;
+        part = p->n == 1 ? n - at : (n - at) / (2 * p->n);
+        if (part < n / (LEAST * p->n)) part = n / (LEAST * p->n);
+        if (!part) part = 1;
+        if (part > n - at) part = n - at;
+    } while (!atomic_compare_exchange_weak_explicit(&p->next, &at, at + part, memory_order_relaxed, memory_order_relaxed));
+    *lo = at;
+    *hi = at + part;
     return true;
 }
 
