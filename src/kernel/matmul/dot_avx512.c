@@ -1,15 +1,25 @@
 /* Few tokens, straight from the file's blocks (AVX-512 VNNI).  64 columns are one register; each of its 128-bit lanes is a group
  * of 16 columns, whose products come out as four sums of four columns.  Where those fit 16 bits (codes of at most 63), two
  * registers of them become one and meet the integer scales in one instruction. */
+#define DOT_ACT few_act
 #include "kernel/matmul/dot_x86.h"
 #include "kernel/matmul/read_avx512.h"
+
+/* Activations as they are read here, close together: those of a long row then stay in the first cache beside the weights that
+ * stream through it.  In front of a row of them lie its float scales, the last first. */
+struct few_act {
+    int8_t q[ACT_COLS];
+    int16_t s[ACT_GROUPS];
+    union { int16_t z16[ACT_GROUPS]; int32_t pair[BLOCKS]; } z;
+};
+#define ACT_D(a, s) ((const float *)(const void *)(a))[-1 - (ptrdiff_t)(s)]
 
 INLINE __m256i halves(__m512i v)
 {
     return _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
 }
 
-INLINE __m512i times(const __m512i code, const struct act_block *a, int z)
+INLINE __m512i times(const __m512i code, const dot_act *a, int z)
 {
     return _mm512_dpbusd_epi32(_mm512_setzero_si512(), code, load512(a->q + 64 * z));
 }
@@ -23,7 +33,7 @@ INLINE __m512i lanes_in_order(void)
 
 /* Sums of two registers' products times f, the 16 coefficients of the groups (16 bits): each lane has a group of the first and
  * one of the second register, twice each; which ones of the first 8 groups, `first` says. */
-INLINE __m512i weigh(const __m512i *code, const struct act_block *a, int z, __m512i f, __m512i first, __m512i sum)
+INLINE __m512i weigh(const __m512i *code, const dot_act *a, int z, __m512i f, __m512i first, __m512i sum)
 {
     __m512i at = _mm512_add_epi16(first, _mm512_set1_epi16((short)(4 * z)));
     __m512i p = _mm512_packs_epi32(times(code[z], a, z), times(code[z + 1], a, z + 1));
@@ -31,7 +41,7 @@ INLINE __m512i weigh(const __m512i *code, const struct act_block *a, int z, __m5
 }
 
 /* The 16 group sums of 4 x 64 columns, in split order. */
-INLINE __m512i group_dots(const __m512i *code, const struct act_block *a)
+INLINE __m512i group_dots(const __m512i *code, const dot_act *a)
 {
     const __m512i split = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
     __m512i p[QUARTERS];
@@ -51,10 +61,10 @@ INLINE __m512i split_order(__m256i v)
     return _mm512_cvtepi16_epi32(v);
 }
 
-INLINE __m256i act_scales(const struct act_block *a) { return load256(a->s16); }
+INLINE __m256i act_scales(const dot_act *a) { return load256(a->s); }
 
 /* Codes are offset too large, with sub-scales sc; narrow: and at most 63. */
-INLINE __m256i super_sum(const __m512i *code, __m256i sc, const struct act_block *a, int offset, bool narrow)
+INLINE __m256i super_sum(const __m512i *code, __m256i sc, const dot_act *a, int offset, bool narrow)
 {
     __m256i f = _mm256_mullo_epi16(sc, act_scales(a)), sum;
     if (narrow) {
@@ -69,7 +79,7 @@ INLINE __m256i super_sum(const __m512i *code, __m256i sc, const struct act_block
 }
 
 /* The same for 8 blocks of 32 columns. */
-INLINE __m256i block_sums(const __m512i *code, const struct act_block *a, int offset, bool narrow)
+INLINE __m256i block_sums(const __m512i *code, const dot_act *a, int offset, bool narrow)
 {
     __m256i f;
     if (narrow) {
@@ -84,17 +94,17 @@ INLINE __m256i block_sums(const __m512i *code, const struct act_block *a, int of
         v = _mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0xb1));
         f = _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, v));
     } else {
-        f = halves(_mm512_mullo_epi32(group_dots(code, a), _mm512_cvtepu8_epi32(load128(a->s8))));
+        f = halves(_mm512_mullo_epi32(group_dots(code, a), _mm512_cvtepi16_epi32(act_scales(a))));
     }
     if (!offset) return f;
     return _mm256_sub_epi32(f, _mm256_mullo_epi32(_mm256_set1_epi32(offset), load256(a->z.pair)));
 }
 
 /* The 16 of FINE types: groups 0..7 and 8..15.  Codes are at most 63. */
-INLINE void fine_sums(const __m512i *code, const struct act_block *a, int offset, __m256i *f)
+INLINE void fine_sums(const __m512i *code, const dot_act *a, int offset, __m256i *f)
 {
     const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
-    __m512i s = _mm512_load_si512(a->s), zero = _mm512_srai_epi32(_mm512_load_si512(a->zero), 7);
+    __m512i s = _mm512_cvtepi16_epi32(act_scales(a)), zero = _mm512_cvtepi16_epi32(load256(a->z.z16));
     __m512i dot = _mm512_permutexvar_epi32(order, group_dots(code, a));
     dot = _mm512_add_epi32(dot, _mm512_mullo_epi32(zero, _mm512_set1_epi32(offset)));
     s = _mm512_mullo_epi32(dot, s);
@@ -105,7 +115,7 @@ INLINE void fine_sums(const __m512i *code, const struct act_block *a, int offset
 /* ---- types ------------------------------------------------------------------------------------------------------------ */
 
 #define SUPER_UNIT(name, offset, narrow, min)                                                                             \
-    INLINE void name##_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)     \
+    INLINE void name##_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *isum, __m256i *msum)     \
     {                                                                                                                     \
         struct row_codes c;                                                                                               \
         (void)msum;                                                                                                       \
@@ -116,7 +126,7 @@ INLINE void fine_sums(const __m512i *code, const struct act_block *a, int offset
         }                                                                                                                 \
     }
 #define BLOCK_UNIT(name, offset, narrow)                                                                                  \
-    INLINE void name##_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)                       \
+    INLINE void name##_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *f)                       \
     {                                                                                                                     \
         struct row_codes c;                                                                                               \
         name##_read(w, &c);                                                                                               \
@@ -130,40 +140,57 @@ BLOCK_UNIT(q8_0, 128, false)
 
 /* ---- halves of 64 bytes ------------------------------------------------------------------------------------------------ */
 
-/* Codes of 4 bits are taken from 64 bytes at a time: the low halves of all, then the high ones.  Activations in this order, once
- * for all calls that read them: `group`, their groups of 16.  What the kernels here do not need has room for others: s in the
- * same order for each sum of four columns, in 32 bits (wide) or 16, then of a low and a high half in turn; and what an offset of
- * 128 takes away from 32 columns of SUPER types. */
-static struct matmul_job by_halves(const struct matmul_job *j, const uint8_t *group, bool wide)
+/* Codes of 4 bits are taken from 64 bytes at a time: the low halves of all, then the high ones.  Q4_K and Q5_K have 32 columns
+ * in the low and 32 in the high halves of 32 bytes, the others 16 and 16 of 16. */
+static const uint8_t by_32[ACT_GROUPS] = { 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15 };
+static const uint8_t by_16[ACT_GROUPS] = { 0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15 };
+static const uint8_t in_order[ACT_GROUPS] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+static const uint8_t evens_first[ACT_GROUPS] = { 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15 };
+
+/* Bytes of the scales in front, and of a row. */
+static size_t few_lead(size_t n) { return (n * sizeof(float) + 63) / 64 * 64; }
+static size_t few_row(size_t n) { return few_lead(n) + n * sizeof(struct few_act); }
+static size_t few_blocks(size_t K) { return (K + ACT_COLS - 1) / ACT_COLS; }
+
+size_t dot_scratch_avx512(size_t K) { return (PANEL_MIN_T - 1) * few_row(few_blocks(K)); }
+
+/* dot_type.order: of groups.  Their scales: BY_16 the same; BY_32 in order; else split where sums are taken in this order. */
+enum { BY_32 = 1, BY_16 };
+
+static void few_block(struct few_act *to, const struct act_block *a, const uint8_t *group, const uint8_t *scale)
 {
-    const size_t n = (j->m->K + ACT_COLS - 1) / ACT_COLS;
-    struct act_block *to = j->scratch;
+    UNROLL for (size_t i = 0; i < ACT_GROUPS; i++) {
+        memcpy(to->q + ACT_GROUP * i, a->q + ACT_GROUP * group[i], ACT_GROUP);
+        to->s[i] = a->s16[scale[i]];
+    }
+    memcpy(&to->z, &a->z, sizeof to->z);
+}
+
+/* The job over such activations, which go to its scratch memory, once for all calls that read them. */
+static struct matmul_job few_job(const struct matmul_job *j, const struct dot_type *type)
+{
+    const size_t n = few_blocks(j->m->K);
+    const bool apart = type->family <= BLOCK_ADD && (!type->top || type->top == 127);
+    const uint8_t *group = type->order == BY_32 ? by_32 : type->order == BY_16 ? by_16 : in_order;
+    const uint8_t *scale = type->order == BY_16 ? by_16 : apart ? evens_first : in_order;
     struct matmul_job own = *j;
-    own.act = j->scratch;
-    own.act_stride = n * sizeof *to;
+    own.act = (const uint8_t *)j->scratch + few_lead(n);
+    own.act_stride = few_row(n);
     own.in = NULL;
     for (size_t t = 0; t < j->T && !j->again; t++) {
         const struct act_block *a = job_in(j, t);
-        for (size_t s = 0; s < n; s++, to++) {
-            *to = a[s];
-            for (size_t i = 0; i < ACT_GROUPS; i++) {
-                memcpy(to->q + ACT_GROUP * i, a[s].q + ACT_GROUP * group[i], ACT_GROUP);
-                __m128i times = _mm_set1_epi32(a[s].s[group[i]]);
-                if (wide) _mm_store_si128((__m128i *)(void *)(to->pairs + 16 * i), times);
-                else _mm_storel_epi64((__m128i *)(void *)(to->pairs + 8 * (i / 8 * 8 + i % 4 * 2 + i / 4 % 2)),
-                                      _mm_packs_epi32(times, times));
-            }
-            for (size_t i = 0; i < BLOCKS; i++) to->zero[i] = -128 * (a[s].z.z16[2 * i] + a[s].z.z16[2 * i + 1]);
+        struct few_act *to = (struct few_act *)(void *)((uint8_t *)j->scratch + few_lead(n) + t * own.act_stride);
+        for (size_t s = 0; s < n; s++) {
+            few_block(to + s, a + s, group, scale);
+            if (type->family == FINE)
+                for (size_t i = 0; i < ACT_GROUPS; i++) to[s].z.z16[i] = (int16_t)(a[s].zero[i] / 128);
+            if (type->family == SUPER && type->order == BY_16)
+                for (size_t i = 0; i < BLOCKS; i++) to[s].z.pair[i] = -128 * (a[s].z.z16[2 * i] + a[s].z.z16[2 * i + 1]);
+            ((float *)(void *)to)[-1 - (ptrdiff_t)s] = a[s].d;
         }
     }
     return own;
 }
-
-/* Q4_K and Q5_K have 32 columns in the low and 32 in the high halves of 32 bytes, the others 16 and 16 of 16. */
-static const uint8_t by_32[ACT_GROUPS] = { 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15 };
-static const uint8_t by_16[ACT_GROUPS] = { 0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15 };
-
-size_t dot_scratch_avx512(size_t K) { return (PANEL_MIN_T - 1) * ((K + ACT_COLS - 1) / ACT_COLS) * sizeof(struct act_block); }
 
 INLINE void halves64(__m512i v, __m512i *code)
 {
@@ -196,7 +223,7 @@ INLINE void k_read_fast(const uint8_t *w, __m256i *sc, __m256i *mn)
     *mn = _mm256_shuffle_epi8(both_halves, both(_mm_setr_epi8(4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7, -1)));
 }
 
-INLINE void k_unit(const __m512i *code, const uint8_t *scales, const struct act_block *const *a, int nt, __m256i *isum,
+INLINE void k_unit(const __m512i *code, const uint8_t *scales, const dot_act *const *a, int nt, __m256i *isum,
                    __m256i *msum)
 {
     const __m512i first = _mm512_setr_epi64(0x0000000000000000, 0x0002000200020002, 0x0001000100010001, 0x0003000300030003,
@@ -211,7 +238,7 @@ INLINE void k_unit(const __m512i *code, const uint8_t *scales, const struct act_
     }
 }
 
-INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
+INLINE void q4_k_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     __m512i code[QUARTERS];
     halves64(load512(w + 16), code);
@@ -219,7 +246,7 @@ INLINE void q4_k_unit(const uint8_t *w, const struct act_block *const *a, int nt
     k_unit(code, w + 4, a, nt, isum, msum);
 }
 
-INLINE void q5_k_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
+INLINE void q5_k_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     __m512i code[QUARTERS], high = _mm512_broadcast_i64x4(load256(w + 16));
     halves64(load512(w + 48), code);
@@ -237,17 +264,26 @@ INLINE __m512i four_blocks(const uint8_t *p, size_t step)
     return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
 }
 
-/* 32 columns of four blocks, each the sum of a lane, from 64 low and 64 high halves. */
-INLINE __m512i four_sums(const __m512i *code, const struct act_block *a, int half, bool narrow)
+/* 32 columns of four blocks, each the sum of a lane, from 64 low and 64 high halves; scales lie as the groups do. */
+INLINE __m512i four_sums(const __m512i *code, const dot_act *a, int half, bool narrow)
 {
     __m512i x = times(code[0], a, 2 * half), y = times(code[1], a, 2 * half + 1);
-    if (narrow) return _mm512_dpwssd_epi32(_mm512_setzero_si512(), _mm512_packs_epi32(x, y), load512(a->pairs + 64 * half));
-    return _mm512_add_epi32(_mm512_mullo_epi32(x, load512(a->pairs + 128 * half)),
-                            _mm512_mullo_epi32(y, load512(a->pairs + 128 * half + 64)));
+    const __m512i words = _mm512_setr_epi64(0x0000000000000000, 0x0004000400040004, 0x0001000100010001, 0x0005000500050005,
+                                            0x0002000200020002, 0x0006000600060006, 0x0003000300030003, 0x0007000700070007);
+    const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    if (narrow) {
+        __m512i s = _mm512_permutexvar_epi16(_mm512_add_epi16(words, _mm512_set1_epi16((short)(8 * half))),
+                                             _mm512_castsi256_si512(act_scales(a)));
+        return _mm512_dpwssd_epi32(_mm512_setzero_si512(), _mm512_packs_epi32(x, y), s);
+    }
+    __m512i s = _mm512_cvtepi16_epi32(act_scales(a));
+    __m512i f = _mm512_permutexvar_epi32(_mm512_add_epi32(lanes, _mm512_set1_epi32(8 * half)), s);
+    __m512i g = _mm512_permutexvar_epi32(_mm512_add_epi32(lanes, _mm512_set1_epi32(8 * half + 4)), s);
+    return _mm512_add_epi32(_mm512_mullo_epi32(x, f), _mm512_mullo_epi32(y, g));
 }
 
 /* The sums of 8 blocks of 32 columns from `at`, `step` bytes apart; codes are numbers of the table, if there is one. */
-INLINE void halves_unit(const uint8_t *at, size_t step, const __m128i *table, int offset, const struct act_block *const *a,
+INLINE void halves_unit(const uint8_t *at, size_t step, const __m128i *table, int offset, const dot_act *const *a,
                         int nt, __m256i *f)
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13);
@@ -264,24 +300,24 @@ INLINE void halves_unit(const uint8_t *at, size_t step, const __m128i *table, in
     }
 }
 
-INLINE void q4_0_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
+INLINE void q4_0_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *f)
 {
     halves_unit(w + 2, Q4_0_BYTES, NULL, 8, a, nt, f);
 }
 
-INLINE void iq4_nl_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
+INLINE void iq4_nl_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *f)
 {
     const __m128i table = iq4_table();
     halves_unit(w + 2, Q4_0_BYTES, &table, 128, a, nt, f);
 }
 
-INLINE void mxfp4_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f)
+INLINE void mxfp4_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *f)
 {
     const __m128i table = mxfp4_table();
     halves_unit(w + 1, 17, &table, 12, a, nt, f);
 }
 
-INLINE void iq4_xs_unit(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum)
+INLINE void iq4_xs_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *isum, __m256i *msum)
 {
     const __m512i first = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
     __m256i sc = iq4_scales(w + 2);
@@ -294,13 +330,13 @@ INLINE void iq4_xs_unit(const uint8_t *w, const struct act_block *const *a, int 
     UNROLL for (int t = 0; t < nt; t++) {
         __m512i x = _mm512_mullo_epi32(four_sums(code, a[t], 0, false), f);
         __m512i y = _mm512_mullo_epi32(four_sums(code + 2, a[t], 1, false), g);
-        isum[t] = _mm256_add_epi32(halves(_mm512_add_epi32(x, y)), _mm256_mullo_epi32(sc, load256(a[t]->zero)));
+        isum[t] = _mm256_add_epi32(halves(_mm512_add_epi32(x, y)), _mm256_mullo_epi32(sc, load256(a[t]->z.pair)));
     }
 }
 
 /* ---- types made from codes.h ------------------------------------------------------------------------------------------ */
 
-INLINE void super_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, const struct dot_type *type,
+INLINE void super_unit(const struct weight_codes *w, const dot_act *const *a, int nt, const struct dot_type *type,
                        __m256i *isum, __m256i *msum)
 {
     const int offset = CODED_OFFSET(type->top, type->offset);
@@ -312,7 +348,7 @@ INLINE void super_unit(const struct weight_codes *w, const struct act_block *con
     }
 }
 
-INLINE void block_unit(const struct weight_codes *w, const struct act_block *const *a, int nt, const struct dot_type *type,
+INLINE void block_unit(const struct weight_codes *w, const dot_act *const *a, int nt, const struct dot_type *type,
                        __m256i *f)
 {
     const int offset = CODED_OFFSET(type->top, type->offset);
@@ -327,28 +363,22 @@ INLINE void block_unit(const struct weight_codes *w, const struct act_block *con
 #define AHEAD 0
 #define LAG 1
 #define SUFFIX avx512
+#define ACT_JOB(j, type) few_job(j, type)
 #include "kernel/matmul/dot_x86.inc"
 
-#define DOT_HALVES(name, group, wide, dot, ...)                                                                         \
-    DOT_PARTS(name, dot, __VA_ARGS__)                                                                                   \
-    void dot_##name##_avx512(const struct matmul_job *j, size_t r0, size_t r1)                                          \
-    {                                                                                                                   \
-        const struct matmul_job own = by_halves(j, group, wide);                                                        \
-        dot_rows(&own, r0, r1, name##_1, name##_2);                                                                     \
-    }
-#define SUPER_HALVES(name, bytes, family, group, wide) \
-    DOT_HALVES(name, group, wide, super_dot, bytes, family, 0, 0, NULL, name##_unit, 0, NULL, NULL, NULL)
-#define BLOCK_HALVES(name, bytes, wide, scales) \
-    DOT_HALVES(name, by_16, wide, block_dot, bytes, BLOCK, 0, 0, NULL, NULL, 0, name##_unit, scales, NULL)
+#define SUPER_HALVES(name, bytes, family, order) \
+    DOT_KERNEL(name, super_dot, bytes, family, 0, 0, NULL, name##_unit, 0, NULL, NULL, NULL, order)
+#define BLOCK_HALVES(name, bytes, scales) \
+    DOT_KERNEL(name, block_dot, bytes, BLOCK, 0, 0, NULL, NULL, 0, name##_unit, scales, NULL, BY_16)
 
 DOT_SUPER(q2_k, 84, SUPER_MIN, 80)
 DOT_SUPER(q3_k, 110, SUPER, 108)
-SUPER_HALVES(q4_k, Q4_K_BYTES, SUPER_MIN, by_32, false)
-SUPER_HALVES(q5_k, 176, SUPER_MIN, by_32, false)
-SUPER_HALVES(iq4_xs, 136, SUPER, by_16, true)
-BLOCK_HALVES(q4_0, BLOCKS * Q4_0_BYTES, false, NULL)
-BLOCK_HALVES(iq4_nl, BLOCKS * Q4_0_BYTES, true, NULL)
-BLOCK_HALVES(mxfp4, BLOCKS * 17, false, mxfp4_scales)
+SUPER_HALVES(q4_k, Q4_K_BYTES, SUPER_MIN, BY_32)
+SUPER_HALVES(q5_k, 176, SUPER_MIN, BY_32)
+SUPER_HALVES(iq4_xs, 136, SUPER, BY_16)
+BLOCK_HALVES(q4_0, BLOCKS * Q4_0_BYTES, NULL)
+BLOCK_HALVES(iq4_nl, BLOCKS * Q4_0_BYTES, NULL)
+BLOCK_HALVES(mxfp4, BLOCKS * 17, mxfp4_scales)
 #define OWN_TYPE(...)
 #define INT_TYPE(name, type, bytes, family, top, offset) DOT_CODES(name, bytes, family, top, offset)
 #include "kernel/matmul/int_types.inc"

@@ -15,6 +15,15 @@
 
 enum { UNITS = 4 };
 
+/* Activations of 256 columns; an instruction set may have a form of its own, which it makes once for the rows of a call. */
+#ifdef DOT_ACT
+typedef struct DOT_ACT dot_act;
+#else
+typedef struct act_block dot_act;
+#define ACT_D(a, s) (a)[s].d
+#define ACT_JOB(j, type) *(j)
+#endif
+
 /* Sums of neighbours, a's in even and b's in odd places.  Blends run on every port, shuffles on few. */
 #define FOLD32(add, a, b) add(_mm256_blend_epi32(a, b, 0xaa), _mm256_shuffle_epi32(_mm256_blend_epi32(b, a, 0xaa), 0xb1))
 #define FOLD64(add, a, b) add(_mm256_blend_epi32(a, b, 0xcc), _mm256_shuffle_epi32(_mm256_blend_epi32(b, a, 0xcc), 0x4e))
@@ -56,8 +65,8 @@ INLINE void x86_transpose(const __m256 *v, __m256 *out)
 /* What the two kernels have for a type: bytes of 256 columns; how its blocks are read, either by a unit of its own
  * (super-block types then have an f16 scale, with minimums two, at `d`) or through codes.h.  scales: NULL where each block of
  * 32 begins with an f16, or codes.h has them.  top, offset: as in int_types.inc. */
-typedef void super_unit_fn(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *isum, __m256i *msum);
-typedef void block_unit_fn(const uint8_t *w, const struct act_block *const *a, int nt, __m256i *f);
+typedef void super_unit_fn(const uint8_t *w, const dot_act *const *a, int nt, __m256i *isum, __m256i *msum);
+typedef void block_unit_fn(const uint8_t *w, const dot_act *const *a, int nt, __m256i *f);
 typedef __m256 block_scales_fn(const uint8_t *w);
 struct dot_type {
     size_t bytes;
@@ -69,6 +78,7 @@ struct dot_type {
     block_unit_fn *block;
     block_scales_fn *scales;
     split_codes_fn *split;     /* SPLIT types: how they are read, w being a struct split_row and bytes 0 */
+    int order;                 /* of the activations, where an instruction set has several */
 };
 struct split_row { const struct split *s; size_t r; };
 
