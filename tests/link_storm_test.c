@@ -114,11 +114,12 @@ static void a_storm(void **unused)
             if (over && os_now_ns() < end) {
                 random = random * 6364136223846793005u + 1442695040888963407u;
                 kind[i] = (unsigned)(random >> 40) % KINDS;
-                k[i] = (struct kept){ .cancel_after = (random >> 50) % 3 ? 0 : 1 + (unsigned)(random >> 33) % 20 };
+                const bool at_once = (random >> 20) % 16 == 0;
+                k[i] = (struct kept){ .cancel_after = at_once ? 1000 : (random >> 50) % 3 ? 0
+                                                                     : 1 + (unsigned)(random >> 33) % 20 };
                 job_of_kind(kind[i], job, sizeof job);
                 if (submit_job(l, &k[i], job, &e) < 0) fail_msg("%s", e.msg);
-                if ((random >> 20) % 16 == 0) link_cancel(l, k[i].id);
-                if ((random >> 20) % 16 == 0) k[i].cancel_after = 1000;
+                if (at_once) link_cancel(l, k[i].id);
             } else if (over) atomic_store(&k[i].over, 2);
             going = going || atomic_load(&k[i].over) != 2;
         }
