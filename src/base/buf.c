@@ -8,7 +8,8 @@
 bool buf_reserve(struct buf *b, size_t more)
 {
     if (b->bad) return false;
-    if (more >= SIZE_MAX - b->len || (b->limit && b->len + more > b->limit)) goto fail;
+    b->full = more >= SIZE_MAX - b->len || (b->limit && b->len + more > b->limit);
+    if (b->full) goto fail;
     size_t need = b->len + more + 1;
     if (need <= b->cap) return true;
     size_t cap = b->cap ? b->cap : 64;
@@ -56,7 +57,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 void buf_clear(struct buf *b)
 {
     b->len = 0;
-    b->bad = false;
+    b->bad = b->full = false;
     if (b->data) b->data[0] = 0;
 }
 

@@ -12,7 +12,7 @@ struct buf {
     char *data;
     size_t len, cap;
     size_t limit;             /* 0 = none; more bytes than this set bad */
-    bool bad;
+    bool bad, full;           /* full: for the limit */
 };
 
 bool buf_reserve(struct buf *b, size_t more);                     /* room for `more` bytes past len */

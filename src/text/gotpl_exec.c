@@ -10,7 +10,7 @@ static int put_text(struct go_run *g, const char *p, size_t n)
     if (rc < 0) return rc;
     buf_put(t->out, p, n);
     if (t->out->bad || t->out->len - t->out_start > t->lim.output)
-        return tpl_fail(t, ERR_LIMIT, "more than %zu bytes of output", t->lim.output);
+        return tpl_fail_written(t, t->out, "output");
     return 0;
 }
 

@@ -297,7 +297,8 @@ int go_printf(struct go_run *g, struct str fmt, const struct value *arg, size_t 
         struct buf one = str_buf(g->t);
         rc = put_verb(g, &v, &arg[used++], &one);
         if (rc == 0) put_padded(&v, (struct str){ one.data ? one.data : "", one.len }, out);
-        out->bad = out->bad || one.bad;
+        out->bad |= one.bad;
+        out->full |= one.full;
         buf_release(&one);
     }
     if (rc == 0 && used < n) rc = tpl_fail(g->t, ERR_FORMAT, "printf: %zu values, of which the format asks for %zu", n, used);

@@ -203,6 +203,8 @@ struct method { const char *name, *params; tpl_fn *fn; };
 struct global { const char *name, *params; tpl_fn *fn; };
 
 int  tpl_fail(struct tpl *t, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* What was written is too much of something ("text"), or there was no memory for it. */
+int  tpl_fail_written(struct tpl *t, const struct buf *out, const char *what);
 int  tpl_nomem(struct tpl *t);
 int  tpl_spend(struct tpl *t, size_t work);               /* takes steps: 1 + work / 64 */
 int  tpl_enter(struct tpl *t);                            /* one level of recursion; pair with t->depth-- */

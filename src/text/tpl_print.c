@@ -238,7 +238,7 @@ int v_repr(struct tpl *t, const struct value *v, struct buf *out)
     rc = repr(t, v, out);
     t->depth--;
     if (rc == 0) rc = tpl_spend(t, (out->len - before) * 4);
-    if (rc == 0 && out->bad) rc = tpl_fail(t, ERR_LIMIT, "more than %zu bytes of text", t->lim.output);
+    if (rc == 0 && out->bad) rc = tpl_fail_written(t, out, "text");
     return rc;
 }
 
@@ -390,7 +390,7 @@ static int dump_value(struct dump *d, const struct value *v, unsigned depth)
     }
     d->t->depth--;
     if (rc == 0) rc = tpl_spend(d->t, (d->out->len - before) * 4);
-    if (rc == 0 && d->out->bad) rc = tpl_fail(d->t, ERR_LIMIT, "more than %zu bytes of text", d->t->lim.output);
+    if (rc == 0 && d->out->bad) rc = tpl_fail_written(d->t, d->out, "text");
     return rc;
 }
 

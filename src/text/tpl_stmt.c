@@ -115,7 +115,7 @@ static int print(struct tpl *t, const struct value *v)
 {
     int rc = v_print(t, v, t->out);
     if (rc == 0 && (t->out->bad || t->out->len - t->out_start > t->lim.output))
-        rc = tpl_fail(t, ERR_LIMIT, "more than %zu bytes of output", t->lim.output);
+        rc = tpl_fail_written(t, t->out, "output");
     return rc;
 }
 

@@ -227,6 +227,12 @@ void put_char(struct buf *b, uint32_t c)
     for (int i = n - 2; i >= 0; i--) buf_putc(b, (char)(0x80 | (c >> (6 * i) & 0x3f)));
 }
 
+int tpl_fail_written(struct tpl *t, const struct buf *out, const char *what)
+{
+    if (out->bad && !out->full) return tpl_fail(t, ERR_NOMEM, "out of memory");
+    return tpl_fail(t, ERR_LIMIT, "more than %zu bytes of %s", t->lim.output, what);
+}
+
 static int too_long(struct tpl *t)
 {
     return tpl_fail(t, ERR_LIMIT, "a string is longer than %zu bytes", t->lim.output);
@@ -267,7 +273,8 @@ struct buf str_buf(const struct tpl *t) { return (struct buf){ .limit = t->lim.o
 
 int str_take(struct tpl *t, struct buf *b, struct value *out)
 {
-    int rc = b->bad ? too_long(t) : str_new(t, b->data ? b->data : "", b->len, out);
+    int rc = b->full ? too_long(t) : b->bad ? tpl_fail(t, ERR_NOMEM, "out of memory")
+                                            : str_new(t, b->data ? b->data : "", b->len, out);
     buf_release(b);
     return rc;
 }
