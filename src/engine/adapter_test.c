@@ -507,19 +507,23 @@ static void memory_runs_out(void **state)
     (void)state;
     write_two(0);
     struct hearth_model *m = open_model(0, NULL, 1);
+    struct hearth_session *s = open_session(m, 0);
     for (int64_t n = 0;; n++) {
         struct hearth_adapter *l;
         struct hearth_error e = { 0 };
         mem_fail_after(n);
         int rc = hearth_adapter_open(&l, m, path[0], &e);
+        if (rc == 0) rc = hearth_session_set_adapters(s, &(struct hearth_adapter_use){ l, 2, 0, 0 }, 1, &e);
         if (rc == 0) rc = hearth_model_set_adapters(m, &(struct hearth_adapter_use){ l, 1, 0, 0 }, 1, &e);
         mem_fail_after(-1);
         if (rc < 0) assert_int_equal(rc, HEARTH_ENOMEM);
+        assert_int_equal(hearth_session_set_adapters(s, NULL, 0, NULL), 0);
         assert_int_equal(hearth_model_set_adapters(m, NULL, 0, NULL), 0);
         hearth_adapter_close(l);
         if (rc == 0) break;
         assert_true(n < 2000);
     }
+    hearth_session_close(s);
     hearth_model_close(m);
 }
 
