@@ -3,7 +3,8 @@
  *
  * The model's own choice is replaced by a given answer, so that any weights will do: the prompt's text again with every 24th
  * token changed, or tokens that have no repeats.  Prints the median of each speed, and the median of the ratios of neighbours.
- * Usage: speculate_bench [MODEL.gguf [TOKENS [PAIRS]]]   (default: the embedded model, 256, 9) */
+ * Usage: speculate_bench [MODEL.gguf [TOKENS [PAIRS [TEXT]]]]   (default: the embedded model, 256, 9, all texts; of others than
+ * TEXT one pair, from which the engine learns what steps cost) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +51,11 @@ static double answer(struct hearth_engine *g, const int32_t *text, size_t n)
     return (double)(a.last - a.first) / 1e9;
 }
 
+static const char *only;                               /* the text that is measured; NULL: all */
+
 static void compare(struct hearth_engine *const g[2], const char *name, const int32_t *text, size_t n, int pairs)
 {
+    if (only && strncmp(name, only, strlen(only)) != 0) pairs = 1;
     double plain[MAX_PAIRS], guess[MAX_PAIRS], ratio[MAX_PAIRS];
     struct hearth_engine_stats before, after;
     answer(g[0], text, n);                             /* the prompt is in the cache from now on */
@@ -86,6 +90,7 @@ int main(int argc, char **argv)
     struct hearth_error e;
     size_t n = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 256;
     int pairs = argc > 3 ? atoi(argv[3]) : 9;
+    only = argc > 4 ? argv[4] : NULL;
     if (n < 2 || n > MAX_TOKENS) n = MAX_TOKENS;
     if (pairs < 1 || pairs > MAX_PAIRS) pairs = MAX_PAIRS;
     int rc = argc > 1 ? hearth_model_open(&m, argv[1], NULL, &e) : hearth_model_open_embedded(&m, NULL, &e);

@@ -270,9 +270,60 @@ static void guesses_are_made_when_they_pay(void **state)
     hearth_model_close(m);
 }
 
+/* How many tokens are guessed for n of a text behind `from` others, and how many steps that takes, when each token that is
+ * checked makes a step longer by `percent`. */
+static size_t steps_of(struct hearth_session *s, const int32_t *text, size_t from, size_t n, size_t percent, size_t *guessed)
+{
+    struct hearth_speculator *g;
+    struct hearth_error e;
+    int32_t out[HEARTH_MAX_DRAFT];
+    size_t steps = 0;
+    assert_int_equal(hearth_speculator_open(&g, s, 0, &e), 0);
+    for (size_t k = 0; k <= HEARTH_MAX_DRAFT; k++) hearth_speculator_timed(g, k + 1, 100000 + 1000 * percent * k);
+    for (size_t at = from + 1; at < from + n; steps++) {
+        const size_t left = from + n - at;
+        size_t k = hearth_speculator_draft(g, text, at, out, left < HEARTH_MAX_DRAFT ? left : HEARTH_MAX_DRAFT), r = 0;
+        while (r < k && out[r] == text[at + r]) r++;
+        hearth_speculator_timed(g, k + 1, 100000 + 1000 * percent * k);
+        *guessed += k;
+        at += 1 + r;
+    }
+    hearth_speculator_close(g);
+    return steps;
+}
+
+/* Where every third place looks like one before and never goes on alike, hardly anything is guessed; where a text is edited the
+ * steps are few. */
+static void misleading_repeats_are_left_alone(void **state)
+{
+    (void)state;
+    enum { FROM = 300, LONG = 256, MANY = 120000 };
+    static int32_t text[FROM + LONG + 1];
+    struct hearth_model *m = open_model(0, NULL, 1);
+    struct hearth_session *s;
+    struct hearth_error e;
+    uint32_t x = 7;
+    assert_int_equal(hearth_session_open(&s, m, &(struct hearth_session_options){ .n_ctx = 600, .n_logits = 16 }, &e), 0);
+    for (size_t i = 0; i <= FROM + LONG; i++) text[i] = (int32_t)((x = x * 1664525 + 1013904223) >> 8) % MANY;
+    for (size_t percent = 1; percent < 12; percent += 5) {
+        size_t guessed = 0, edited = 0;
+        for (size_t i = FROM; i < FROM + LONG; i += 3)
+            memcpy(text + i, text + ((x = x * 1664525 + 1013904223) >> 8) % (FROM - 3), 2 * sizeof *text);
+        size_t steps = steps_of(s, text, FROM, LONG, percent, &guessed);
+        assert_true(guessed <= 30 && steps + guessed >= LONG - 1);
+        for (size_t i = FROM; i < FROM + LONG; i++) text[i] = i % 24 ? text[i - FROM + 5] : text[i];
+        steps = steps_of(s, text, FROM, LONG, percent, &edited);
+        print_message("# %zu %%: %zu misleading guesses; edited in %zu steps with %zu\n", percent, guessed, steps, edited);
+        assert_true(steps < LONG / 3);
+    }
+    hearth_session_close(s);
+    hearth_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(misleading_repeats_are_left_alone),
         cmocka_unit_test(guesses_change_nothing),
         cmocka_unit_test(drafts_change_nothing),
         cmocka_unit_test(drafts_must_pay),
