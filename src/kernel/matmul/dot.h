@@ -20,6 +20,7 @@ dot_rows_fn dot_q8_0_neon, dot_q4_0_neon, dot_q4_k_neon, dot_q6_k_neon;
 #undef SPLIT_COLUMNS
 
 size_t dot_scratch_avx512(size_t K);        /* bytes of scratch memory that its kernels take */
+size_t nibbles_scratch_avx512(size_t K);    /* ... and those of nibbles_avx512.c */
 
 /* Tokens in lanes (lanes_avx512.c): 1 to 16 of them, with so much scratch memory. */
 dot_rows_fn lanes_q8_0_avx512, lanes_q4_0_avx512, lanes_q4_k_avx512, lanes_q6_k_avx512;

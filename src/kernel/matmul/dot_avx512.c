@@ -140,10 +140,8 @@ BLOCK_UNIT(q8_0, 128, false)
 
 /* ---- halves of 64 bytes ------------------------------------------------------------------------------------------------ */
 
-/* Codes of 4 bits are taken from 64 bytes at a time: the low halves of all, then the high ones.  Q4_K and Q5_K have 32 columns
- * in the low and 32 in the high halves of 32 bytes, the others 16 and 16 of 16. */
+/* Codes of Q4_K and Q5_K are taken from 64 bytes at a time: the low halves of all, then the high ones. */
 static const uint8_t by_32[ACT_GROUPS] = { 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15 };
-static const uint8_t by_16[ACT_GROUPS] = { 0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15 };
 static const uint8_t in_order[ACT_GROUPS] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 static const uint8_t evens_first[ACT_GROUPS] = { 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15 };
 
@@ -152,10 +150,14 @@ static size_t few_lead(size_t n) { return (n * sizeof(float) + 63) / 64 * 64; }
 static size_t few_row(size_t n) { return few_lead(n) + n * sizeof(struct few_act); }
 static size_t few_blocks(size_t K) { return (K + ACT_COLS - 1) / ACT_COLS; }
 
-size_t dot_scratch_avx512(size_t K) { return (PANEL_MIN_T - 1) * few_row(few_blocks(K)); }
+size_t dot_scratch_avx512(size_t K)
+{
+    const size_t few = (PANEL_MIN_T - 1) * few_row(few_blocks(K)), nibbles = nibbles_scratch_avx512(K);
+    return few > nibbles ? few : nibbles;
+}
 
-/* dot_type.order: of groups.  Their scales: BY_16 the same; BY_32 in order; else split where sums are taken in this order. */
-enum { BY_32 = 1, BY_16 };
+/* dot_type.order: of groups of codes.  Scales are in order, or split where sums come out so. */
+enum { BY_32 = 1 };
 
 static void few_block(struct few_act *to, const struct act_block *a, const uint8_t *group, const uint8_t *scale)
 {
@@ -171,8 +173,7 @@ static struct matmul_job few_job(const struct matmul_job *j, const struct dot_ty
 {
     const size_t n = few_blocks(j->m->K);
     const bool apart = type->family <= BLOCK_ADD && (!type->top || type->top == 127);
-    const uint8_t *group = type->order == BY_32 ? by_32 : type->order == BY_16 ? by_16 : in_order;
-    const uint8_t *scale = type->order == BY_16 ? by_16 : apart ? evens_first : in_order;
+    const uint8_t *group = type->order == BY_32 ? by_32 : in_order, *scale = apart ? evens_first : in_order;
     struct matmul_job own = *j;
     own.act = (const uint8_t *)j->scratch + few_lead(n);
     own.act_stride = few_row(n);
@@ -184,8 +185,6 @@ static struct matmul_job few_job(const struct matmul_job *j, const struct dot_ty
             few_block(to + s, a + s, group, scale);
             if (type->family == FINE)
                 for (size_t i = 0; i < ACT_GROUPS; i++) to[s].z.z16[i] = (int16_t)(a[s].zero[i] / 128);
-            if (type->family == SUPER && type->order == BY_16)
-                for (size_t i = 0; i < BLOCKS; i++) to[s].z.pair[i] = -128 * (a[s].z.z16[2 * i] + a[s].z.z16[2 * i + 1]);
             ((float *)(void *)to)[-1 - (ptrdiff_t)s] = a[s].d;
         }
     }
@@ -256,84 +255,6 @@ INLINE void q5_k_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i
     k_unit(code, w + 4, a, nt, isum, msum);
 }
 
-/* 16 bytes of four blocks. */
-INLINE __m512i four_blocks(const uint8_t *p, size_t step)
-{
-    __m256i a = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p)), load128(p + step), 1);
-    __m256i b = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p + 2 * step)), load128(p + 3 * step), 1);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
-}
-
-/* 32 columns of four blocks, each the sum of a lane, from 64 low and 64 high halves; scales lie as the groups do. */
-INLINE __m512i four_sums(const __m512i *code, const dot_act *a, int half, bool narrow)
-{
-    __m512i x = times(code[0], a, 2 * half), y = times(code[1], a, 2 * half + 1);
-    const __m512i words = _mm512_setr_epi64(0x0000000000000000, 0x0004000400040004, 0x0001000100010001, 0x0005000500050005,
-                                            0x0002000200020002, 0x0006000600060006, 0x0003000300030003, 0x0007000700070007);
-    const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    if (narrow) {
-        __m512i s = _mm512_permutexvar_epi16(_mm512_add_epi16(words, _mm512_set1_epi16((short)(8 * half))),
-                                             _mm512_castsi256_si512(act_scales(a)));
-        return _mm512_dpwssd_epi32(_mm512_setzero_si512(), _mm512_packs_epi32(x, y), s);
-    }
-    __m512i s = _mm512_cvtepi16_epi32(act_scales(a));
-    __m512i f = _mm512_permutexvar_epi32(_mm512_add_epi32(lanes, _mm512_set1_epi32(8 * half)), s);
-    __m512i g = _mm512_permutexvar_epi32(_mm512_add_epi32(lanes, _mm512_set1_epi32(8 * half + 4)), s);
-    return _mm512_add_epi32(_mm512_mullo_epi32(x, f), _mm512_mullo_epi32(y, g));
-}
-
-/* The sums of 8 blocks of 32 columns from `at`, `step` bytes apart; codes are numbers of the table, if there is one. */
-INLINE void halves_unit(const uint8_t *at, size_t step, const __m128i *table, int offset, const dot_act *const *a,
-                        int nt, __m256i *f)
-{
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13);
-    __m512i code[QUARTERS];
-    UNROLL for (size_t half = 0; half < 2; half++) halves64(four_blocks(at + 4 * half * step, step), code + 2 * half);
-    if (table)
-        UNROLL for (int z = 0; z < QUARTERS; z++) code[z] = look_up(code[z], *table);
-    UNROLL for (int t = 0; t < nt; t++) {
-        __m512i x = four_sums(code, a[t], 0, offset != 128), y = four_sums(code + 2, a[t], 1, offset != 128);
-        __m512i v = _mm512_add_epi32(_mm512_unpacklo_epi32(x, y), _mm512_unpackhi_epi32(x, y));
-        v = _mm512_permutexvar_epi32(order, _mm512_add_epi32(v, _mm512_shuffle_epi32(v, 0x4e)));
-        f[2 * t] = _mm256_sub_epi32(_mm512_castsi512_si256(v),
-                                    _mm256_mullo_epi32(_mm256_set1_epi32(offset), load256(a[t]->z.pair)));
-    }
-}
-
-INLINE void q4_0_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *f)
-{
-    halves_unit(w + 2, Q4_0_BYTES, NULL, 8, a, nt, f);
-}
-
-INLINE void iq4_nl_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *f)
-{
-    const __m128i table = iq4_table();
-    halves_unit(w + 2, Q4_0_BYTES, &table, 128, a, nt, f);
-}
-
-INLINE void mxfp4_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *f)
-{
-    const __m128i table = mxfp4_table();
-    halves_unit(w + 1, 17, &table, 12, a, nt, f);
-}
-
-INLINE void iq4_xs_unit(const uint8_t *w, const dot_act *const *a, int nt, __m256i *isum, __m256i *msum)
-{
-    const __m512i first = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    __m256i sc = iq4_scales(w + 2);
-    __m512i code[QUARTERS], sc2 = _mm512_castsi256_si512(sc), f = _mm512_permutexvar_epi32(first, sc2);
-    __m512i g = _mm512_permutexvar_epi32(_mm512_add_epi32(first, _mm512_set1_epi32(4)), sc2);
-    (void)msum;
-    halves64(load512(w + 8), code);
-    halves64(load512(w + 72), code + 2);
-    UNROLL for (int z = 0; z < QUARTERS; z++) code[z] = look_up(code[z], iq4_table());
-    UNROLL for (int t = 0; t < nt; t++) {
-        __m512i x = _mm512_mullo_epi32(four_sums(code, a[t], 0, false), f);
-        __m512i y = _mm512_mullo_epi32(four_sums(code + 2, a[t], 1, false), g);
-        isum[t] = _mm256_add_epi32(halves(_mm512_add_epi32(x, y)), _mm256_mullo_epi32(sc, load256(a[t]->z.pair)));
-    }
-}
-
 /* ---- types made from codes.h ------------------------------------------------------------------------------------------ */
 
 INLINE void super_unit(const struct weight_codes *w, const dot_act *const *a, int nt, const struct dot_type *type,
@@ -368,17 +289,11 @@ INLINE void block_unit(const struct weight_codes *w, const dot_act *const *a, in
 
 #define SUPER_HALVES(name, bytes, family, order) \
     DOT_KERNEL(name, super_dot, bytes, family, 0, 0, NULL, name##_unit, 0, NULL, NULL, NULL, order)
-#define BLOCK_HALVES(name, bytes, scales) \
-    DOT_KERNEL(name, block_dot, bytes, BLOCK, 0, 0, NULL, NULL, 0, name##_unit, scales, NULL, BY_16)
 
 DOT_SUPER(q2_k, 84, SUPER_MIN, 80)
 DOT_SUPER(q3_k, 110, SUPER, 108)
 SUPER_HALVES(q4_k, Q4_K_BYTES, SUPER_MIN, BY_32)
 SUPER_HALVES(q5_k, 176, SUPER_MIN, BY_32)
-SUPER_HALVES(iq4_xs, 136, SUPER, BY_16)
-BLOCK_HALVES(q4_0, BLOCKS * Q4_0_BYTES, NULL)
-BLOCK_HALVES(iq4_nl, BLOCKS * Q4_0_BYTES, NULL)
-BLOCK_HALVES(mxfp4, BLOCKS * 17, mxfp4_scales)
 #define OWN_TYPE(...)
 #define INT_TYPE(name, type, bytes, family, top, offset) DOT_CODES(name, bytes, family, top, offset)
 #include "kernel/matmul/int_types.inc"

@@ -91,14 +91,15 @@ INLINE void dot_codes(const struct dot_type *type, const uint8_t *p, size_t s, s
 }
 
 /* The scales of 8 blocks: scale i lies 2 i bytes behind (bytes - 2) i, so that one load per block puts it in its place. */
-INLINE __m256 f16_scales(const uint8_t *w, size_t bytes)
+INLINE __m128i f16_bits(const uint8_t *w, size_t bytes)
 {
     const size_t step = bytes - 2;
     __m128i a = _mm_blend_epi16(load128(w), load128(w + step), 0x02);
     __m128i b = _mm_blend_epi16(load128(w + 2 * step), load128(w + 3 * step), 0x08);
     __m128i c = _mm_blend_epi16(load128(w + 4 * step), load128(w + 5 * step), 0x20);
     __m128i d = _mm_blend_epi16(load128(w + 6 * step), load128(w + 7 * step), 0x80);
-    return _mm256_cvtph_ps(_mm_blend_epi16(_mm_blend_epi16(a, b, 0x0c), _mm_blend_epi16(c, d, 0xc0), 0xf0));
+    return _mm_blend_epi16(_mm_blend_epi16(a, b, 0x0c), _mm_blend_epi16(c, d, 0xc0), 0xf0);
 }
+INLINE __m256 f16_scales(const uint8_t *w, size_t bytes) { return _mm256_cvtph_ps(f16_bits(w, bytes)); }
 
 #endif
