@@ -206,6 +206,28 @@ static void lines_end_answers(void **unused)
     kept_release(&all);
 }
 
+static void what_a_file_says(void **unused)
+{
+    (void)unused;
+    NEED_LINK();
+    struct json *plain = done("{\"op\":\"info\",\"model\":\"embedded\"}");
+    struct json *file = done("{\"op\":\"info\",\"model\":\"embedded\",\"file\":true}");
+    struct json *all = done("{\"op\":\"info\",\"model\":\"embedded\",\"file\":true,\"arrays\":true}");
+    assert_null(json_get(plain, "keys"));
+    const struct json *keys = json_get(file, "keys"), *tensors = json_get(file, "tensors");
+    assert_int_equal(json_type(json_get(keys, "tokenizer.ggml.tokens")), JSON_NULL);
+    assert_string_equal(json_str(json_get(keys, "general.architecture"), NULL), "qwen3");
+    int64_t n_vocab = json_int(json_get(plain, "n_vocab"));
+    assert_int_equal(json_len(json_get(json_get(all, "keys"), "tokenizer.ggml.tokens")), n_vocab);
+    assert_int_equal(json_type(json_at(json_get(json_get(all, "keys"), "tokenizer.ggml.token_type"), 0)), JSON_INT);
+    const struct json *first = json_at(tensors, 0), *shape = json_get(first, "shape");
+    assert_string_equal(json_str(json_get(first, "name"), NULL), "token_embd.weight");
+    assert_true(json_len(shape) == 2 && json_int(json_at(shape, 1)) == n_vocab);
+    json_free(plain);
+    json_free(file);
+    json_free(all);
+}
+
 /* The text of a model that has no template goes on where a chat is not insisted on. */
 static void texts_that_only_go_on(void **unused)
 {
@@ -408,6 +430,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(vectors),
     cmocka_unit_test(scores),
     cmocka_unit_test(lines_end_answers),
+    cmocka_unit_test(what_a_file_says),
     cmocka_unit_test(models_come_and_go),
     cmocka_unit_test(damaged_files_and_wrong_loads),
     cmocka_unit_test(answers_are_told_of),

@@ -140,7 +140,9 @@ static void ps(struct exchange *x) { api_ask(x, &(struct api_question){ .op = "s
 /* ---- one model ---- */
 
 /* What the store knows: JSON members, and what is asked for again when the engine has answered. */
-struct shown { struct buf head; char name[SERVER_MODEL_NAME], arch[64], quant[32]; const char *format; uint64_t n_params; };
+struct shown {
+    struct buf head; char name[SERVER_MODEL_NAME], arch[64], quant[32]; const char *format; uint64_t n_params; bool template;
+};
 
 static void shown_free(void *own)
 {
@@ -149,22 +151,32 @@ static void shown_free(void *own)
     mem_free(s);
 }
 
-/* Ollama shows settings as lines: the name, blanks up to a column, the value. */
-static void put_settings(const char *params, struct buf *out)
+/* A line for each setting, its values one by one: a word, the name, blanks up to a column, the value. */
+static void put_lines(const char *params, const char *word, int column, struct buf *out)
 {
     struct json *j = NULL, *v;
     const char *key;
     if (!params || json_parse(&j, params, strlen(params), NULL) < 0) return;
     for (void *it = NULL; json_next(j, &it, &key, &v);)
         for (size_t i = 0; i < (json_type(v) == JSON_ARRAY ? json_len(v) : 1); i++) {
-            if (out->len) buf_putc(out, '\n');
-            buf_printf(out, "%-30s ", key);
+            if (out->len && out->data[out->len - 1] != '\n') buf_putc(out, '\n');
+            buf_printf(out, "%s%-*s ", word, column, key);
             json_write(json_type(v) == JSON_ARRAY ? json_at(v, i) : v, false, out);
         }
     json_free(j);
 }
 
-static void put_parts(const struct api_model *m, struct buf *b)
+/* Ollama shows settings as lines: the name, blanks up to a column, the value. */
+static void put_settings(const char *params, struct buf *out) { put_lines(params, "", 30, out); }
+
+static void put_parameters(const char *params, struct buf *file)
+{
+    put_lines(params, "PARAMETER ", 0, file);
+    if (file->len && file->data[file->len - 1] != '\n') buf_putc(file, '\n');
+}
+
+/* True: it has a template of its own. */
+static bool put_parts(const struct api_model *m, struct buf *b)
 {
     struct parts p = { 0 };
     struct buf license = { 0 }, settings = { 0 }, file = { 0 };
@@ -176,10 +188,12 @@ static void put_parts(const struct api_model *m, struct buf *b)
     }
     put_settings(p.params, &settings);
     buf_printf(&file, "FROM %s\n", m->name);
+    put_parameters(p.params, &file);
     if (p.template) buf_printf(&file, "TEMPLATE \"\"\"%s\"\"\"\n", p.template);
     if (p.system) buf_printf(&file, "SYSTEM \"\"\"%s\"\"\"\n", p.system);
-    api_put(b, "'license':%B,'modelfile':%B,'parameters':%B,'template':%s,'system':%s,", &license, &file, &settings,
-            p.template ? p.template : "", p.system ? p.system : "");
+    bool template = p.template != NULL;
+    api_put(b, "'license':%B,'modelfile':%B,'parameters':%B,'system':%s,", &license, &file, &settings, p.system ? p.system : "");
+    if (template) api_put(b, "'template':%s,", p.template);
     if (p.messages && json_parse(&messages, p.messages, strlen(p.messages), NULL) == 0) api_put(b, "'messages':%j,", messages);
     buf_puts(b, "\"modified_at\":\"");
     api_put_time(b, m->mtime);
@@ -189,6 +203,7 @@ static void put_parts(const struct api_model *m, struct buf *b)
     buf_release(&settings);
     buf_release(&file);
     parts_release(&p);
+    return template;
 }
 
 static void take_shown(void *arg, const struct api_model *m)
@@ -199,10 +214,10 @@ static void take_shown(void *arg, const struct api_model *m)
     fmt_into(s->quant, sizeof s->quant, "%s", m->facts.quant);
     s->format = api_model_format(m);
     s->n_params = m->facts.n_params;
-    put_parts(m, &s->head);
+    s->template = put_parts(m, &s->head);
 }
 
-/* What the engine says, under the names that GGUF files have for it. */
+/* What the file says, but for what stands elsewhere; then what the engine says, under the names that GGUF files have for it. */
 static void put_info(const struct json *done, struct buf *b)
 {
     static const char *const row[][2] = {
@@ -210,12 +225,23 @@ static void put_info(const struct json *done, struct buf *b)
         { "n_head", "attention.head_count" }, { "n_head_kv", "attention.head_count_kv" }, { "n_expert", "expert_count" },
         { "n_vocab", "vocab_size" },
     };
-    const char *arch = json_str(json_get(done, "architecture"), NULL);
-    api_put(b, "{'general.architecture':%s,'general.basename':%j,'general.parameter_count':%j,'tokenizer.ggml.model':%j", arch,
-            json_get(done, "name"), json_get(done, "n_parameters"), json_get(done, "tokenizer"));
-    for (size_t i = 0; arch && i < sizeof row / sizeof *row; i++)
-        if (json_int(json_get(done, row[i][0])))
-            api_put(b, ",'%r.%r':%j", arch, row[i][1], json_get(done, row[i][0]));
+    const struct json *keys = json_get(done, "keys");
+    const char *arch = json_str(json_get(done, "architecture"), NULL), *key;
+    struct json *v;
+    char name[128];
+    api_put(b, "{'general.architecture':%s,'general.parameter_count':%j", arch, json_get(done, "n_parameters"));
+    if (!json_get(keys, "general.basename")) api_put(b, ",'general.basename':%j", json_get(done, "name"));
+    if (!json_get(keys, "tokenizer.ggml.model")) api_put(b, ",'tokenizer.ggml.model':%j", json_get(done, "tokenizer"));
+    static const char *const told[] = { "general.architecture", "general.parameter_count", "tokenizer.chat_template" };
+    for (void *it = NULL; json_next(keys, &it, &key, &v);) {
+        size_t i = 0;
+        while (i < sizeof told / sizeof *told && strcmp(told[i], key)) i++;
+        if (i == sizeof told / sizeof *told) api_put(b, ",%s:%j", key, v);
+    }
+    for (size_t i = 0; arch && i < sizeof row / sizeof *row; i++) {
+        fmt_into(name, sizeof name, "%.64s.%s", arch, row[i][1]);
+        if (json_int(json_get(done, row[i][0])) && !json_get(keys, name)) api_put(b, ",%s:%j", name, json_get(done, row[i][0]));
+    }
     buf_putc(b, '}');
 }
 
@@ -225,11 +251,14 @@ static void show_answer(struct exchange *x, void *own, const struct json *done)
     struct buf b = { 0 };
     bool encoder = json_bool(json_get(done, "encoder"));
     const char *arch = json_str(json_get(done, "architecture"), NULL);
+    const char *template = json_str(json_get(done, "chat_template"), NULL);
     uint64_t n = (uint64_t)json_int(json_get(done, "n_parameters"));
     api_put(&b, "{%R,'details':", &s->head);
     put_facts(s->format, arch ? arch : s->arch, n ? n : s->n_params, s->quant, &b);
     buf_puts(&b, ",\"model_info\":");
     put_info(done, &b);
+    if (json_get(done, "tensors")) api_put(&b, ",'tensors':%j", json_get(done, "tensors"));
+    if (!s->template) api_put(&b, ",'template':%s", template ? template : "");
     api_put(&b, ",'capabilities':[%s", encoder ? "embedding" : "completion");
     if (json_bool(json_get(done, "tools"))) buf_puts(&b, ",\"tools\"");
     if (json_bool(json_get(done, "reasoning"))) buf_puts(&b, ",\"thinking\"");
@@ -242,6 +271,7 @@ static void show(struct exchange *x)
 {
     const char *name = NULL;
     struct err e = { 0 };
+    bool verbose = false;
     struct shown *s = mem_new(1, sizeof *s);
     int rc = !s ? api_nomem(&e) : exchange_body(x) ? api_str(exchange_body(x), "model", &name, &e)
                                                   : err_set(&e, ERR_ARG, "missing request body");
@@ -249,10 +279,15 @@ static void show(struct exchange *x)
     if (rc == 0 && (!name || !*name)) rc = err_set(&e, ERR_ARG, "model is required");
     if (rc == 0) rc = api_models_one(exchange_server(x), name, take_shown, s, &e);
     if (rc == 0 && s->head.bad) rc = api_nomem(&e);
+    if (rc == 0) rc = api_bool(exchange_body(x), "verbose", &verbose, &e);
+    struct json *job = rc == 0 ? json_new_object() : NULL;
+    if (rc == 0 && !(job && api_set_str(job, "op", "info") && api_set_str(job, "model", s->name) &&
+                     api_set_bool(job, "file", true) && api_set_bool(job, "arrays", verbose))) rc = api_nomem(&e);
     if (rc == 0) {
-        api_ask(x, &(struct api_question){ "info", s->name, NULL, s, shown_free }, show_answer);
+        api_ask(x, &(struct api_question){ .job = job, .own = s, .release = shown_free }, show_answer);
         return;
     }
+    json_free(job);
     if (s) shown_free(s);
     api_fail(x, &e);
 }

@@ -54,7 +54,8 @@
  * op "tokenize": "text", "special", "parse" -> "ids", "pieces" (texts, or bytes)   op "detokenize": "ids", "special" -> "text"
  * op "template": as generate with messages -> "prompt": string, "ids"
  * op "info": -> what hearth_model_info says and the template's abilities (tools, reasoning), "bos" and "eos" as texts, and
- * "defaults" of the options, without loading weights for long
+ * "defaults" of the options, without loading weights for long; with "file": true what its file says: "keys" (arrays are null
+ * unless "arrays" is true) and "tensors": [{"name","type","shape"}]
  * op "load": (with "pin") -> "n_ctx", "encoder"   op "unload" -> {}
  * op "slot": "slot", "action": "save" | "restore" | "erase", "file": a name without a folder -> "n": tokens, "bytes"
  * op "stop_thinking": "job": number of the job    op "adapters": "use": [{"path","scale"}] -> {}

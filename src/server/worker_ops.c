@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "engine/about.h"
 #include "server/worker_impl.h"
 
 static int no_memory(struct err *err) { return err_set(err, ERR_NOMEM, "out of memory for the answer"); }
@@ -88,13 +89,21 @@ static bool put_defaults(const struct hearth_model *m, struct json *o)
     return json_put(o, "defaults", d) && ok;
 }
 
-static int describe(struct task *t, const struct hearth_model *m, uint32_t n_ctx, struct err *err)
+struct info_job { struct task_head head; bool file, arrays; };
+static const struct read_row info_row[] = {
+    { "file", READ_FLAG, offsetof(struct info_job, file), 0, 0 },
+    { "arrays", READ_FLAG, offsetof(struct info_job, arrays), 0, 0 },
+};
+
+static int describe(struct task *t, const struct hearth_model *m, uint32_t n_ctx, const struct info_job *f, struct err *err)
 {
     struct hearth_model_info info, *i = &info;
     hearth_model_info(m, i);
     struct json *o = json_new_object();
     bool ok = models_describe(i, n_ctx, o) && json_put(o, "infill", json_new_bool(fills_in(m)));
     ok = ok && put_token(m, "bos", hearth_token_bos(m), o) && put_token(m, "eos", hearth_token_eos(m), o) && put_defaults(m, o);
+    if (ok && f->file)
+        ok = json_put(o, "keys", engine_keys(m, f->arrays)) && json_put(o, "tensors", engine_tensors(m));
     if (ok && i->chat_template) ok = json_put(o, "chat_template", json_new_str(i->chat_template, i->n_chat_template));
     return answer(t, o, ok, err);
 }
@@ -102,25 +111,26 @@ static int describe(struct task *t, const struct hearth_model *m, uint32_t n_ctx
 /* One that is not loaded is only looked at: its weights stay where they are. */
 static int info_run(struct task *t, struct err *err)
 {
-    struct task_head f = { 0 };
+    struct info_job f = { .file = false };
     struct hearth_model *m;
     struct hearth_model_info info;
     struct hearth_error e;
-    int rc = task_read(t, &(struct read_table){ NULL, 0 }, &f, err);
-    if (rc == 0 && !f.model) rc = missing("model", err);
+    int rc = task_read(t, &(struct read_table){ info_row, 2 }, &f, err);
+    if (rc == 0 && !f.head.model) rc = missing("model", err);
     if (rc < 0) return rc;
-    if (models_is_ready(t->w->models, f.model)) {
+    if (models_is_ready(t->w->models, f.head.model)) {
         rc = models_take(t->w->models, t, 0, err);
-        return rc < 0 ? rc : describe(t, t->loaded->model, t->loaded->n_ctx, err);
+        return rc < 0 ? rc : describe(t, t->loaded->model, t->loaded->n_ctx, &f, err);
     }
     struct hearth_model_options mo = { .threads = 1, .kv_limit = 1 << 20,
-                                       .chat_template = json_str(json_get(f.load, "chat_template"), NULL),
-                                       .spare_template = json_str(json_get(f.load, "spare_template"), NULL) };
-    rc = strcmp(f.model, "embedded") ? hearth_model_open(&m, f.model, &mo, &e) : hearth_model_open_embedded(&m, &mo, &e);
+                                       .chat_template = json_str(json_get(f.head.load, "chat_template"), NULL),
+                                       .spare_template = json_str(json_get(f.head.load, "spare_template"), NULL) };
+    rc = strcmp(f.head.model, "embedded") ? hearth_model_open(&m, f.head.model, &mo, &e)
+                                          : hearth_model_open_embedded(&m, &mo, &e);
     if (rc == HEARTH_EFORMAT || rc == HEARTH_EIO) t->kind = "engine";
     if (rc < 0) return err_of_hearth(err, &e);
     hearth_model_info(m, &info);
-    rc = describe(t, m, models_n_ctx(t->w, &info, 0), err);
+    rc = describe(t, m, models_n_ctx(t->w, &info, 0), &f, err);
     hearth_model_close(m);
     return rc;
 }

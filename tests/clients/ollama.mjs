@@ -14,6 +14,14 @@ test('what is there', async () => {
     const { models } = await client.list();
     assert.ok(models.some((m) => m.name === 'spark:latest' && m.details.format === 'gguf'));
     const shown = await client.show({ model });
+    assert.match(shown.template, /messages/);
+    assert.equal(shown.model_info['tokenizer.ggml.tokens'], null);
+    assert.equal(shown.model_info['tokenizer.chat_template'], undefined);
+    assert.ok(shown.model_info['general.parameter_count'] > 1e6);
+    assert.ok(shown.tensors.some((t) => t.name === 'token_embd.weight' && t.type && t.shape.length === 2));
+    const all = (await client.show({ model, verbose: true })).model_info;
+    assert.equal(all['tokenizer.ggml.tokens'].length, shown.tensors.find((t) => t.name === 'token_embd.weight').shape[1]);
+    assert.equal(typeof all['tokenizer.ggml.tokens'][0], 'string');
     assert.deepEqual(shown.capabilities.includes('completion'), true);
     assert.ok(shown.model_info['general.architecture']);
     assert.match((await json('GET', '/api/version')).body.version, /^\d+\.\d+\.\d+/);
@@ -85,6 +93,7 @@ test('pull, copy, create, delete', async () => {
     const shown = await client.show({ model: 'mine/made' });
     assert.equal(shown.system, 'Be short.');
     assert.match(shown.parameters, /temperature +0\.5/);
+    assert.match(shown.modelfile, /\nPARAMETER temperature 0\.5\nPARAMETER stop "x"\n/);
     await client.generate({ model: 'mine/made', prompt: 'ab', raw: true, options: { num_predict: 2 } });
     for (const name of ['mine/other:v1', 'mine/made', 'tiny']) await client.delete({ model: name });
     assert.ok(!(await client.list()).models.some((m) => m.name.startsWith('mine/') || m.name.startsWith('tiny')));

@@ -1,0 +1,16 @@
+/* about.h - what a model's file says of itself, as JSON.
+ *
+ * Threads: any; the values belong to the caller's.  NULL: out of memory. */
+#ifndef HEARTH_ENGINE_ABOUT_H
+#define HEARTH_ENGINE_ABOUT_H
+
+#include "base/json.h"
+#include "hearth.h"
+
+/* {key: value} of all its metadata.  Arrays are null unless they are wanted, and those of more than a million values
+ * then, too. */
+struct json *engine_keys(const struct hearth_model *m, bool arrays);
+/* [{"name","type","shape": [row length, rows, ...]}] in the file's order. */
+struct json *engine_tensors(const struct hearth_model *m);
+
+#endif
