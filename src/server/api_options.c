@@ -12,7 +12,7 @@ enum { MAX_STRINGS = 64, MAX_BIAS = 4096, MAX_TOKENS = 1 << 24, MAX_SCHEMA = 1 <
 typedef int own_fn(const struct json *v, const char *field, struct json *job, struct err *err);
 
 struct row {
-    struct api_option o;               /* names: the first is ours, then those that others use; where: of the job */
+    struct api_option o;               /* names: of several that are given, the first counts; where: of the job */
     const char *key;                   /* in that object */
     enum kind kind;
     double min, max;
@@ -357,7 +357,7 @@ static const struct row row[] = {
     COUNT("min_keep", "min_keep", 0, 1 << 24, "the filters leave at least N tokens"),
     OWN_ROW("samplers", "options", own_order, "the steps of choosing in their order: an array, or text with ; between"),
     OWN_ROW("seed", "options", own_seed, "the same seed gives the same answer; below 0: random"),
-    OWN_ROW("max_tokens max_completion_tokens max_output_tokens num_predict n_predict", "options", own_max_tokens,
+    OWN_ROW("max_completion_tokens max_tokens max_output_tokens num_predict n_predict", "options", own_max_tokens,
             "longest answer in tokens; -1: until the model is done"),
     COUNT("min_tokens min_predict", "min_tokens", 0, MAX_TOKENS, "shortest answer in tokens"),
     OWN_ROW("stop", "options", own_stop, "texts before which the answer ends: one, or up to 64"),
