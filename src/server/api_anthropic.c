@@ -80,12 +80,16 @@ static bool put_buf(struct json *m, const char *key, const struct buf *b)
     return !b->bad && json_put(m, key, json_new_str(b->data ? b->data : "", b->len));
 }
 
+/* Templates have no place for it, so that a call failed is said in its text. */
 static int add_result(struct blocks *v, const struct json *block)
 {
     const struct json *id = json_get(block, "tool_use_id");
     struct buf text = { 0 };
     if (json_type(id) != JSON_STRING) return err_set(v->err, ERR_ARG, "messages: a tool_result has no tool_use_id");
-    int rc = text_of(json_get(block, "content"), "a tool_result", &text, v->err);
+    bool failed = false;
+    int rc = api_bool(block, "is_error", &failed, v->err);
+    if (failed) buf_puts(&text, "Error:");
+    if (rc == 0) rc = text_of(json_get(block, "content"), "a tool_result", &text, v->err);
     struct json *m = rc == 0 ? json_new_object() : NULL;
     bool ok = m && api_set_str(m, "role", "tool") && api_set_copy(m, "tool_call_id", id) && put_buf(m, "content", &text);
     buf_release(&text);
