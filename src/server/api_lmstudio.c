@@ -19,7 +19,7 @@ struct lmstudio {
     struct json *messages, *input;
 };
 
-void api_lmstudio_put_error(struct buf *b, const char *kind, const char *message)
+void api_lmstudio_put_error(struct buf *b, const char *kind, const char *message, const struct json *body)
 {
     const char *type = "internal_error";
     static const struct { const char *kind, *type; } row[] = {
@@ -30,7 +30,10 @@ void api_lmstudio_put_error(struct buf *b, const char *kind, const char *message
     };
     for (size_t i = 0; kind && i < sizeof row / sizeof *row; i++)
         if (!strcmp(row[i].kind, kind)) type = row[i].type;
-    api_put(b, "{'error':{'type':%s,'message':%s,'code':null,'param':null}}", type, message);
+    char param[API_FIELD];
+    api_blamed(body, message, param);
+    if (!strcmp(param, "previous_response_id")) type = "invalid_request";       /* no model is missing */
+    api_put(b, "{'error':{'type':%s,'message':%s,'code':null,'param':%s}}", type, message, *param ? param : NULL);
 }
 
 static void release(void *p)
@@ -265,7 +268,7 @@ static void chat_event(struct api_call *c, const struct api_event *e)
 static void chat_fail(struct api_call *c)
 {
     struct buf b = { 0 };
-    api_lmstudio_put_error(&b, c->kind, c->message);
+    api_lmstudio_put_error(&b, c->kind, c->message, c->body);
     event(c, "error");
     buf_putc(&c->out, ',');
     if (b.len > 2) buf_put(&c->out, b.data + 1, b.len - 2);    /* without its braces */
@@ -303,7 +306,23 @@ static int v0_chat_job(struct api_call *c, const struct json *body, struct json 
     return api_openai_chat.job(c, body, job, err);
 }
 
-static void v0_chat_event(struct api_call *c, const struct api_event *e) { api_openai_chat.event(c, e); }
+/* The last chunk of a stream has it, too. */
+static void v0_last(struct api_call *c, const struct api_event *e)
+{
+    static const char end[] = "\n\ndata: [DONE]\n\n";
+    const size_t n = sizeof end - 1;
+    struct buf *b = &c->out;
+    if (e->kind != API_DONE || b->bad || b->len < n || memcmp(b->data + b->len - n, end, n)) return;
+    b->len -= n;
+    v0_more(c);
+    buf_puts(b, end);
+}
+
+static void v0_chat_event(struct api_call *c, const struct api_event *e)
+{
+    api_openai_chat.event(c, e);
+    v0_last(c, e);
+}
 
 static void v0_chat_whole(struct api_call *c)
 {
@@ -316,7 +335,11 @@ static int v0_text_job(struct api_call *c, const struct json *body, struct json 
     return api_openai_completion.job(c, body, job, err);
 }
 
-static void v0_text_event(struct api_call *c, const struct api_event *e) { api_openai_completion.event(c, e); }
+static void v0_text_event(struct api_call *c, const struct api_event *e)
+{
+    api_openai_completion.event(c, e);
+    v0_last(c, e);
+}
 
 static void v0_text_whole(struct api_call *c)
 {

@@ -7,6 +7,6 @@
 extern const struct api_form api_lmstudio_chat, api_lmstudio_v0_chat, api_lmstudio_v0_completion;
 
 /* {"error":{"type","message","code","param"}} */
-void api_lmstudio_put_error(struct buf *b, const char *kind, const char *message);
+void api_lmstudio_put_error(struct buf *b, const char *kind, const char *message, const struct json *body);
 
 #endif

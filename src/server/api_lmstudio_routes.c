@@ -16,7 +16,7 @@ static void error(struct exchange *x, int status, const char *kind, const char *
     struct buf b = { 0 };
     bool started = exchange_started(x);
     if (started) buf_puts(&b, "event: error\ndata: ");
-    api_lmstudio_put_error(&b, kind, message);
+    api_lmstudio_put_error(&b, kind, message, exchange_body(x));
     if (started) buf_puts(&b, "\n\n");
     const char *text = b.bad || !b.data ? "{\"error\":{\"type\":\"internal_error\",\"message\":\"out of memory\"}}" : b.data;
     if (started) exchange_write(x, text, strlen(text));

@@ -12,28 +12,31 @@
 
 /* ---- errors ---- */
 
-void api_openai_put_error(struct buf *b, int status, const char *kind, const char *message, struct context_numbers n)
+void api_openai_put_error(struct buf *b, const struct api_failure *f)
 {
     static const struct { int status; const char *type; } row[] = {
         { 400, "invalid_request_error" }, { 401, "authentication_error" }, { 403, "permission_error" },
         { 404, "not_found_error" }, { 405, "invalid_request_error" }, { 413, "invalid_request_error" },
         { 415, "invalid_request_error" }, { 429, "rate_limit_error" }, { 503, "unavailable_error" }, { 504, "timeout_error" },
     };
-    const char *type = "server_error", *code = kind;
+    const char *type = "server_error", *code = f->kind, *kind = f->kind ? f->kind : "";
+    char param[API_FIELD];
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
-        if (row[i].status == status) type = row[i].type;
-    if (kind && !strcmp(kind, "context")) code = "context_length_exceeded";
-    else if (kind && !strcmp(kind, "not_found")) code = "model_not_found";
-    else if (kind && !strcmp(kind, "invalid")) code = NULL;
-    api_put(b, "{'error':{'message':%s,'type':%s,'param':null,'code':%s", message, type, code);
-    if (n.n_ctx) api_put(b, ",'n_prompt_tokens':%u,'n_ctx':%u", n.n_prompt, n.n_ctx);
+        if (row[i].status == f->status) type = row[i].type;
+    api_blamed(f->body, f->message, param);
+    if (!strcmp(kind, "context")) code = "context_length_exceeded";
+    else if (!strcmp(kind, "not_found"))
+        code = strcmp(param, "previous_response_id") ? "model_not_found" : "previous_response_not_found";
+    else if (!strcmp(kind, "invalid")) code = NULL;
+    api_put(b, "{'error':{'message':%s,'type':%s,'param':%s,'code':%s", f->message, type, *param ? param : NULL, code);
+    if (f->n.n_ctx) api_put(b, ",'n_prompt_tokens':%u,'n_ctx':%u", f->n.n_prompt, f->n.n_ctx);
     buf_puts(b, "}}");
 }
 
 void api_openai_fail(struct api_call *c)
 {
     api_sse_begin(c, NULL);
-    api_openai_put_error(&c->out, c->status, c->kind, c->message, c->context);
+    api_openai_put_error(&c->out, &(struct api_failure){ c->status, c->kind, c->message, c->context, c->body });
     api_sse_end(c);
 }
 

@@ -9,7 +9,8 @@ extern const struct api_form api_openai_response, api_openai_response_count;
 
 /* Errors as {"error":{"message","type","param","code"}}. */
 void api_openai_error(struct exchange *x, int status, const char *kind, const char *message);
-void api_openai_put_error(struct buf *b, int status, const char *kind, const char *message, struct context_numbers n);
+struct api_failure { int status; const char *kind, *message; struct context_numbers n; const struct json *body; };
+void api_openai_put_error(struct buf *b, const struct api_failure *f);
 void api_openai_fail(struct api_call *c);                        /* of a stream */
 
 const char *api_openai_finish(const struct api_choice *a);       /* "stop", "length", "tool_calls" */

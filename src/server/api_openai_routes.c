@@ -12,7 +12,7 @@ void api_openai_error(struct exchange *x, int status, const char *kind, const ch
     struct buf b = { 0 };
     bool started = exchange_started(x);
     if (started) buf_puts(&b, "data: ");
-    api_openai_put_error(&b, status, kind, message, exchange_context(x));
+    api_openai_put_error(&b, &(struct api_failure){ status, kind, message, exchange_context(x), exchange_body(x) });
     if (started) buf_puts(&b, "\n\n");
     const char *text = b.bad || !b.data ? "{\"error\":{\"message\":\"out of memory\"}}" : b.data;
     if (started) exchange_write(x, text, strlen(text));
@@ -120,11 +120,11 @@ static void model(struct exchange *x)
 
 static bool kept(struct exchange *x, struct api_kept *k)
 {
-    struct err e = { 0 };
     const char *id = exchange_param(x, "id");
+    char why[128];
     if (id && api_state_get(server_answers(exchange_server(x)), exchange_user(x), id, k)) return true;
-    err_set(&e, ERR_NOTFOUND, "there is no answer \"%.60s\" (any more)", id ? id : "");
-    api_fail(x, &e);
+    fmt_into(why, sizeof why, "there is no answer \"%.60s\" (any more)", id ? id : "");
+    exchange_fail(x, 404, "response_not_found", why);
     return false;
 }
 

@@ -175,6 +175,21 @@ int api_str(const struct json *o, const char *key, const char **out, struct err 
     return 0;
 }
 
+void api_blamed(const struct json *body, const char *message, char dst[API_FIELD])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789";
+    static const char *const behind[] = { ":", " is ", " has ", " goes only " };
+    size_t n = strspn(message, letters), all = n;
+    char top[API_FIELD];
+    while (message[all] == '.') all += 1 + strspn(message + all + 1, letters);
+    dst[0] = 0;
+    if (!n || all >= API_FIELD) return;
+    fmt_into(top, sizeof top, "%.*s", (int)n, message);
+    bool known = json_get(body, top) || json_get(json_get(body, "options"), top) || !strncmp(message + n, " is required", 12);
+    for (size_t i = 0; known && i < sizeof behind / sizeof *behind; i++)
+        if (!strncmp(message + all, behind[i], strlen(behind[i]))) fmt_into(dst, API_FIELD, "%.*s", (int)all, message);
+}
+
 bool api_says(const struct json *o, const char *key)
 {
     const struct json *v = json_get(o, key);

@@ -44,5 +44,8 @@ int api_required(const struct json *o, const char *key, enum json_type type, con
 bool api_says(const struct json *o, const char *key);
 bool api_is(const struct json *v, const char *text);                            /* this string */
 int  api_nomem(struct err *err);
+/* The field of the body, or of its "options", that a message is about: such a message begins with its name.  "": none. */
+enum { API_FIELD = 64 };
+void api_blamed(const struct json *body, const char *message, char dst[API_FIELD]);
 
 #endif
