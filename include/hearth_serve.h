@@ -106,8 +106,9 @@ typedef int32_t hearth_pick_fn(void *arg, uint32_t completion, const struct hear
 /* What an answer says, as it becomes certain: called before the event of the token that made it so, in the same way.  Without a
  * chat all is HEARTH_CHAT_TEXT. */
 typedef void hearth_said_fn(void *arg, uint32_t completion, const struct hearth_chat_event *said);
-/* How many tokens of the prompt are there: 0 when the request gets its slot, then after each step that leaves some. */
-typedef void hearth_read_fn(void *arg, uint32_t done, uint32_t total);
+/* How many tokens of the prompt are there: 0 when the request gets its slot, then after each step that leaves some; kept: so
+ * many of these were there from an earlier text. */
+typedef void hearth_read_fn(void *arg, uint32_t done, uint32_t kept, uint32_t total);
 struct hearth_bias { int32_t id; float bias; };    /* added to the token's logit; -INFINITY: never */
 
 struct hearth_request_options {    /* zero-initialise; what it points to is copied but for callbacks' arguments */

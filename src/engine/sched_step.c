@@ -342,7 +342,7 @@ static void tell_read(const struct hearth_engine *g, bool begun)
         const struct stream *x = g->run[i];
         const struct hearth_request *r = x->r;
         if (r->o.read && x->index == 0 && x->state == STREAM_RUNS && x->begun == begun && !x->n_answer && stream_pending(x))
-            r->o.read(r->o.arg, begun ? x->s.q.n : 0, r->n_prompt);
+            r->o.read(r->o.arg, begun ? x->s.q.n : 0, begun ? x->n_kept : 0, r->n_prompt);
     }
 }
 

@@ -547,12 +547,13 @@ static void a_storm_of_requests(void **state)
     hearth_model_close(w.m);
 }
 
-struct reading { uint32_t n, done[64], total; struct answer a; };
+struct reading { uint32_t n, done[64], kept, total; struct answer a; };
 
-static void note_reading(void *arg, uint32_t done, uint32_t total)
+static void note_reading(void *arg, uint32_t done, uint32_t kept, uint32_t total)
 {
     struct reading *r = arg;
     if (r->n < 64) r->done[r->n++] = done;
+    r->kept = kept;
     r->total = total;
 }
 
@@ -583,6 +584,14 @@ static void reading_is_told(void **unused)
     assert_int_equal(x.done[0], 0);
     for (uint32_t i = 1; i < x.n; i++) assert_true(x.done[i] > x.done[i - 1] && x.done[i] < LONG);
     assert_int_equal(x.total, LONG);
+    assert_int_equal(x.kept, 0);
+    hearth_request_close(r);
+    text[300]++;                                               /* the same up to here */
+    x = (struct reading){ .n = 0 };
+    assert_int_equal(hearth_request_submit(&r, g, &o, &e), 0);
+    assert_int_equal(hearth_request_wait(r), HEARTH_FINISH_LENGTH);
+    assert_int_equal(x.kept, x.a.kept[0]);
+    assert_in_range(x.kept, 64, 300);
     hearth_request_close(r);
     hearth_engine_close(g);
     hearth_model_close(m);

@@ -292,6 +292,7 @@ static void take_in(struct api_call *c, struct api_event *e)
     switch (e->kind) {
     case API_START:
         take_counts(c, e->json);
+        c->prompt_ns += api_count(json_get(e->json, "prompt_ns"));
         if (!c->model_info) c->model_info = json_share(json_get(e->json, "model"));
         if (!*c->model && !api_str(c->model_info, "name", &name, NULL) && name) c->model = name;
         break;
@@ -329,6 +330,7 @@ void api_call_event(struct api_call *c, const struct json *event)
         if (!c->started && e.kind != API_WARNING) c->started = os_now_ns();
         take_list(c, &e.choice->logprobs, json_get(event, "logprobs"));
         take_list(c, &e.choice->ids, json_get(event, "ids"));
+        c->told += (int64_t)json_len(json_get(event, "ids"));
     }
     take_in(c, &e);
     if (c->nomem && !c->failed) set_failed(c, "memory", "out of memory for the answer");
@@ -373,11 +375,14 @@ static double per(double a, double b) { return b > 0 ? a / b : 0; }
 
 void api_put_timings(const struct api_call *c, struct buf *b)
 {
-    double prompt = api_timing(c, "prompt_ns"), answer = api_timing(c, "answer_ns"), n = (double)c->answer_tokens;
+    double prompt = c->done ? api_timing(c, "prompt_ns") : (double)c->prompt_ns / 1e9;
+    double answer = c->done ? api_timing(c, "answer_ns") : c->begun && c->started ? (double)(os_now_ns() - c->started) / 1e9 : 0;
+    int64_t n_answer = c->done ? c->answer_tokens : c->told;
+    double n = (double)n_answer;
     int64_t fresh = c->prompt_tokens - c->cached_tokens;
     api_put(b, "{'cache_n':%d,'prompt_n':%d,'prompt_ms':%f,'prompt_per_token_ms':%f,'prompt_per_second':%f,", c->cached_tokens,
             fresh, prompt * 1e3, per(prompt * 1e3, (double)fresh), per((double)fresh, prompt));
-    api_put(b, "'predicted_n':%d,'predicted_ms':%f,'predicted_per_token_ms':%f,'predicted_per_second':%f", c->answer_tokens,
+    api_put(b, "'predicted_n':%d,'predicted_ms':%f,'predicted_per_token_ms':%f,'predicted_per_second':%f", n_answer,
             answer * 1e3, per(answer * 1e3, n), per(n, answer));
     if (json_get(c->done, "draft_tokens"))
         api_put(b, ",'draft_n':%j,'draft_n_accepted':%j", json_get(c->done, "draft_tokens"), json_get(c->done, "draft_right"));

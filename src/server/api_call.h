@@ -66,6 +66,7 @@ struct api_call {
     bool stored;                       /* the answer can be asked for later, as "resp_" and the id */
     bool flag;                         /* one thing that a dialect keeps: log-probabilities, packed numbers */
     int64_t prompt_tokens, cached_tokens, answer_tokens, reasoning_tokens;
+    int64_t told, prompt_ns;           /* tokens whose ids have come; of the start event */
     struct json *model_info, *done;    /* of the start and of the done event, or NULL */
     uint64_t started;                  /* when the first piece of an answer came; 0: none yet */
     bool over, failed, nomem;
@@ -126,7 +127,7 @@ double api_timing(const struct api_call *c, const char *key);                /* 
 /* "data: ...\n\n", with "event: NAME\n" before it unless NULL: between these JSON is appended. */
 void api_sse_begin(struct api_call *c, const char *event);
 void api_sse_end(struct api_call *c);
-/* {"prompt_n","prompt_ms",...} as llama-server has it. */
+/* {"prompt_n","prompt_ms",...} as llama-server has it; before the end what is known by then, of jobs that want_ids. */
 void api_put_timings(const struct api_call *c, struct buf *b);
 
 /* ---- with a connection: api_exchange.c ---- */

@@ -12,7 +12,7 @@
 enum { MAX_PROMPTS = 256 };
 
 struct llama {
-    bool infill, many, probs, after, tokens, progress;
+    bool infill, many, probs, after, tokens, progress, timings;
     int64_t slot;
     const struct json *fields;         /* "response_fields", or NULL */
     struct json *rest, *settings;      /* the job without its prompt; its options, with the seed that was drawn */
@@ -118,11 +118,13 @@ static int put_common(struct api_call *c, const struct json *body, struct json *
     if (rc == 0) rc = api_bool(body, "post_sampling_probs", &own->after, err);
     if (rc == 0) rc = api_bool(body, "return_tokens", &own->tokens, err);
     if (rc == 0) rc = api_bool(body, "return_progress", &own->progress, err);
+    if (rc == 0) rc = api_bool(body, "timings_per_token", &own->timings, err);
     if (rc == 0) rc = api_int(body, "n_indent", 0, 1 << 16, &indent, err);
     if (rc == 0) rc = api_int(body, "t_max_predict_ms", -1, 1 << 30, &ms, err);
     if (rc == 0) rc = api_value(body, "response_fields", JSON_ARRAY, &own->fields, err);
     if (rc < 0) return rc;
     own->probs = probs > 0;
+    own->tokens = own->tokens || c->stream;                    /* chunks always have them */
     own->slot = json_int(json_get(job, "slot"));
     bool ok = (!own->probs || api_set_int(job, "logprobs", probs)) && (n == 1 || api_set_int(job, "n", n)) &&
               (!indent || api_set_int(job, "n_indent", indent)) && (ms < 1 || api_set_int(job, "line_ms", ms)) &&
@@ -327,7 +329,8 @@ static void llama_event(struct api_call *c, const struct api_event *e)
     if (e->kind == API_PREFILL && own->progress) {
         api_sse_begin(c, NULL);
         api_put(b, "{'index':%u,'content':'','tokens':[],'stop':false,'prompt_progress':{'total':%d,'cache':%d,'processed':%d,"
-                   "'time_ms':%d}}", (uint64_t)c->base, json_int(json_get(e->json, "total")), c->cached_tokens,
+                   "'time_ms':%d}}", (uint64_t)c->base, json_int(json_get(e->json, "total")),
+                api_count(json_get(e->json, "cached")),
                 json_int(json_get(e->json, "done")), api_elapsed_ms(c));
         api_sse_end(c);
     }
@@ -336,7 +339,12 @@ static void llama_event(struct api_call *c, const struct api_event *e)
         api_put(b, "{'index':%u,'content':%S,'tokens':", (uint64_t)e->i, e->text, e->n);
         if (ids) api_put(b, "%j", ids);
         else buf_puts(b, "[]");
-        api_put(b, ",'stop':false,'id_slot':%d", own->slot);
+        api_put(b, ",'stop':false,'id_slot':%d,'tokens_predicted':%u,'tokens_evaluated':%d", own->slot,
+                (uint64_t)json_len(e->choice->ids), c->prompt_tokens - c->past[0]);
+        if (own->timings) {
+            buf_puts(b, ",\"timings\":");
+            api_put_timings(c, b);
+        }
         if (own->probs && json_len(list)) put_probs(c, list, b);
         buf_putc(b, '}');
         api_sse_end(c);

@@ -1,4 +1,5 @@
 /* api_llama_text.c - llama-server's tokenize, detokenize, apply-template, embedding and rerank. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,14 +74,14 @@ const struct api_form api_llama_template = { "llama.template", "template", NULL,
 
 /* ---- embeddings ---- */
 
+enum { MAX_NORM = 64 };
+
 static int embedding_job(struct api_call *c, const struct json *body, struct json *job, struct err *err)
 {
     const struct json *v = json_get(body, "content") ? json_get(body, "content") : json_get(body, "input");
     int64_t normalise = 2;
     (void)c;
-    int rc = api_int(body, "embd_normalize", -1, 2, &normalise, err);
-    if (rc == 0 && normalise != -1 && normalise != 2)
-        rc = err_set(err, ERR_UNSUPPORTED, "embd_normalize: only 2 (to length 1) and -1 (not at all) are possible");
+    int rc = api_int(body, "embd_normalize", -1, MAX_NORM, &normalise, err);
     bool one = json_type(v) == JSON_STRING || (json_type(v) == JSON_ARRAY && json_type(json_at(v, 0)) == JSON_INT);
     if (rc == 0 && !one && (json_type(v) != JSON_ARRAY || !json_len(v)))
         rc = err_set(err, ERR_ARG, "content: expected text, tokens, or an array of these");
@@ -92,15 +93,41 @@ static int embedding_job(struct api_call *c, const struct json *body, struct jso
     return ok ? 0 : api_nomem(err);
 }
 
+/* -1: as the model makes it; 0: the largest is 32760; P: the P-norm is 1, which for 2 was done where the vector was made. */
+static void put_normal(const struct json *v, int64_t p, struct buf *b)
+{
+    double norm = 0;
+    if (p == -1 || p == 2) {
+        api_put(b, "%j", v);
+        return;
+    }
+    for (size_t i = 0; i < json_len(v); i++) {
+        double x = fabs(json_num(json_at(v, i)));
+        norm = p ? norm + pow(x, (double)p) : fmax(norm, x / 32760);
+    }
+    if (p) norm = pow(norm, 1 / (double)p);
+    buf_putc(b, '[');
+    for (size_t i = 0; i < json_len(v); i++)
+        api_put(b, "%r%f", i ? "," : "", norm > 0 ? json_num(json_at(v, i)) / norm : 0.0);
+    buf_putc(b, ']');
+}
+
 /* A row for each token where the model makes such, else one. */
 static void embedding_whole(struct api_call *c)
 {
     const struct json *vectors = json_get(c->done, "vectors");
+    int64_t p = 2;
+    api_int(c->body, "embd_normalize", -1, MAX_NORM, &p, NULL);
     buf_putc(&c->out, '[');
     for (size_t i = 0; i < json_len(vectors); i++) {
         const struct json *v = json_at(vectors, i);
         bool rows = json_type(json_at(v, 0)) == JSON_ARRAY;
-        api_put(&c->out, rows ? "%r{'index':%i,'embedding':%j}" : "%r{'index':%i,'embedding':[%j]}", i ? "," : "", (int)i, v);
+        api_put(&c->out, "%r{'index':%i,'embedding':[", i ? "," : "", (int)i);
+        for (size_t k = 0; k < (rows ? json_len(v) : 1); k++) {
+            if (k) buf_putc(&c->out, ',');
+            put_normal(rows ? json_at(v, k) : v, p, &c->out);
+        }
+        buf_puts(&c->out, "]}");
     }
     buf_putc(&c->out, ']');
 }

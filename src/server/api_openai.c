@@ -211,7 +211,7 @@ static int refuse_chat(const struct json *body, struct err *err)
 }
 
 struct chat {
-    bool usage, progress;
+    bool usage, progress, timings;
     struct json *last;                 /* the end of answer last_i, which is told with what follows, or NULL */
     size_t last_i;
 };
@@ -254,7 +254,10 @@ static int chat_job(struct api_call *c, const struct json *body, struct json *jo
     if (rc == 0 && options) rc = api_bool(options, "include_usage", &own->usage, err);
     if (rc == 0) rc = api_bool(body, "return_progress", &own->progress, err);
     if (rc == 0 && own->progress && !api_set_bool(job, "progress", true)) rc = api_nomem(err);
-    return rc;
+    if (rc == 0) rc = api_bool(body, "timings_per_token", &own->timings, err);
+    if (rc < 0) return rc;
+    own->timings = own->timings && c->stream;
+    return !own->timings || api_set_bool(job, "want_ids", true) ? 0 : api_nomem(err);
 }
 
 /* ---- the answer ---- */
@@ -322,7 +325,7 @@ static void chunk_end(struct api_call *c, const struct json *event, const char *
     } else
         buf_puts(&c->out, "null");
     api_put(&c->out, ",'finish_reason':%s}]%r", finish, own->usage ? ",\"usage\":null" : "");
-    if (c->done && !own->usage) {
+    if (own->timings || (c->done && !own->usage)) {
         buf_puts(&c->out, ",\"timings\":");
         api_put_timings(c, &c->out);
     }
@@ -381,7 +384,7 @@ static void chat_progress(struct api_call *c, const struct api_event *e)
     api_sse_begin(c, NULL);
     put_head(c, "chat.completion.chunk", &c->out);
     api_put(&c->out, ",'choices':[],'prompt_progress':{'total':%d,'cache':%d,'processed':%d,'time_ms':%d}}",
-            json_int(json_get(e->json, "total")), c->cached_tokens, json_int(json_get(e->json, "done")),
+            json_int(json_get(e->json, "total")), api_count(json_get(e->json, "cached")), json_int(json_get(e->json, "done")),
             api_elapsed_ms(c));
     api_sse_end(c);
 }

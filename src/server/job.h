@@ -33,8 +33,8 @@
  *   "n_indent"     the text ends before a line that begins with fewer blanks, but for its first; "line_ms": with the first line
  *                  that ends so long after the first token; the reason is "length"
  *   "slot"         0..63 (0): the number by which the op slot knows the text of this answer afterwards
- * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","total"}
- *   {"event":"start","prompt_tokens","cached_tokens","seed","model":{...as info...}}   when the first token comes
+ * Events: {"event":"loading","done","total"}  {"event":"queued","ahead"}  {"event":"prefill","done","cached","total"}
+ *   {"event":"start","prompt_tokens","cached_tokens","seed","prompt_ns","model":{...as info...}}   when the first token comes
  *   {"event":"text" | "reasoning","i","text","ids":[...],"logprobs":[{"id","text","bytes":[...],"logprob","top":[{same}]}]}
  *   {"event":"call","i","call","id","name"} {"event":"arguments","i","call","text"} {"event":"call_end","i","call"}
  *   {"event":"call_broken","i","call"} {"event":"warning","i","text"}

@@ -44,8 +44,9 @@ static void start(struct generation *g, const struct hearth_event *ev)
     g->n_kept = ev->n_kept;
     g->n_ids = ev->n_prompt;                                   /* fewer when it was cut */
     buf_clear(b);
-    buf_printf(b, "{\"event\":\"start\",\"prompt_tokens\":%zu,\"cached_tokens\":%u,\"seed\":%llu,\"model\":%s}", g->n_ids,
-               g->n_kept, (unsigned long long)g->o.sampler.seed, t->loaded->about);
+    buf_printf(b, "{\"event\":\"start\",\"prompt_tokens\":%zu,\"cached_tokens\":%u,\"seed\":%llu,\"prompt_ns\":%llu,", g->n_ids,
+               g->n_kept, (unsigned long long)g->o.sampler.seed, (unsigned long long)t->times.prompt);
+    buf_printf(b, "\"model\":%s}", t->loaded->about);
     task_event_text(t, b);
     struct hearth_cut cut = { 0 };
     if (g->chat) hearth_chat_cut(g->chat, &cut);
@@ -336,12 +337,12 @@ bool answer_event(void *arg, const struct hearth_event *ev)
     return false;
 }
 
-void answer_read(void *arg, uint32_t done, uint32_t total)
+void answer_read(void *arg, uint32_t done, uint32_t kept, uint32_t total)
 {
     struct generation *g = arg;
     if (!g->slot) g->slot = os_now_ns();
     if (!g->f.progress) return;
     buf_clear(&g->line);
-    buf_printf(&g->line, "{\"event\":\"prefill\",\"done\":%u,\"total\":%u}", done, total);
+    buf_printf(&g->line, "{\"event\":\"prefill\",\"done\":%u,\"cached\":%u,\"total\":%u}", done, kept, total);
     task_event_text(g->t, &g->line);
 }
