@@ -183,7 +183,7 @@ void exchange_json(struct exchange *x, int status, struct json *answer)
         status = 500;
         buf_puts(&b, "{\"error\":\"out of memory\"}");
     }
-    whole(x, status, "application/json; charset=utf-8", &b);
+    whole(x, status, HTTP_JSON, &b);
 }
 
 void exchange_fail(struct exchange *x, int status, const char *kind, const char *message)
@@ -246,6 +246,7 @@ void exchange_stream(struct exchange *x, const char *type)
         exchange_header_put(x, "Cache-Control", "no-cache");
         exchange_header_put(x, "X-Accel-Buffering", "no");
         x->answer = ANSWER_STREAM;
+        x->sse = !strcmp(type, "text/event-stream");
         x->status = 200;
         x->taken_at = os_now_ns();
         if (x->suspended) http_resume(x);
@@ -267,6 +268,12 @@ static bool append(struct exchange *x, const char *p, size_t n)
     return !x->out.bad;
 }
 
+bool exchange_silent(const struct exchange *x, uint64_t now, uint64_t most)
+{
+    return x->sse && x->answer == ANSWER_STREAM && !x->ended && !x->drop && x->taken == x->out.len &&
+           elapsed(x->taken_at, now) > most;
+}
+
 /* To this client alone. */
 static void write_out(struct exchange *x, const char *bytes, size_t n)
 {
@@ -279,6 +286,8 @@ static void write_out(struct exchange *x, const char *bytes, size_t n)
     lock_give(&x->lock);
     if (!ok) exchange_leave(x);
 }
+
+void exchange_ping(struct exchange *x) { write_out(x, ":\n\n", 3); }
 
 void exchange_write(struct exchange *x, const char *bytes, size_t n)
 {

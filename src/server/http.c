@@ -115,7 +115,8 @@ static bool too_slow(const struct conn *c, const struct server_limits *l, uint64
     return slow;
 }
 
-struct look { struct exchange *x[512]; int fd[512]; bool gone[512]; size_t n; };
+enum { PINGS = 64 };
+struct look { struct exchange *x[512], *ping[PINGS]; int fd[512]; bool gone[512]; size_t n, n_ping; };
 
 /* Those of a batch whose client has gone stay in it, shared. */
 static void look_at(struct look *k)
@@ -134,7 +135,7 @@ static void look_at(struct look *k)
 static void look_around(struct server *s, const struct server_limits *l, struct look *k)
 {
     uint64_t now = os_now_ns();
-    k->n = 0;
+    k->n = k->n_ping = 0;
     lock_take(&s->conns.lock);
     struct conn *c = s->conns.first;
     for (; c; c = c->next) {
@@ -144,8 +145,12 @@ static void look_around(struct server *s, const struct server_limits *l, struct 
         }
         if (!c->x) continue;
         lock_take(&c->x->lock);
-        bool waits = c->x->suspended && !c->x->gone;
+        bool waits = c->x->suspended && !c->x->gone, silent = exchange_silent(c->x, now, ms(l->ping_ms));
         lock_give(&c->x->lock);
+        if (silent && k->n_ping < PINGS) {
+            exchange_share(c->x);
+            k->ping[k->n_ping++] = c->x;
+        }
         if (!waits) continue;
         k->x[k->n] = c->x;
         k->fd[k->n++] = c->fd;
@@ -167,6 +172,10 @@ void http_watch(void *server)
         for (size_t i = 0; i < k.n; i++) {
             exchange_leave(k.x[i]);
             exchange_free(k.x[i]);
+        }
+        for (size_t i = 0; i < k.n_ping; i++) {
+            exchange_ping(k.ping[i]);
+            exchange_free(k.ping[i]);
         }
         jobs_late(s, os_now_ns());
         replays_look(&s->replays, os_now_ns());

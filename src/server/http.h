@@ -17,6 +17,8 @@
 #include "base/json.h"
 #include "server/link.h"
 
+#define HTTP_JSON "application/json; charset=utf-8"      /* the type of all answers that are JSON */
+
 struct exchange;
 struct server;                     /* server.h: options, models, metrics */
 

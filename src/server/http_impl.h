@@ -81,6 +81,7 @@ struct exchange {
     exchange_event_fn *fn;
     void (*on_gone)(struct exchange *x);
     uint64_t stream_bytes;         /* the limit when it began */
+    bool sse;                      /* its stream is one of events */
     uint64_t replay, backlog;      /* where its stream is kept, 0: nowhere; bytes of the past that it was sent at once */
 
     /* For metrics and the log; of the link's thread while a job runs. */
@@ -145,6 +146,9 @@ struct exchange *exchange_new(struct server *s, const char *raw);
 void exchange_share(struct exchange *x);
 void exchange_free(struct exchange *x);                /* one owner less */
 void exchange_leave(struct exchange *x);               /* the client has gone, or must go */
+/* With its lock held: it is a stream of events of which nothing came for so long, and nothing waits to be taken. */
+bool exchange_silent(const struct exchange *x, uint64_t now, uint64_t most);
+void exchange_ping(struct exchange *x);                /* a comment, so that nobody takes the stream for a dead one */
 bool exchange_pending(struct exchange *x);             /* somebody still works on the answer */
 void exchange_header_put(struct exchange *x, const char *name, const char *value);   /* with the lock held */
 

@@ -215,7 +215,8 @@ static void fill_limits(struct server_limits *l)
 {
     static const struct server_limits usual = {
         .body_bytes = 32 << 20, .upload_bytes = (uint64_t)1 << 40, .connections = 4096, .running = 64, .queued = 1024,
-        .header_ms = 10000, .body_ms = 30000, .idle_ms = 60000, .write_ms = 30000, .stream_bytes = 1 << 20,
+        .header_ms = 10000, .body_ms = 30000, .idle_ms = 60000, .write_ms = 30000, .ping_ms = 30000,
+        .stream_bytes = 1 << 20,
     };
     if (!l->body_bytes) l->body_bytes = usual.body_bytes;
     if (!l->upload_bytes) l->upload_bytes = usual.upload_bytes;
@@ -226,6 +227,7 @@ static void fill_limits(struct server_limits *l)
     if (!l->body_ms) l->body_ms = usual.body_ms;
     if (!l->idle_ms) l->idle_ms = usual.idle_ms;
     if (!l->write_ms) l->write_ms = usual.write_ms;
+    if (!l->ping_ms) l->ping_ms = usual.ping_ms;
     if (!l->stream_bytes) l->stream_bytes = usual.stream_bytes;
 }
 

@@ -24,6 +24,7 @@ struct server_limits {             /* 0: the default */
     uint32_t queued;               /* that wait here: 1024; beyond: 429 */
     uint32_t per_key;              /* running and waiting of one key: no limit */
     uint32_t header_ms, body_ms, idle_ms, write_ms;   /* 10 s, 30 s, 60 s, 30 s */
+    uint32_t ping_ms;              /* a stream of events that is silent so long has a comment: 30 s */
     uint32_t deadline_ms;          /* of a job that has none: no limit */
     uint32_t stream_bytes;         /* that a client has not taken: 1 MiB */
 };

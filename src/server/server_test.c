@@ -1,6 +1,7 @@
 /* server_test.c - the front over real sockets, with an engine that is none. */
 #include "tests/served.h"
 
+#include <ctype.h>
 #include <time.h>
 
 #include "base/mem.h"
@@ -510,6 +511,47 @@ static void it_describes_itself(void **unused)
     free(text);
 }
 
+/* Every route, and no other. */
+static void it_names_all_routes(void **unused)
+{
+    (void)unused;
+    struct json *j, *methods;
+    struct err e = { 0 };
+    const char *tag, *key;
+    const struct route *r;
+    size_t in_tables = 0, told = 0;
+    char *text = get("/openapi.json");
+    assert_int_equal(json_parse(&j, client_body(text), strlen(client_body(text)), &e), 0);
+    const struct json *paths = json_get(j, "paths");
+    for (size_t i = 0; (r = server_table(i, &tag)) != NULL; i++)
+        for (; r->path; r++, in_tables++) {
+            char path[256], method[16], *star;
+            snprintf(path, sizeof path, "%s", r->path);
+            if ((star = strstr(path, "*}")) != NULL) memmove(star, star + 1, strlen(star));
+            for (size_t k = 0; k <= strlen(r->method); k++) method[k] = (char)tolower((unsigned char)r->method[k]);
+            if (!json_get(json_get(paths, path), method)) fail_msg("%s %s is not told of", r->method, r->path);
+        }
+    for (void *it = NULL; json_next(paths, &it, &key, &methods);) told += json_len(methods);
+    if (told < 60) fail_msg("%zu routes", told);
+    assert_int_equal(told, in_tables);
+    json_free(j);
+    free(text);
+}
+
+static void silence_is_broken(void **unused)
+{
+    (void)unused;
+    struct err e;
+    assert_int_equal(server_reload(server, &(struct server_limits){ .ping_ms = 50 }, &e), 0);
+    char *got = body_of(post("/t/stream", "{\"max_tokens\":3,\"ms\":300}"));
+    if (!strstr(got, "\n\n:\n\ndata: ")) fail_msg("%s", got);
+    free(got);
+    server_reload(server, &(struct server_limits){ .ping_ms = 0 }, &e);
+    got = body_of(post("/t/stream", "{\"max_tokens\":3,\"ms\":300}"));
+    if (strstr(got, "\n:\n")) fail_msg("%s", got);
+    free(got);
+}
+
 /* What the engine says of a model's file, clients hear of its name. */
 static void paths_stay_here(void **unused)
 {
@@ -565,7 +607,8 @@ int main(void)
             T(time_does_not_run_back),
         T(a_client_that_goes_cancels_its_job), T(a_client_that_does_not_read_is_cut_off), T(time_to_take_something),
             T(held_work_hears_of_it),
-        T(a_broken_stream_goes_on), T(kept_streams_end_when_asked), T(it_describes_itself), T(paths_stay_here),
+        T(a_broken_stream_goes_on), T(kept_streams_end_when_asked), T(it_describes_itself), T(it_names_all_routes),
+            T(silence_is_broken), T(paths_stay_here),
         T(closing_with_work_left),
     };
     return run_tests(tests);
