@@ -37,6 +37,7 @@ struct link {
     _Atomic bool stop, ready, abandoned;
     _Atomic uint64_t n_cancelled, cancelled_at, n_submitted, n_over;
     char last_model[256], last_user[64];
+    bool last_only_loaded;
     link_model_fn *watch;
     void *watch_arg;
 };
@@ -179,6 +180,7 @@ int link_submit(struct link *l, struct json *job, link_event_fn *fn, void *arg, 
         break;
     }
     snprintf(l->last_model, sizeof l->last_model, "%s", model ? model : "");
+    l->last_only_loaded = json_bool(json_get(job, "only_loaded"));
     snprintf(l->last_user, sizeof l->last_user, "%s", user ? user : "");
     pthread_mutex_unlock(&l->lock);
     if (rc == 0) atomic_fetch_add(&l->n_submitted, 1);

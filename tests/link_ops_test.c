@@ -275,10 +275,14 @@ static void models_come_and_go(void **unused)
     json_free(info);
     assert_null(state_of(model[0], &all));                     /* looking at it loads nothing */
     json_free(all);
+    snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"prompt\":\"abc\",\"only_loaded\":true}", model[0]);
+    refused(job, "invalid", "is not loaded");
+    assert_null(state_of(model[0], &all));
+    json_free(all);
     snprintf(job, sizeof job, "{\"op\":\"load\",\"model\":\"%s\",\"pin\":true,\"load\":{\"num_ctx\":128}}", model[0]);
     json_free(done(job));
     snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"load\":{\"num_ctx\":128},\"prompt\":\"abc\","
-             "\"options\":{\"max_tokens\":5,\"ignore_eos\":true}}", model[0]);
+             "\"only_loaded\":true,\"options\":{\"max_tokens\":5,\"ignore_eos\":true}}", model[0]);
     json_free(done(job));
     const struct json *m = state_of(model[0], &all);
     assert_string_equal(json_str(json_get(m, "state"), NULL), "ready");

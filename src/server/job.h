@@ -8,7 +8,7 @@
  *                  rope options, "chat_template", "spare_template": as hearth_model_options; the front knows what came with a
  *                  model (brings.h)}
  *   "salt"         string: past texts are shared only among those with the same; "user": string, for fairness; "priority": int
- *   "deadline_ms"  from when the job arrives
+ *   "deadline_ms"  from when the job arrives; "only_loaded": bool, an error where the model would have to be loaded first
  *
  * op "generate": one of "messages", "prompt", "infill" is required.
  *   "messages"     as hearth_chat_request.messages_json; with "tools", "documents", "variables" (object), "continue" (bool)

@@ -279,7 +279,10 @@ static bool prepare(struct exchange *x, struct json *job, const char *op, struct
     x->model[0] = 0;
     x->path = NULL;
     if (needs) fmt_into(x->model, sizeof x->model, "%s", m.name);
-    if (needs && !m.embedded) ok = (x->path = arena_strdup(&x->arena, m.path, strlen(m.path))) != NULL;
+    const char *loads = exchange_query(x, "autoload");
+    if (needs && loads && (!strcmp(loads, "false") || !strcmp(loads, "0")))
+        ok = json_put(job, "only_loaded", json_new_bool(true));
+    if (needs && !m.embedded) ok = ok && (x->path = arena_strdup(&x->arena, m.path, strlen(m.path))) != NULL;
     if (ok && *x->user) ok = json_put(job, "salt", json_new_str(x->user, strlen(x->user)));
     if (ok && *x->user) ok = json_put(job, "user", json_new_str(x->user, strlen(x->user)));
     if (!ok) err_set(err, ERR_NOMEM, "out of memory for the request");

@@ -126,6 +126,7 @@ static const struct read_row head_row[] = {
     { "keep_alive", READ_I64, HEAD(keep_alive), -1, 1e10 },
     { "priority", READ_I32, HEAD(priority), -1000, 1000 },
     { "deadline_ms", READ_U32, HEAD(deadline_ms), 1, 4e9 },
+    { "only_loaded", READ_FLAG, HEAD(only_loaded), 0, 0 },
 };
 enum { N_HEAD = sizeof head_row / sizeof *head_row };
 

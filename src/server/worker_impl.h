@@ -63,6 +63,7 @@ struct task_head {
     int64_t keep_alive;                /* KEEP_DEFAULT: it did not say */
     int32_t priority;
     uint32_t deadline_ms;
+    bool only_loaded;
 };
 
 #define KEEP_DEFAULT INT64_MIN

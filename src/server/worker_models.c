@@ -296,6 +296,8 @@ int models_take(struct models *s, struct task *t, int pin, struct err *err)
     struct hearth_error e;
     struct json *parsed = NULL;
     if (!path) return err_set(err, ERR_ARG, "a job needs \"model\"");
+    if (t->head.only_loaded && !models_is_ready(s, path))
+        return err_set(err, ERR_ARG, "the model is not loaded, and autoload=false does not let it be");
     load.path = strcmp(path, "embedded") ? path : NULL;
     load.engine = engine_of(o);
     int rc = read_load(t->head.load, &f, &load, err);
