@@ -53,6 +53,7 @@ uint64_t os_disk_free(const char *path);
 uint64_t os_now_ns(void);                  /* monotonic */
 uint64_t os_thread_ns(void);               /* processor time that this thread has used */
 int64_t  os_wall_s(void);                  /* seconds since 1970, UTC */
+int64_t  os_wall_us(void);                 /* the same in microseconds */
 /* Local broken-down time of `t` formatted as strftime does. */
 size_t   os_strftime(char *dst, size_t n, const char *fmt, int64_t t);
 unsigned os_cpu_count(void);               /* logical processors this process may use, >= 1 */

@@ -165,6 +165,13 @@ uint64_t os_thread_ns(void)
 
 int64_t os_wall_s(void) { return (int64_t)time(NULL); }
 
+int64_t os_wall_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 size_t os_strftime(char *dst, size_t n, const char *fmt, int64_t t)
 {
     time_t tt = (time_t)t;

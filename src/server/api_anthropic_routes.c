@@ -14,7 +14,7 @@ void api_anthropic_error(struct exchange *x, int status, const char *kind, const
     static const char nomem[] = "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"out of memory\"}}";
     const char *text = b.bad || !b.data ? nomem : b.data;
     if (started) exchange_write(x, text, strlen(text));
-    else exchange_text(x, status, "application/json", text, strlen(text));
+    else exchange_text(x, status, HTTP_JSON, text, strlen(text));
     buf_release(&b);
 }
 

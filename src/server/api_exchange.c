@@ -44,7 +44,7 @@ static void on_event(struct exchange *x, const struct json *event, bool last)
         return;
     }
     if (c->stream) flush(x, c);
-    else if (c->over && !was_over) exchange_text(x, 200, "application/json", c->out.data ? c->out.data : "", c->out.len);
+    else if (c->over && !was_over) exchange_text(x, 200, HTTP_JSON, c->out.data ? c->out.data : "", c->out.len);
     if (last && c->more) go_on(x, c);
     else if (last && c->stream) exchange_end(x);
 }

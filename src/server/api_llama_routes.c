@@ -25,7 +25,7 @@ static void error(struct exchange *x, int status, const char *kind, const char *
     static const char nomem[] = "{\"error\":{\"code\":503,\"message\":\"out of memory\",\"type\":\"unavailable_error\"}}";
     const char *text = b.bad || !b.data ? nomem : b.data;
     if (started) exchange_write(x, text, strlen(text));
-    else exchange_text(x, status, "application/json", text, strlen(text));
+    else exchange_text(x, status, HTTP_JSON, text, strlen(text));
     buf_release(&b);
 }
 
@@ -51,7 +51,7 @@ static void control_answer(struct exchange *x, void *own, const struct json *don
 {
     (void)own;
     (void)done;
-    exchange_text(x, 200, "application/json", "{\"success\":true}", 16);
+    exchange_text(x, 200, HTTP_JSON, "{\"success\":true}", 16);
 }
 
 /* Reasoning is cut short, and the answer begins. */
@@ -257,7 +257,7 @@ static void adapters_set(struct exchange *x)
     struct err e = { 0 };
     int rc = exchange_body(x) ? server_set_scales(exchange_server(x), exchange_query(x, "model"), exchange_body(x), &e)
                               : err_set(&e, ERR_ARG, "expected an array of objects with id and scale");
-    if (rc == 0) exchange_text(x, 200, "application/json", "{\"success\":true}", 16);
+    if (rc == 0) exchange_text(x, 200, HTTP_JSON, "{\"success\":true}", 16);
     else api_fail(x, &e);
 }
 
@@ -302,7 +302,7 @@ static void success(struct exchange *x, void *own, const struct json *done)
 {
     (void)own;
     (void)done;
-    exchange_text(x, 200, "application/json", "{\"success\":true}", 16);
+    exchange_text(x, 200, HTTP_JSON, "{\"success\":true}", 16);
 }
 
 static void load_or_not(struct exchange *x, const char *op)

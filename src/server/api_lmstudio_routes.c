@@ -20,7 +20,7 @@ static void error(struct exchange *x, int status, const char *kind, const char *
     if (started) buf_puts(&b, "\n\n");
     const char *text = b.bad || !b.data ? "{\"error\":{\"type\":\"internal_error\",\"message\":\"out of memory\"}}" : b.data;
     if (started) exchange_write(x, text, strlen(text));
-    else exchange_text(x, status, "application/json", text, strlen(text));
+    else exchange_text(x, status, HTTP_JSON, text, strlen(text));
     buf_release(&b);
 }
 

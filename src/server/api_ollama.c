@@ -24,7 +24,7 @@ int api_ollama_model(struct api_call *c, const struct json *body, struct json *j
 void api_put_now(const struct api_call *c, struct buf *b)
 {
     buf_putc(b, '"');
-    api_put_time(b, c->begun ? os_wall_s() : c->created);
+    api_put_time_us(b, c->begun ? os_wall_us() : c->created * 1000000);
     buf_putc(b, '"');
 }
 

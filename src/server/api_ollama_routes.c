@@ -294,7 +294,7 @@ static void show(struct exchange *x)
 
 /* ---- the rest ---- */
 
-static void text(struct exchange *x, const char *answer) { exchange_text(x, 200, "application/json", answer, strlen(answer)); }
+static void text(struct exchange *x, const char *answer) { exchange_text(x, 200, HTTP_JSON, answer, strlen(answer)); }
 static void version(struct exchange *x) { text(x, "{\"version\":\"" API_OLLAMA_VERSION "\"}"); }
 static void cloud(struct exchange *x) { text(x, "{\"cloud\":{\"disabled\":true,\"source\":\"config\"}}"); }
 static void root(struct exchange *x) { exchange_text(x, 200, "text/plain; charset=utf-8", "Ollama is running", 17); }

@@ -117,7 +117,7 @@ static void end(struct task *t, int rc, const struct err *e)
         say(t, "success", NULL);
         exchange_end(x);
     } else
-        exchange_text(x, 200, "application/json", done, sizeof done - 1);
+        exchange_text(x, 200, HTTP_JSON, done, sizeof done - 1);
 }
 
 static void begin(struct exchange *x, api_work_fn *fn, bool streams)

@@ -16,14 +16,14 @@ void api_openai_error(struct exchange *x, int status, const char *kind, const ch
     if (started) buf_puts(&b, "\n\n");
     const char *text = b.bad || !b.data ? "{\"error\":{\"message\":\"out of memory\"}}" : b.data;
     if (started) exchange_write(x, text, strlen(text));
-    else exchange_text(x, status, "application/json", text, strlen(text));
+    else exchange_text(x, status, HTTP_JSON, text, strlen(text));
     buf_release(&b);
 }
 
 void api_answer(struct exchange *x, struct buf *b)
 {
     if (b->bad) exchange_fail(x, 503, "memory", "out of memory for the answer");
-    else exchange_text(x, 200, "application/json", b->data ? b->data : "", b->len);
+    else exchange_text(x, 200, HTTP_JSON, b->data ? b->data : "", b->len);
     buf_release(b);
 }
 

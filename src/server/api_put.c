@@ -91,6 +91,13 @@ void api_put_time(struct buf *b, int64_t t)
                (int)(s / 60 % 60), (int)(s % 60));
 }
 
+void api_put_time_us(struct buf *b, int64_t us)
+{
+    api_put_time(b, us / 1000000);
+    if (b->len) b->len--;                                      /* the Z */
+    buf_printf(b, ".%06dZ", (int)(us % 1000000));
+}
+
 /* ---- values ---- */
 
 bool api_set_str(struct json *o, const char *key, const char *s) { return json_put(o, key, json_new_str(s, strlen(s))); }

@@ -21,6 +21,8 @@ void api_put(struct buf *b, const char *form, ...);
 void api_put_base64(struct buf *b, const void *p, size_t n);
 /* RFC 3339 in UTC, to the second: 2026-08-21T10:00:00Z. */
 void api_put_time(struct buf *b, int64_t t);
+/* The same with six digits behind the second; us >= 0. */
+void api_put_time_us(struct buf *b, int64_t us);
 
 /* ---- values for jobs: each takes what it is given and returns false when memory ran out ---- */
 

@@ -136,6 +136,8 @@ static void ollama(void **unused)
         { "GET", "/api/tags", NULL, "200", "\"size\":2600000,", "\"family\":\"small\",\"families\":[\"small\"],"
           "\"parameter_size\":\"2.50M\",\"quantization_level\":\"Q8_0\"" },
         { "GET", "/api/ps", NULL, "200", "{\"models\":[]}", NULL },
+        { "POST", "/api/generate", "{\"model\":\"spark\",\"prompt\":\"a\",\"stream\":false,\"options\":{\"num_predict\":1}}",
+          "\r\nContent-Type: application/json; charset=utf-8\r\n", "\"created_at\":\"20", NULL },
         { "POST", "/api/chat", "{\"model\":\"spark\"," CHAT "}", "application/x-ndjson", "\"done\":true",
           "\"content\":\"t1 \"" },
         { "POST", "/api/generate", "{\"model\":\"spark\",\"prompt\":\"a\",\"stream\":false,\"options\":{\"num_predict\":1}}",
@@ -200,6 +202,14 @@ static void llama(void **unused)
         { "POST", "/rerank", "{\"query\":\"a\",\"documents\":[]}", "400", "no documents", NULL },
     };
     expect_all(row, sizeof row / sizeof *row);
+    static const struct { const char *path; bool only; } loads[] = {
+        { "/completion?autoload=false", true }, { "/v1/completions?autoload=0", true }, { "/completion?autoload=true", false },
+        { "/completion", false },
+    };
+    for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
+        free(ask("POST", loads[i].path, "{\"prompt\":\"a\",\"max_tokens\":1}"));
+        assert_int_equal(fake->last_only_loaded, loads[i].only);
+    }
 }
 
 /* What the engine process says of models, and what happens to the list of them, comes as it happens. */

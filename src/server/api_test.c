@@ -241,6 +241,9 @@ static void forms_of_text(void **unused)
         api_put_time(&b, time[i].t);
         assert_string_equal(b.data, time[i].text);
     }
+    buf_clear(&b);
+    api_put_time_us(&b, INT64_C(1700000000000042));
+    assert_string_equal(b.data, "2023-11-14T22:13:20.000042Z");
     buf_release(&b);
     buf_release(&text);
 }

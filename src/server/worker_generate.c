@@ -114,6 +114,7 @@ static int infill_prompt(struct generation *g, struct err *err)
         rc = read_object(json_at(f.files, i), "infill.files", &(struct read_table){ file_row, 2 }, &file[i], err);
     struct hearth_fim fim = { f.prefix, f.suffix, file, n, f.name, f.repo };
     if (rc == 0 && hearth_fim_prompt(g->t->loaded->model, &fim, &g->ids, &g->n_ids, &e) < 0) rc = err_of_hearth(err, &e);
+    if (rc == ERR_UNSUPPORTED) err_prefix(err, rc, "\"%s\" does not support insert: ", g->t->loaded->info.path);
     mem_free(file);
     return rc;
 }
