@@ -50,6 +50,7 @@ struct api_call {
     const struct json *body;           /* borrowed from the exchange, while it lives */
     const char *model;                 /* as the client called it, or "" */
     char own_model[512];               /* what it is then: the server's own */
+    char quant[32], format[16];        /* of the model's file; "": not known, or not asked for */
     char id[40];                       /* random letters; dialects put their prefix before it */
     int64_t created;                   /* seconds since 1970 */
     uint64_t begun;                    /* os_now_ns; 0 in tests: api_elapsed_ms is 0 */
@@ -134,6 +135,7 @@ void api_put_timings(const struct api_call *c, struct buf *b);
 
 /* Reads the body, submits its job, and answers with what comes of it. */
 void api_handle(struct exchange *x, const struct api_form *form);
+void api_handle_with_file(struct exchange *x, const struct api_form *form);  /* for answers that tell of the model's file */
 /* The same with a job that the handler made; takes both. */
 void api_fail(struct exchange *x, const struct err *err);
 void api_answer(struct exchange *x, struct buf *b);                          /* JSON, released */

@@ -1,5 +1,6 @@
 /* api_exchange.c - calls (api_call.h) joined to connections (http.h). */
 #include "server/api_call.h"
+#include "server/api_models.h"
 #include "server/server.h"
 
 static void release(void *state) { api_call_free(state); }
@@ -63,7 +64,14 @@ static void name_answer(struct exchange *x, const struct api_call *c)
     exchange_set_header(x, "X-Response-Id", id);
 }
 
-void api_handle(struct exchange *x, const struct api_form *form)
+static void take_file(void *arg, const struct api_model *m)
+{
+    struct api_call *c = arg;
+    fmt_into(c->quant, sizeof c->quant, "%s", m->facts.quant);
+    fmt_into(c->format, sizeof c->format, "%s", api_model_format(m));
+}
+
+static void handle(struct exchange *x, const struct api_form *form, bool tells_file)
 {
     struct err e = { 0 };
     struct json *job = NULL;
@@ -78,6 +86,7 @@ void api_handle(struct exchange *x, const struct api_form *form)
         fmt_into(c->own_model, sizeof c->own_model, "%s", own.name);
         c->model = c->own_model;
     }
+    if (rc == 0 && tells_file) api_models_one(exchange_server(x), *c->model ? c->model : NULL, take_file, c, NULL);
     if (rc == 0) {
         exchange_call(x, c->id);
         if (c->stored) name_answer(x, c);
@@ -87,3 +96,6 @@ void api_handle(struct exchange *x, const struct api_form *form)
     api_call_free(c);
     api_fail(x, &e);
 }
+
+void api_handle(struct exchange *x, const struct api_form *form) { handle(x, form, false); }
+void api_handle_with_file(struct exchange *x, const struct api_form *form) { handle(x, form, true); }

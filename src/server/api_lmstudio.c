@@ -296,8 +296,8 @@ static void v0_more(struct api_call *c)
     b->len--;                                                  /* its last brace */
     api_put(b, ",'stats':{'tokens_per_second':%f,'time_to_first_token':%f,'generation_time':%f,'stop_reason':%s}", per_second(c),
             to_first(c), api_timing(c, "answer_ns"), c->n ? stop_reason(&c->choice[0]) : "failed");
-    api_put(b, ",'model_info':{'arch':%j,'format':'gguf','context_length':%j}", json_get(c->model_info, "architecture"),
-            json_get(c->model_info, "n_ctx"));
+    api_put(b, ",'model_info':{'arch':%j,'quant':%s,'format':%s,'context_length':%j}", json_get(c->model_info, "architecture"),
+            *c->quant ? c->quant : NULL, *c->format ? c->format : NULL, json_get(c->model_info, "n_ctx"));
     api_put(b, ",'runtime':{'name':'hearth','version':%s,'supported_formats':['gguf','safetensors']}}", hearth_version());
 }
 

@@ -25,8 +25,8 @@ static void error(struct exchange *x, int status, const char *kind, const char *
 }
 
 static void chat(struct exchange *x) { api_handle(x, &api_lmstudio_chat); }
-static void v0_chat(struct exchange *x) { api_handle(x, &api_lmstudio_v0_chat); }
-static void v0_completion(struct exchange *x) { api_handle(x, &api_lmstudio_v0_completion); }
+static void v0_chat(struct exchange *x) { api_handle_with_file(x, &api_lmstudio_v0_chat); }
+static void v0_completion(struct exchange *x) { api_handle_with_file(x, &api_lmstudio_v0_completion); }
 static void v0_embedding(struct exchange *x) { api_handle(x, &api_openai_embedding); }
 
 /* ---- models ---- */

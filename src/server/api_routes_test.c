@@ -288,6 +288,10 @@ static void lmstudio(void **unused)
         { "GET", "/api/v1/models", NULL, "200", "\"architecture\":\"small\"", "\"max_context_length\":77" },
         { "GET", "/api/v0/models/spark", NULL, "200", "{\"id\":\"spark\"", NULL },
         { "POST", "/api/v0/chat/completions", "{" CHAT "}", "200", "\"runtime\":{", "\"stop_reason\":\"eosFound\"" },
+        { "POST", "/api/v0/chat/completions", "{" CHAT ",\"stream\":true}", "200", "\"quant\":\"Q8_0\",\"format\":\"gguf\"",
+          "data: [DONE]\n" },
+        { "POST", "/api/v0/completions", "{\"model\":\"spark\",\"prompt\":\"a\"}", "200",
+          "\"quant\":\"Q8_0\",\"format\":\"gguf\"", NULL },
     };
     expect_all(row, sizeof row / sizeof *row);
 }
