@@ -487,6 +487,24 @@ static void adapters_are_used(void **unused)
     memcpy(dir, outer, sizeof dir);
 }
 
+/* The model inside the program is one to make others from, as are those of the store. */
+static void one_is_made_of_the_model_inside(void **unused)
+{
+    (void)unused;
+    NEED_PROGRAM();
+    struct serving s = SERVE("--threads", "1");
+    static const struct asked row[] = {
+        { "/api/create", "{'model':'mine/made','from':'spark','system':'Be brief.','stream':false}", 200, "'success'" },
+        { "/api/show", "{'model':'mine/made'}", 200, "'system':'Be brief.'" },
+        { "/api/generate", "{'model':'mine/made','prompt':'a','stream':false,'options':{'num_predict':2}}", 200, "'done':true" },
+        { "/api/create", "{'model':'mine/again','from':'mine/made','stream':false}", 200, "success" },
+        { "/api/create", "{'model':'mine/none','from':'sparkle','stream':false}", 404, "not found" },
+        { "/api/tags", "", 200, "'name':'mine/made:latest'" },
+    };
+    ask_all(s.port, row, sizeof row / sizeof *row);
+    assert_int_equal(stop(&s, SIGTERM), 0);
+}
+
 static int make_dir(void **unused)
 {
     (void)unused;
@@ -510,7 +528,7 @@ int main(void)
         cmocka_unit_test(keys_do_not_see_each_other),
         cmocka_unit_test(texts_outlive_the_server), cmocka_unit_test(wrong_settings_are_explained),
         cmocka_unit_test(templates_of_modelfiles), cmocka_unit_test(modelfiles_are_defaults),
-        cmocka_unit_test(adapters_are_used),
+        cmocka_unit_test(adapters_are_used), cmocka_unit_test(one_is_made_of_the_model_inside),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

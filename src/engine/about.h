@@ -4,6 +4,7 @@
 #ifndef HEARTH_ENGINE_ABOUT_H
 #define HEARTH_ENGINE_ABOUT_H
 
+#include "base/err.h"
 #include "base/json.h"
 #include "hearth.h"
 
@@ -12,5 +13,7 @@
 struct json *engine_keys(const struct hearth_model *m, bool arrays);
 /* [{"name","type","shape": [row length, rows, ...]}] in the file's order. */
 struct json *engine_tensors(const struct hearth_model *m);
+/* The file inside the program.  ERR_NOTFOUND: this build has none. */
+int engine_embedded_bytes(const void **p, size_t *n, struct err *err);
 
 #endif

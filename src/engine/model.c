@@ -4,6 +4,7 @@
 #include "base/env.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "engine/about.h"
 #include "engine/engine.h"
 #include "engine/speculate.h"
 
@@ -294,12 +295,20 @@ stopped:
     return err_set(err, ERR_CANCELLED, "%s: loading was stopped", gguf_path(m->gguf));
 }
 
+int engine_embedded_bytes(const void **p, size_t *n, struct err *err)
+{
+    *p = hearth_spark_begin;
+    *n = (size_t)(hearth_spark_end - hearth_spark_begin);
+    return *n ? 0 : err_set(err, ERR_NOTFOUND, "this build has no embedded model; name a GGUF file");
+}
+
 int engine_embedded_open(struct gguf **out, struct err *err)
 {
+    const void *p;
+    size_t n;
+    int rc = engine_embedded_bytes(&p, &n, err);
     *out = NULL;
-    if (hearth_spark_end - hearth_spark_begin == 0)
-        return err_set(err, ERR_NOTFOUND, "this build has no embedded model; name a GGUF file");
-    return gguf_parse(out, hearth_spark_begin, (uint64_t)(hearth_spark_end - hearth_spark_begin), "spark", err);
+    return rc < 0 ? rc : gguf_parse(out, p, n, "spark", err);
 }
 
 static int open_file(struct hearth_model *m, const char *path, struct opening *how, struct err *err)

@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "engine/about.h"
 #include "server/api_call.h"
 #include "server/api_pull.h"
 #include "server/api_put.h"
@@ -213,18 +214,32 @@ static int texts(struct task *t, struct create *c, struct err *err)
     return rc;
 }
 
+/* The model inside the program has no file to point to: it becomes one of the store. */
+static int from_embedded(struct create *c, struct err *err)
+{
+    const void *p;
+    size_t n;
+    char hex[SHA256_HEX + 1];
+    int rc = engine_embedded_bytes(&p, &n, err);
+    if (rc == 0) rc = store_put_blob(c->store, p, n, hex, err);
+    return rc < 0 ? rc : create_blob(c, LAYER_MODEL, hex, "spark.gguf", err);
+}
+
 static int make(struct task *t, struct store *s, const struct name *name, const char *from, struct err *err)
 {
     struct create c = { 0 };
     struct found_list l = { 0 };
-    size_t at;
+    struct server_model inside;
+    size_t at = SIZE_MAX;
     int rc = from ? find(s, from, &l, &at, err) : 0;
-    if (rc == 0) rc = create_begin(&c, s, err);
+    bool embedded = rc == ERR_NOTFOUND && !server_resolve(exchange_server(api_work_exchange(t->w)), from, &inside, NULL) &&
+                    inside.embedded;
+    if (rc == 0 || embedded) rc = create_begin(&c, s, err);
     if (rc == 0) {
         c.progress = going_on;
         c.arg = t;
         say(t, "reading model metadata", NULL);
-        if (from) rc = create_from(&c, &l.v[at], err);
+        if (from) rc = embedded ? from_embedded(&c, err) : create_from(&c, &l.v[at], err);
         if (rc == 0) rc = blobs(t, &c, "files", LAYER_MODEL, err);
         if (rc == 0) rc = blobs(t, &c, "adapters", LAYER_ADAPTER, err);
         if (rc == 0) rc = blobs(t, &c, "draft_files", LAYER_DRAFT, err);
