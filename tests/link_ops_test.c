@@ -255,6 +255,8 @@ static void texts_that_only_go_on(void **unused)
     snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"abc\"}]}",
              path);
     refused(job, "unsupported", "no chat template");
+    snprintf(job, sizeof job, "{\"op\":\"generate\",\"model\":\"%s\",\"infill\":{\"prefix\":\"a\",\"suffix\":\"b\"}}", path);
+    refused(job, "unsupported", "does not support insert: ");
     free(folder);
 }
 
