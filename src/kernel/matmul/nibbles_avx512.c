@@ -86,23 +86,23 @@ static struct matmul_job quad_job(const struct matmul_job *j, const struct nibbl
 }
 
 /* Integer sums of 16 blocks of 32 columns each, for each half and token; p: the super-blocks. */
-INLINE void quad_sums(const uint8_t *const *p, const struct quad_act *const *a, int nt, const struct nibbles *type,
+INLINE void quad_sums(const uint8_t *const *p, const struct quad_act *const *a, int nt, struct nibbles type,
                       __m512i (*f)[2])
 {
     const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(-16);
     __m512i x[2][QUAD];
     UNROLL for (int u = 0; u < QUAD; u++)                  /* in the order of addresses */
         UNROLL for (size_t h = 0; h < 2; h++) {
-            const uint8_t *from = p[u] + type->at + 4 * h * type->step;
-            x[h][u] = type->step == 16 ? load512(from) : four_blocks(from, type->step);
+            const uint8_t *from = p[u] + type.at + 4 * h * type.step;
+            x[h][u] = type.step == 16 ? load512(from) : four_blocks(from, type.step);
         }
     UNROLL for (int h = 0; h < 2; h++) {
         __m512i v[4], lo[4], hi[4];
         turn(x[h], v);
         UNROLL for (int c = 0; c < 4; c++) {
             lo[c] = _mm512_and_si512(v[c], low);
-            if (type->table) {
-                const __m128i table = type->table();
+            if (type.table) {
+                const __m128i table = type.table();
                 lo[c] = look_up(lo[c], table);
                 hi[c] = look_up(_mm512_and_si512(_mm512_mulhi_epu16(v[c], _mm512_set1_epi16(1 << 12)), low), table);
             } else {
@@ -117,7 +117,7 @@ INLINE void quad_sums(const uint8_t *const *p, const struct quad_act *const *a, 
             }
             l = _mm512_mullo_epi32(l, load512(a[t]->s[h][0]));
             g = _mm512_mullo_epi32(g, load512(a[t]->s[h][1]));
-            if (!type->table) g = _mm512_srai_epi32(g, 4);
+            if (!type.table) g = _mm512_srai_epi32(g, 4);
             f[t][h] = _mm512_sub_epi32(_mm512_add_epi32(l, g), load512(a[t]->less[h]));
         }
     }
@@ -149,14 +149,14 @@ INLINE __m128 quad_super(const __m512i *f, const __m256i *sc, __m128 d)
 }
 
 /* The results of four super-blocks, of which `have` are in the row. */
-INLINE void quad_unit(const uint8_t *const *p, const struct quad_act *const *a, size_t have, int nt, const struct nibbles *type,
+INLINE void quad_unit(const uint8_t *const *p, const struct quad_act *const *a, size_t have, int nt, struct nibbles type,
                       float *acc)
 {
     __m512i f[2][2];
     __m128 d[BLOCKS], v;
     __m256i sc[QUAD];
     quad_sums(p, a, nt, type, f);
-    if (type->family == SUPER) {
+    if (type.family == SUPER) {
         __m256 s[QUAD], turned[QUAD];
         UNROLL for (int u = 0; u < QUAD; u++) s[u] = _mm256_castsi256_ps(iq4_scales(p[u] + 2));
         x86_transpose(s, turned);
@@ -164,11 +164,11 @@ INLINE void quad_unit(const uint8_t *const *p, const struct quad_act *const *a, 
         d[0] = _mm_cvtph_ps(_mm_setr_epi16((short)load16(p[0]), (short)load16(p[1]), (short)load16(p[2]), (short)load16(p[3]),
                                            0, 0, 0, 0));
     } else {
-        type->scales(p, d);
+        type.scales(p, d);
     }
     UNROLL for (int t = 0; t < nt; t++) {
         float value[QUAD];
-        v = type->family == SUPER ? quad_super(f[t], sc, d[0]) : quad_blocks(f[t], d);
+        v = type.family == SUPER ? quad_super(f[t], sc, d[0]) : quad_blocks(f[t], d);
         _mm_storeu_ps(value, v);
         UNROLL for (size_t u = 0; u < QUAD; u++) {
             if (u && u >= have) break;
@@ -189,7 +189,7 @@ INLINE void nibble_rows(const struct matmul_job *j, size_t r0, size_t r1, size_t
         float acc[2] = { 0, 0 };
         for (size_t i = 0; i < whole; i++, at += QUAD * type.bytes, a[0]++, a[1]++) {
             UNROLL for (size_t u = 0; u < QUAD; u++) p[u] = at + u * type.bytes;
-            quad_unit(p, a, QUAD, nt, &type, acc);
+            quad_unit(p, a, QUAD, nt, type, acc);
         }
         if (rest) {
             if (n * ACT_COLS < m->K) row_tail(tail, w, m->row_bytes, n * type.bytes, type.bytes);
@@ -197,7 +197,7 @@ INLINE void nibble_rows(const struct matmul_job *j, size_t r0, size_t r1, size_t
                 size_t s = whole * QUAD + (u < rest ? u : rest - 1);
                 p[u] = s < n ? w + s * type.bytes : tail;
             }
-            quad_unit(p, a, rest, nt, &type, acc);
+            quad_unit(p, a, rest, nt, type, acc);
         }
         for (int t = 0; t < nt; t++) job_out(j, t0 + (size_t)t)[r] = acc[t];
     }
