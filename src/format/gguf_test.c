@@ -502,6 +502,7 @@ static void large_files_are_read_fast(void **state)
 {
     (void)state;
     enum { N_WORDS = 150000, N_TENSORS = 65536 };
+    const uint64_t QUADRATIC = UINT64_C(5000000000);          /* would take more, and emulation less */
     static const uint64_t ne[] = { 1 };
     static const float one = 1;
     struct err err = { 0 };
@@ -512,11 +513,11 @@ static void large_files_are_read_fast(void **state)
     struct gguf_writer *w = new_writer();
     gguf_put_strs(w, "tokens", words, N_WORDS);
     assert_int_equal(gguf_writer_bytes(w, &b, &err), 0);
-    uint64_t t = os_now_ns();
+    uint64_t t = os_thread_ns();
     assert_int_equal(gguf_parse(&g, b.data, b.len, "words", &err), 0);
-    t = os_now_ns() - t;
+    t = os_thread_ns() - t;
     print_message("# %d strings: %.2f ms\n", N_WORDS, (double)t / 1e6);
-    assert_true(t < 500000000);
+    assert_true(t < QUADRATIC);
     assert_int_equal(gguf_find(g, "tokens")->count, N_WORDS);
     gguf_close(g);
     gguf_put_u32(w, "general.alignment", 4);
@@ -526,11 +527,11 @@ static void large_files_are_read_fast(void **state)
         gguf_put_tensor(w, name, DT_F32, 1, ne, &one);
     }
     assert_int_equal(gguf_writer_bytes(w, &b, &err), 0);
-    t = os_now_ns();
+    t = os_thread_ns();
     assert_int_equal(gguf_parse(&g, b.data, b.len, "tensors", &err), 0);
-    t = os_now_ns() - t;
+    t = os_thread_ns() - t;
     print_message("# %d tensors: %.2f ms\n", N_TENSORS, (double)t / 1e6);
-    assert_true(t < 500000000);
+    assert_true(t < QUADRATIC);
     assert_int_equal(gguf_tensor(g, "blk.65535.weight") - gguf_tensor_at(g, 0), 65535);
     gguf_close(g);
     gguf_writer_close(w);

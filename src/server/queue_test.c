@@ -165,7 +165,7 @@ static void beyond_the_queue_is_refused_at_once(void **unused)
     assert_in_range(fake->peak, 4, 5);                        /* one more: the fake counts a job that tells its end */
     uint64_t began = os_now_ns();
     client_expect(answer(ask("{\"max_tokens\":1}", "")), 200, "\"done\"");
-    assert_true(os_now_ns() - began < 1000000000);
+    assert_true(os_now_ns() - began < 5000000000);
 }
 
 static void those_that_wait_can_leave(void **unused)
@@ -315,7 +315,7 @@ static void draining_lets_streams_finish(void **unused)
     wait_submitted(1);
     began = os_now_ns();
     server_drain(server, 10000, at_once);
-    assert_true(os_now_ns() - began < 1000000000);
+    assert_true(os_now_ns() - began < 5000000000);
     assert_int_equal(atomic_load(&fake->n_cancelled), 1);
     client_expect(answer(endless), 503, "cancelled");         /* it hears of it */
     server_close(server);
