@@ -7,6 +7,7 @@
 #include "app/term.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "engine/about.h"
 #include "engine/engine.h"
 #include "format/dialect.h"
 #include "format/hf.h"
@@ -217,43 +218,17 @@ static void put_summary(const struct gguf *g, struct buf *out)
 
 /* ---- JSON ---- */
 
-static struct json *str_json(const char *s, size_t n)
-{
-    struct buf b = { 0 };
-    utf8_put_valid(&b, s, n);
-    struct json *j = b.bad ? NULL : json_new_str(b.data ? b.data : "", b.len);
-    buf_release(&b);
-    return j;
-}
-
-static struct json *number_json(const struct gguf_kv *kv, enum gguf_type type, uint64_t i)
-{
-    int64_t v;
-    float f = 0;
-    if (type != GGUF_F32 && type != GGUF_F64)
-        return !gguf_item_i64(kv, i, &v) ? json_new_null() : type == GGUF_BOOL ? json_new_bool(v != 0) : json_new_int(v);
-    gguf_item_f32(kv, i, &f);
-    return f - f == 0 ? json_new_real((double)f) : json_new_null();        /* JSON has no infinity */
-}
-
 static struct json *value_json(const struct gguf_kv *kv, bool full)
 {
-    bool array = kv->type == GGUF_ARRAY;
-    enum gguf_type type = array ? kv->item : kv->type;
     const uint8_t *at = kv->data;
-    struct gguf_str s;
-    if (!array && type != GGUF_STRING) return number_json(kv, type, 0);
-    if (!array) return gguf_next_str(kv, &at, &s) ? str_json(s.s, s.n) : NULL;
+    if (kv->type != GGUF_ARRAY) return about_item(kv, 0, &at);
     struct json *list = json_new_array();
     uint64_t shown = full || kv->count < SHORT_ARRAY ? kv->count : SHORT_ARRAY;
-    for (uint64_t i = 0; i < shown; i++) {
-        struct json *v = type != GGUF_STRING ? number_json(kv, type, i)
-                                             : gguf_next_str(kv, &at, &s) ? str_json(s.s, s.n) : NULL;
-        if (!json_push(list, v)) {
+    for (uint64_t i = 0; i < shown; i++)
+        if (!json_push(list, about_item(kv, i, &at))) {
             json_free(list);
             return NULL;
         }
-    }
     if (shown == kv->count) return list;
     struct json *j = json_new_object();
     bool ok = json_put(j, "count", json_new_int((int64_t)kv->count));
@@ -286,7 +261,7 @@ static struct json *tensors_json(const struct gguf *g)
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
         const struct gguf_tensor *t = gguf_tensor_at(g, i);
         struct json *j = json_new_object(), *shape = json_new_array();
-        ok = json_put(j, "name", str_json(t->name, strlen(t->name))) && ok;
+        ok = json_put(j, "name", about_text(t->name, strlen(t->name))) && ok;
         const char *type = dtype_info(t->type)->name;
         ok = json_put(j, "type", json_new_str(type, strlen(type))) && ok;
         for (uint32_t d = 0; d < t->n_dims; d++) ok = json_push(shape, json_new_int((int64_t)t->ne[d])) && ok;
@@ -309,15 +284,15 @@ static bool put_json(const struct gguf *g, const struct fields *f, struct buf *o
     struct json *j = json_new_object(), *types = json_new_object();
     struct err e = { 0 };
     int rc = engine_can_run(g, &e);
-    bool ok = json_put(j, "file", str_json(gguf_path(g), strlen(gguf_path(g))));
+    bool ok = json_put(j, "file", about_text(gguf_path(g), strlen(gguf_path(g))));
     const char *format = gguf_version(g) ? "gguf" : "safetensors";
-    ok = json_put(j, "format", str_json(format, strlen(format))) && ok;
+    ok = json_put(j, "format", about_text(format, strlen(format))) && ok;
     if (gguf_version(g)) ok = json_put(j, "version", json_new_int(gguf_version(g))) && ok;
     ok = json_put(j, "files", json_new_int(gguf_n_files(g))) && ok;
     ok = json_put(j, "bytes", json_new_int((int64_t)gguf_file_bytes(g))) && ok;
     ok = json_put(j, "parameters", json_new_int((int64_t)all.values)) && ok;
     ok = json_put(j, "runs", json_new_bool(rc == 0)) && ok;
-    if (rc < 0) ok = json_put(j, "runs_not_because", str_json(e.msg, strlen(e.msg))) && ok;
+    if (rc < 0) ok = json_put(j, "runs_not_because", about_text(e.msg, strlen(e.msg))) && ok;
     for (int i = 0; i < N_DTYPE; i++) {
         if (!by_type[i].tensors) continue;
         struct json *t = json_new_object();
