@@ -5,37 +5,13 @@
 
 #include "kernel/matmul/act.h"
 #include "kernel/matmul/x86.h"
+#include "kernel/simd/transpose_avx512.h"
 
 INLINE __m512 load_finite(const float *x)
 {
     __m512 v = _mm512_loadu_ps(x);
     v = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v);
     return _mm512_max_ps(_mm512_min_ps(v, _mm512_set1_ps(FLT_MAX)), _mm512_set1_ps(-FLT_MAX));
-}
-
-/* x[i] becomes element i of all. */
-INLINE void transpose16(__m512 *x)
-{
-    __m512i a[16], b[16];
-    UNROLL for (int i = 0; i < 16; i += 2) {
-        __m512i even = _mm512_castps_si512(x[i]), odd = _mm512_castps_si512(x[i + 1]);
-        a[i] = _mm512_unpacklo_epi32(even, odd);
-        a[i + 1] = _mm512_unpackhi_epi32(even, odd);
-    }
-    /* lane l of b[4 g + c]: 4 g .. 4 g + 3 of column 4 l + c */
-    UNROLL for (int i = 0; i < 16; i += 2) {
-        const int at = i / 4 * 4 + i % 4 / 2;
-        b[i] = _mm512_unpacklo_epi64(a[at], a[at + 2]);
-        b[i + 1] = _mm512_unpackhi_epi64(a[at], a[at + 2]);
-    }
-    UNROLL for (int c = 0; c < 4; c++) {
-        __m512i p = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88), q = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x88);
-        __m512i r = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xdd), s = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xdd);
-        x[c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(p, q, 0x88));
-        x[4 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(r, s, 0x88));
-        x[8 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(p, q, 0xdd));
-        x[12 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(r, s, 0xdd));
-    }
 }
 
 INLINE __m512 inverse(__m512 d, __m512 s) { return _mm512_div_ps(_mm512_set1_ps(1.0f), _mm512_mul_ps(d, s)); }
@@ -114,7 +90,7 @@ static void pack_block(const float *src, struct act_block *b, int S)
         t[i] = load_finite(src + ACT_GROUP * i);
         _mm512_storeu_ps(x[i], t[i]);
     }
-    transpose16(t);
+    avx512_transpose16((__m512i *)t);
     UNROLL for (int i = 0; i < 16; i++) top = _mm512_max_ps(top, _mm512_andnot_ps(sign, t[i]));
     const float all = _mm512_reduce_max_ps(top);
     if (all < ACT_TINY) {

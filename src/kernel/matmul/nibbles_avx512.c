@@ -4,6 +4,7 @@
 #define DOT_ACT quad_act
 #include "kernel/matmul/dot_x86.h"
 #include "kernel/matmul/read_avx512.h"
+#include "kernel/simd/transpose_avx512.h"
 
 enum { QUAD = UNITS, QUAD_COLS = QUAD * ACT_COLS };
 
@@ -26,17 +27,6 @@ typedef void quad_scales_fn(const uint8_t *const *p, __m128 *d);
 typedef __m128i table_fn(void);
 struct nibbles { size_t bytes, at, step; enum family family; table_fn *table; int offset; quad_scales_fn *scales; };
 
-/* Words of four registers: word i of each, lane by lane. */
-INLINE void turn(const __m512i *x, __m512i *y)
-{
-    __m512i a = _mm512_unpacklo_epi32(x[0], x[1]), b = _mm512_unpackhi_epi32(x[0], x[1]);
-    __m512i c = _mm512_unpacklo_epi32(x[2], x[3]), d = _mm512_unpackhi_epi32(x[2], x[3]);
-    y[0] = _mm512_unpacklo_epi64(a, c);
-    y[1] = _mm512_unpackhi_epi64(a, c);
-    y[2] = _mm512_unpacklo_epi64(b, d);
-    y[3] = _mm512_unpackhi_epi64(b, d);
-}
-
 /* 16 bytes of four blocks. */
 INLINE __m512i four_blocks(const uint8_t *p, size_t step)
 {
@@ -58,7 +48,7 @@ static void quad_make(struct quad_act *to, const struct act_block *a, size_t hav
         for (size_t high = 0; high < 2; high++) {
             __m512i v[QUAD], y[4];
             for (size_t u = 0; u < QUAD; u++) v[u] = four_blocks((const uint8_t *)x[u]->q + 128 * h + 16 * high, 32);
-            turn(v, y);
+            avx512_transpose4(v, y);
             for (size_t c = 0; c < 4; c++) _mm512_storeu_si512((void *)to->q[h][high][c], y[c]);
             for (size_t i = 0; i < 16; i++) to->s[h][high][i] = x[i % QUAD]->s[8 * h + i / QUAD * 2 + high];
         }
@@ -98,7 +88,7 @@ INLINE void quad_sums(const uint8_t *const *p, const struct quad_act *const *a, 
         }
     UNROLL for (int h = 0; h < 2; h++) {
         __m512i v[4], lo[4], hi[4];
-        turn(x[h], v);
+        avx512_transpose4(x[h], v);
         UNROLL for (int c = 0; c < 4; c++) {
             lo[c] = _mm512_and_si512(v[c], low);
             if (type.table) {

@@ -3,6 +3,7 @@
 #define PANEL_FROM 3
 #include "kernel/matmul/dot_x86.h"
 #include "kernel/matmul/wide.h"
+#include "kernel/simd/transpose_avx512.h"
 
 enum { TILE = 8, PAIRS = WIDE_GROUP / 2 };
 
@@ -113,30 +114,6 @@ INLINE void wide_unit(const uint8_t *w, enum dtype type, const float *by, const 
 
 /* ---- many tokens ---------------------------------------------------------------------------------------------------------- */
 
-/* v[row] of 16 numbers becomes v[number] of 16 rows. */
-INLINE void transpose16(__m512i *v)
-{
-    __m512i a[16], b[16];
-    UNROLL for (int i = 0; i < 16; i += 2) {
-        a[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        a[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    UNROLL for (int i = 0; i < 16; i += 4) {            /* b[4i + k]: number 4l + k of rows 4i.. in lane l */
-        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
-        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
-        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
-        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
-    }
-    UNROLL for (int k = 0; k < 4; k++) {
-        __m512i x0 = _mm512_shuffle_i64x2(b[k], b[4 + k], 0x88), x1 = _mm512_shuffle_i64x2(b[k], b[4 + k], 0xdd);
-        __m512i y0 = _mm512_shuffle_i64x2(b[8 + k], b[12 + k], 0x88), y1 = _mm512_shuffle_i64x2(b[8 + k], b[12 + k], 0xdd);
-        v[k] = _mm512_shuffle_i64x2(x0, y0, 0x88);
-        v[8 + k] = _mm512_shuffle_i64x2(x0, y0, 0xdd);
-        v[4 + k] = _mm512_shuffle_i64x2(x1, y1, 0x88);
-        v[12 + k] = _mm512_shuffle_i64x2(x1, y1, 0xdd);
-    }
-}
-
 /* factor: of the scales, or NULL. */
 INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype type, float (*factor)[WIDE_GROUPS])
 {
@@ -153,7 +130,7 @@ INLINE void fill(struct panel_wide *p, const uint8_t *const *rows, enum dtype ty
             v[r] = by[r][g] > 0 ? code[r][g] : _mm512_setzero_si512();
             each[r] = by[r][g] > 0 ? d[r][g] : 1;          /* finite when an exponent is added */
         }
-        transpose16(v);
+        avx512_transpose16(v);              /* v[row] of 16 numbers becomes v[number] of 16 rows */
         UNROLL for (int k = 0; k < PAIRS; k++) p->pair[g][k] = v[k];
         p->d[g] = _mm512_loadu_ps(each);
     }

@@ -145,15 +145,7 @@ static inline float v16_top(v16 x)
 }
 static inline float v16_first(v16 x) { return _mm256_cvtss_f32(x.a); }
 
-static inline void v16_transpose(v16 *x)
-{
-    float f[16][16], row[16];
-    for (int i = 0; i < 16; i++) v16_store(f[i], x[i]);
-    for (int i = 0; i < 16; i++) {
-        for (int j = 0; j < 16; j++) row[j] = f[j][i];
-        x[i] = v16_load(row);
-    }
-}
+#include "kernel/simd/v16_transpose.inc"
 static inline v16 v16_swap(v16 x) { return (v16){ _mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1) }; }
 static inline v16 v16_dup_n(const float *p, size_t n)
 {

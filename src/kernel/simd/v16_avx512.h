@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/simd/transpose_avx512.h"
+
 enum { V16_PART = 16, V16_ROWS = 4, V16_COLS = 6, V16_PANEL = 8 };
 
 typedef __m512 v16;
@@ -97,29 +99,7 @@ static inline float v16_top(v16 x)
 }
 static inline float v16_first(v16 x) { return _mm512_cvtss_f32(x); }
 
-static inline void v16_transpose(v16 *x)
-{
-    __m512i a[16], b[16];
-    for (int i = 0; i < 16; i += 2) {
-        __m512i even = _mm512_castps_si512(x[i]), odd = _mm512_castps_si512(x[i + 1]);
-        a[i] = _mm512_unpacklo_epi32(even, odd);
-        a[i + 1] = _mm512_unpackhi_epi32(even, odd);
-    }
-    /* quarter l of b[4 g + c]: rows 4 g .. 4 g + 3 of column 4 l + c */
-    for (int i = 0; i < 16; i += 2) {
-        const int at = i / 4 * 4 + i % 4 / 2;
-        b[i] = _mm512_unpacklo_epi64(a[at], a[at + 2]);
-        b[i + 1] = _mm512_unpackhi_epi64(a[at], a[at + 2]);
-    }
-    for (int c = 0; c < 4; c++) {
-        __m512i p = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88), q = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x88);
-        __m512i r = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xdd), s = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xdd);
-        x[c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(p, q, 0x88));
-        x[4 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(r, s, 0x88));
-        x[8 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(p, q, 0xdd));
-        x[12 + c] = _mm512_castsi512_ps(_mm512_shuffle_i32x4(r, s, 0xdd));
-    }
-}
+static inline void v16_transpose(v16 *x) { avx512_transpose16((__m512i *)x); }
 static inline v16 v16_swap(v16 x) { return _mm512_permute_ps(x, 0xb1); }
 static inline v16 v16_dup_n(const float *p, size_t n)
 {
